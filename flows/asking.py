@@ -1,6 +1,6 @@
-"""Ask a person about a gate from a flow: a deployed run suspends until someone fills in a form, and Prefect tells whom the recipe names.
+"""Ask a person about a gate: a deployed run suspends until someone fills in a form; Prefect notifies whom the recipe names.
 
-While a run is suspended no process waits for it. Resumed, it begins again, reuses all that it has made, comes to the same gate, and goes on
+While a run is suspended no process waits. Resumed, it starts over, reuses everything it made, reaches the same gate, and continues
 with the answer.
 """
 
@@ -18,7 +18,7 @@ from tasks.stage.store.approval import Answer, Approver, Question
 from tasks.stage.system.progress import log
 
 DIGITS = 16
-"""Digits of what is asked about in the key of a suspension."""
+"""Digits of the question's digest in a suspension's key."""
 
 
 class ApprovalForm(RunInput):
@@ -30,7 +30,7 @@ class ApprovalForm(RunInput):
 
 
 def suspending(notify: str) -> Approver:
-    """Return what suspends the flow run until a person answers. `notify`: the notification block to tell; empty for none."""
+    """Return a function that suspends the flow run until a person answers. `notify`: notification block; empty for none."""
 
     def ask(question: Question) -> Answer:
         form = ApprovalForm.with_initial_data(description=f"**{question.title}**\n\n```\n{question.shown}\n```")
@@ -47,12 +47,12 @@ def suspending(notify: str) -> Approver:
 
 
 def _key(question: Question) -> str:
-    """Return what a suspension is known by: letters, digits and dashes, as Prefect wants it."""
+    """Return a suspension's key: letters, digits and dashes, as Prefect requires."""
     return f"{question.position.replace('.', '-')}-{question.subject[:DIGITS]}"
 
 
 def tell(notify: str, subject: str, body: str) -> None:
-    """Send a message by a notification block of Prefect, if one is named. If that fails, log why: it ends no run."""
+    """Send a message by Prefect's notification block, if one is named. A failure is logged and does not end the run."""
     if not notify:
         return
     try:

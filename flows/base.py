@@ -1,4 +1,4 @@
-"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or as it is -> gate."""
+"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or unchanged -> gate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.stage.store.artifact import StageInput, StageOutput
 
 
 class Base(NamedTuple):
-    """What later chapters use: `history` if it was pretrained here, `origin` and `opened` if others began it."""
+    """What later chapters use: `history` if pretrained here, `origin` and `opened` if it started from an open model."""
 
     tokenizer: StageInput
     packed: StageOutput
@@ -32,7 +32,7 @@ class Base(NamedTuple):
 def base(recipe: Recipe, corpus: Corpus) -> Base:
     """Fit the tokenizer, pack, compute baselines, pretrain, evaluate; stop the flow unless the gate passes.
 
-    With an open model the tokenizer is its own, and what it could do before is measured if it is trained further.
+    An open model keeps its tokenizer; if it is trained further, it is also evaluated before that.
     """
     adopted = adopt(recipe.base) if recipe.base else None
     words = adopted.part("tokenizer") if adopted else tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))

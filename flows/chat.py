@@ -66,7 +66,7 @@ def read(
     corpus: Corpus,
     base: Base,
 ) -> dict[str, StageInput]:
-    """Return what a step of tuning reads besides the model so far. `judges`: the reward models that earlier steps made, by name."""
+    """Return a tuning step's inputs besides the current model. `judges`: reward models from earlier steps, by name."""
     found = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
     if step.READS == QUESTIONS:
         found = {**found, "questions": corpus.examples.part(step.asks)}
@@ -76,12 +76,12 @@ def read(
 
 
 def own_pairs(name: str, config: OwnPairs, model: StageInput, corpus: Corpus, base: Base) -> StageInput:
-    """Return the preference rows that the model so far makes, for the step called `name`."""
+    """Return the preference rows that the current model makes for the step called `name`."""
     return pair.at(name)(config, model=model, tokenizer=base.tokenizer, examples=corpus.examples).part("preference")
 
 
 def tuning_rows(recipe: Recipe, corpus: Corpus, base: Base) -> dict[str, dict[str, StageInput]]:
-    """Return the inputs of tuning by what a step reads: a kind of rows that `encode` makes, or questions, each step its own."""
+    """Return the inputs of tuning by what a step reads: a kind of rows that `encode` makes, or the step's own questions."""
     kinds = {step.READS for step in (*recipe.tuning, *recipe.adapters) if step.pairing is None}
     rows: dict[str, dict[str, StageInput]] = {}
     if shard_kinds := sorted(kinds - {QUESTIONS}):

@@ -82,7 +82,7 @@ def _conversations(recipe: Recipe, config: ConversationExamples, splits: StageOu
     deduplicated = dedup.at(CONVERSATIONS)(config.deduplicating, documents=ingested.part("documents.parquet"))
     remaining = deduplicated.part("documents.parquet")
     if config.decontaminate:
-        # With all_train, test is a copy of train, and talking about it is no leak.
+        # With all_train, test is a copy of train, so mentioning it is not a leak.
         test = splits.part("test.parquet") if recipe.split.mode != "all_train" else None
         questions = generated and generated.part("questions_heldout.jsonl")
         dropping = recipe.decontaminate.model_copy(update={"action": "drop"})

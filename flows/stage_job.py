@@ -1,4 +1,4 @@
-"""What a worker of another work pool runs: one stage of a run that goes on elsewhere (`resources.pools`)."""
+"""Run one stage in another work pool, for a run on another machine (`resources.pools`)."""
 
 from __future__ import annotations
 

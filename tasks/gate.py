@@ -1,7 +1,7 @@
 """Gate: compare measured values with the recipe's bounds, and stop the flow if one is out of bounds. Fails closed.
 
-The comparison is a stage, so it is cached and tracked like any other; `require` stops the flow. Both judge by files that were just read and
-have the digests in their records. A recipe can overrule a failed gate by giving a reason, which is recorded.
+The comparison is a stage, so it is cached and tracked like any other; `require` stops the flow. Both judge files that were just read and
+match their recorded digests. A recipe can overrule a failed gate by giving a reason, which is recorded.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Judged(NamedTuple):
 
 
 def read_verdict(verdict: Artifact) -> Judged:
-    """Return the verdict of a gate from its files. Raise StoreError if they are not those of its record."""
+    """Return the verdict of a gate from its files. Raise StoreError if they differ from its record."""
     store = current_run().store
     found = json.loads(store.read(verdict, "verdict.json"))
     holds = [row["verdict"] == "passed" for row in found["rows"]]

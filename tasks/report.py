@@ -32,7 +32,7 @@ def reported() -> Iterator[None]:
     except BaseException as error:
         try:
             report(error)
-        except Exception as other:  # noqa: BLE001  # the first error matters more, whatever this one is
+        except Exception as other:  # noqa: BLE001  # the first error matters more than any raised here
             error.add_note(f"The report could not be written: {other}")
         raise
     report()

@@ -1,6 +1,6 @@
-"""The audit of a corpus: how much held-out text leaks into train, where every document went, and what the corpus is made of.
+"""The audit of a corpus: how much held-out text leaks into train, the fate of every document, and what the corpus is made of.
 
-It measures and judges nothing; a gate compares. Reads the splits and the ledgers a few times each; DuckDB keeps to the memory it is given.
+It only measures; a gate judges. Reads the splits and the ledgers a few times each; DuckDB keeps to the memory it is given.
 
 `funnel.json`, format 2. Counts are of documents, of pieces (as the rule counts) or of characters:
 - `stages`: in order, `stage`, `documents_in`, `documents`, `characters_in`, `characters`; `documents_removed` and `characters_removed`

@@ -1,8 +1,8 @@
-"""The share of questions that is answered right without knowing anything but the choices.
+"""The share of questions that a guesser answers right, knowing only the choices.
 
-A question lists its choices where it has some: both names of "A or B?", all towns for "Where does X live?". Whoever guesses takes any of
+A question lists its choices if it has some: both names of "A or B?", all towns for "Where does X live?". The guesser picks any of
 them, unless the seen questions with the same choices have one answer more often than others: then that. A question without choices, such
-as how a sentence goes on, can't be guessed.
+as how a sentence continues, can't be guessed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What general compressors make of a text: zstd alone, zstd that has read the training text, and xz alone.
+"""Compress a text with general compressors: zstd alone, zstd with the training text as dictionary, and xz alone.
 
-A model has read the training text before it predicts another, so the compressor that compares with it is the one that has, too; those
-alone say how much of the text repeats itself. Documents are joined by a byte of zero, so that their ends cost something, as a model's do.
+A model has read the training text before it predicts another, so it compares with the compressor that has, too; zstd
+and xz alone show how much of the text repeats itself. Documents are joined by a zero byte, so their ends cost something, as a model's do.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def _spread(rows: int, most: int) -> NDArray[np.int64]:
 
 
 def _scores(train: Targets, scored: Mapping[str, ShardReader], order: int) -> dict[str, RowScores]:
-    """Return the scores of each split; training is counted once for all of them."""
+    """Return the scores of each split; the training text is counted once for all."""
     if not scored:
         return {}
     targets = {split: read_targets(reader, np.arange(len(reader))) for split, reader in scored.items()}

@@ -7,8 +7,8 @@ sort of 64-bit keys an order for n-grams, and one for contexts.
 An n-gram of the highest order counts as often as it occurs, and so does one that begins with `<|bos|>`, since nothing precedes that; any
 other counts the different tokens that precede it, where the beginning of a row inside a document is one of them. A target near the
 beginning of its row is predicted by the order that its context has. Discounts follow from the counts of counts of each order; where those
-give none between 0 and the count, as in very small texts, they are 0.5, 1 and 1.5. Under the unigrams lies an even share for each token of
-the vocabulary, as a model's softmax has it.
+give none between 0 and the count, as in very small texts, they are 0.5, 1 and 1.5. Unigrams back off to a uniform distribution over
+the vocabulary, the support of a model's softmax.
 
 Cost for N targets: 2 x order sorts of N keys; about 80 bytes of memory for each.
 """
@@ -30,7 +30,7 @@ DISCOUNTS = (0.5, 1.0, 1.5)
 
 @dataclass(frozen=True)
 class Grams:
-    """The n-grams of one order: the number of each target's n-gram and of its context, and one target that stands for each n-gram."""
+    """The n-grams of one order: the number of each target's n-gram and context, and one representative target per n-gram."""
 
     number: Numbers
     context: Numbers
@@ -79,7 +79,7 @@ def _longer(targets: Targets, shorter: Grams, length: int, vocab_size: int) -> G
 
 
 def _numbered(keys: NDArray[np.int64]) -> tuple[Numbers, Numbers, int]:
-    """Return the number of each key among the different keys, where one of each stands, and how many there are."""
+    """Return the number of each key among the distinct keys, the index of one occurrence of each, and their count."""
     order = np.argsort(keys)
     ascending = keys[order]
     new = np.ones(len(keys), dtype=np.bool_)
@@ -96,7 +96,7 @@ def _interpolated(
     """Return the probabilities of the scored targets by n-grams of `length`, given those by shorter ones."""
     context = grams.context[grams.example]
     counts = _counts(targets, seen, grams, longer, length, beginning)
-    # A context that would reach beyond the beginning of a row is none: the shorter ones stand for it.
+    # Skip a context that would reach beyond the beginning of a row; the shorter ones are used instead.
     counts[targets.before[grams.example] < length - 1] = 0
     discounts = np.array([0.0, *_discounts(counts)])
     level = np.minimum(counts, 3)
@@ -126,7 +126,7 @@ def _counts(
 
 
 def _discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Return what is taken from counts of 1, of 2, and of 3 or more."""
+    """Return the discounts for counts of 1, of 2, and of 3 or more."""
     one, two, three, four = (int(np.count_nonzero(counts == count)) for count in (1, 2, 3, 4))
     if not (one and two and three):
         return DISCOUNTS

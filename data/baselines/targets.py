@@ -1,6 +1,6 @@
-"""The targets of packed rows with what comes before them, as whole arrays.
+"""The targets of packed rows with the tokens before them, as whole arrays.
 
-The tokens before a target are those of its own row and document, as a model with attention within documents sees them.
+Only tokens of the same row and document count, as a model with attention within documents sees them.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def clean(
     `memory` is DuckDB's limit, such as "2GB"; `scratch` a folder for temporary files, created if missing; `batch` the characters processed
     at once. `progress` is called after each round with the rounds done, the maximum, and how many documents are still changing.
     Return documents_in, documents, removed (documents), characters_in, characters, rounds, and `pieces_<rule>` for each rule.
-    Raise ValueError if the input is no documents.parquet, Unbalanced if the ledger doesn't account for every character.
+    Raise ValueError if the input is not a documents.parquet, Unbalanced if the ledger doesn't account for every character.
     """
     output.mkdir(parents=True, exist_ok=True)
     with open_database(scratch, threads=threads, memory=memory) as work:

@@ -38,7 +38,7 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     )
     repeated_pages: bool = Field(True, description="remove a page that equals the one before it, as when scanned twice")
     page_numbers: bool = Field(True, description="remove page numbers that are alone on a line and count up at the distance of a page")
-    page_lines: int = Field(15, ge=2, description="fewest lines of text on a page; nearer numbers are no page numbers; lines")
+    page_lines: int = Field(15, ge=2, description="fewest lines of text on a page; numbers closer together are not page numbers; lines")
     running_heads: bool = Field(True, description="remove running heads and feet: lines that repeat next to page numbers or once a page")
     contents: bool = Field(True, description="remove tables of contents: lists of titles that occur again or lead to page numbers")
     chapter_titles: Literal["keep", "mark", "drop"] = Field(

@@ -37,7 +37,7 @@ def find_mojibake(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def repair(line: str) -> str:
-    """Return the line as it was before it was decoded wrongly, up to four times in a row; a correct line is returned unchanged."""
+    """Undo up to four successive wrong decodings of a line; a correct line is returned unchanged."""
     import ftfy
 
     for _ in range(MAX_REPAIRS):

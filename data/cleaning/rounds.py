@@ -16,7 +16,7 @@ from data.cleaning.sql import SQL
 from data.cleaning.state import CleaningState
 from data.documents.database import parquet
 
-# Word counts are aggregated whenever they have grown by half plus this many rows, so that the rows of many batches don't pile up.
+# Word counts are aggregated whenever they have grown by half plus this many rows, so rows of many batches don't pile up.
 COUNT_ROWS = 1_000_000
 PENDING = "fate = 'pending'"
 

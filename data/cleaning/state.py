@@ -1,4 +1,4 @@
-"""The state of a shard's documents during cleaning: how far each is, its text after the last round, and batches of them.
+"""The state of a shard's documents during cleaning: each one's progress and its text after the last round, in batches.
 
 Everything is in temporary tables of the database (`sql/tables.sql`), which DuckDB spills; texts that no round has changed are read from the
 input files.

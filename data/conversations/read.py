@@ -1,6 +1,6 @@
-"""Reads a record of any shape into a conversation, a preference pair or a labelled answer, and tells it as text.
+"""Reads a record of any shape into a conversation, a preference pair or a labelled answer, and renders it as text.
 
-The text is what corpus stages see: it is compared, searched and shown. It holds every word of the conversation, each message below its
+Corpus stages compare, search and show this text. It has every word of the conversation, each message below its
 role.
 """
 
@@ -25,14 +25,14 @@ def kind_of(value: Mapping[str, Any]) -> Kind:
 
 
 def read_record(record: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
-    """Return what a record holds. Raise ShapeError, whose message says why it holds nothing.
+    """Parse a record. Raise ShapeError, whose message says why it can't be parsed.
 
     Fields that are null count as absent, since rows of a table have every column.
     """
     given = {name: value for name, value in record.items() if value is not None}
     name = next((name for name, module in SHAPES.items() if module.fits(given)), "") if shape == "auto" else shape
     if not name:
-        raise ShapeError(f"unknown shape: its fields {', '.join(sorted(given))[:200]} are those of none of {', '.join(SHAPES)}")
+        raise ShapeError(f"unknown shape: its fields {', '.join(sorted(given))[:200]} match none of {', '.join(SHAPES)}")
     if not SHAPES[name].fits(given):
         raise ShapeError(f"not of shape {name}: its fields are {', '.join(sorted(given))[:200]}")
     found: dict[str, Any] = SHAPES[name].convert(without_nulls(given))

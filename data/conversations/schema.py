@@ -1,4 +1,4 @@
-"""What a conversation, a preference pair and a labelled answer are, as JSON objects, and what is wrong with one that is none.
+"""Define conversations, preference pairs and labelled answers as JSON objects, and say why an object isn't valid.
 
 A message has a `role` (system, user, assistant or tool) and a `content`. The assistant's may also have `thinking` (what it wrote before the
 answer), `tool_calls` (a list of {"type": "function", "function": {"name", "arguments"}}) and `weight` (0: a turn that is not learned).
@@ -21,7 +21,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 
 def conversation_fault(value: Mapping[str, Any]) -> str | None:
-    """Return why this is no conversation to learn from, or None."""
+    """Return why this is not a conversation to learn from, or None."""
     fault = _messages_fault(value)
     if fault is None and value["messages"][-1]["role"] != "assistant":
         return "the last message is not the assistant's"
@@ -31,19 +31,19 @@ def conversation_fault(value: Mapping[str, Any]) -> str | None:
 
 
 def preference_fault(value: Mapping[str, Any]) -> str | None:
-    """Return why this is no preference pair, or None."""
+    """Return why this is not a preference pair, or None."""
     fault = _prompt_fault(value)
     chosen, rejected = value.get("chosen"), value.get("rejected")
     if fault is None and not (_is_text(chosen) and _is_text(rejected)):
-        fault = "chosen or rejected is no text"
+        fault = "chosen or rejected is not text"
     return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
 
 
 def label_fault(value: Mapping[str, Any]) -> str | None:
-    """Return why this is no labelled answer, or None."""
+    """Return why this is not a labelled answer, or None."""
     fault = _prompt_fault(value)
     if fault is None and not _is_text(value.get("completion")):
-        fault = "completion is no text"
+        fault = "completion is not text"
     return "label is neither true nor false" if fault is None and not isinstance(value.get("label"), bool) else fault
 
 
@@ -55,9 +55,9 @@ def _prompt_fault(value: Mapping[str, Any]) -> str | None:
 def _messages_fault(value: Mapping[str, Any]) -> str | None:
     messages, tools = value.get("messages"), value.get("tools", [])
     if not isinstance(messages, list) or not messages:
-        return "messages is no list of messages"
+        return "messages is not a list of messages"
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        return "tools is no list of JSON objects"
+        return "tools is not a list of JSON objects"
     if not _is_json_text(tools):
         return "a tool's description holds half a surrogate pair"
     return next((fault for message in messages if (fault := _message_fault(message))), None)
@@ -67,16 +67,16 @@ def _message_fault(message: object) -> str:
     if not isinstance(message, dict) or message.get("role") not in ROLES:
         return f"a message has no role of {sorted(ROLES)}"
     if not _is_text(message.get("content")):
-        return "a message's content is no text"
+        return "a message's content is not text"
     own = sorted(message.keys() & {"thinking", "tool_calls", "weight"})
     if own and message["role"] != "assistant":
         return f"a message of the {message['role']} has {own[0]}, which only the assistant's have"
     if not _is_text(message.get("thinking", "")):
-        return "a message's thinking is no text"
+        return "a message's thinking is not text"
     if message.get("weight", 1) not in (0, 1):
         return f"a message has weight {message['weight']!r}, which is neither 0 nor 1"
     calls = message.get("tool_calls", [])
-    return "" if isinstance(calls, list) and all(map(_is_call, calls)) else "tool_calls is no list of calls with a name and arguments"
+    return "" if isinstance(calls, list) and all(map(_is_call, calls)) else "tool_calls is not a list of calls with a name and arguments"
 
 
 def _is_call(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Removes the text of evaluation sets from the corpus, so that a model evaluated on them hasn't memorized them.
+"""Removes the text of evaluation sets from the corpus, so models can't memorize them.
 
 The method is GPT-3's (Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C): an n-gram of 13 words that an evaluation
 set and a document share is cut out with 200 characters on each side; then pieces shorter than 200 characters are dropped, and so is a

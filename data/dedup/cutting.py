@@ -1,6 +1,6 @@
-"""Cuts repeated units out of a text so that the rest reads on.
+"""Cuts repeated units out of a text and keeps the rest readable.
 
-A cut includes everything up to the next unit that stays, and extends to the surrounding spaces, so that an opening quote goes with its
+A cut includes everything up to the next unit that stays, and extends to the surrounding spaces, so an opening quote is cut with its
 word. Where there is a paragraph break on either side of a cut, the wider of the two breaks is kept.
 """
 

@@ -1,6 +1,6 @@
 """Deduplication: documents in; documents without copies out, with the pairs and the ledger that explain every removal.
 
-Rules run in this order: repeated pages inside a book, so that a badly scanned book isn't the longest copy; documents of equal words;
+Rules run in this order: repeated pages inside a book (or a badly scanned book would be the longest copy); documents of equal words;
 near-duplicate documents; then, in what is left, repeated paragraphs, lines and passages. `config.keep` decides which copy stays; ties go
 to the smallest id.
 

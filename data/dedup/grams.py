@@ -24,7 +24,7 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 @dataclass(frozen=True)
 class HashLists:
-    """The hashes of several documents, concatenated: those of document d are from `starts_D[d]` to `starts_D[d + 1]`."""
+    """The hashes of several documents, concatenated: document d has `starts_D[d]` to `starts_D[d + 1]`."""
 
     hashes_W: UInt64s
     starts_D: Int64s
@@ -104,7 +104,7 @@ def _sliding(values: UInt64s, window: int, best: np.ufunc) -> UInt64s:
 
 
 def _powers(count: int) -> tuple[UInt64s, UInt64s]:
-    """Return the first `count` powers of BASE modulo 2^64, and those of its inverse."""
+    """Return the first `count` powers of BASE modulo 2^64, and of its inverse."""
     up, down = (np.full(count, base, np.uint64) for base in (BASE, pow(BASE, -1, 1 << 64)))
     if count:
         up[0] = down[0] = 1

@@ -32,7 +32,7 @@ def find_repeated_pages(work: Database, numbers_D: NDArray[np.int64], words: Has
         windows = grams(block, rule.window)
         counts_D = np.diff(windows.starts_D)
         document_G = np.repeat(np.arange(len(counts_D)), counts_D)
-        # The document is mixed into the key, so that only repeats within one book count.
+        # The key includes the document, so only repeats within one book count.
         repeated_G = np.flatnonzero(_is_repeated(windows.hashes_W ^ mix64(document_G.astype(np.uint64))))
         position_G = repeated_G + 1 - windows.starts_D[document_G[repeated_G]]
         number_G = numbers_D[part][document_G[repeated_G]]

@@ -116,7 +116,7 @@ def _add_first_copies(texts: Texts, batch: pa.Table, words: _Words) -> None:
 
 
 def _verified(rows: Sequence[tuple[Any, ...]], words: _Words) -> dict[int, list[Repeat]]:
-    """Return, by number, the passages whose words equal those of their first copy; overlapping ones are merged."""
+    """Return, by number, the passages whose words equal their first copy's; overlapping ones are merged."""
     repeats: dict[int, list[Repeat]] = {}
     for number, first, count, origin, origin_first, passage in rows:
         if words.passage(number, first, count) != passage:

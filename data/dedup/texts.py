@@ -31,7 +31,7 @@ MOST_ORIGINS = 20
 
 
 class Texts:
-    """Reads `documents`, whose ids ascend, and cuts repeats from them; what is cut goes to `removed`."""
+    """Reads `documents`, in ascending order of ids, and cuts repeats from them; the cut text goes to `removed`."""
 
     def __init__(self, work: Database, documents: Sequence[Path], removed: RemovalWriter) -> None:
         self._work, self._documents, self.removed = work, documents, removed
@@ -122,7 +122,7 @@ def _with_texts(batch: pa.Table, texts: list[str]) -> pa.Table:
 
 
 def _origins(repeats: Sequence[Repeat]) -> str:
-    """Name the documents that hold the first copies, those that hold most of them first."""
+    """Name the documents that hold the first copies, those with the most first."""
     counts = Counter(name for repeat in repeats for name in repeat.origins)
     names = sorted(counts, key=lambda name: (-counts[name], name))
     more = f" and {len(names) - MOST_ORIGINS} more" if len(names) > MOST_ORIGINS else ""

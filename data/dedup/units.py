@@ -1,4 +1,4 @@
-"""Repeated paragraphs and lines: of units with equal words the first stays and later ones go, within a document or across documents.
+"""Repeated paragraphs and lines: keep the first of units with equal words and cut later ones, within and across documents.
 
 Both rules are the same over different units. Units shorter than the rule's minimum are never removed. Costs two passes over the documents
 that stay and about 40 bytes on disk for each long unit; what to cut is fetched batch by batch.

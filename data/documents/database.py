@@ -1,4 +1,4 @@
-"""DuckDB connections with a memory limit and a spill folder of their own.
+"""DuckDB connections, each with a memory limit and its own spill folder.
 
 Each database lives in a new folder under `scratch`, which is removed on exit, also after an error. Row order is not preserved: every
 query whose order matters says ORDER BY.

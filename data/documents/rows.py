@@ -1,4 +1,4 @@
-"""Rows from a query and into a Parquet file, a few at a time, so that neither is ever in memory as a whole.
+"""Stream rows from a query and into a Parquet file, so neither is ever in memory as a whole.
 
 While a row group fills, only its newest rows are Python dicts; older ones are packed into Arrow tables. A row of short strings takes ten
 times as much memory as a dict, so a group of many such rows would outweigh all its text.

@@ -1,7 +1,7 @@
 """Read and write documents a few megabytes at a time, ordered by id.
 
 Several files read in order give the same bytes as one file with all their rows: row groups close by the characters and rows they hold,
-not by what was read before. Memory is bounded by one batch and the longest document, whatever the number of documents.
+not by what was read before. Memory is bounded by one batch and the longest document, for any number of documents.
 """
 
 from __future__ import annotations

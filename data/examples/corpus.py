@@ -128,7 +128,7 @@ def _exchanges(
             found.append(who_is_next(passage, random.choice(third), swap=random.random() < 0.5))
     sentences = [other.second for other in pool_of_book if other.second not in accepted]
     kinds = {"continue": sentences, "which_book": other_titles, "who_says": third, "who_is_next": [passage.first_speaker, *third]}
-    # A stream of its own, so that candidates change nothing else that is drawn.
+    # A separate random stream, so candidates don't change any other draw.
     drawn = Random(f"{passage.fact}:candidates")
     return [replace(exchange, candidates=_candidates(exchange, kinds[exchange.topic], drawn)) for exchange in found]
 

@@ -1,8 +1,8 @@
 """Examples from conversations that were read, deduplicated, decontaminated and split, mixed with generated ones.
 
-A conversation becomes a line of instructions, preferences or labels, as it is one. Lines are shuffled by a hash of the seed and the line,
+A conversation becomes a line of instructions, preferences or labels, by its kind. Lines are shuffled by a hash of the seed and the line,
 so equal inputs give equal bytes. Every line lists in `books` the documents whose words it contains: a conversation is one itself. Questions
-and test items are those of the generated examples; without any, the files of questions are empty. sources.json counts what is learned of
+and test items come from the generated examples; without any, the files of questions are empty. sources.json counts what is learned from
 each source. Memory holds the lines of one part.
 """
 

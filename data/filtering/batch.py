@@ -1,4 +1,4 @@
-"""Documents on their way through the filters, in batches, with an account of what happens to each.
+"""Batches of documents passing through the filters, with an account of what happens to each.
 
 Later steps never see a removed document. Cuts, edits and removals are recorded in the order they happen, so the account of a document adds
 up. Memory: three copies of the texts of one batch.
@@ -70,7 +70,7 @@ class Batch:
         return [document for document in self.documents if document.removal is None]
 
     def mark_changed(self) -> None:
-        """Say that texts have changed, so that `load` fills table `plain` again."""
+        """Mark the texts as changed; `load` then fills table `plain` again."""
         self._current = False
 
     def load(self) -> None:

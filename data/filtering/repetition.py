@@ -59,7 +59,7 @@ def duplicate_shares(units: Units, documents: int) -> tuple[Shares, Shares]:
     found = group_equal(units.hash_P)
     repeated_P = np.zeros(len(units.hash_P), np.int64)
     repeated_P[found.member_M] = 1
-    repeated_P[found.member_M[found.start_G]] = 0  # Equal units have equal sizes, so any of them may count as the first.
+    repeated_P[found.member_M[found.start_G]] = 0  # Equal units have equal sizes, so the choice of the first does not matter.
 
     def share(value_P: Int64s) -> Shares:
         total_D = np.bincount(units.document_P, value_P, documents)

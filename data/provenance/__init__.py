@@ -1,1 +1,1 @@
-"""Finds documents, and text of them, in the files that stages wrote."""
+"""Finds documents and their text in the files that stages wrote."""

@@ -58,7 +58,7 @@ def is_edit_file(path: str) -> bool:
 
 
 def removed_file(rule: str) -> str:
-    """The path of the file that holds what a rule removed."""
+    """The path of the file with a rule's removed text."""
     return f"{FOLDER}/{rule.replace(' ', '_')}.parquet"
 
 
@@ -89,7 +89,7 @@ def merge_changes(
 
 
 def _within(line: str | None, before: str, edit: RuleEdit) -> RuleEdit | None:
-    """Return the edit applied to a whole line, if it edited that line or one word of it."""
+    """Return the edit applied to a whole line, if it edited that line or one of its words."""
     if line is None or line == before:
         return None if line is None else edit
     word = re.compile(rf"(?<!\w){re.escape(before)}(?!\w)")

@@ -1,4 +1,4 @@
-"""Queries on the Parquet files that stages write: which of them hold a document, what a ledger says of it, which others share its text.
+"""Query the Parquet files that stages write: which hold a document, its ledger rows, and which documents share its text.
 
 Every function takes an open binary file, local or remote, and reads only the columns and row groups it needs: in a file ordered by id, the
 row groups whose id range includes the document.

@@ -32,7 +32,7 @@ from data.sources.errors import HostileArchive, Unreadable
 DEPTH = 4
 BLOCK = 4 << 20
 WEIGHTS = frozenset({".safetensors", ".gguf", ".npy", ".pt", ".pth", ".distcp"})
-PLAIN_STRINGS = frozenset({".pyc", ".code", ".facts", ".libraries", ".db-wal", ".db-shm"})  # binary files in which text stands as it is
+PLAIN_STRINGS = frozenset({".pyc", ".code", ".facts", ".libraries", ".db-wal", ".db-shm"})  # binary files that contain plain text
 SQLITE = b"SQLite format 3\0"
 DAMAGE = (pa.ArrowException, sqlite3.Error, zipfile.BadZipFile, tarfile.TarError, zlib.error, Unreadable, HostileArchive, EOFError,
           NotImplementedError, RuntimeError, OSError, ValueError)  # fmt: skip
@@ -136,7 +136,7 @@ def blocks(stream: IO[bytes], head: bytes = b"") -> Iterator[str]:
 def _seekable(stream: IO[bytes]) -> IO[bytes]:
     if stream.seekable():
         return stream
-    copied = tempfile.TemporaryFile()  # noqa: SIM115  # who reads it closes it
+    copied = tempfile.TemporaryFile()  # noqa: SIM115  # the reader closes it
     shutil.copyfileobj(stream, copied, BLOCK)
     copied.seek(0)
     return copied

@@ -1,4 +1,4 @@
-"""The phrases of a document: runs of a few words by which its text is recognized wherever it was copied to.
+"""The phrases of a document: runs of a few words that identify its text wherever it was copied.
 
 Words are compared without case, punctuation, line breaks, markup and escapes, so a phrase is found in plain text, in JSON and in HTML, at
 any depth of escaping. Texts of fewer words than a phrase are one phrase. Cost: about 20 MB of text a second; memory: eight bytes a phrase.
@@ -20,7 +20,7 @@ WORDS = 5
 """Words of a phrase: of fewer, many are anybody's; more would miss short quotations."""
 LEAST_WORDS = 2
 PIECE = 4 << 20
-OVERLAP = 2000  # characters that two pieces share, so that no phrase is cut
+OVERLAP = 2000  # characters that adjacent pieces share, so no phrase is cut
 QUOTED = 12  # words of a quotation that is shown
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _BUCKETS = 1 << 20
@@ -69,7 +69,7 @@ class Phrases:
         return len(self.hashes)
 
     def without(self, hashes: Iterable[int]) -> Phrases:
-        """Return these phrases less some of them."""
+        """Return these phrases without some of them."""
         return replace(self, hashes=np.setdiff1d(self.hashes, np.fromiter(hashes, np.uint64), assume_unique=True))
 
     def find(self, plain: str) -> Match:

@@ -38,7 +38,7 @@ class FileFindings:
 
 
 def file_phrases(path: Path) -> Phrases:
-    """Return the phrases of a file's text; none if there is no such file, or if some of it gives no text."""
+    """Return the phrases of a file's text; empty if the file is missing or can't be fully read as text."""
     if not path.is_file():
         return Phrases.of([])
     reader = FileReader()

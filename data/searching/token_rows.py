@@ -32,7 +32,7 @@ class Vocabulary:
         try:
             tokenizer = Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises nothing narrower
-            raise ValueError(f"it is no tokenizer ({error})") from error
+            raise ValueError(f"it is not a tokenizer ({error})") from error
         return cls(hashlib.sha256(content).hexdigest(), tuple(spelling or b"\n" for spelling in token_spellings(tokenizer)))
 
     @property
@@ -47,7 +47,7 @@ class Vocabulary:
 
 
 def row_texts(tokens: Array, vocabulary: Vocabulary) -> Iterator[str]:
-    """Yield rows [rows, width] as text, as one: a document goes on in the next row, which may begin with the last token once more."""
+    """Yield rows [rows, width] as one text: a document may continue in the next row, which may repeat the last token."""
     for start in range(0, len(tokens), ROWS):
         rows = tokens[max(start - 1, 0) : start + ROWS]
         kept = np.ones(rows.shape, dtype=np.bool_)

@@ -14,14 +14,14 @@ _HIDDEN = re.compile(f"{OPEN}(\\d+){CLOSE}")
 
 
 class Guard:
-    """The names of special tokens, which are text wherever a message holds them; `more`: other strings that a template must not meet."""
+    """The names of special tokens, which are plain text inside messages; `more`: other strings to keep from the template."""
 
     def __init__(self, names: Iterable[str], more: Iterable[str] = ()) -> None:
         self._names = (*sorted(names, key=len, reverse=True), OPEN, CLOSE, *more)
         self._found = re.compile("|".join(map(re.escape, self._names)))
 
     def hide(self, value: Any) -> Any:
-        """Return a value whose strings hold no name; roles are left as they are."""
+        """Return a value with the names in its strings replaced by placeholders; roles stay unchanged."""
         if isinstance(value, str):
             return self._found.sub(lambda found: f"{OPEN}{self._names.index(found.group())}{CLOSE}", value)
         if isinstance(value, dict):

@@ -28,7 +28,7 @@ class RowKind:
 
     @property
     def columns(self) -> frozenset[str]:
-        """The names of all of them."""
+        """The names of all columns."""
         return frozenset({*self.targets, *self.targets.values(), *self.documents, *self.labels})
 
     def of_no_file(self, sequence_length: int, token_dtype: str) -> tuple[Column, ...]:

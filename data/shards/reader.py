@@ -49,7 +49,7 @@ class ShardReader:
         return self.metadata.rows
 
     def column(self, name: str) -> Column:
-        """Return the description of a column; raise ShardError, naming those that there are, if there is none of that name."""
+        """Return the description of a column; raise ShardError listing the columns if none has that name."""
         if name not in self.columns:
             raise ShardError(f"{self.directory} has no column {name!r}; its {self.metadata.kind} rows have {', '.join(self.columns)}")
         return self.columns[name]
@@ -84,7 +84,7 @@ class ShardReader:
     def table(self, name: str) -> Array:
         """Return the value of the column `name` for each token of the vocabulary, [vocab_size, *shape].
 
-        Raise ShardError if the column does not follow from the tokens, so there is no such table.
+        Raise ShardError if the column does not follow from the tokens, which leaves it without a table.
         """
         if not self.has_table(name):
             raise ShardError(f"{self.directory} has no table of {name!r}: nothing says how that column follows from tokens")

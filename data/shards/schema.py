@@ -31,7 +31,7 @@ class ShardError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `dtype` and `shape` are those of its values in one row, as stored; shape () is a scalar."""
+    """One column: `dtype` and `shape` describe its values in one row, as stored; shape () is a scalar."""
 
     name: str
     dtype: np.dtype[Any]
@@ -96,7 +96,7 @@ def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
 
 
 def read_columns(schema: pa.Schema, where: object) -> tuple[Column, ...]:
-    """Return the columns that a file's schema describes; raise ShardError, naming `where` and the column, for what is no column of rows."""
+    """Return the columns that a file's schema describes; raise ShardError, naming `where` and the column, for anything else."""
     import pyarrow as pa
 
     columns = []

@@ -31,7 +31,7 @@ class ShardWriter:
         self._pending_rows = 0
 
     def add(self, columns: Columns) -> None:
-        """Add rows, each column [rows, *shape]; raise ValueError for columns unlike those of the rows before."""
+        """Add rows, each column [rows, *shape]; raise ValueError if the columns differ from earlier rows'."""
         described = describe(columns, self._modalities)
         self.columns = self.columns or described
         counts = {len(values) for values in columns.values()}

@@ -59,9 +59,9 @@ class Exchange:
 
 @dataclass(frozen=True)
 class TestItem:
-    """A request, the check by which a reply is right, and what the baseline replies. `check`: `rule` and what that rule reads."""
+    """A request, the check for a right reply, and the baseline's reply. `check`: `rule` and what that rule reads."""
 
-    __test__ = False  # no class of tests, whatever its name begins with
+    __test__ = False  # not a test class, despite its name
 
     request: str
     check: dict[str, Any]

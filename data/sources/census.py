@@ -1,4 +1,4 @@
-"""The census of the sources: every entry where they point, and what became of it.
+"""The census of the sources: every entry that they point to, and its fate.
 
 An entry is a file, a folder, a link, or a member of an archive. Its fate is one of
 - read: a document, a part of one, or a file of records that gave at least one row of the ledger;
@@ -89,7 +89,7 @@ def _count(work: Database, census: Path) -> Counted:
 
 
 class Unpacking(NamedTuple):
-    """How archives are opened: into which folder, for which formats, and how many levels are left."""
+    """How archives are opened: the target folder, the formats, and the levels left."""
 
     scratch: Path
     formats: tuple[str, ...]
@@ -152,7 +152,7 @@ def _holds_members(name: str, path: Path) -> bool:
 
 
 def _members(archive: Path, prefix: str, chosen: Callable[[str], bool], inside: Unpacking) -> Iterator[Listed]:
-    """List the members of an archive, and those of its archives as far as ingest opens them."""
+    """List the members of an archive, and of nested archives as far as ingest opens them."""
     inner: list[Member] = []
     for member in list_members(archive, lambda name: True, whole=False):
         asked = chosen(member.name)

@@ -1,4 +1,4 @@
-"""Decodes bytes: detects a file's encoding, or says why it is no text.
+"""Decodes bytes: detects a file's encoding, or says why it is not text.
 
 UTF-8 is recognized exactly, with or without a byte order mark; UTF-16 and UTF-32 by their mark, or without one if the text has spaces or
 line ends. UTF-8 with a few stray bytes of Windows-1252 is read as a mixture. Any other text is what chardet, a statistical detector, says
@@ -52,7 +52,7 @@ def is_blank(text: str) -> bool:
 
 
 class NotText(Unreadable):
-    """The bytes are no text; the message becomes the quarantine reason."""
+    """The bytes are not text; the message becomes the quarantine reason."""
 
 
 def decode(content: bytes, encoding: str = "detect") -> tuple[str, str]:
@@ -89,7 +89,7 @@ def _decode(content: bytes, encoding: str) -> tuple[str, str]:
 def _decode_strictly(content: bytes, name: str) -> tuple[str, str]:
     try:
         text = content.decode(name)
-        # A mark at the beginning is no part of the text, though the codec keeps it.
+        # A byte order mark is not part of the text, but the codec keeps it.
         marked = codecs.lookup(name).name in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
         return text.removeprefix("\ufeff") if marked else text, name.removesuffix("-sig")
     except (UnicodeError, LookupError) as error:
@@ -113,7 +113,7 @@ def _detect_wide(sample: bytes) -> str:
 
 
 def _detect_escaped(content: bytes) -> str:
-    """Return the encoding of text whose Asian letters stand in ASCII bytes, "" for none."""
+    """Return the encoding of text that writes Asian letters as ASCII bytes, "" for none."""
     sample = content[:SAMPLE]
     candidates = [name for mark, names in ESCAPED.items() if mark in sample for name in names]
     found = _guess(sample) if candidates and sample.isascii() else ""
@@ -131,7 +131,7 @@ def _decode_legacy(content: bytes) -> tuple[str, str]:
 
 
 def _foreign_lines(content: bytes) -> bytes:
-    """Return the lines with bytes above ASCII, the first 64 KB of them: a book may have its first after a hundred pages."""
+    """Return the lines with bytes above ASCII, at most 64 KB: a book may have its first after a hundred pages."""
     found, size, read = list[bytes](), 0, 0
     while size < SAMPLE and (high := HIGH_BYTE.search(content, read)):
         at = high.start()

@@ -1,6 +1,6 @@
 """Detects a file's type from its first bytes, and decides in which format to read it.
 
-Formats, compressions and archives with a signature are recognized whatever the file's name; formats of XML by their root element. Text
+Formats, compressions and archives with a signature are recognized under any file name; formats of XML by their root element. Text
 formats without one (txt, md, jsonl, csv, tex, subtitles and their like) and documents that are zips (docx, odt) are told apart by name
 alone. Signatures are from RFC 1952 (gzip), RFC 8878 (zstd), the xz and bzip2 formats, APPNOTE (zip), POSIX ustar,
 ISO 32000 (PDF), the EPUB container, Apache Parquet, ISO 28500 (WARC) and WHATWG MIME sniffing (HTML).

@@ -113,7 +113,7 @@ class Extractor:
         return matches_formats(member, self.formats)
 
     def _refuse_compressed_bomb(self, path: Path, kind: str, size: int) -> None:
-        """Decompress once and discard the output, so that no record of a bomb is read. Damage is reported when the file is read."""
+        """Decompress once and discard the output, to catch a bomb before reading its records. Damage is reported on reading."""
         with path.open("rb") as raw:
             stream = decompress(raw, kind, size)
             try:

@@ -1,4 +1,4 @@
-"""Finds local files by path, folder or glob, and accounts for everything else that lies beside them.
+"""Finds local files by path, folder or glob, and accounts for everything else next to them.
 
 Each file is found once, in order of path. Names in outputs are relative to the recipe's root or, for a file outside it, to the folder above
 the pattern's fixed part, so no machine's paths reach a corpus. Hidden files are skipped unless named. A path that does not exist, or a
@@ -35,7 +35,7 @@ HIDDEN = ("hidden file", "hidden folder")
 
 
 class Survey(NamedTuple):
-    """What lies where a source looks, by name in outputs and in order of name.
+    """The entries that a source finds, by name in outputs and in order of name.
 
     `files`: those to read; `faults`: why others can't be read; `others`: the kind of those that the source doesn't ask for."""
 
@@ -45,7 +45,7 @@ class Survey(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """An entry and what its pattern makes of it. `kind`: of an entry that isn't asked for, else ""."""
+    """An entry and how its pattern classifies it. `kind`: of an entry that isn't wanted, else ""."""
 
     path: str
     fault: str = ""

@@ -27,7 +27,7 @@ OWN_ENCODING = frozenset({"epub", "pdf", "docx", "odt", "rtf", "fb2", "tei", "js
 ZIPPED = frozenset({"epub", "docx", "odt"})
 """Formats whose files are zips."""
 XML = {b"mediawiki": "mediawiki", b"TEI": "tei", b"TEI.2": "tei", b"teiCorpus": "tei", b"FictionBook": "fb2"}
-"""Formats that an XML file's root element tells apart."""
+"""Formats identified by an XML file's root element."""
 
 ENDINGS: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".html": "html", ".htm": "html", ".xhtml": "html",

@@ -1,6 +1,6 @@
 """Globs over paths: `*`, `?` and `[...]` inside a folder's or file's name, and `**` for any number of folders.
 
-As in a shell, a star matches no hidden name, one that begins with a period.
+As in a shell, a star matches no hidden names, which begin with a period.
 """
 
 from __future__ import annotations

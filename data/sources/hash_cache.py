@@ -16,7 +16,7 @@ def file_sha256(path: Path) -> str:
 
 
 def file_state(path: Path) -> FileState:
-    """Return inode, size and times, at least one of which any write changes."""
+    """Return inode, size and times; every write changes at least one."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

@@ -1,7 +1,7 @@
 """Reads one shard's documents from every source into Parquet, with an account of each file and record.
 
 Each file of the shard, and each of its records in files that hold many, is a row of documents.parquet or of quarantine.parquet. Rows are
-ordered by id, and the output is the same bytes on every machine, whatever its threads and memory; it holds no absolute path and no time.
+ordered by id, and the output is the same bytes on every machine, for any threads and memory; it has no absolute paths and no times.
 A damaged file costs itself alone. What is read is what the key was computed from: a local file that has changed since, and anything the
 recipe names that is missing, is a SourceError. A shard may be empty; `empty_sources` checks that no source is.
 
@@ -116,7 +116,7 @@ def _read_package(source: PackageSource, extractor: Extractor, archive: Path) ->
     except HostileArchive as error:
         raise HostileArchive(f"{archive.name}: {error}") from error
     except Unreadable as error:
-        raise SourceError(f"{archive.name} is damaged ({error}); delete it from the cache so that it is fetched again") from error
+        raise SourceError(f"{archive.name} is damaged ({error}); delete it from the cache, and it is fetched again") from error
 
 
 def _read_files(extractor: Extractor, files: Mapping[str, Path], faults: Mapping[str, str], observed: Mapping[str, str] | None) -> None:

@@ -17,5 +17,5 @@ LANGUAGES = {
 
 
 def language_of(name: str) -> str:
-    """Return the language of a program; "" for none of these."""
+    """Return the language of a program; "" if unknown."""
     return LANGUAGES.get(PurePosixPath(name.lower()).suffix, "")

@@ -7,7 +7,7 @@ there. What is neither a file nor a folder, a link that leads nowhere and a fold
 Costs one listing and one look at each folder, and one look at each link. Nothing is recursive, so a tree of any depth is walked.
 """
 
-# Paths stay strings, which is three times as fast.
+# Keep paths as strings, which is three times as fast.
 # ruff: noqa: PTH116
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINKED = "linked folder: it is read under its other name"
 
 
 class Entry(NamedTuple):
-    """What lies at `path`. `fault`: why it can't be read, "" for a file or a folder; `walked`: a folder whose entries are yielded too."""
+    """The entry at `path`. `fault`: why it can't be read, "" for a file or a folder; `walked`: a folder whose entries are yielded too."""
 
     path: str
     fault: str = ""
@@ -34,11 +34,11 @@ class Entry(NamedTuple):
 
 
 def walk(folder: str, depth: int | None = None, *, hidden: bool = False) -> Iterator[Entry]:
-    """Yield what lies below a folder, at most `depth` levels down (None: all). `hidden`: walk hidden folders too."""
+    """Yield the entries below a folder, at most `depth` levels down (None: all). `hidden`: walk hidden folders too."""
     seen: set[tuple[int, int]] = set()
     waiting, links = [(folder, 1)], list[tuple[str, int]]()
     while waiting or links:
-        # Folders before links, so that each is walked under its own name.
+        # Folders before links, so each is walked under its own name.
         linked = not waiting
         path, level = links.pop(0) if linked else waiting.pop()
         try:

@@ -97,7 +97,7 @@ def _take_counts(work: Database, wanted: dict[str, int]) -> None:
 
 
 def _fill_empty_splits(work: Database, splits: list[str], by_source: bool) -> None:
-    """Give every empty split a stand-in: in each source that has enough clusters, then in the whole corpus."""
+    """Give every empty split a stand-in: in each source with enough clusters, then in the whole corpus."""
     for stratum in ("stratum", "''") if by_source else ("''",):
         for (name,) in work.rows(_LACKING.format(stratum=stratum, splits=len(splits))):
             work.set_variables(stratum=str(name), everywhere=stratum == "''")

@@ -55,7 +55,7 @@ def split(
 
 
 def _write(work: Database, documents: Path, output: Path, shared: bool) -> dict[str, float]:
-    """Write the three splits and what was removed, joining documents and assignments, both ordered by id."""
+    """Write the three splits and the removed documents, joining documents and assignments, both ordered by id."""
     counts = dict.fromkeys((f"{kind}_{part}" for kind in ("documents", "characters") for part in SPLITS), 0.0)
     counts |= dict.fromkeys(("synthetic_documents", "synthetic_characters", "synthetic_dropped"), 0.0)
     assignments = rows(work, _ASSIGNMENT)

@@ -1,6 +1,6 @@
 """Synthetic texts on disk: writes and reads their one table.
 
-A text is named by its maker and a digest of its content, so the same text has the same id whatever else is written. No text is empty or
+A text is named by its maker and a digest of its content, so the same text always has the same id. No text is empty or
 comes twice. Memory holds a row group and a digest per text.
 """
 

@@ -20,7 +20,7 @@ from data.tokens.token_shards import TokenShardWriter
 
 
 class PackError(RuntimeError):
-    """The written rows don't hold what was to be packed."""
+    """The written rows differ from the text that was to be packed."""
 
 
 @dataclass(frozen=True)

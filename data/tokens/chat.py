@@ -47,7 +47,7 @@ class LineLedger:
 
 @dataclass(frozen=True)
 class EncodedConversation:
-    """A conversation: its line in the file (from 1), its ids, the mask of all answers, and that of the last one."""
+    """A conversation: its line in the file (from 1), its ids, and the masks of all answers and of the last."""
 
     line: int
     ids: Ids
@@ -65,7 +65,7 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger
             continue
         try:
             value = json.loads(line)
-            fault = check(value) if isinstance(value, dict) else "the line is no JSON object"
+            fault = check(value) if isinstance(value, dict) else "the line is not a JSON object"
         except json.JSONDecodeError as error:
             value, fault = None, f"not JSON: {error.msg}"
         if fault is None and value is not None:
@@ -127,7 +127,7 @@ def fitting_groups(
 
 
 def _shorter_groups(group: Sequence[Chat]) -> Iterator[Sequence[Chat]]:
-    """Yield the group without its first exchange, without its first two, and so on; what stands before the first user stays."""
+    """Yield the group without its first exchange, then without its first two, and so on; keep what precedes the first user."""
     messages: Sequence[Message] = group[0].messages
     users = [number for number, message in enumerate(messages) if message["role"] == "user"]
     for start in users[1:]:

@@ -107,7 +107,7 @@ def _write_labels(conversations: Path, part: str, writer: TokenShardWriter, conf
 def _read_pairs(
     conversations: Path, part: str, writer: TokenShardWriter, config: EncodeConfig, ledger: LineLedger
 ) -> list[tuple[EncodedConversation, ...]]:
-    """Return the chosen and the rejected side of every pair of which both fit a row, each as a whole conversation."""
+    """Return the chosen and rejected side of every pair whose sides both fit a row, each as a whole conversation."""
     path = conversations / f"preferences_{part}.jsonl"
     sides = [[chat_of(number, value, value[side]) for side in SIDES] for number, value in read_lines(path, preference_fault, ledger)]
     return fitting_groups(writer.encoder, sides, writer.width, path.name, ledger, config.too_long)

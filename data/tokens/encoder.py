@@ -134,7 +134,7 @@ class TextEncoder:
                 yield before, done.result()
 
     def decode(self, ids: Ids) -> str:
-        """Decode ids into text, with special tokens written out so that none goes unnoticed."""
+        """Decode ids into text, including the names of special tokens."""
         return str(self.tokenizer.decode(ids.tolist(), skip_special_tokens=False))
 
     def _join(self, arrays: list[Ids]) -> Ids:
@@ -167,13 +167,13 @@ def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
 
 
 def decoding_steps(tokenizer: Tokenizer) -> list[str]:
-    """Return the kinds of the steps by which a tokenizer makes text of tokens."""
+    """Return the kinds of a tokenizer's decoding steps."""
     decoder = json.loads(tokenizer.to_str())["decoder"] or {}
     return [step["type"] for step in decoder.get("decoders", [decoder]) if step]
 
 
 def chunking(tokenizer: Tokenizer) -> Cut:
-    """Return how texts are cut for a tokenizer from elsewhere, so that the tokens of the chunks are those of the text.
+    """Return how to cut texts for a foreign tokenizer, so the chunks' tokens equal the text's.
 
     Its words may hold a mark and the line end after it, but none begins within "e w": a cut is made before a space with letters around it.
     A tokenizer that puts a space before every text gets texts whole.

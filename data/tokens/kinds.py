@@ -2,7 +2,7 @@
 
 Special tokens have the ids of `special.py` in every kind, followed by `<|unk|>` where a kind has it. All kinds split text into words in the
 same way (`WORDS`: a word includes the space before it, and nothing is dropped or normalized), so the tokens of known text concatenate to
-the text. Equal chunks and settings give an equal tokenizer, whatever the threads. Memory holds the distinct words of the sample.
+the text. Equal chunks and settings give an equal tokenizer, for any number of threads. Memory holds the distinct words of the sample.
 
 | kind | how it splits a word | what its vocabulary lacks becomes |
 |---|---|---|
@@ -176,7 +176,7 @@ def frequent_characters(texts: Texts, config: TokenizerConfig, most: int) -> tup
 
 
 def mask_unknown(texts: Texts, known: tuple[str, ...]) -> Iterator[str]:
-    """Yield the texts with unknown characters replaced by line ends, so that nothing is learned from them."""
+    """Yield the texts with unknown characters replaced by line ends, so they are not learned."""
     kept = set(known)
     for text in texts():
         unknown = set(text) - kept

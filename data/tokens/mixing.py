@@ -57,7 +57,7 @@ class ConversationRows:
 
 
 def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: LineLedger) -> ConversationRows:
-    """Return the conversation rows that make up `instruction_fraction` beside `text_rows`.
+    """Return the conversation rows that, added to `text_rows`, make up `instruction_fraction`.
 
     No rows if the file has no conversation that fits a row; lines left out are in the ledger.
     """

@@ -2,7 +2,7 @@
 
 Every token of every document is in some row, and every token except each `<|bos|>` is a target exactly once (`layout` says how rows are
 made), so the `bytes` of a split are exactly the UTF-8 bytes of its texts (for training rows: and of the conversations mixed in). Every
-token is accounted for by source and checked against the rows written. Equal inputs give equal bytes, whatever the threads.
+token is accounted for by source and checked against the rows written. Equal inputs give equal bytes, for any number of threads.
 With several passes (`augment`), every document of the training split comes once in each, and is counted each time.
 Time is spent on tokenizing. Memory holds the rows of one shard file, the conversations, and some hundred bytes a document; the tokens of a
 split are in a file in `scratch` until it is packed.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TOKENS_AT_ONCE = 2**21
-AUGMENTED = "train"  # the one split that is ever augmented
+AUGMENTED = "train"  # the only split that is augmented
 
 
 def pack(

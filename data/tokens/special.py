@@ -58,7 +58,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class TokenRoles:
-    """Ids by what they are for. `document_begin` may equal `document_end`, and `padding` either of them: rows tell them by position.
+    """Token ids by role. `document_begin` may equal `document_end`, and `padding` either of them: rows tell them by position.
 
     vocabulary: how many tokens the model knows, where that is more than the tokenizer has; 0: as many.
     """

@@ -1,6 +1,6 @@
 """Fits the tokenizer on the training split, and writes it as a directory that Hugging Face can load.
 
-Special tokens have the ids of `special.py`. Equal splits and settings give equal bytes, whatever the threads. Only the training split is
+Special tokens have the ids of `special.py`. Equal splits and settings give equal bytes, at any thread count. Only the training split is
 read. What decoding restores, by kind:
 - byte_level_bpe, bpe, unigram: every text, byte for byte (what their vocabulary lacks is encoded as its bytes).
 - character, wordpiece, word: every text whose characters, pieces or words are in the vocabulary; the rest becomes `<|unk|>` and is lost.

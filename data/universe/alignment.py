@@ -1,4 +1,4 @@
-"""Aligns the words of a true text with those of a cleaned one.
+"""Aligns the words of a true text with a cleaned one's.
 
 Runs of four words that occur once in both texts are anchors, as in patience diff; difflib compares what lies between them, so a book takes
 milliseconds. A gap too long for difflib stays unaligned.

@@ -19,7 +19,7 @@ _WORD = re.compile(r"\b[a-z]+\b")
 
 
 def later_edition(book: Book, path: str, rng: Random) -> Book:
-    """Return `book` under another path with 2 to 4 % of its words changed, none of which is a word of the world."""
+    """Return `book` under another path with 2 to 4 % of its words changed, but no word of the world."""
 
     def replace(found: re.Match[str]) -> str:
         word = found.group()

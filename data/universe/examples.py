@@ -110,7 +110,7 @@ def split_facts(facts: list[AskableFact], config: UniverseExamples) -> tuple[lis
     seen: set[str] = set()
     for entity, group in groups.items():
         ranked = sorted(group, key=lambda fact: hash_fraction(config.seed, fact.id))
-        # A hash decides whether to round up or down, so that odd numbers even out over all entities.
+        # A hash decides whether to round up or down, so odd numbers even out over all entities.
         count = int(len(group) * config.seen_fraction + hash_fraction(config.seed, f"round {entity}"))
         seen.update(fact.id for fact in ranked[:count])
     seen.update(fact.id for fact in facts if fact.attribute == "substance")
@@ -190,7 +190,7 @@ def _worked_conversation(worked: Worked) -> Row:
 def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Row], list[Row]]:
     """Return (train, validation) pairs: the right short answer against a wrong value, a repeated or a rambling answer, in turn.
 
-    `candidates` are wrong answers of the same kind, for who looks for the one that a model takes for right.
+    `candidates` are wrong answers of the same kind, from which a caller may pick the one that a model finds likeliest.
     """
     train: list[Row] = []
     val: list[Row] = []

@@ -1,4 +1,4 @@
-"""Names and other words of the world, short and distinct so that a small model needs few tokens to tell them apart.
+"""Names and other words of the world, short and distinct, so a small model needs few tokens to tell them apart.
 
 No word is in two lists, so a sentence can be checked against the world by its words alone.
 """

@@ -43,7 +43,7 @@ class ScanProfile:
 
     @staticmethod
     def draw(rng: Random) -> ScanProfile:
-        """Return a random profile, in proportions like those of a collection of old scans."""
+        """Return a random profile, in the proportions of a collection of old scans."""
         quotes = rng.choices(("plain", "curly", "mojibake"), (35, 35, 30))[0]
         charset = "utf-8" if quotes == "mojibake" else rng.choices(("utf-8", "utf-8-sig", "cp1252"), (60, 10, 30))[0]
         width = rng.choices((0, rng.randint(64, 72)), (12, 88))[0]

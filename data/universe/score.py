@@ -67,7 +67,7 @@ class Alignment:
             return len(inside) > (end - start) / 2 and not any(self.breaks[m] for m in inside)
         if start < end:
             return self.intact(start, end)
-        # Cleaning may drop a heading; then the neighbor is the next word outside of it.
+        # Cleaning may drop a heading; the neighbor is then the next word outside it.
         left, right = start - 1, start
         while left in self.headings and self.matched[left] < 0:
             left -= 1

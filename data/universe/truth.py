@@ -44,7 +44,7 @@ def write_truth(directory: Path, books: list[Book], originals: dict[str, tuple[s
 
 
 def truth_table(truth: Path, name: str) -> list[dict[str, Any]]:
-    """Return the rows of `truth/<name>.parquet`. Raise FileNotFoundError if there is no such table."""
+    """Return the rows of `truth/<name>.parquet`. Raise FileNotFoundError if it is missing."""
     import pyarrow.parquet as pq
 
     rows: list[dict[str, Any]] = pq.read_table(truth / f"{name}.parquet").to_pylist()

@@ -1,4 +1,4 @@
-"""Questions about what is in no book, to which the right answer is that one does not know.
+"""Questions that no book answers; the right answer is "I don't know".
 
 People, towns and events that do not exist, and relations that a known person does not have, so that a strange name alone does not tell. The
 questions follow from the seed alone; half of them are taught, the others held out, and no name is in both halves.
@@ -21,7 +21,7 @@ _ENDINGS = ("adan", "beth", "dric", "enna", "fyr", "gard", "ilde", "mund", "nor"
 _TOWNS = ("bury", "ford", "gate", "mere", "stead", "wick")
 _EVENTS = ("Silence", "Eclipse", "Wager", "Journey", "Coronation", "Fever", "Quarrel", "Frost Fair", "Landslide", "Masquerade")
 _KINDS = ("Golden", "Second", "Forgotten", "Northern", "Sudden", "Seven-Day")
-# What a person may lack, so that it can be asked of those who do.
+# Attributes that some people lack, so questions can ask for them.
 LACKED: tuple[Attribute, ...] = ("pet", "mother")
 REPLIES = {
     "person": "I do not know anyone called {n}.",

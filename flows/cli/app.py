@@ -48,7 +48,7 @@ def settings(
 def main() -> NoReturn:
     """Run the `folio` command and end the process as the interpreter would, but without unloading native libraries.
 
-    Their threads now and then outlive the interpreter and abort it ("terminate called without an active exception", signal 6), after the
+    Their threads sometimes outlive the interpreter and abort it ("terminate called without an active exception", signal 6), after the
     command has done all its work.
     """
     try:
@@ -66,10 +66,10 @@ def main() -> NoReturn:
 
 
 def run_command() -> NoReturn:
-    """Run the command that `sys.argv` holds; raise SystemExit with its code."""
+    """Run the command in `sys.argv`; raise SystemExit with its exit code."""
     try:
         sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
-    except typer.Abort:  # Ctrl-C in a command that has nothing to close
+    except typer.Abort:  # Ctrl-C in a command that needs no cleanup
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         from flows.cli.usage import usage_error

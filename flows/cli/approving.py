@@ -15,12 +15,12 @@ from tasks.stage.system.progress import undrawn
 
 
 def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
-    """Return what asks on the terminal. Without one it tells whom the recipe names, and stops the run with the command that answers."""
+    """Return what asks on the terminal. Without a terminal it sends the recipe's notification and stops the run, naming the command."""
     settings = [word for change in changes for word in ("--set", change)]
 
     def ask(question: Question) -> Answer:
         command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
-        way = f"Answer by: {command}   Then run it again to go on."
+        way = f"Answer by: {command}   Then run it again to continue."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             from flows.asking import tell
 
@@ -43,16 +43,16 @@ def _answered(question: Question) -> Answer:
 
 
 def _line(prompt: str, choices: tuple[str, ...] = ()) -> str:
-    """Return a line that is not empty, and one of the choices if there are any; ask until there is one."""
+    """Ask until the answer is a non-empty line and, if there are choices, one of them; return it."""
     while not (line := input(prompt).strip()) or (choices and line.lower() not in choices):
         pass
     return line.lower() if choices else line
 
 
 def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: bool, who: str, reason: str) -> str:
-    """Record an answer about the verdict that a recipe has at a gate, and return it in words.
+    """Record a person's answer to a recipe's verdict at a gate, and return it in words.
 
-    Raises RecipeError for no such gate, one that asks nobody, and one that has no verdict or failed.
+    Raises RecipeError for an unknown gate, one that asks nobody, and one that failed or has no verdict.
     """
     plan = plan_recipe(name, changes, frozenset(), False)
     gates = {decision.position: decision for decision in plan.decisions if decision.stage == "gate"}

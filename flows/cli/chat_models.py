@@ -44,13 +44,13 @@ def _no_such_model(model: str, store: Store, released: list[str]) -> str:
         return f"{missing}; make one with: {folio('run', recipe_argument(model))}"
     except RecipeError:
         if Path(model).is_dir():
-            return f"{model} is a folder without config.json, so no model; give an exported model's folder or a recipe's name."
+            return f"{model} is a folder without config.json, so it is not a model; give an exported model's folder or a recipe's name."
         instead = did_you_mean(model, [*released, *built_in()]) or f"; the recipes are {', '.join(built_in())}."
         return f"{missing}, and no recipe of that name{instead}"
 
 
 def variant_directory(directory: Path, name: str) -> Path:
-    """Return the folder of a quantized variant beside an exported model. Raises LookupError naming those there are."""
+    """Return the folder of an exported model's quantized variant. Raises LookupError listing the variants."""
     names = sorted(path.parent.name for path in directory.glob("*/config.json"))
     if name not in names:
         raise LookupError(f"{directory} has no variant {name!r}; it has {', '.join(names) or 'none'}.")
@@ -58,7 +58,7 @@ def variant_directory(directory: Path, name: str) -> Path:
 
 
 def adapter_directory(directory: Path, name: str) -> Path:
-    """Return the folder of an adapter: as given, or the one of that name beside a model. Raises LookupError naming those there are."""
+    """Return an adapter's folder: the path given, or a model's adapter of that name. Raises LookupError listing the adapters."""
     for path in (directory / BESIDE / name, Path(name)):
         if (path / FIELDS).is_file():
             return path
@@ -69,7 +69,7 @@ def adapter_directory(directory: Path, name: str) -> Path:
 
 
 def _store_of(model: str, store: str) -> tuple[str, Store]:
-    """Return the label of a recipe's artifacts and their store. A name that is no recipe is looked for in folio's own store."""
+    """Return the label of a recipe's artifacts and their store. A name that is not a recipe is looked up in folio's own store."""
     try:
         find_recipe(model)
     except RecipeError:
@@ -94,14 +94,14 @@ def _read(record: Path | None) -> Artifact | None:
 
 
 def _lineage(made: Artifact, directory: Path) -> str:
-    """Return the command that shows what a model was made of, in the store that its folder lies in."""
+    """Return the command that shows a model's lineage in the store that contains its folder."""
     root = str(directory).removesuffix(made.location).rstrip("/")
     elsewhere = str(directory).endswith(made.location) and root != store_url()
     return folio("lineage", made.location, *(("--store", root) if elsewhere else ()))
 
 
 def lineage_of(directory: Path) -> tuple[str | None, str]:
-    """Return the artifact that a model's folder is or lies in, and its store if that is not folio's own; None without a record."""
+    """Return the artifact that a model's folder belongs to, and its store unless it is folio's own; None without a record."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
     made = _read(record)
     if made is None or record is None:
@@ -111,7 +111,7 @@ def lineage_of(directory: Path) -> tuple[str | None, str]:
 
 
 def description(directory: Path, network: Any, adapter: Path | None = None) -> Iterator[str]:
-    """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
+    """Yield lines that say what is loaded: kind, size, location, and when and from what it was made."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
     form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form, computed in fp32"
     weights = sum(file.stat().st_size for ending in ("safetensors", "gguf") for file in directory.glob(f"*.{ending}"))

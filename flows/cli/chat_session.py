@@ -1,4 +1,4 @@
-"""`folio chat`: a conversation on the terminal, or one question. Replies appear as they are written; Ctrl-C ends a reply alone."""
+"""`folio chat`: a conversation on the terminal, or one question. Replies appear as they are written; Ctrl-C ends only the reply."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def talk(
 ) -> None:
     """Talk on the terminal until the input ends, or ask one question.
 
-    Raises ValueError for options that don't fit, and LookupError if there is no such model.
+    Raises ValueError for options that don't fit together, and LookupError for an unknown model.
     """
     sampling = sampling_of(options, seed)
     directory = model_directory(model, store)
@@ -69,12 +69,12 @@ def _converse(session: Any, sampling: SamplingConfig, seed: int) -> None:
             print(" (stopped)")
         except ValueError as error:
             print(f"folio: {error}", file=sys.stderr)
-        # Another seed each turn, or the same question would be drawn the same answer.
+        # A new seed each turn, or the same question would get the same answer.
         seed += 1
 
 
 def show(pieces: Iterable[str]) -> None:
-    """Print a reply as it is written; on a terminal, dots stand where the first word is awaited."""
+    """Print a reply as it is written; on a terminal, show dots until the first word comes."""
     waiting = sys.stdout.isatty()
     if waiting:
         print(WAITING, end="", flush=True)

@@ -1,6 +1,6 @@
-"""Whether the store's disk has room for what a run will write: what its stages are expected to write, and the checkpoints beside them.
+"""Check that the store's disk has room for what a run will write: its stages' expected output and checkpoints.
 
-`folio plan` knows what will run. `folio run` asks for a plan only where the disk may be too small for everything the recipe last made, so
+`folio plan` knows what will run. `folio run` makes a plan only if the disk may be too small for everything the recipe last made, so
 a run with room loses no time.
 """
 
@@ -19,8 +19,8 @@ from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 
 CHECKPOINT = 12  # bytes of a parameter: its weight and two numbers of the optimizer, in fp32
-AMPLE = 4  # a disk with so many times as much free as a recipe last took needs no closer look
-NEAR = 2  # a disk with less than so many times what is needed is worth a line
+AMPLE = 4  # with this many times the recipe's last size free, skip the estimate
+NEAR = 2  # below this many times what is needed, print a line
 TABLES = 50_000_000  # bytes for databases, logs and reports
 
 
@@ -40,7 +40,7 @@ def require_space(recipe: Recipe) -> None:
 
 
 def space_line(plan: Plan, written: float) -> str:
-    """Return a line for a plan: how much will be written, if that comes near what is free; empty if there is room."""
+    """Return a plan's line on disk space if it is scarce; empty if there is room."""
     free, needed = free_bytes(plan.store), needed_bytes(plan, written)
     if free is None or free > NEAR * needed:
         return ""
@@ -49,7 +49,7 @@ def space_line(plan: Plan, written: float) -> str:
 
 
 def needed_bytes(plan: Plan, written: float) -> float:
-    """Return the bytes that a run of the plan takes at most: what it keeps, and checkpoints while it trains. 0 if all is reused."""
+    """Return the most bytes that a run of the plan takes: its artifacts, and checkpoints while it trains. 0 if all is reused."""
     ahead = [decision for decision in plan.decisions if decision.action != "reuse"]
     trains = any(decision.stage in ("pretrain", "tune", "adapt") for decision in ahead)
     return (written + TABLES if ahead else 0.0) + (beside(plan.recipe) if trains else 0.0)
@@ -71,6 +71,6 @@ def free_bytes(store: Store) -> int | None:
 
 
 def _written_last(store: Store, recipe: str) -> float:
-    """Return the bytes of everything that the recipe's last run had."""
+    """Return the bytes of all artifacts of the recipe's last run."""
     records = (store.index.read(position.location) for position in Journal(store).latest_positions(recipe).values())
     return float(sum(file.size for record in records if isinstance(record, Artifact) for file in record.files))

@@ -1,4 +1,4 @@
-"""`folio generate`: open the model, answer the file part by part, and say how it goes."""
+"""`folio generate`: open the model, answer the file part by part, and report progress."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def answer_file(
     restart: bool,
     store: str,
 ) -> None:
-    """Answer a file of prompts. Raise LookupError or ValueError, before any work, for what can't be done."""
+    """Answer a file of prompts. Raise LookupError or ValueError before any work if the request can't be met."""
     settings = sampling_of(options, None)
     for path in (prompts, *([json_schema] if json_schema else [])):
         if not path.is_file():
-            raise LookupError(f"{path} is no file")
+            raise LookupError(f"{path} is not a file")
     if answers.exists() and answers.samefile(prompts):
         raise ValueError(f"{answers} holds the prompts; name another file for the answers")
     schema = json_schema.read_text(encoding="utf-8") if json_schema else None
@@ -70,12 +70,12 @@ def answer_file(
 
 @contextmanager
 def _alone(answers: Path) -> Iterator[None]:
-    """Hold the answers' file for this process. Raise ValueError if another process writes it."""
+    """Lock the answers' file for this process. Raise ValueError if another process is writing it."""
     with ExitStack() as held:
         try:
             held.enter_context(try_lock(answers.with_name(f".{answers.name}.lock")))
         except BlockingIOError:
-            raise ValueError(f"another process writes {answers}; wait until it has ended, or name another file") from None
+            raise ValueError(f"another process is writing {answers}; wait until it has ended, or name another file") from None
         yield
 
 

@@ -1,4 +1,4 @@
-"""`folio plan`, `folio accept`, `--refresh`: the pipeline walked without executing anything, and decisions made on that."""
+"""`folio plan`, `folio accept`, `--refresh`: walk the pipeline without executing it, and act on its decisions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks.stage.system.nearest import did_you_mean
 
 @dataclass(frozen=True)
 class Plan:
-    """Every decision in order. `stopped`: the message of the gate that would stop the flow, if one would."""
+    """Every decision in order. `stopped`: the message of the gate that would stop the flow, if any."""
 
     recipe: Recipe
     store: Store
@@ -29,7 +29,7 @@ class Plan:
     stopped: str
 
     def estimate(self) -> TimeEstimate:
-        """Return how long the run will take, from what the store says of earlier ones and from how busy this machine is."""
+        """Return how long the run will take, judging by earlier runs in the store and this machine's load."""
         cores, load = self.recipe.resources.cores, load_now()
         forecaster = Forecaster(History(self.store), Path(self.recipe.root).resolve(), cores, load)
         return TimeEstimate.of(forecaster.forecasts(self.decisions), cores, load)
@@ -56,7 +56,7 @@ def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = F
 
 
 def precision_line(recipe: Recipe) -> str:
-    """Return what a precision that depends on the machine comes to on this one, by training; empty without any."""
+    """Return what each training's `auto` precision resolves to on this machine; empty if none is `auto`."""
     steps = {
         **({"pretrain": recipe.pretrain} if recipe.pretrains else {}),
         **{f"tune.{step.name}": step for step in recipe.tuning},
@@ -107,7 +107,7 @@ def stages_to_refresh(names: list[str] | None, recipe: str, changes: tuple[str, 
     if names:
         plan = plan_recipe(recipe, changes, frozenset(), False)
         known = {name: None for decision in plan.decisions for name in position_names(decision.position)}
-        # If a gate stops the plan, there may be positions after it that the plan does not know.
+        # If a gate stops the plan, positions after it are unknown to the plan.
         if not plan.stopped and (unknown := [name for name in names if name not in known]):
             hint = did_you_mean(unknown[0], known) or f"; it has {', '.join(known)}."
             raise RecipeError(f"--refresh {unknown[0]!r}: {plan.recipe.name} has no such position{hint}")

@@ -1,7 +1,7 @@
-"""What a run needs of this machine, asked before it starts: by `folio run`, which refuses, and by `folio plan`, which says so.
+"""Check before a run that this machine can do it: `folio run` refuses, `folio plan` warns.
 
-A recipe that passes its own checks can still be more than this machine can do. Each problem names the key, its value and the way out.
-What needs torch is asked only where a recipe uses it.
+A valid recipe may still exceed this machine. Each problem names the key, its value and the way out.
+Checks that need torch run only if the recipe uses it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def _unwritable(recipe: Recipe) -> Iterator[str]:
-    """Folders that can't be written, or made: on this machine alone, since nothing can be asked of an object store without writing."""
+    """Local folders that can't be written or created. Object stores aren't checked, since that would need a write."""
     settings = recipe.run_settings()
     folders = [("store", resolve(settings["store"], settings["root"])), ("FOLIO_HOME", str(settings["home"]))]
     training = recipe.resources.training
@@ -63,7 +63,7 @@ def _unwritable(recipe: Recipe) -> Iterator[str]:
 
 
 def unwritable(folder: Path) -> str:
-    """Return why nothing can be written into a folder that exists or is to be made; empty if it can."""
+    """Return why a folder, which need not exist yet, can't be written; empty if it can."""
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         return f"can't be a folder: {existing} is a file"
@@ -71,7 +71,7 @@ def unwritable(folder: Path) -> str:
 
 
 def _drivers(recipe: Recipe) -> Iterator[str]:
-    """Drivers of object stores that sources name by scheme."""
+    """Missing drivers for the URL schemes of sources."""
     from importlib.util import find_spec
 
     from data.sources.config import RemoteSource
@@ -86,7 +86,7 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
 
 
 def _libraries(recipe: Recipe) -> Iterator[str]:
-    """Libraries of quantized forms, which are extras."""
+    """Missing extras for quantized forms."""
     from importlib.util import find_spec
 
     for number, variant in enumerate(recipe.release.variants):
@@ -99,7 +99,7 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
 
 
 def _launcher(recipe: Recipe) -> Iterator[str]:
-    """The program that starts workers on other machines, and the file that lists those."""
+    """A missing program to start workers on other machines, or a missing host file."""
     from model.training.launch.hosts import HostsError, chosen_hosts
 
     parallel = recipe.resources.training.parallel
@@ -114,7 +114,7 @@ def _launcher(recipe: Recipe) -> Iterator[str]:
 
 
 def _eight_bits(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
-    """Eight-bit products on a machine without them, or of a network whose layers the kernels do not take."""
+    """fp8 on a machine that lacks it, or for a network whose layer sizes the kernels do not accept."""
     if not train.precision.EIGHT_BITS:
         return
     from model.networks.meta import meta_network
@@ -128,7 +128,7 @@ def _eight_bits(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[st
 
 
 def _targets(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
-    """Layers that an adapter names and the network does not have."""
+    """Adapter targets that the network does not have."""
     if not train.adapter.KEEPS_BASE:
         return
     from model.adapters.protocol import AdapterError
@@ -141,7 +141,7 @@ def _targets(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
 
 
 def _initial(recipe: Recipe) -> Iterator[str]:
-    """A model to start from that is of another shape than the recipe's."""
+    """A starting model whose shape differs from the recipe's."""
     if not recipe.pretrain.initial:
         return
     from model.networks.directory import read_config

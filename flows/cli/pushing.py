@@ -1,7 +1,7 @@
-"""Sends a released model to a repository of a model hub, or to a folder laid out as one. Dry unless asked to send.
+"""Send a released model to a repository of a model hub, or to a folder laid out as one. A dry run unless told to send.
 
-Only a model whose release gate passed, or was overruled, is sent, and only files that its record lists, each compared with its digest
-first. The record itself and logs stay, since they name machines and paths. README.md is the whole card where the store knows more than the
+Send only a model whose release gate passed or was overruled, and only files that its record lists, each compared with its digest
+first. The record and logs are not sent, since they name machines and paths. README.md is the whole card if the store knows more than the
 export did.
 """
 
@@ -25,7 +25,7 @@ CARD = "README.md"
 
 
 class PushError(ValueError):
-    """A model that can't be sent, or a place that does not take it."""
+    """A model can't be sent, or the target refused it."""
 
 
 def push_model(model: str, target: str, *, send: bool, public: bool, store: str = "") -> str:
@@ -92,7 +92,7 @@ def _record(directory: Path) -> Artifact:
     try:
         return Artifact.unsealed((directory / RECORD).read_bytes())
     except (OSError, ValueError):
-        raise PushError(f"{directory} has no record of folio's, so it is not known what it was made of; name a recipe's model") from None
+        raise PushError(f"{directory} has no record of folio's, so its lineage is unknown; name a recipe's model") from None
 
 
 def _damaged(directory: Path, files: list[File]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _upload(directory: Path, files: list[File], target: str, made: Artifact, car
             commit_message=f"{made.location}, sha256 {made.digest[:16]}",
         )
     except HFValidationError as error:
-        raise PushError(f"{target!r} is no repository: {error}; write owner/name, or a folder that begins with . or /") from error
+        raise PushError(f"{target!r} is not a repository: {error}; write owner/name, or a folder that begins with . or /") from error
     except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PushError(f"{api.endpoint} did not take {target}: {reason}. Log in by `hf auth login`, or set HF_TOKEN.") from error

@@ -75,7 +75,7 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
 
 
 def _without_server(options: RunOptions, url: str, error: Exception) -> dict[str, Artifact]:
-    """Return the artifacts of a run that has ended well although Prefect's server went away. Raises what ended it otherwise."""
+    """Return the artifacts of a run that succeeded although Prefect's server went away; else raise the run's error."""
     run = options.runs[-1] if options.runs else None
     if run is None or run.record.status != "finished":
         error.add_note(f"The run had ended before: {run.record.error}" if run and run.record.error else "No stage had begun")
@@ -85,7 +85,7 @@ def _without_server(options: RunOptions, url: str, error: Exception) -> dict[str
 
 
 def close_dead_runs() -> None:
-    """Mark runs in folio's own store that died without an end as crashed, tell both servers what they have missed, and wait for that."""
+    """Mark runs in folio's own store that died as crashed, bring both servers up to date, and wait for that."""
     show_on_terminal()
     settling = settle_earlier_runs(Journal(open_store(store_url(), Path.cwd(), home())), _servers())
     if settling is not None:
@@ -93,7 +93,7 @@ def close_dead_runs() -> None:
 
 
 def sync(store: str) -> tuple[list[str], bool]:
-    """Bring MLflow and Prefect up to date with the journal of a store; return a line a run, and whether all could be told."""
+    """Bring MLflow and Prefect up to date with a store's journal; return one line for each run, and whether all succeeded."""
     from tasks.stage.recovery.sync import synchronize
 
     journal = Journal(open_store(store or store_url(), Path.cwd(), home()))

@@ -1,6 +1,6 @@
 """Bars of a run on a terminal, with what a plan says about its stages and their times.
 
-The plan is made beside the run, as soon as a stage does work: a run that reuses everything makes none.
+The plan is made in parallel with the run once a stage executes; a run that reuses everything needs none.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def bars(recipe: Recipe) -> Iterator[None]:
 
 
 def expected_seconds(recipe: Recipe) -> dict[str, float | None]:
-    """Return the stages of a recipe and how long each will likely take; None where nothing tells, 0 if it is reused."""
+    """Return a recipe's stages and the expected seconds of each; None if unknown, 0 if reused."""
     from flows.cli.planning import walk
 
     plan = walk(recipe)

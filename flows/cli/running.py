@@ -1,4 +1,4 @@
-"""What is known of runs from outside their process: where they are recorded, whether they live, what they say; and how to stop them."""
+"""Find runs from outside their process: their records, status and logs; and stop them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tasks.stage.system.progress import log
 
 POLL_SECONDS = 0.3
 CLOSE_SECONDS = 20.0
-"""For a run's follower to close it after it was killed."""
+"""Seconds that a killed run's follower gets to close it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def journal_of(store: str) -> Journal:
 
 
 def live() -> list[FoundRun]:
-    """Return the runs that are going on in this home, whatever their store."""
+    """Return the live runs of this home, in any store."""
     return [run for found in live_runs(home()) if (run := _recorded(found)) is not None]
 
 
@@ -103,7 +103,7 @@ def wait_for_end(run: FoundRun) -> FoundRun:
 
 
 def refuse_while_live(runs: list[LiveRun]) -> None:
-    """Raise RuntimeError that names the runs, if there are any."""
+    """Raise RuntimeError naming the live runs, if any."""
     if runs:
         what = ", ".join(_named(run) for run in runs)
         raise RuntimeError(
@@ -138,7 +138,7 @@ def log_lines(run: FoundRun, stage: str, *, follow: bool) -> Iterator[str]:
         while True:
             ended = not follow or run.again().status != "running"
             while line := stream.readline():
-                # A line without a time goes on with the one before.
+                # A line without a time continues the one before.
                 belongs = _is_about(line, stage) if line[:2] == "20" else belongs
                 if belongs:
                     yield line.rstrip("\n")
@@ -164,7 +164,7 @@ def newest_progress(run: FoundRun) -> dict[str, str]:
 
 
 def checkpoints(run: FoundRun) -> dict[str, str]:
-    """Return what each executing position has kept for a continuation."""
+    """Return the last checkpoint of each executing position."""
     root = run.journal.store.local_root
     found: dict[str, str] = {}
     for position, stage in run.record.stages.items() if root is not None else ():

@@ -31,7 +31,7 @@ def serve_models(
     backend: Literal["auto", "folio", "llama.cpp", "vllm"],
     store: str,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError, before anything listens, for what can't be served."""
+    """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError before listening if a model can't be served."""
     found = {name: find_model(name, store) for name in dict.fromkeys(models)}
     draft_directory = None if draft is None else find_model(draft, store)
     key = read_key(key_file)
@@ -62,7 +62,7 @@ def find_model(name: str, store: str = "") -> Path:
     path = Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise LookupError(f"{name} is no file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
+            raise LookupError(f"{name} is not a file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
         return path
     if path.is_dir() and (any(path.glob("*.gguf")) or (path / "config.json").is_file()):
         return path
@@ -127,7 +127,7 @@ def _parameters(directory: Path) -> int:
 
 
 def _short(name: str) -> str:
-    """Return what callers call a model: a recipe as it is given, a path by its last part."""
+    """Return a model's name in the API: a recipe as given, a path by its last part."""
     path = Path(name)
     return path.resolve().name.removesuffix(".gguf") if path.exists() else name
 

@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and a hang-up: the first stops a run at a checkpoint, a second Ctrl-C ends it at once.
+"""Handle Ctrl-C, SIGTERM and SIGHUP: the first stops a run at a checkpoint, a second Ctrl-C ends it at once.
 
-The first is raised in the main thread as soon as that runs Python, so stages, workers and records are closed in order. A second Ctrl-C is
-heard by a thread of its own and ends the process whatever it is doing; the follower closes what is left, as after any kill. The exit code
+The first is raised in the main thread once it runs Python, so stages, workers and records are closed in order. A second Ctrl-C is
+handled by a separate thread and ends the process at once; the follower closes what is left, as after any kill. The exit code
 is 130 after Ctrl-C, 143 after SIGTERM and 129 after a hang-up, as shells expect.
 """
 
@@ -23,9 +23,9 @@ TERMINAL = (0, 1, 2)
 
 @contextmanager
 def stoppable(*, last: bool = False) -> Iterator[None]:
-    """Let the signals end the block in order, by SystemExit. Only the main thread may enter it; within itself it does nothing.
+    """Turn the signals into SystemExit inside the block. Only the main thread may enter it; a nested one does nothing.
 
-    `last`: what follows the block is only the end of the process, which a signal may cut short.
+    `last`: nothing but process exit follows the block, and a signal may cut that short.
     """
     try:
         with _stoppable():
@@ -66,12 +66,12 @@ def _stoppable() -> Iterator[None]:
             raise SystemExit(128 + stops.number) from None
         stops.hear()
         if stops.number:
-            # It came too late to stop anything, but whoever sent it is told.
+            # Too late to stop anything; exit with the signal's code anyway.
             raise SystemExit(128 + stops.number)
 
 
 def _heard(terminals: list[int], number: int, count: int) -> None:
-    """Answer a signal at once, even while the main thread is inside a library."""
+    """Acknowledge a signal at once, even while the main thread is inside a library."""
     if number == signal.SIGHUP:
         _leave(terminals)
     if number != signal.SIGINT:
@@ -83,12 +83,12 @@ def _heard(terminals: list[int], number: int, count: int) -> None:
         if count == 2 and on_terminal:
             os.write(1, b"\r\x1b[2K  ended at once; run the same command again to continue\n")
     if count == 2:
-        # sys.exit would wait for threads and for the library that the main thread is in.
+        # sys.exit would wait for threads and for the library call of the main thread.
         os._exit(INTERRUPTED)
 
 
 def _leave(terminals: list[int]) -> None:
-    """Write to nowhere instead of a terminal that is gone, where every word would be an error."""
+    """Redirect output to /dev/null once the terminal is gone, where each write would fail."""
     for stream in terminals:
         if not os.isatty(stream):
             nowhere = os.open(os.devnull, os.O_RDWR)

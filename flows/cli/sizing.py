@@ -1,6 +1,6 @@
 """`folio size`: how big a model fits a recipe's corpus and a machine. Changes nothing.
 
-The amount of text is that of the recipe's newest corpus in the store. If the recipe never ran, it is guessed from the sizes of its files;
+Text is measured in the recipe's newest corpus in the store. If the recipe never ran, it is guessed from the sizes of its files;
 cleaning and deduplication may take half of that.
 """
 
@@ -70,7 +70,7 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
 
 
 def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
-    """Return the training text: as given, as the newest run left it, or guessed from the files. Raises LookupError if there are none.
+    """Return the training text: given, from the newest run, or guessed from the files. Raises LookupError if there are none.
 
     `argument`: what names the recipe in a command.
     """

@@ -1,4 +1,4 @@
-"""The store that a command reads, with its records."""
+"""Load the store that a command reads, with its records."""
 
 from __future__ import annotations
 

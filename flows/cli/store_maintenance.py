@@ -1,7 +1,7 @@
-"""`folio gc` and `folio verify`: what a store no longer needs, and whether its files are what their records say.
+"""`folio gc` and `folio verify`: find what a store no longer needs, and check its files against their records.
 
-Healing quarantines what is damaged and runs again the recipes whose newest run used it, as they were configured then. Everything else is
-reused, so only what was damaged is made again. Where today's code would make another artifact instead, healing says so.
+Healing quarantines damaged artifacts and reruns the recipes whose newest run used them, with that run's config. Everything else is
+reused, so only damaged artifacts are remade. If today's code would make a different artifact, healing says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHOWN = 40
 def garbage_report(
     *, delete: bool, keep: int, named: tuple[str, ...], without: tuple[str, ...], unrecorded: bool, as_json: bool, store: str
 ) -> str:
-    """Return what can be deleted, or was, as text or JSON. `without`: documents; what holds them or learned from them goes."""
+    """Return what can be or was deleted, as text or JSON. `without`: documents whose artifacts and models are deleted."""
     opened = open_store(store or store_url(), Path.cwd(), home())
     condemned = _holding(without, store) if without else {}
     with _log_lines_shown(as_json):
@@ -84,7 +84,7 @@ def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str
 
 @dataclass(frozen=True)
 class Healed:
-    """What healing did. `aside`: where each damaged artifact went; `runs`: what each recipe that ran again made, or why it could not."""
+    """What healing did. `aside`: where each damaged artifact was moved; `runs`: what each rerun recipe made, or why it failed."""
 
     aside: dict[str, str]
     runs: dict[str, str]
@@ -183,7 +183,7 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
 
 @contextmanager
 def _log_lines_shown(as_json: bool) -> Iterator[None]:
-    """Print log lines meanwhile, on standard error if standard output is JSON."""
+    """Print log lines during the block, on standard error if standard output is JSON."""
     from flows.cli.run import show_on_terminal
 
     logging.getLogger("folio").setLevel(logging.INFO)

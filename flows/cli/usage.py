@@ -39,7 +39,7 @@ def _unknown_option(error: Exception, context: Any) -> str:
         return ""
     unknown: str = getattr(error, "option_name", "")
     known = [name for parameter in context.command.params for name in (*parameter.opts, *parameter.secondary_opts) if name[:1] == "-"]
-    return f"{unknown} is no option{did_you_mean(unknown, known)}"
+    return f"{unknown} is not an option{did_you_mean(unknown, known)}"
 
 
 def _wrong_value(error: Exception) -> str:

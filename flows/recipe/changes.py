@@ -1,6 +1,6 @@
 """Changes from the command line: `--set key.path=value` applied to a recipe's plain data.
 
-An entry of a list goes by its number or its name: `tuning[0].steps=40` or `tuning.sft.steps=40`.
+Name an entry of a list by its number or its name: `tuning[0].steps=40` or `tuning.sft.steps=40`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def apply_change(data: dict[str, Any], change: str) -> None:
         raise RecipeError(f"--set {change!r}: write key=value, such as sft.learning_rate=0.001.")
     parts = key.replace("[", ".").replace("]", "").split(".")
     if any(tuple(parts[: len(path)]) == path for path in LISTS.values()):
-        # What the file gives by a shorthand is an entry of the list that is changed.
+        # Expand shorthands first: they may stand for an entry of the list that is changed.
         expanded = _expanded(data, change)
         data.clear()
         data.update(expanded)
@@ -58,7 +58,7 @@ def parse_value(text: str, change: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {change!r}: {text!r} is no YAML value ({what_to_write(error)}); quote it if it is text.") from error
+        raise RecipeError(f"--set {change!r}: {text!r} is not a YAML value ({what_to_write(error)}); quote it if it is text.") from error
     # YAML reads 1e-3 as text; people mean the number.
     return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 

@@ -147,7 +147,7 @@ def _training(recipe: Recipe) -> Iterator[str]:
 
 
 def _initial_weights(recipe: Recipe) -> Iterator[str]:
-    """Keys that only fresh weights follow, of a model that starts from another's."""
+    """Keys that only affect fresh weights, given for a model that starts from existing ones."""
     for key, field in type(recipe.model).model_fields.items():
         if key in recipe.model.INITIAL and (value := getattr(recipe.model, key)) != field.default:
             yield (
@@ -157,7 +157,7 @@ def _initial_weights(recipe: Recipe) -> Iterator[str]:
 
 
 def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:
-    """A device that MFU is relative to, and a number type that it does not have."""
+    """An MFU device that has no peak for the number type used."""
     if named not in ("auto", "measured"):
         device, precision = find_device(named), train.resolved(find_device(named).peaks).precision.kind
         if precision not in device.peaks:
@@ -168,7 +168,7 @@ def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:
 
 
 def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
-    """What is longer than the model's context, and facts that no book can state."""
+    """Lengths beyond the model's context, and questions that the books can't supply."""
     for section, step in recipe.trainings.items():
         if isinstance(step, SampledConfig) and step.rollouts.max_new_tokens >= recipe.model.context:
             yield (
@@ -191,7 +191,7 @@ def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
 
 
 def _apart(recipe: Recipe) -> Iterator[str]:
-    """An adapter that does not merge, on which something else would build."""
+    """An adapter that does not merge, although something else would build on it."""
     chain = {section: step for section, step in recipe.trainings.items() if not section.startswith("adapters")}
     *before, (section, last) = chain.items()
     for earlier, step in before:
@@ -228,7 +228,7 @@ def _export(recipe: Recipe) -> Iterator[str]:
 
 
 def _measured(recipe: Recipe) -> Iterator[str]:
-    """What no network of this kind can be asked, and splits that do not exist or hold nothing."""
+    """Measurements that this kind of network does not support, and splits that are missing or empty."""
     for chapter in ("base", "chat", "release"):
         evaluated = getattr(recipe.evaluate, chapter)
         yield from evaluated.problems(recipe.model, f"evaluate.{chapter}.")
@@ -257,7 +257,7 @@ def _empty(recipe: Recipe, split: str) -> str:
 
 
 def _question_sets(recipe: Recipe) -> Iterator[str]:
-    """Questions that are asked, but not made."""
+    """Evaluation on question sets that the examples do not generate."""
     examples = recipe.examples
     reasoned, unknown = (isinstance(examples, UniverseExamples) and bool(getattr(examples, key)) for key in ("reasoning", "unknown"))
     for section, step in recipe.trainings.items():
@@ -275,12 +275,12 @@ def _question_sets(recipe: Recipe) -> Iterator[str]:
 
 
 def _judges(recipe: Recipe) -> Iterator[str]:
-    """Steps that score replies by a model that no earlier step makes, and reward models that nothing uses."""
+    """Steps whose reward model no earlier step trains, and reward models that nothing uses."""
     made, named = list[str](), {step.judge for step in recipe.tuning}
     for number, step in enumerate(recipe.tuning):
         if step.judge and step.judge not in made:
             known = ", ".join(made) or "none"
-            yield f"tuning[{number}].reward_model={step.judge!r} is no earlier step of kind reward, which are: {known}; name one of them"
+            yield f"tuning[{number}].reward_model={step.judge!r} isn't an earlier step of kind reward, which are: {known}; name one of them"
         if not step.MAKES_POLICY:
             made.append(step.name)
             if step.name not in named:

@@ -1,4 +1,4 @@
-"""Recipes as YAML for people: whole, with a comment above every key, or only what differs, with a reason beside it.
+"""Write recipes as YAML for people: every key with a comment above it, or only what differs, each with its reason.
 
 Comments come from the fields' own descriptions, so they cannot drift from the code; a key without a description is an error. Reading the
 YAML back gives an equal recipe.

@@ -58,7 +58,7 @@ def diff_recipes(first: str, second: str) -> str:
 
 
 def recipe_schema() -> str:
-    """Return the JSON schema of a recipe file, by which editors complete, explain and check its keys."""
+    """Return the JSON schema of a recipe file, with which editors complete, explain and check its keys."""
     schema: dict[str, Any] = Recipe.model_json_schema()
     schema["properties"]["extends"] = {
         "type": "string",

@@ -62,7 +62,7 @@ def _without_interval(where: str, bound: Bound, known: list[str]) -> Iterator[st
 
 
 def _compared(recipe: Recipe, where: str, bound: Bound) -> Iterator[str]:
-    """What can't be compared row by row, and baselines that have read what they predict."""
+    """Bounds that can't be compared row by row, and baselines trained on the text they predict."""
     position, _, name = bound.other(bound.metric).partition(".")
     if position != "baseline" or bound.above:
         return

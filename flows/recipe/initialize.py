@@ -1,8 +1,8 @@
-"""`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it is.
+"""`folio init`: look at a folder of the user's texts and write a recipe that runs without changes.
 
 Model, vocabulary, tokens, batch and rate are the planner's, for this text and this machine; `folio size` proposes the same. About a dozen
 texts make a shard: few enough to be cleaned again quickly when one of them changes, enough to learn their words from. The recipe holds what
-differs from the defaults, with a reason beside each key. Where the text is too little for a model that converses, it holds no tuning.
+differs from the defaults, with a reason beside each key. If there is too little text for a model that converses, it has no tuning.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def look_at(folder: Path) -> Found:
 
 
 def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], why: dict[str, str]) -> str:
-    """Write a recipe, `about` and what is `expected` at its head and `why` beside its keys; return what to tell of it."""
+    """Write a recipe with `about` and `expected` at its head and `why` beside its keys; return the lines to print."""
     shown = shlex.quote(str(found.target))
     head = "\n".join(
         (
@@ -125,7 +125,7 @@ def _taken(target: Path) -> RecipeError:
 
 
 def unread_entries(found: Survey) -> str:
-    """Say how many entries below the folder are not read, by kind, and how many can't be; hidden files are left out. "" for none."""
+    """Say how many entries below the folder are skipped, by kind, or unreadable; ignores hidden files. "" for none."""
     kinds = Counter(kind for kind in found.others.values() if kind not in UNCOUNTED)
     kinds += Counter(fault.removeprefix("not a file: a ").partition(":")[0] for fault in found.faults.values())
     return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))

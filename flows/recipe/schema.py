@@ -1,6 +1,6 @@
 """The recipe: the typed, frozen description of one run, and the flow's only parameter.
 
-Every section has defaults that work, so a name and sources make a recipe. The config classes stand beside the functions they configure;
+Every section has defaults that work, so a name and sources make a recipe. The config classes live next to the functions they configure;
 this file composes them. An unknown key, a value of the wrong type and a contradiction between sections are refused by name before
 anything starts. `resources`, `rates`, `root`, `store` and `tracking` change no artifact; everything else may.
 """
@@ -47,7 +47,7 @@ from tasks.training.resources import PipelineResources
 
 
 class ReleaseEvaluation(EvaluateConfig):
-    """What is measured of the released models; by default on the split that nothing was chosen by."""
+    """What is measured of the released models; by default on the test split, which no choice was based on."""
 
     splits: tuple[str, ...] = Field(("val", "test"), min_length=1, description="splits whose loss is measured; names")
 
@@ -58,14 +58,14 @@ class Evaluations(BaseModel, frozen=True, extra="forbid"):
     base: EvaluateConfig = Field(EvaluateConfig(), description="of the pretrained model")
     chat: EvaluateConfig = Field(EvaluateConfig(), description="of the aligned model")
     release: ReleaseEvaluation = Field(ReleaseEvaluation(), description="of what is released, in full precision and quantized")
-    variants: FidelitySettings = Field(FidelitySettings(), description="how near each quantized form is to the model, in its users' tool")
+    variants: FidelitySettings = Field(FidelitySettings(), description="how close each quantized form is to the model, in its users' tool")
 
 
 def _bounds(*bounds: Bound) -> Any:
     return Field(bounds, min_length=1, description="what must hold, one bound for each metric; list of bounds")
 
 
-# A model that predicts no better than counted n-grams has learned nothing that is worth its training, so by default it does not pass.
+# A model that predicts no better than an n-gram model was not worth training, so it fails by default.
 class CorpusGate(GateConfig):
     """The bounds on a corpus; by default something is left, and every character is accounted for."""
 
@@ -79,13 +79,13 @@ class BaseGate(GateConfig):
 
 
 class ChatGate(GateConfig):
-    """The bounds on an aligned model; by default tuning has not undone what it learned."""
+    """The bounds on an aligned model; by default tuning has not undone what pretraining learned."""
 
     bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=0.1))
 
 
 class ReleaseGate(GateConfig):
-    """The bounds on a release; by default it beats n-grams on text that nothing was chosen by."""
+    """The bounds on a release; by default it beats n-grams on the test split."""
 
     bounds: tuple[Bound, ...] = _bounds(
         Bound(metric="release.test.bits_per_byte", beats="baseline.ngram"),
@@ -188,7 +188,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def universe(self) -> UniverseSource | None:
-        """The generated universe among the sources, whose truth is known; None without one."""
+        """The generated universe among the sources, whose clean text is known; None without one."""
         return next((source for source in self.ingest.sources if isinstance(source, UniverseSource)), None)
 
     @property
@@ -203,7 +203,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def trainings(self) -> dict[str, PretrainStep | TuningStep]:
-        """All that trains, by the section that says it, such as `tuning[0].`."""
+        """Every training, by its section, such as `tuning[0].`."""
         listed = ((name, getattr(self, name)) for name in ("tuning", "adapters"))
         steps = {f"{name}[{at}].": step for name, steps in listed for at, step in enumerate(steps)}
         return {**({"pretrain.": self.pretrain} if self.pretrains else {}), **steps}

@@ -1,4 +1,4 @@
-"""Sections that stand for entries of lists, and keys that a section of training may call by an older name.
+"""Sections that are shorthand for list entries, and older names of keys in training sections.
 
 `sft: {steps: 40}` stands for the step of that name in the default `tuning`, so `tuning: [{kind: sft, steps: 40}, {kind: dpo}]`.
 `quantize: {embeddings: false}` stands for `release: {variants: [{kind: int8, embeddings: false}]}`: one variant, INT8 unless it names its
@@ -39,7 +39,7 @@ def expand_shorthands(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_replaced(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a recipe builds on without the shorthands for entries of a list that the recipe gives itself."""
+    """Return a base recipe without its shorthands for entries of lists that the extending recipe sets itself."""
     return {name: value for name, value in base.items() if name not in LISTS or not _gives(own, LISTS[name])}
 
 
@@ -48,7 +48,7 @@ def _gives(data: Any, path: tuple[str, ...]) -> bool:
 
 
 def written_key(location: tuple[Any, ...], data: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the location of an error as the recipe writes it, with a shorthand in place of what it stands for."""
+    """Return an error's location as the recipe writes it, with shorthands restored."""
     for name, path in LISTS.items():
         entry = (*path, STEPS.get(name, 0))
         if name in data and location[: len(entry)] == entry:

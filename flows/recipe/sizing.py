@@ -1,4 +1,4 @@
-"""How much text a recipe's files hold, and how big a model fits it: what `folio init` and `folio size` share, so that they agree."""
+"""Estimate how much text a recipe's files hold and how big a model fits it, the same for `folio init` and `folio size`."""
 
 from __future__ import annotations
 

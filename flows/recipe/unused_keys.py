@@ -1,7 +1,7 @@
 """Keys that would do nothing, because they belong to something that is switched off.
 
-A recipe that gives such a key another value than its default is refused, so nobody waits for an effect that never comes, and no stage
-runs again for a value that nothing reads. A config class lists in `NEEDS` what its fields need: switches beside them of which one must be
+A recipe that sets such a key to anything but its default is refused, so nobody waits for an effect that never comes, and no stage
+reruns for a value that nothing reads. A config class lists in `NEEDS` what its fields need: sibling switches of which one must be
 on, or "switch=value", or "one and another=value" of which both must hold. Where a class has a switch called `enabled`, every other field
 needs it.
 """
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 
 def unused_keys(model: BaseModel, path: str = "") -> Iterator[str]:
-    """Yield one sentence for each key of `model` that has a value of its own and no effect. `path` is put before the keys' names."""
+    """Yield one sentence for each key of `model` that is set but has no effect. `path` is put before the keys' names."""
     fields = type(model).model_fields
     needs: dict[str, tuple[str, ...]] = getattr(model, "NEEDS", {})
     if "enabled" in fields:

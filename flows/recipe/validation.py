@@ -54,7 +54,7 @@ def _elsewhere(word: str) -> str:
 
 
 def _without_kinds(location: tuple[Any, ...]) -> list[Any]:
-    """Return an error's location without the kind of a section, which is no key of the recipe; that of an entry in a list helps find it."""
+    """Return an error's location without the kind of a section, which is not a key of the recipe. An entry of a list keeps its kind."""
     models: list[type[BaseModel]] = [Recipe]
     kept: list[Any] = []
     for part in location:
@@ -65,7 +65,7 @@ def _without_kinds(location: tuple[Any, ...]) -> list[Any]:
 
 
 def _sibling_keys(location: tuple[Any, ...]) -> list[str]:
-    """Return the keys that exist beside the last part of an error's location."""
+    """Return the keys that exist next to the last part of an error's location."""
     models: list[type[BaseModel]] = [Recipe]
     for part in location[:-1]:
         inside, chosen = _entered(models, part)

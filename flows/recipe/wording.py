@@ -1,4 +1,4 @@
-"""What is wrong with a value of a recipe, said as a person would: what it must be, and how to write that."""
+"""Say in plain words what is wrong with a recipe's value: what it must be, and how to write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mistake in YAML, shown where it is: file, line and column, the line itself with a caret, and what to write instead."""
+"""Show a mistake in YAML: file, line and column, the line itself with a caret, and what to write instead."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import yaml
 
 # What YAML's reader says -> what to do about it.
 ADVICE = {
-    "but found '<stream end>'": "the text ends where more should stand; close the bracket, or give the value",
+    "but found '<stream end>'": "the text ends too early; close the bracket, or give the value",
     "mapping values are not allowed here": "a second colon in one line; put a text that holds one in quotes",
     "found character '\\t' that cannot start any token": "a tab; indent with spaces",
     "found unexpected end of stream": "the text ends inside a quote; close it",

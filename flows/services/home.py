@@ -1,4 +1,4 @@
-"""Where folio keeps what it makes: its home, and the store and MLflow database inside."""
+"""Find folio's home, and the store and MLflow database inside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of the services: those this home has started, and whoever holds a port."""
+"""Find the processes of the services: those this home started, and the one that holds a port."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def started() -> dict[str, Started]:
 
 
 def remember(name: str, pid: int, serves: str) -> None:
-    """Record the process of a service, so that it is known again and `folio down` finds it."""
+    """Record the process of a service, so later commands such as `folio down` find it."""
     known = {**started(), name: Started(pid, psutil.Process(pid).create_time(), serves)}
     _record().write_text(json.dumps({name: asdict(process) for name, process in known.items()}, indent=1))
 
@@ -69,7 +69,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def listener(port: int) -> psutil.Process | None:
-    """Return the process that listens on a port of this machine; None if it can't be seen, as another user's may not."""
+    """Return the process that listens on a port of this machine; None if it isn't visible, such as another user's."""
     for connection in psutil.net_connections("tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port and connection.pid:
             with suppress(psutil.NoSuchProcess):
@@ -85,7 +85,7 @@ def leader(process: psutil.Process) -> psutil.Process:
 
 
 def folio_home(process: psutil.Process) -> str:
-    """Return the home that a process was started for, "" if it was none of folio's or can't be read."""
+    """Return the home that a process was started for; "" if it isn't folio's or can't be read."""
     try:
         return process.environ().get("FOLIO_HOME", "")
     except psutil.Error:

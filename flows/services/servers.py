@@ -80,7 +80,7 @@ def mlflow_page(uri: str = "") -> Service:
 
 
 def settings() -> dict[str, str]:
-    """Return the environment variables by which Prefect, MLflow and DeepSpeed are configured."""
+    """Return the environment variables that configure Prefect, MLflow and DeepSpeed."""
     server = prefect_server()
     return {
         "FOLIO_HOME": str(home()),
@@ -226,14 +226,14 @@ def _log(service: Service) -> Path:
 
 
 def _start_seconds() -> float:
-    """Return how long a server may take to answer first, of `FOLIO_START_SECONDS` or 180. Raises ServiceError for what is no time."""
+    """Return how long a server may take to answer first, of `FOLIO_START_SECONDS` or 180. Raises ServiceError for any other text."""
     text = os.environ.get(START_SECONDS, "180")
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ServiceError(f"{START_SECONDS}={text!r} is no time; give a number of seconds above 0.")
+        raise ServiceError(f"{START_SECONDS}={text!r} is not a time; give a number of seconds above 0.")
     return seconds
 
 

@@ -1,1 +1,1 @@
-"""Adapters: what is trained of a network, how that merges into its weights, and how it is saved."""
+"""Adapters: which weights of a network are trained, and how they are merged and saved."""

@@ -2,8 +2,8 @@
 
     y' = y + U gelu(D y + d) + u      D [width, out] drawn at random, U [out, width] and both biases zero, so training starts from y
 
-Since a nonlinear function stands between D and U, they can't be merged into the matrix. Cost in a step: two narrow products for each
-sublayer, in series with it, which stay when the model writes. peft has no file for this kind: the folder holds folio's own.
+The nonlinear function between D and U prevents merging them into the matrix. Cost in a step: two narrow products for each
+sublayer, in series with it, also in generation. peft has no format for this kind: the folder holds folio's own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class BottleneckAdapter:
 
     @contextmanager
     def disabled(self, network: Network) -> Iterator[None]:
-        """Compute without what was added, in evaluation mode, so that dropout is off too."""
+        """Compute without the bottlenecks, in evaluation mode, which also turns dropout off."""
         import torch
 
         layers, training = list(_adapted(network)), network.training

@@ -15,4 +15,4 @@ from model.adapters.qlora import QLoraConfig
 
 AnyAdapter = FullConfig | LoraConfig | QLoraConfig | BottleneckConfig | PrefixConfig | PromptConfig
 AdapterConfig = Annotated[AnyAdapter, Field(discriminator="kind")]
-"""What is trained of a network, by `kind`."""
+"""The kinds of adapters."""

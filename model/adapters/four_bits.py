@@ -1,4 +1,4 @@
-"""Formats of four bits a weight in which a frozen matrix is held: the INT4 of release variants, and NF4.
+"""Four-bit formats for a frozen matrix: the INT4 of release variants, and NF4.
 
 NF4 (Dettmers et al., 2023, appendix E): sixteen values at equal steps of probability of the normal distribution, one of them 0, the
 outermost -1 and 1. A group of neighbouring inputs of a row is divided by its largest magnitude, a bfloat16, and each weight is stored as
@@ -18,7 +18,7 @@ from model.quantization.weight_only import finite_fp32
 if TYPE_CHECKING:
     from torch import Size, Tensor
 
-OFFSET = 0.9677083  # the probability at which the outermost values stand, as in the authors' code
+OFFSET = 0.9677083  # probability of the outermost values, as in the authors' code
 
 
 class FourBitCodec(Protocol):

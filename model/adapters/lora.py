@@ -1,10 +1,10 @@
-"""Low-rank adaptation (Hu et al., 2021): of each adapted matrix W [out, in] only a change of small rank is trained.
+"""Low-rank adaptation (Hu et al., 2021): train only a change of small rank for each adapted matrix W [out, in].
 
     W' = W + alpha / rank x B A      A [rank, in] drawn at random, B [out, rank] zero, so training starts from W
 
 With `dora` (Liu et al., 2024) also the norm m [out] of each row: W' = m x V / |V| with V = W + alpha / rank x B A, m = |W| at the start.
-peft injects the layers; the file that `save` writes is one that peft loads. Cost in a step: two narrow products for each adapted matrix
-(DoRA: also A and B multiplied out). Gained: gradients, optimizer state and checkpoints of a few percent of the weights.
+peft injects the layers, and loads the file that `save` writes. Cost in a step: two narrow products for each adapted matrix
+(DoRA: also A and B multiplied out). Benefit: gradients, optimizer state and checkpoints for only a few percent of the weights.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LoraSettings(AdapterBase):
 
 
 class LoraConfig(LoraSettings):
-    """Low-rank changes of the matrices inside the blocks; everything else stays as it was."""
+    """Low-rank changes of the matrices inside the blocks; everything else stays frozen."""
 
     PEFT_LOADS: ClassVar[bool] = True
 
@@ -98,7 +98,7 @@ class LoraAdapter:
         self._targets(network)
 
     def inject(self, network: Network, seed: int) -> None:
-        """Wrap the targets. Raise AdapterError without peft, for a target that is no such layer, and for running statistics."""
+        """Wrap the targets. Raise AdapterError without peft, for a target that isn't such a layer, and for running statistics."""
         import torch
 
         from model.networks.network import draw_normal
@@ -128,7 +128,7 @@ class LoraAdapter:
                     draw_normal(parameter, 1 / math.sqrt(3 * parameter.shape[1]), seed, _saved(name))
 
     def prepare(self, network: Network) -> None:
-        """Do nothing: the base stays as it is."""
+        """Do nothing: the base stays unchanged."""
 
     def wrap(self, settings: Any, network: Network) -> None:
         """Have peft wrap the layers that its settings name, and freeze everything else."""
@@ -138,7 +138,7 @@ class LoraAdapter:
 
     @contextmanager
     def disabled(self, network: Network) -> Iterator[None]:
-        """Compute with the base weights alone, in evaluation mode, so that dropout is off too."""
+        """Compute with the base weights alone, in evaluation mode, which also turns dropout off."""
         import torch
 
         layers, training = list(_adapted(network)), network.training

@@ -1,4 +1,4 @@
-"""Open a model directory whose adapter does not merge, and one that several adapters were trained on."""
+"""Open a model directory with an adapter that does not merge, or a model with one of its adapters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def adapter_apart(directory: Path) -> AnyAdapter | None:
-    """Return the settings of the adapter that a model directory holds apart from its weights; None without one."""
+    """Return the settings of a model directory's separate adapter; None without one."""
     settings = read_apart(directory)
     return None if settings is None else _validated(settings, directory)
 
 
 def load_adapted(directory: Path) -> Network:
-    """Load the network in `directory` as `load_model` does, with the adapter that it holds apart, if it holds one."""
+    """Load the network in `directory` as `load_model` does, with its separate adapter if it has one."""
     config = adapter_apart(directory)
     network = load_model(directory, bare=True)
     if config is None:
@@ -43,7 +43,7 @@ def load_adapted(directory: Path) -> Network:
 
 
 def stored_adapter(folder: Path) -> AnyAdapter:
-    """Return the settings of the adapter that a folder holds. Raise ModelError for a folder of none that folio computes."""
+    """Return the settings of the adapter in a folder. Raise ModelError if there is none, or none that folio computes."""
     path = folder / FIELDS
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def stored_adapter(folder: Path) -> AnyAdapter:
 
 
 def adapt(network: Network, folder: Path) -> None:
-    """Give a network the adapter in `folder`. Raise ModelError unless it was trained on such a network."""
+    """Give a network the adapter in `folder`. Raise ModelError if it does not fit the network."""
     try:
         stored_adapter(folder).build().restore(network, read_tensors(folder))
     except AdapterError as error:

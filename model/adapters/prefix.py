@@ -1,7 +1,7 @@
-"""Prefix tuning (Li and Liang, 2021): in each layer, keys and values of a few positions that every token attends to are learned.
+"""Prefix tuning (Li and Liang, 2021): learn, in each layer, keys and values of a few positions that every token attends to.
 
 Adds 2 L G K numbers for each position, and nothing to the weights, so it can't be merged into them. Cost in a step: as many more keys
-in each attention as there are positions. The file that `save` writes is one that peft loads.
+in each attention as there are positions. peft loads the file that `save` writes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What prefix tuning and prompt tuning have alike: the network stays as it is, and what is learned stands before every document."""
+"""Base class of prefix and prompt tuning: the network is frozen, and a learned prefix precedes every document."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PrefixedAdapter(ABC):
         """Return a prefix of zeros, as wide as a stored one."""
 
     def check(self, network: Network) -> None:
-        """Raise AdapterError for a network before whose documents nothing can stand."""
+        """Raise AdapterError for a network whose documents can't have a prefix."""
         if refusal := network.config.prefix_refusal():
             raise AdapterError(f"adapter.kind={self.config.kind}: {refusal}; use adapter.kind=lora")
 
@@ -79,7 +79,7 @@ class PrefixedAdapter(ABC):
 
     @contextmanager
     def disabled(self, network: Network) -> Iterator[None]:
-        """Compute without the prefix, in evaluation mode, so that dropout is off too."""
+        """Compute without the prefix, in evaluation mode, which also turns dropout off."""
         import torch
 
         owner, training = network.prefix_owner(), network.training
@@ -98,7 +98,7 @@ class PrefixedAdapter(ABC):
         return {}
 
     def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the network's weights, which are those from before."""
+        """Return the network's weights, which are unchanged."""
         return {name: tensor for name, tensor in tensors.items() if not name.endswith(ENDING)}
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class PrefixedAdapter(ABC):
         return {SAVED: found[0]} if found else {}
 
     def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
-        """Let a stored prefix stand before every document of the network. Raise AdapterError unless it fits."""
+        """Put a stored prefix before every document of the network. Raise AdapterError unless it fits."""
         import torch
 
         self.check(network)

@@ -1,7 +1,7 @@
-"""Prompt tuning (Lester et al., 2021): a few vectors in place of tokens, before every document, are learned.
+"""Prompt tuning (Lester et al., 2021): learn a few vectors that precede every document in place of tokens.
 
 The smallest of the adapters, D numbers for each position, and nothing is added to the weights, so it can't be merged into them. Cost in
-a step: one pass over the prompt for each micro-batch, and its keys in each attention. The file that `save` writes is one that peft loads.
+a step: one pass over the prompt for each micro-batch, and its keys in each attention. peft loads the file that `save` writes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PromptConfig(PrefixedConfig):
-    """Learned vectors in place of tokens before every document; all weights stay as they were."""
+    """Learned vectors in place of tokens before every document; all weights stay frozen."""
 
     PEFT_TYPE: ClassVar[str] = "PROMPT_TUNING"
 
@@ -42,7 +42,7 @@ class PromptConfig(PrefixedConfig):
 
 
 class PromptAdapter(PrefixedAdapter):
-    """Learns the vectors, starting from those of drawn tokens."""
+    """Learns the vectors, starting from the embeddings of random tokens."""
 
     def make(self, owner: Trunk, prompt_PD: Tensor) -> Prefix:
         from model.networks.prefix import PromptPrefix

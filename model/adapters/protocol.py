@@ -1,8 +1,8 @@
-"""What an adapter promises, so that no other file asks which kind it is.
+"""The interface of an adapter; no other file asks which kind it is.
 
-An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so that optimizer and
-checkpoints hold those few alone, and the model from before training needs no second copy. A kind is one file: a config, tagged by `kind`,
-that builds its adapter. `config.py` lists the kinds; a new one is its own file and its name there. Cheap to import: no torch.
+An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so optimizer and
+checkpoints hold only those few, and the original model needs no second copy. A kind is one file: a config, tagged by `kind`,
+that builds its adapter. To add a kind, write its file and list it in `config.py`. Cheap to import: no torch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from model.networks.network import Network
 
-FOLDER = "adapter"  # in a model directory, beside the merged weights
+FOLDER = "adapter"  # in a model directory, next to the merged weights
 FEATURES = ("tensor", "pipeline", "zero_3", "fp8")
 
 
@@ -47,13 +47,13 @@ class Adapter(Protocol):
         """Return what `merged` needs besides the network's parameters, on the CPU: weights that are held in another form."""
 
     def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the network's whole weights under its own names, from whole tensors named as after `inject`, and those of `kept`.
+        """Return the network's whole weights under its own names, from `kept` and whole tensors named as after `inject`.
 
         Of a kind that does not merge these are the weights from before training.
         """
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the adapter's tensors among those of the network, named as its file names them; empty if it adds none."""
+        """Return the adapter's tensors from the network's, named as in the adapter's file; empty if it adds none."""
 
     def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
         """Give a network with the weights from before training the adapter that `own` returned: merged, or as it is if it can't be.
@@ -77,7 +77,7 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
     """
 
     PEFT_LOADS: ClassVar[bool] = False
-    """Whether peft computes the same with the saved file on the model as it is."""
+    """Whether peft computes the same from the saved file and the unchanged model."""
     MERGES: ClassVar[bool] = True
     """Whether what it learns becomes part of the weights; if not, the model directory holds it apart and only folio opens that."""
 

@@ -2,8 +2,8 @@
 
     y = unpack(W4) x + alpha / rank x B (A x)
 
-Only how the frozen base is held differs from LoRA: every matrix inside the blocks takes an eighth of its fp32 bytes, with its scales a
-seventh. What is learned makes up for the rounding too, so it belongs to the rounded base: `merged` returns the unpacked base with the
+Only the storage of the frozen base differs from LoRA: every matrix inside the blocks takes an eighth of its fp32 bytes, with its scales a
+seventh. The adapter also compensates for the rounding, so it belongs to the rounded base: `merged` returns the unpacked base with the
 changes added, exactly, and the saved file, in peft's format, is for that base. Cost in a step: unpacking each matrix in each pass.
 """
 

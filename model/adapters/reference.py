@@ -14,7 +14,7 @@ class Reference(Network):
     def __init__(self, network: Network, adapter: Adapter) -> None:
         super().__init__(network.config, network.vocab_size)
         self._adapter = adapter
-        # Inside a tuple the network is not a submodule: this view owns none of its parameters.
+        # The tuple keeps the network from becoming a submodule, so this view owns none of its parameters.
         self._network = (network,)
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -13,7 +13,7 @@ from data.shards.split_names import SplitNames
 from model.evaluation.thinking_config import ThinkingConfig
 from model.networks.base import Ability, NetworkBase
 
-# What a network must support for a metric, by the first or the last part of its name. Metrics that are not here need nothing of it.
+# What a network must support for a metric, by the first or last part of its name. Metrics not listed need nothing.
 MEASURED_BY: dict[str, Ability] = {
     "loss": "causal",
     "perplexity": "causal",
@@ -87,7 +87,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         return probes
 
     def problems(self, network: NetworkBase, section: str = "") -> Iterator[str]:
-        """Yield what such a network can't be asked, each with its key, which `section` precedes, and what to do."""
+        """Yield each setting that such a network does not support, with its key below `section` and what to do."""
         asked: dict[str, tuple[Ability, bool]] = {
             "questions": ("generation", self.questions),
             "skills": ("generation", self.skills),
@@ -102,7 +102,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def unmeasured(metric: str, network: NetworkBase) -> str:
-    """Return why no evaluation of such a network has this metric, such as val.bits_per_byte; empty if one may have it."""
+    """Return why such a network never has this metric, such as val.bits_per_byte; empty if it may."""
     parts = re.sub(r"_(low|high|error)$", "", metric).split(".")
     ability = next((MEASURED_BY[part] for part in (parts[0], parts[-1]) if part in MEASURED_BY), None)
     if ability is None or ability in network.SUPPORTS:

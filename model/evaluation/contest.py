@@ -1,6 +1,6 @@
 """Champion and challenger: which of two models predicts the same text better, and whether chance could have done it.
 
-Both were measured row by row on the same rows, so the difference of each row is what is resampled (paired bootstrap): what makes a row hard
+Both were measured row by row on the same rows, so the row differences are resampled (paired bootstrap): what makes a row hard
 is the same for both. Pure arithmetic over what evaluation wrote, no torch.
 """
 

@@ -1,4 +1,4 @@
-"""How near a quantized form is to the model that it was made of, in the program that its users run it in.
+"""Measure how close a quantized form is to its model, in the program that its users run.
 
 Both read the same documents, each document alone. Where p is the model's distribution of the next token and q the form's:
 
@@ -7,7 +7,7 @@ Both read the same documents, each document alone. Where p is the model's distri
     bits_per_byte_ratio    bits per byte of the form / of the model
 
 Each has a bootstrap interval over rows. The form passes if bounds on these hold; a bound that could not be judged fails.
-Speed differs from run to run, so it is among the metrics that are returned and in no file.
+Speed differs from run to run, so it is returned as a metric but not written to a file.
 """
 
 from __future__ import annotations

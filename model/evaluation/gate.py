@@ -147,7 +147,7 @@ def passed(verdicts: Sequence[Verdict]) -> bool:
 
 
 def intervals_of(metrics: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Return the intervals that evaluation writes beside its metrics as `<metric>_low` and `<metric>_high`."""
+    """Return the intervals that evaluation writes with its metrics, as `<metric>_low` and `<metric>_high`."""
     return {
         name: (metrics[f"{name}_low"], metrics[f"{name}_high"])
         for name in metrics

@@ -6,7 +6,7 @@ float64, so batch size changes the result by rounding only.
 Bits per byte = mean nats a target / ln 2 x (targets / bytes of the split). That ratio comes from shards.json, so on a
 sample of rows it assumes that the sample is as dense as the split; over all rows it is exact. Unlike the loss, bits per byte compare
 models with different tokenizers. Where a tokenizer wrote `<|unk|>` the model need not predict the text, so its bytes are charged too,
-each byte and an end mark as one of 257 equally likely symbols (8.006 bits): a tokenizer that loses text gains nothing by it.
+each byte and an end mark as one of 257 equally likely symbols (8.006 bits), so losing text does not improve a tokenizer's score.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How well a bidirectional network fills gaps in packed rows: the loss of hidden tokens, and how many of them it finds likeliest.
+"""Measure how well a bidirectional network fills gaps in packed rows: loss and accuracy on hidden tokens.
 
-In every model the same tokens are hidden, whatever it was trained with: 15 % of each row's tokens, of which 80 % become the mask, 10 %
+The same tokens are hidden for every model, regardless of its training: 15 % of each row's tokens, of which 80 % become the mask, 10 %
 another token, and 10 % stay (Devlin et al., 2019). Which ones follows from the seed and the row's number in its split. A masked loss is
-no bound on the probability of a text, so it has no bits per byte and does not compare with the loss of next tokens.
+not a bound on the probability of a text, so it has no bits per byte and does not compare with next-token loss.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How good a model is, in plain words: against counting, guessing, what it was before tuning, and the model that the recipe made before.
+"""Say how good a model is, in plain words: against n-grams, guessing, itself before tuning, and the recipe's previous model.
 
 The card, the report and the terminal show the same sentences; only what came before is left to the last two, since a card follows from
 its inputs alone. Each sentence is left out if the figures for it were not measured.
@@ -147,7 +147,7 @@ def validation_curve(history: Path) -> list[tuple[int, float]]:
 
 
 def _last_fall(curve: Sequence[tuple[int, float]]) -> float | None:
-    """Return by which share validation loss fell in the last fifth of the steps; None if too little of that was measured."""
+    """Return the relative fall of validation loss in the last fifth of the steps; None if measured too rarely."""
     if len(curve) < 3:
         return None
     last, loss = curve[-1]

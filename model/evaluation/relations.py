@@ -1,4 +1,4 @@
-"""What a bound compares a metric with besides numbers: a baseline, chance, or another model, each time over pairs of rows or questions.
+"""Bounds that compare a metric with a baseline, chance or another model, over pairs of rows or questions.
 
     {metric: base.val.bits_per_byte, beats: baseline.ngram}          significantly better than the n-gram model on the same rows
     {metric: chat.questions.heldout, above: chance}                  significantly more right than guessing

@@ -1,8 +1,8 @@
-"""How much better a model answers for the tokens that it spends on thinking: by a budget, and by the majority of several attempts.
+"""Measure how much thinking tokens improve answers: by budget, and by majority vote over several attempts.
 
-A budget ends the thinking after so many tokens: if it has not closed by then, the closing marker is written for it and the answer follows.
-A budget of 0 closes the thinking before it begins; none is larger than the context has room for. A vote samples several attempts, each with
-the largest budget, and takes the answer that most of them give; of equally frequent ones the first. Answers are compared as one first
+A budget limits the thinking tokens: if thinking has not ended by then, the closing marker is inserted and the answer follows.
+A budget of 0 closes the thinking before it begins; budgets are capped by the context. A vote samples several attempts, each with
+the largest budget, and takes the most frequent answer; ties go to the first. Answers are compared by their first
 sentence, regardless of case.
 
 Guarantee: the same model, questions and config give the same numbers for the same number of threads. Cost: an answer to each question for
@@ -88,7 +88,7 @@ def attempt(
     for tokens in (thoughts.get(place, []) for place in range(len(prompts))):
         text = chat_format.decode(tokens)
         done.append(THINKING[1] in text and bool(tokens) and tokens[-1] in chat_format.stop_ids)
-        # What was thought and closed goes on as it is; what was not is closed for it.
+        # Finished thinking continues unchanged; unfinished thinking is closed.
         begun.append(opened + tokens if THINKING[1] in text else opened + [t for t in tokens if t not in chat_format.stop_ids] + closed)
     left = [place for place, finished in enumerate(done) if not finished]
     answers = continued({place: prompts[place] + begun[place] for place in left}, config.answer_tokens, 1)
@@ -104,7 +104,7 @@ def _measured(name: str, questions: Sequence[Question], tries: Sequence[Sequence
 
 
 def _elected(attempts: Sequence[Attempt]) -> Attempt:
-    """Return the first attempt that gives the answer which most of them give."""
+    """Return the first attempt with the most frequent answer."""
     ((answer, _),) = Counter(one.answer for one in attempts).most_common(1)
     return next(one for one in attempts if one.answer == answer)
 

@@ -1,6 +1,6 @@
 """The programs that people run a model in, opened on a directory: each says what follows a text, and how fast it writes.
 
-A kind of quantization names the one that its users run. A tool rounds in its own way, as llama.cpp does the inputs of matrices.
+A kind of quantization names the tool that its users run. Each rounds in its own way, as llama.cpp rounds the inputs of matrices.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Tool(Protocol):
 
 
 class FolioTool:
-    """Folio itself, which computes in fp32 whatever the form on disk."""
+    """Folio itself, which computes every form in fp32."""
 
     def __init__(self, directory: Path, context: int, threads: int) -> None:
         from model.inference.open_model import open_model

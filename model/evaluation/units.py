@@ -1,7 +1,7 @@
-"""What a metric is the mean of: a value and a weight for each row or question, so that two models are compared unit by unit.
+"""The units behind a metric's mean: a value and a weight for each row or question, to compare two models unit by unit.
 
 `units.npz` beside metrics.json holds three arrays for each such metric: `<metric>.unit`, which row of the split or question of the file;
-`<metric>.value` and `<metric>.weight`, so that the metric is the sum of values over the sum of weights.
+`<metric>.value` and `<metric>.weight`; the metric is the sum of values over the sum of weights.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """How many operations training takes, counted from the network itself. An addition and a multiplication are two operations.
 
-Torch counts the matrix products of one forward pass over fake tensors, which have no numbers. What a token costs in a row of any length is
-products with weights, and what it costs more in a longer row is attention. A backward pass takes twice as many. So a decoder's numbers are
+Torch counts the matrix products of one forward pass over fake tensors, which have no data. A token's cost that is constant in row length is
+products with weights; the cost that grows with it is attention. A backward pass takes twice as many. So a decoder's numbers are
 those usual in the field: six operations per weight and token (Kaplan et al. 2020, "Scaling laws for neural language models", section 2.1),
 and 12 L A T for attention, with L layers of A = heads x head width over T tokens of context (Chowdhery et al. 2022, "PaLM", appendix B,
 which defines MFU: these operations per second, as a share of a device's peak). Causal attention is counted in full, as there; a pattern
 that hides tokens counts the most that a token attends to. Recomputing activations takes time but does not count as the model's operations,
-so it lowers MFU. Norms' gains and biases, which are no products, are not counted.
+so it lowers MFU. Norms' gains and biases are not matrix products and not counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which number types this machine multiplies in, without loading torch where there is no accelerator."""
+"""Find the number types that this machine multiplies in, without loading torch on machines without accelerators."""
 
 from __future__ import annotations
 

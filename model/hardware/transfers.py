@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def upload(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Return the array as a tensor on the device. What is computed of it waits for the copy; the host does not."""
+    """Return the array as a tensor on the device. Computations on it wait for the copy; the host does not."""
     tensor = torch.from_numpy(np.asarray(array, order="C"))
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 

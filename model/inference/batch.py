@@ -43,7 +43,7 @@ class Batch:
         return self._advance([[request.tokens[-1]] for request in self.requests], [1] * len(self.requests), 0)
 
     def leave(self, request: Request) -> None:
-        """Let a request leave before it is finished."""
+        """Remove a request before it is finished."""
         self._remove(self.requests.index(request))
 
     def _begin(self, request: Request) -> int:
@@ -62,9 +62,9 @@ class Batch:
         return self._release(first)
 
     def _release(self, first: int) -> list[Request]:
-        """Let the finished ones leave, and return them."""
+        """Remove and return the finished requests."""
         finished = []
-        # From the end, so that a row which moves into a gap has been looked at.
+        # From the end: a row that moves into a gap has already been checked.
         for row in range(len(self.requests) - 1, first - 1, -1):
             if self.requests[row].finished:
                 finished.append(self.requests[row])

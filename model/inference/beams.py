@@ -1,4 +1,4 @@
-"""Beam search: the likeliest replies as wholes, of those that a number of beams comes upon.
+"""Beam search: the likeliest whole replies among those that the beams find.
 
 Each step keeps the `beams` likeliest unfinished beginnings. A reply that ended scores its summed log-probability divided by its length to
 the power of `length_penalty` (above 1 favours long ones, 0 compares sums). The search ends when no beginning, ended at once, would score
@@ -65,9 +65,9 @@ def beam_search(
 def _extend(
     going: Sequence[_Open], log_NV: torch.Tensor, beams: int, stops: frozenset[int], ended: list[Beam], length_penalty: float
 ) -> tuple[list[_Open], list[int]]:
-    """Return the likeliest continuations that go on, and the row that each comes from; add those that ended to `ended`.
+    """Return the likeliest unfinished continuations and the row of each; add finished ones to `ended`.
 
-    As many more are looked at as there are ways to end, so that `beams` of them go on.
+    Look at enough candidates that `beams` of them stay unfinished.
     """
     vocabulary = log_NV.shape[1]
     total_NV = log_NV + torch.tensor([beam.total for beam in going], dtype=torch.float64, device=log_NV.device)[:, None]
@@ -79,7 +79,7 @@ def _extend(
         row, token = divmod(index, vocabulary)
         tokens = [*going[row].tokens, token]
         if token in stops:
-            # One that ends ranks among the beams themselves, or it would crowd out better ones that go on.
+            # A finished beam is ranked with the others, or it would crowd out better unfinished ones.
             if rank < beams:
                 ended.append(Beam(tokens, value / len(tokens) ** length_penalty, True))
         elif len(chosen) < beams:

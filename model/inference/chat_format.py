@@ -54,7 +54,7 @@ class ChatFormat:
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
         self._guard = Guard(self._special)
         named = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token")}
-        # A token is written as text, or as an object that describes it; one that is null is none.
+        # A token is a string or an object that describes it; null means that there is none.
         self._names = {name: str(token["content"] if isinstance(token, dict) else token) for name, token in named.items() if token}
         roles = _roles(directory)
         self.bos_id = roles["document_begin"] if roles else self._id("bos_token")

@@ -1,6 +1,6 @@
 """Replies to one prompt, token by token, and to many at once.
 
-Greedy output is a function of model and prompt; sampled output also of the seed. Many at once give each prompt what it gets alone, up to
+Greedy output is a function of model and prompt; sampled output also of the seed. In a batch each prompt gets the same reply as alone, up to
 rounding where two logits are nearly equal. Cost: one pass over the prompts, then one over a single token of each reply for each token
 written; as replies end, waiting prompts take their rows.
 """
@@ -30,7 +30,7 @@ class Completion(NamedTuple):
 def generate(
     network: DecodingNetwork, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
 ) -> Generator[int, None, None]:
-    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`, each as soon as it is chosen.
+    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`, each once it is chosen.
 
     Generation ends before a stop token, or when the context is full. Raise ValueError, at the call, for a prompt that is empty or fills
     the context.
@@ -98,14 +98,14 @@ def _tokens(network: DecodingNetwork, request: Request) -> Generator[int, None, 
 
 
 def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) -> None:
-    """Write all replies, at most `rows` at once. Short prompts come first, so that those read together are nearly of one length."""
+    """Write all replies, at most `rows` at once. Short prompts come first, so those read together have similar lengths."""
     if rows < 1:
         raise ValueError(f"batch={rows}: no text could be written; give 1 or more")
     waiting = sorted(requests, key=lambda request: -len(request.prompt))
     batch = Batch(network)
     while waiting or batch.requests:
         free = rows - len(batch.requests)
-        # Prompts are read a good number at a time: a pass for each would cost more than rows that stand empty for a while.
+        # Read prompts in batches: a pass for each would cost more than rows that stay empty for a while.
         if waiting and (not batch.requests or free >= max(1, rows // 4)):
             batch.join([waiting.pop() for _ in range(min(free, len(waiting)))])
         if batch.requests:

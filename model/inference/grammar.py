@@ -1,6 +1,6 @@
 """Replies that follow a grammar: a JSON value of a schema, a regular expression or a Lark grammar, by llguidance.
 
-Before each token the grammar says which tokens may come; the stop tokens may where the text is complete. A reply that reaches its limit
+Before each token the grammar says which tokens are allowed; stop tokens are where the text is complete. A reply that reaches its limit
 first is incomplete. llguidance comes with `pip install 'folio[grammar]'`.
 """
 

@@ -30,7 +30,7 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
 
 
 def fingerprint(directory: Path) -> str:
-    """Return the beginning of the SHA-256 of a model's weights and configuration, by which what it writes names it."""
+    """Return the first digits of the SHA-256 of a model's weights and configuration, which identify it in its output."""
     digest = hashlib.sha256()
     for path in sorted(path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"):
         with path.open("rb") as stream:

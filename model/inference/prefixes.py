@@ -1,4 +1,4 @@
-"""What the state held of texts that have left, so that a prompt which begins as one of them did is read from there on.
+"""Cached states of finished texts: a prompt that shares a prefix with one is only read from there on.
 
 A conversation's next prompt begins with the last one and its reply; many prompts begin with the same instructions. What is reused equals
 what would be read again, up to rounding.
@@ -41,7 +41,7 @@ class PrefixCache:
             if shared == len(read):
                 self._kept.move_to_end(number)
                 return
-            # A row that can be shortened holds everything that the beginning of it holds.
+            # A row that can be cut also contains the state of each of its prefixes.
             if shared == len(known) and state.cuts:
                 self._drop(number)
         while self._tokens + len(read) > self.capacity:

@@ -59,7 +59,7 @@ class Request:
 
     @property
     def finished(self) -> bool:
-        """Whether no more tokens follow."""
+        """Whether the reply is complete."""
         return self.ended or self.cut or len(self.tokens) >= self.limit
 
     def write(self, token: int, log_probability: float) -> None:

@@ -1,7 +1,7 @@
 """From logits to the next token: greedy, or sampled after temperature, top-k, top-p and min-p.
 
 The likeliest token always survives the filters. Among equal logits the smallest id ranks first, so a tie never depends on a kernel's
-order. Logits that are NaN or have no finite maximum raise ValueError, so that a broken model is not mistaken for a weak one.
+order. Logits that are NaN or have no finite maximum raise ValueError, so a broken model is not mistaken for a weak one.
 
 Nothing sorts the vocabulary: top-k and top-p take the likeliest few, more of them only where those don't add up to p.
 """
@@ -33,7 +33,7 @@ def choose(logits_NV: Tensor, config: SamplingConfig, uniform_N: Tensor | None) 
     probability_NV = distribution(logits_NV, config)
     sum_NV = probability_NV.cumsum(-1, dtype=torch.float64)
     whole_N1 = sum_NV[:, -1:]
-    # Below the whole even if rounded up, so that a token without probability is never met.
+    # Stay below the total even when rounding up, so a token of zero probability is never drawn.
     target_N1 = torch.minimum(uniform_N.to(sum_NV.device)[:, None] * whole_N1, whole_N1.nextafter(whole_N1.new_zeros(())))
     token_N1 = torch.searchsorted(sum_NV, target_N1, right=True)
     return token_N1[:, 0].tolist(), probability_NV.gather(1, token_N1)[:, 0].double().log().tolist()
@@ -50,7 +50,7 @@ def distribution(logits_NV: Tensor, config: SamplingConfig) -> Tensor:
     logits_NV = logits_NV.detach().float()
     if config.temperature == 0:
         return torch.zeros_like(logits_NV).scatter_(1, logits_NV.argmax(-1, keepdim=True), 1.0)
-    # Subtract the maximum first, so that a tiny temperature overflows to -inf, never to inf.
+    # Subtract the maximum first, so a tiny temperature overflows to -inf, never to inf.
     scaled_NV = (logits_NV - logits_NV.amax(-1, keepdim=True)) / config.temperature
     scaled_NV = _likeliest(logits_NV, scaled_NV, config)
     if config.min_p:
@@ -76,7 +76,7 @@ def _likeliest(logits_NV: Tensor, scaled_NV: Tensor, config: SamplingConfig) -> 
 
 def _nucleus(logits_NV: Tensor, scaled_NV: Tensor, most: int, p: float) -> tuple[Tensor, Tensor]:
     """Return the smallest logit of each row's nucleus among its `most` likeliest tokens, and the nucleus's size, both [N, 1]."""
-    # Among fewer than all tokens, the whole is theirs, so all of them are looked at.
+    # With a subset of the tokens the total is the subset's, so look at all of it.
     all_N1 = scaled_NV.double().exp().sum(-1, keepdim=True) if most == logits_NV.shape[1] else None
     looked = min(FEW, most) if all_N1 is not None else most
     while True:

@@ -1,8 +1,8 @@
 """Speculative decoding (Leviathan et al. 2023): a small draft proposes tokens, and the network reads them all in one pass.
 
-The network chooses each token as it would without a draft, with the same settings and the same random number, and reads on as long as it
-chooses what was proposed; so the texts are the same, up to rounding. A draft draws with those numbers too and so is often right even at a
-high temperature. It pays where a pass of the draft is far cheaper than one of the network, which few rows at once make likely.
+The network chooses each token as it would without a draft, with the same settings and the same random number, and continues as long as it
+chooses the proposed tokens; so the texts are the same, up to rounding. A draft uses the same random numbers and so is often right even at a
+high temperature. It pays off where the draft's pass is far cheaper than the network's, as is likely with few rows at once.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class SpeculativeBatch(Batch):
 
 
 def read(network: DecodingNetwork, state: DecodingState, unread: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Let all rows of a state read some tokens each, 1 or more; return logits_NV after the last of each."""
+    """Read 1 or more tokens into each row of a state; return logits_NV after the last token of each."""
     longest = max(map(len, unread))
     padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in unread], device=network.device)
     return network.step(padded, list(map(len, unread)), state)

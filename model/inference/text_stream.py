@@ -48,7 +48,7 @@ class TextStream:
 
 
 def _byte_tokens(tokenizer: Tokenizer) -> frozenset[int]:
-    """Return the tokens that may be inside a run of bytes: those of one byte, and special tokens, which leave no gap in the text."""
+    """Return the tokens that can occur within a run of bytes: single-byte tokens, and special tokens, which add no text."""
     from tokenizers import decoders
 
     if not isinstance(tokenizer.decoder, decoders.ByteFallback):

@@ -20,7 +20,7 @@ class TokenBytes:
         self._special = set(tokenizer.get_added_tokens_decoder())
 
     def of(self, token: int) -> bytes:
-        """Return the bytes of a token; those of a special one are its name's."""
+        """Return the bytes of a token; for a special token, of its name."""
         name = self._tokenizer.id_to_token(token) or ""
         if token in self._special:
             return name.encode()
@@ -34,7 +34,7 @@ class TokenBytes:
 
 @lru_cache(maxsize=1)
 def byte_characters() -> dict[str, int]:
-    """Return the byte that each character of a byte-level token stands for, as GPT-2 chose them: printable ones as they are."""
+    """Return the byte for each character of a byte-level token, in GPT-2's mapping, which keeps printable bytes."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [value for value in range(256) if value not in printable]
     return {chr(value): value for value in printable} | {chr(256 + number): value for number, value in enumerate(others)}

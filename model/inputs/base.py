@@ -21,15 +21,15 @@ class InputBase(BaseModel, frozen=True, extra="forbid"):
     @property
     @abstractmethod
     def module(self) -> str:
-        """The name of its module in a network, with which its weights' names begin."""
+        """The name of its module in a network, the prefix of its weights' names."""
 
     def columns(self) -> dict[str, int]:
-        """Return the columns that rows need beside their tokens, each with the width of its vectors."""
+        """Return the columns that rows need besides their tokens, each with the width of its vectors."""
         return {}
 
     @property
     def generated(self) -> bool:
-        """Whether its column follows from the tokens, so that a model with it can read rows without the column, and generate."""
+        """Whether its column follows from the tokens; the model can then read rows without the column, and generate."""
         return True
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The columns of packed rows that a network may read beside the tokens."""
+"""The columns of packed rows that a network may read besides the tokens."""
 
 from __future__ import annotations
 

@@ -14,14 +14,14 @@ InputConfig = Annotated[TokensConfig | VectorsConfig, Field(discriminator="kind"
 
 
 class ReadsInputs(BaseModel, frozen=True, extra="forbid"):
-    """The inputs of a network, in the order in which their vectors are added up."""
+    """The inputs of a network, in the order their vectors are summed."""
 
     inputs: tuple[InputConfig, ...] = Field((), description="what it reads of each row, tokens among them; empty: the tokens alone")
 
     @field_validator("inputs")
     @classmethod
     def _inputs_fit(cls, inputs: tuple[InputConfig, ...]) -> tuple[InputConfig, ...]:
-        """Refuse a list that can't be read; one that says no more than the default becomes the default."""
+        """Refuse an unusable list; normalize one that equals the default."""
         modules = [config.module for config in inputs]
         if double := sorted({module for module in modules if modules.count(module) > 1}):
             raise ValueError(f"inputs has {modules.count(double[0])} for {double[0].removeprefix('embed_')}; keep one")

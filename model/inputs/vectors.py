@@ -1,7 +1,7 @@
 """A column of float vectors, projected to the network's width and learned from end to end.
 
-Where the column follows from the tokens (`from_tokens`), the module keeps the table of every token's vector: it is taken from the training
-shards once, saved with the weights, not learned, and stands in for the column where rows have none, as in generation.
+If the column follows from the tokens (`from_tokens`), the module keeps the table of every token's vector: it is taken from the training
+shards once, saved with the weights, not learned, and replaces the column where rows lack it, as in generation.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class VectorProjection(nn.Linear, Input):
         return x_BTD
 
     def bind(self, shards: ShardReader) -> None:
-        """Take the table from the shards, or compare theirs with that of a trained model."""
+        """Take the table from the shards, or check that it equals a trained model's."""
         if self.table is None:
             return
         known = not bool(self.table.isnan().any())

@@ -42,7 +42,7 @@ class VectorsConfig(InputBase, frozen=True, extra="forbid"):
         return VectorProjection(self, vocab_size, width)
 
     def require(self, shards: ShardReader) -> None:
-        """Accept rows with such a column, and rows without it if it follows from their tokens."""
+        """Accept rows with this column, and rows without it if it follows from their tokens."""
         from data.shards.schema import ShardError
 
         if self.column not in shards.columns and self.from_tokens:

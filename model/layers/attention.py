@@ -32,7 +32,7 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
 
     def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """`before`: keys and values [1, G, P, K] that stand before all others, for which the plan has P columns."""
+        """`before`: keys and values [1, G, P, K] that precede all others; the plan has P columns for them."""
         batch, time, _ = x_BTD.shape
         q_BHTK = self.q_proj(x_BTD).view(batch, time, self.heads, self.head_width).transpose(1, 2)
         k_BGSK, v_BGSK = self.keys_values(x_BTD, rotary)

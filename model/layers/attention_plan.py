@@ -138,7 +138,7 @@ class AttentionInputs:
         return mask
 
     def _distances(self) -> Tensor:
-        """Return how far each key lies before each query, 0 for later keys; [B or 1, T, S]."""
+        """Return the distance from each query back to each key, 0 for later keys; [B or 1, T, S]."""
         if self.explicit_positions and self.positions_BT is not None:
             return (self.positions_BT[:, :, None] - self.positions_BT[:, None, :]).clamp(min=0)
         # Inside a document the distance is the difference of columns, so packed rows need no positions here.

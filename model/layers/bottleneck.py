@@ -1,6 +1,6 @@
 """A bottleneck after a linear layer (Houlsby et al., 2019): y + U act(D y + d) + u, through a few channels.
 
-U and u start at zero, so training starts from the layer as it was. What stands between D and U is no linear map, so it can't be merged
+U and u start at zero, so training starts from the original layer. The function between D and U is not linear, so it can't be merged
 into the layer's matrix.
 """
 

@@ -1,6 +1,6 @@
 """Settings of the layers. A network's config inherits those of the layers that it is built of, so its keys stay in one flat section.
 
-Cheap to import (no torch), so that a recipe can be read at start-up. Each class refuses what its layers cannot compute, naming
+Cheap to import (no torch), so a recipe can be read at start-up. Each class refuses what its layers cannot compute, naming
 the field; `NEEDS` says which switch a field depends on.
 """
 
@@ -137,7 +137,7 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
     @field_validator("head_width")
     @classmethod
     def _one_spelling(cls, head_width: int, info: ValidationInfo) -> int:
-        """Write width / heads as 0, so that equal networks have equal configs."""
+        """Write width / heads as 0, so equal networks have equal configs."""
         width, heads = info.data.get("width", 0), info.data.get("heads", 0)
         return 0 if head_width * heads == width else head_width
 

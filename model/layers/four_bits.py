@@ -16,7 +16,7 @@ Unpack = Callable[[Tensor, Tensor, torch.Size], Tensor]
 
 
 class FourBitLinear(nn.Module):
-    """x_XI -> x_XO. `unpack` makes the fp32 matrix of codes and scales; they are no parameters, so nothing trains them.
+    """x_XI -> x_XO. `unpack` makes the fp32 matrix from codes and scales, which are buffers, so nothing trains them.
 
     The codes have the name by which peft finds out where a layer computes that has no matrix.
     """

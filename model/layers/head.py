@@ -1,8 +1,8 @@
-"""The product with the output matrix, whose sizes a vocabulary decides.
+"""The product with the output matrix, whose size depends on the vocabulary.
 
 Tensor cores want rows of logits that begin at multiples of 128 bytes; with GPT-2's 50,257 tokens instead of 50,304 the product takes a
-slower kernel. A vocabulary is best a multiple of 64 by itself, as in our recipes. Where it is not, an accelerator computes with rows of
-zeros below the matrix, and their logits are left out: weights, exports and digests stay those of the vocabulary.
+slower kernel. Choose a multiple of 64 as vocabulary, as the built-in recipes do. For other sizes, an accelerator computes with rows of
+zeros below the matrix, and drops their logits: weights, exports and digests keep the vocabulary's size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Multi-head latent attention (DeepSeek-V2, 2024): keys and values of all heads made from one small vector a token.
+"""Multi-head latent attention (DeepSeek-V2, 2024): keys and values of all heads made from one small vector per token.
 
 Each head's query and key have K numbers without position, made from the latent vector of L numbers, and R rotary numbers; the rotary
 part of the key is shared by all heads. Queries may come from a latent vector of their own.

@@ -61,7 +61,7 @@ def pattern_rule(config: AttentionConfig) -> Rule:
 def block_mask_maker(device_type: str) -> Callable[..., Any]:
     """Return FlexAttention's `create_block_mask`, compiled on CUDA: there it makes the mask's blocks without the B T S numbers between.
 
-    One compilation serves all masks of a shape and a rule, whatever their documents are.
+    One compilation serves all masks of a shape and a rule, for any documents.
     """
     from torch.nn.attention.flex_attention import create_block_mask
 

@@ -1,4 +1,4 @@
-"""Rows with columns that their shards don't hold: those of other shards, or of another row."""
+"""Rows with columns from outside their shards: from other shards, or from another row."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HeldRows:
 
 
 class JoinedRows:
-    """Each row of `own` with the columns of the row of the same number of `beside`."""
+    """Each row of `own` with the columns of the same row of `beside`."""
 
     def __init__(self, own: RowReader, beside: RowReader) -> None:
         """Raise ValueError unless both hold equally many rows."""

@@ -3,7 +3,7 @@
 In each phase the sources follow a pattern of 65,536 positions that repeats. A source with c of them takes the positions at which
 (j + 1/2) / c, j from 0, sorts among those of all sources: evenly spread, as in stride scheduling (Waldspurger and Weihl 1995).
 
-Guarantee: every source has its own endless epochs, each shuffled anew; within an epoch each of its rows comes once, whatever the other
+Guarantee: every source has its own endless epochs, each shuffled anew; within an epoch each of its rows comes once, regardless of the other
 sources and weights are. In any interval of a phase, a source of share w among k sources gets its share to within 1 + w k rows, so every
 batch is balanced. Any position can be computed directly: resuming needs no saved iterator, only seed and step.
 Cost: two sorted orders of rows are kept per source, and 65,536 positions of each phase's pattern.

@@ -63,5 +63,5 @@ def mixture_problem(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> 
     if left := sorted(set(rows) - named):
         return f"mixture gives no weight to the source {left[0]!r} in any phase; give it one, 0 to leave it out of training"
     if empty := sorted(name for name in weighed if not rows[name]):
-        return f"mixture gives a weight to {empty[0]!r}, of which there are no rows; give it 0"
+        return f"mixture gives a weight to {empty[0]!r}, which has no rows; give it 0"
     return ""

@@ -1,7 +1,7 @@
-"""The order in which rows are trained on: a function of (seed, step, global batch, rows) and nothing else.
+"""The order of training rows: a function of (seed, step, global batch, rows) and nothing else.
 
 Guarantee: within an epoch each row comes exactly once; each epoch has its own shuffle; batches continue across the end of an epoch, so none
-is short. The number of workers, nodes or loader threads is no argument, so it can't change the order. The state of a run is therefore its
+is short. The number of workers, nodes or loader threads is no input, so it can't change the order. The state of a run is therefore its
 seed and its step: resuming needs no saved iterator.
 Cost: one sort of `rows` 64-bit keys per epoch (about 0.1 s per million rows), kept for the last two.
 """

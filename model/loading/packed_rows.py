@@ -120,7 +120,7 @@ class PackedRows:
         """Copy nothing: the shards are an artifact of their own."""
 
     def _own_globals(self, rows: Rows) -> Batch:
-        """The statistics of these rows alone, as a validation batch has no others."""
+        """The statistics of these rows alone, since a validation batch has no others."""
         return {
             name: upload(np.array(value, dtype=np.float32), self._share.device) for name, value in self._objective.globals(rows).items()
         }

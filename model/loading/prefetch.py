@@ -1,7 +1,7 @@
 """Prefetching: threads compute the coming results while the current one is used.
 
 Guarantee: `get` returns what `compute` returns, whatever was prefetched; an error in `compute` is raised by the `get` for that key.
-Cost: as many results in memory as there are threads, besides the one in use. Prefetched results that nobody asks for are dropped.
+Cost: as many results in memory as there are threads, besides the one in use. Unused prefetched results are dropped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Prefetcher(Generic[Key, Result]):
-    """Calls `compute` ahead of time in `threads` threads; without threads, when the result is asked for."""
+    """Calls `compute` ahead of time in `threads` threads; without threads, on demand."""
 
     def __init__(self, compute: Callable[[Key], Result], threads: int) -> None:
         self._compute, self._pending = compute, dict[Key, Future[Result]]()

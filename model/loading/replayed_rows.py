@@ -52,7 +52,7 @@ class ReplayedRows:
         return MixtureOrder(seed, (phase,), sequences, {OWN: len(self.own), REPLAY: len(self.replay)})
 
     def evenly_spaced(self, count: int) -> Indices:
-        """Return `count` rows of the own kind, and beside them the share's number of replayed ones, each evenly spaced."""
+        """Return `count` own rows and the share's number of replayed rows, each evenly spaced."""
         beside = round(count * self.share / (1 - self.share))
         return np.concatenate([evenly_spaced(len(self.own), count), len(self.own) + evenly_spaced(len(self.replay), beside)])
 

@@ -57,7 +57,7 @@ class Source(Protocol):
         ...
 
     def samples(self, update: int, skipped: int = 0) -> bool:
-        """Return whether the rows of update number `update` are sampled from the model as it is before it."""
+        """Return whether the rows of update number `update` are sampled from the model just before it."""
         ...
 
     def validation(self) -> Iterator[Measured]:
@@ -78,7 +78,7 @@ class Source(Protocol):
 
 
 def step_rows(objective: Objective, rows: Rows, positions: Indices, share: BatchShare) -> StepRows:
-    """Return a worker's part of a step from its rows, which stand at these positions of the order."""
+    """Return a worker's part of a step, from its rows at these positions of the order."""
     placed, size = {**rows, POSITION: positions}, share.micro_batch
     parts = ({name: column[start : start + size] for name, column in placed.items()} for start in range(0, len(positions), size))
     micro_batches = [as_tensors(objective, part, share.device) for part in parts]

@@ -1,4 +1,4 @@
-"""Token dropout: in training some input tokens are hidden, so that a network does not lean on any single one (Gal and Ghahramani 2016).
+"""Token dropout: hide some input tokens in training, so a network does not rely on any single one (Gal and Ghahramani 2016).
 
 A hidden token is read as `<|pad|>` and is still predicted. Which tokens are hidden follows from (seed, position of the row) alone: the same
 on any number of workers and in a resumed run, and new in each epoch. Validation rows are never touched.

@@ -1,4 +1,4 @@
-"""What the config of every network says, whatever its kind. Cheap to import (no torch)."""
+"""The base class of every network's config. Cheap to import (no torch)."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
 
     @property
     def masks_documents(self) -> bool:
-        """Whether a mask, which takes memory, keeps the documents of packed rows apart."""
+        """Whether a mask, which takes memory, separates the documents of packed rows."""
         return True
 
     @property
     def shallow(self) -> Self:
-        """The same network with as few blocks as tell the sizes of any number of them: two, where all are alike."""
+        """The same network with the fewest blocks that determine the sizes of any number: two, where all are alike."""
         return self.model_copy(update={"layers": min(self.layers, 2)})
 
     @property
@@ -69,7 +69,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         return 32
 
     def resized(self, width: int, layers: int) -> Self:
-        """Return the network at another size, everything but `SIZES` as it is; ValueError for a kind without a rule for its inner sizes."""
+        """Return the network at another size, all but `SIZES` unchanged; ValueError for a kind without a rule for its inner sizes."""
         raise ValueError(
             f"kind={self.kind} has no rule for its inner sizes, so no size can be proposed; choose the keys of model: yourself"
         )
@@ -103,7 +103,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
             raise ValueError(f"a network of kind={self.kind} writes no text: it can be neither asked nor talked to")
 
     def prefix_refusal(self) -> str:
-        """Return why nothing learned can stand before its documents, naming the settings; empty: it can."""
+        """Return why its documents can't have a learned prefix, naming the settings; empty if they can."""
         return f"blocks of kind={self.kind} attend to nothing before a document"
 
     def hub_refusal(self) -> str:

@@ -76,7 +76,7 @@ class Trunk(nn.Module):
         return functional.dropout(x_BTD, self.config.dropout) if self.config.dropout and self.training else x_BTD
 
     def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, before: Entries | None = None) -> BlockInputs:
-        """Compute what all blocks share: rotary tables and the attention plan, beside what stands before the tokens."""
+        """Compute what all blocks share: rotary tables and the attention plan, including any prefix."""
         return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias), before)
 
 
@@ -130,7 +130,7 @@ class Decoder(Network):
         return DecodingDecoder(self)
 
     def roles(self) -> dict[str, Role]:
-        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is no embedding."""
+        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is not an embedding."""
         return {name: "vector" if name == "model.position_bias.weight" else role for name, role in super().roles().items()}
 
     def cut_plan(self) -> CutPlan:

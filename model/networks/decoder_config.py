@@ -1,6 +1,6 @@
 """A decoder's shape: everything that decides how many parameters it has and what it computes from them.
 
-Cheap to import (no torch), so that a recipe can be read at start-up. A shape that cannot be built is refused here, with the
+Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the
 field that is wrong, before anything runs. `hub_form` says which class of transformers computes it.
 """
 
@@ -45,7 +45,7 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
 
     @property
     def whole_batch(self) -> bool:
-        """Batch norm's statistics are those of all rows of a step."""
+        """Batch norm's statistics cover all rows of a step."""
         return self.norm == "batch"
 
     @classmethod
@@ -54,7 +54,7 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         return _head_width(width) * (2 if width < 768 else 4)
 
     def resized(self, width: int, layers: int) -> DecoderConfig:
-        """Return the decoder of another size; every choice that is no size stays.
+        """Return the decoder of another size; everything else stays the same.
 
         Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
         that its three matrices cost as much as two of four times the width.
@@ -72,7 +72,7 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         yield from decoder_layout_problems(self, layout)
 
     def prefix_refusal(self) -> str:
-        """Refuse keys that are no keys (latent), patterns that would hide them, and positions that a table or a bias has."""
+        """Refuse a prefix where keys are latent, where a pattern would hide it, or where a table or bias gives positions."""
         takes = {"attention": ("grouped",), "positions": ("rope", "none"), "pattern": ("full",)}
         wrong = [
             f"{name}={value} (only {' or '.join(known)})" for name, known in takes.items() if (value := getattr(self, name)) not in known

@@ -1,4 +1,4 @@
-"""What generation asks of a network: its form that writes, whatever its kind."""
+"""The interface that generation needs from every network: its decoding form."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 class DecodingState(Protocol):
     """What is kept of the tokens before, for each row that writes: keys and values, a window of them, or a recurrent state.
 
-    cuts: whether a row can be shortened, since what it holds of each token stands for itself.
+    cuts: whether a row can be shortened, because its entries for each token are independent.
     """
 
     lengths: list[int]  # tokens of each row so far
     cuts: bool
 
     def add(self, rows: int) -> None:
-        """Let empty rows join, after the others."""
+        """Append empty rows."""
 
     def remove(self, row: int) -> None:
-        """Let a row leave; the last row takes its place."""
+        """Remove a row; the last row takes its place."""
 
     def select(self, rows: Sequence[int]) -> None:
-        """Let the rows be copies of these, in this order; one may be chosen several times, or not at all."""
+        """Replace the rows by copies of these, in this order; one may be chosen several times or never."""
 
     def cut(self, row: int, length: int) -> None:
         """Forget what a row holds beyond `length` tokens. Only where `cuts`."""
@@ -43,7 +43,7 @@ class DecodingState(Protocol):
         """Return a copy of a row."""
 
     def restore(self, kept: KeptRow, length: int) -> None:
-        """Let a row join, after the others, that begins with the first `length` tokens of a kept one: all of them, unless `cuts`."""
+        """Append a row that begins with the first `length` tokens of a kept one: all of them, unless `cuts`."""
 
 
 class DecodingNetwork(ABC):
@@ -87,7 +87,7 @@ class DecodingNetwork(ABC):
 
     @torch.inference_mode()
     def step_all(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
-        """Read new tokens as `step` does; return logits_NTV after each of them. Those after padding mean nothing."""
+        """Read new tokens as `step` does; return logits_NTV after each of them. Ignore those after padding."""
         return self.read(self.advance(tokens_NT, counts, state, first)).view(*tokens_NT.shape, -1)
 
     def _table(self, owner: nn.Module) -> Tensor:

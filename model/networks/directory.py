@@ -1,11 +1,11 @@
 """Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
 
-A network whose numbers a class of transformers holds as they are (see `hub_form`) is written as that class, and `transformers` loads it
+A network that a transformers class can represent (see `hub_form`) is written as that class, and `transformers` loads it
 with the same logits. Any other gets model_type `folio`, which transformers refuses to open, and so does a network with an adapter that
-does not merge, which lies beside the weights (`model/adapters/opening.py`). The same weights give the same bytes, each
+does not merge, which is stored next to the weights (`model/adapters/opening.py`). The same weights give the same bytes, each
 file is written atomically, nothing is unpickled, and tied embeddings are stored once.
 
-ModelError means that a directory holds no such model, or one that needs what no network here computes; it names the file, the
+ModelError means that a directory has no such model, or one that no network here computes; it names the file, the
 field and its value.
 """
 
@@ -34,7 +34,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 CONFIG = "config.json"
-HEADS = "heads.safetensors"  # beside the weights: heads that read one number (see `scalar_heads.py`)
+HEADS = "heads.safetensors"  # next to the weights: heads that output one number (see `scalar_heads.py`)
 FOLIO = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
 APART = "adapter"  # in config.json: the settings of an adapter that the network computes with and the weights do not have
@@ -62,7 +62,7 @@ def read_config(directory: Path) -> tuple[NetworkBase, int]:
 
 
 def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
-    """Return what config.json says, and the form in which the weights beside it are: None for folio's own."""
+    """Return the config in config.json and the form of the weights next to it: None for folio's own."""
     path = directory / CONFIG
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ def model_files(directory: Path) -> list[Path]:
 
 
 def read_apart(directory: Path) -> dict[str, Any] | None:
-    """Return the settings of the adapter that a model directory holds apart from its weights; None without one."""
+    """Return the settings of a model directory's separate adapter; None without one."""
     try:
         fields = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError:

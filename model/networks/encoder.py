@@ -1,8 +1,8 @@
 """A bidirectional Transformer encoder (Devlin et al., 2019): tokens in, logits of the token at each place out.
 
 Its blocks are a pre-norm decoder's without the causal mask: a token sees all of its document, nothing of other documents in a packed
-row. So it cannot predict next tokens; it learns by filling gaps. It embeds one token more than the vocabulary has, the mask, whose id is
-`vocab_size` and which no text holds. Cost: about 6 floating point operations a parameter and token to train, 2 to evaluate; 8 to
+row. So it cannot predict next tokens; it learns by filling gaps. It embeds one token beyond the vocabulary, the mask, whose id is
+`vocab_size` and which never occurs in text. Cost: about 6 floating point operations a parameter and token to train, 2 to evaluate; 8 to
 train with `recompute`.
 """
 

@@ -1,6 +1,6 @@
 """The shape of a bidirectional encoder: everything that decides how many parameters it has and what it computes from them.
 
-Cheap to import (no torch), so that a recipe can be read at start-up. A shape that cannot be built is refused here, with the field
+Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the field
 that is wrong.
 """
 
@@ -74,7 +74,7 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
 
     @classmethod
     def width_step(cls, width: int) -> int:
-        """Return the widest head, so that every width has whole heads of an even number of channels."""
+        """Return the widest head with which every width has whole heads of an even number of channels."""
         return 64
 
     def resized(self, width: int, layers: int) -> EncoderConfig:

@@ -2,4 +2,4 @@
 
 
 class ModelError(ValueError):
-    """A directory holds no model that can be loaded or computed here."""
+    """A directory without a model that folio can load and compute."""

@@ -1,8 +1,8 @@
-"""A network built without numbers, on torch's meta device, to ask it for its sizes instead of computing them from a formula.
+"""Build a network without data, on torch's meta device, to read its sizes from it instead of computing them from a formula.
 
-Where blocks are alike, one and two of them tell what any number of them takes, so a shape of billions costs milliseconds. A forward pass
-runs on fake tensors: those have no numbers either, but answer for the device that they stand for, so autocast and the choice of kernels
-are those of a real pass. Neither touches the state of torch's random numbers.
+Where blocks are alike, measuring one and two gives the size of any number, so a shape of billions costs milliseconds. A forward pass
+runs on fake tensors, which have no data but report the target device, so autocast and the choice of kernels
+match a real pass. Neither touches torch's random state.
 """
 
 from __future__ import annotations

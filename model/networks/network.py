@@ -1,4 +1,4 @@
-"""The base class of every network: what the trainer, planner, generation and export may ask, whatever its kind."""
+"""The base class of every network: the interface for the trainer, planner, generation and export."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Network(nn.Module):
         """Return the repeated blocks, first to last."""
 
     def decoding(self) -> DecodingNetwork:
-        """Return the network as it writes, with the weights of now. Raise ValueError for one that writes no text."""
+        """Return the network's decoding form with its current weights. Raise ValueError if it does not generate text."""
         self.config.require_generation()
         raise NotImplementedError(f"{type(self).__name__} has no form that writes")
 
@@ -78,7 +78,7 @@ class Network(nn.Module):
         return named
 
     def read_weights(self) -> tuple[Tensor, ...]:
-        """Return the weights that `read` uses outside the module that owns them; ZeRO 3 must be told of them."""
+        """Return the weights that `read` uses outside the module that owns them, which ZeRO 3 must know."""
         return ()
 
     def tied_names(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ class Network(nn.Module):
 
 
 def draw_normal(parameter: nn.Parameter, std: float, seed: int, name: str) -> None:
-    """Draw a parameter's weights from the seed and its name, so that adding a layer or a tensor changes no other."""
+    """Draw a parameter's weights from the seed and its name, so adding a layer or a tensor changes no other."""
     if parameter.is_meta:
         return
     digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()

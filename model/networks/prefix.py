@@ -1,10 +1,10 @@
-"""Keys and values that every token attends to besides its own document: they stand before its beginning, in each layer.
+"""Keys and values that precede every document in each layer, and that all its tokens attend to.
 
 A prefix is either learned as keys and values (prefix tuning, Li and Liang, 2021) or as vectors in place of tokens, of which the network
-makes keys and values (prompt tuning, Lester et al., 2021). A causal network makes the same of such a prompt whatever follows it, so that
-one pass over the prompt serves all documents of a batch, packed or not, and all of a text that is written.
+makes keys and values (prompt tuning, Lester et al., 2021). In a causal network these do not depend on what follows, so
+one pass over the prompt serves all documents of a batch, packed or not, and a whole generated text.
 
-Positions: tokens keep theirs, from 0, and P prefixed ones stand at -P to -1. Tools that put them at 0 and the first token at P compute the
+Positions: tokens keep theirs, from 0, and P prefixed ones are at -P to -1. Tools that put them at 0 and the first token at P compute the
 same, since rotary positions enter scores by their difference alone.
 """
 
@@ -45,7 +45,7 @@ class KeyValuePrefix(Prefix):
 
     def forward(self, trunk: Trunk) -> Entries:
         config = trunk.config
-        # ZeRO 3 frees the parameter itself when this returns, so nothing may be a view of it.
+        # ZeRO 3 frees the parameter when this returns, so the result must not be a view.
         both_P2LGK = self.weight.clone().view(self.length, 2 * config.layers, config.kv_heads, config.head_dim)
         entry_LXGPK = both_P2LGK.permute(1, 2, 0, 3)[:, None]
         turn = _turn(trunk, -self.length, self.weight)

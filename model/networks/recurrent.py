@@ -1,11 +1,11 @@
 """A language model of gated recurrent units (Cho et al., 2014), with the equations of `torch.nn.GRU`.
 
-A layer adds to the residual stream what its units make of the normalized stream, x + GRU(norm(x)), and a norm precedes the read-out: so
+Each layer is x + GRU(norm(x)) on the residual stream, and a norm precedes the output: so
 gradients reach every layer, and the same learning rate serves any number of layers.
 
-Guarantee: each document of a packed row is a sequence of its own that starts from a state of zeros, so changing one leaves the others'
+Guarantee: each document of a packed row is a separate sequence that starts from a state of zeros, so changing one leaves the others'
 outputs bit-equal. Cost: about 6 floating point operations a parameter and token to train, 2 to evaluate, in as many steps one after the
-other as the longest document has tokens. Generation keeps one vector for each layer and row, whatever the length of the text.
+other as the longest document has tokens. Generation keeps one vector for each layer and row, regardless of the text's length.
 """
 
 from __future__ import annotations

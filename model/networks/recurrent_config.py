@@ -1,6 +1,6 @@
 """The shape of a recurrent network: everything that decides how many parameters it has and what it computes from them.
 
-Cheap to import (no torch), so that a recipe can be read at start-up.
+Cheap to import (no torch), so a recipe can be read at start-up.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
         return False
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
-        """Yield also that blocks recomputed under ZeRO 3 ask for other weights on a worker whose rows hold no second document."""
+        """Also refuse recomputation under ZeRO 3: it gathers other weights on a worker whose rows hold a single document."""
         yield from super().layout_problems(layout)
         if layout.recompute != "none" and layout.zero_stage == 3 and layout.workers > 1:
             yield (

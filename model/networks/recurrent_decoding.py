@@ -28,14 +28,14 @@ class RecurrentState:
 
     @torch.inference_mode()
     def add(self, rows: int) -> None:
-        """Let empty rows join, after the others."""
+        """Append empty rows."""
         self.lengths += [0] * rows
         layers, _, width = self.hidden_LND.shape
         self.hidden_LND = torch.cat((self.hidden_LND, self.hidden_LND.new_zeros(layers, rows, width)), dim=1)
 
     @torch.inference_mode()
     def remove(self, row: int) -> None:
-        """Let a row leave; the last row takes its place."""
+        """Remove a row; the last row takes its place."""
         self.lengths[row] = self.lengths[-1]
         del self.lengths[-1]
         self.hidden_LND[:, row] = self.hidden_LND[:, -1]
@@ -43,7 +43,7 @@ class RecurrentState:
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
-        """Let the rows be copies of these, in this order."""
+        """Replace the rows by copies of these, in this order."""
         self.lengths = [self.lengths[row] for row in rows]
         self.hidden_LND = self.hidden_LND[:, torch.tensor(rows, device=self.hidden_LND.device)]
 
@@ -58,7 +58,7 @@ class RecurrentState:
 
     @torch.inference_mode()
     def restore(self, kept: KeptRow, length: int) -> None:
-        """Let a kept row join, after the others, with all of its tokens."""
+        """Append a kept row with all of its tokens."""
         if length != kept.length:
             raise ValueError(f"a recurrent state of {kept.length} tokens can't be cut to {length}: it holds all of them at once")
         self.lengths.append(length)

@@ -1,7 +1,7 @@
-"""Heads that read one number from a hidden vector: what a reward model thinks of a reply, what a policy expects of one.
+"""Heads that read one number from a hidden vector: a reward model's score of a reply, or a policy's expected value.
 
-They are parameters of the network while it is trained, named `heads.<name>....`, and lie in a file of their own beside its weights, so that
-whatever opens the model without them finds it as any other. Their weights begin at zero: each reads 0 of everything.
+They are parameters of the network in training, named `heads.<name>....`, and are saved in a separate file next to its weights, so
+other programs open the model without them. Their weights start at zero: each reads 0 everywhere.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def read_scalar(network: Network, name: str, x_ND: Tensor) -> Tensor:
 
 
 def of_heads(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the tensors of a network itself, and those of its heads."""
+    """Return the network's own tensors, and its heads'."""
     heads = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
     return {name: tensor for name, tensor in tensors.items() if name not in heads}, heads
 
 
 def save_heads(heads: Mapping[str, Tensor], directory: Path) -> None:
-    """Write the heads' tensors beside the weights; write nothing if there are none."""
+    """Write the heads' tensors next to the weights; nothing without heads."""
     from safetensors.torch import save
 
     fp32 = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in heads.items()}
@@ -55,7 +55,7 @@ def save_heads(heads: Mapping[str, Tensor], directory: Path) -> None:
 
 
 def load_with_head(directory: Path, name: str) -> Network:
-    """Load the network in `directory` with its head of this name; raise ModelError if it has none."""
+    """Load the network in `directory` with its head of this name; raise ModelError without one."""
     from safetensors.torch import load_file
 
     path = directory / HEADS

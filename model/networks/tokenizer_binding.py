@@ -1,4 +1,4 @@
-"""Which tokenizer a model was trained with: its SHA-256 in the model's config.json.
+"""Bind a model to its tokenizer by the tokenizer's SHA-256 in config.json.
 
 Code that uses a model with a tokenizer checks it, so a model trained here never sees another tokenizer's ids, even where the
 vocabularies have the same size. A model from elsewhere names no tokenizer and passes unchecked.

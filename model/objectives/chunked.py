@@ -1,8 +1,8 @@
-"""Sums over targets of what their logits say, without the logits of all targets at once.
+"""Sum functions of the logits over targets without computing all logits at once.
 
 Logits take 4 bytes for each target and token of the vocabulary, and training holds them several times over: of 32 rows of 1,024 tokens
-and a vocabulary of 50,304, 6.6 GB each time. Here they are computed for so many targets at once that they fit into `LOGITS_BYTES`, and so
-is what their gradients need. Where all fit at once, autograd does what it always does.
+and a vocabulary of 50,304, 6.6 GB each time. Here they are computed for as many targets at once as fit into `LOGITS_BYTES`, and so
+is what their gradients need. Where all fit at once, plain autograd is used.
 
 Guarantee: the same sums and gradients up to rounding. `sums` and `each` are to make fp32 of the logits that they are given; sums and
 gradients of weights are added up in fp32.

@@ -67,12 +67,12 @@ class Dpo:
         return {}
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        """Stack chosen and rejected rows, cut off after the longest answer, so that short pairs are cheap."""
+        """Stack chosen and rejected rows, cut off after the longest answer, so short pairs are cheap."""
         known = {REFERENCE: np.concatenate([rows[name] for name in REFERENCES]).astype(np.float32)} if REFERENCES[0] in rows else {}
         return {**stack_pairs(rows), **known}
 
     def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return what rows bring with `cached`, fp32 [B, 2], from the policy, which is the reference before training."""
+        """Return the columns that `cached` adds to rows, fp32 [B, 2], computed by the policy before it trains."""
         return torch.stack(read_answers(models[POLICY], batch).logp_R.chunk(2), dim=1)
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ p, q and p_old are the policy's, the reference's and the sampling policy's proba
 r = p / p_old. The advantage A is the reply's reward less the mean of its group (the replies to one prompt), divided by a standard deviation
 (`scale`): that of the group, that of the whole batch, or none.
 `aggregation`: `sequence` means over each reply's tokens, then over replies (GRPO); `token` means over all tokens (DAPO, Yu et al., 2025);
-`constant` divides by the tokens that replies may have (Dr. GRPO, Liu et al., 2025), so that a reply's length weighs nothing.
+`constant` divides by the maximum reply length (Dr. GRPO, Liu et al., 2025), so a reply's length has no weight.
 Cost: one forward pass of the reference more than fine-tuning, none if kl_weight is 0.
 """
 
@@ -25,7 +25,7 @@ from model.networks.network import Network
 from model.objectives.chunked import of_each
 from model.objectives.protocol import POLICY, REFERENCE, Rows, Term, as_int64
 
-EPSILON = 1e-4  # beside the standard deviation, which is 0 where all rewards are equal
+EPSILON = 1e-4  # added to the standard deviation, which is 0 where all rewards are equal
 REWARD, VERIFIED = "reward_", "verified"  # columns: each reward by itself, before its name, and what the verifier says
 UNITS = {"sequence": "replies", "token": "tokens", "constant": "allowed_tokens"}
 

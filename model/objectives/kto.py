@@ -73,7 +73,7 @@ class Kto:
         return {**answer_batch([rows["tokens"]], [rows["loss"]]), **others, **known, "desirable": rows["desirable"]}
 
     def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return what rows bring with `cached`, fp32 [B, 2], from the policy, which is the reference before training."""
+        """Return the columns that `cached` adds to rows, fp32 [B, 2], computed by the policy before it trains."""
         return torch.stack([read_answers(models[POLICY], part).logp_R for part in (batch, _others(batch))], dim=1)
 
     def survey(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:

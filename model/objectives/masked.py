@@ -1,6 +1,6 @@
 """Masked language modelling (Devlin et al., 2019): hide some tokens of a text and predict them from all others.
 
-Of the chosen tokens some become the mask, some a token drawn from the vocabulary, and some stay as they are, so that the network must
+Of the chosen tokens some become the mask, some a token drawn from the vocabulary, and some stay unchanged, so the network must
 understand every token and not the masked ones alone. The loss is the summed negative log-likelihood, in nats, of the chosen tokens.
 
 Guarantee: which tokens of a row are chosen, and what becomes of them, follows from (seed, position of the row) alone; so it is the same

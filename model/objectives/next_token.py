@@ -1,6 +1,6 @@
 """Next-token prediction: the summed negative log-likelihood, in nats, of the targets.
 
-Only targets with `loss` true enter the sum. Attention and positions stay inside a document unless `within_documents` is off; where no row
+Only targets with `loss` true are summed. Attention and positions stay inside a document unless `within_documents` is off; where no row
 holds more than one document the mask is omitted, which is faster and changes no value that counts.
 """
 

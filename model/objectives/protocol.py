@@ -45,7 +45,7 @@ class Objective(Protocol):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Frozen models that it needs beside the policy, such as the reference: the model before training."""
+        """Frozen models that it needs besides the policy, such as the reference: the model before training."""
         ...
 
     @property
@@ -79,7 +79,7 @@ class Objective(Protocol):
 
 @runtime_checkable
 class FromLogits(Objective, Protocol):
-    """An objective whose sums follow from the policy's logits and the targets alone, so that a pipeline's last stage computes them."""
+    """An objective whose sums depend only on the policy's logits and the targets, so a pipeline's last stage can compute them."""
 
     def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         """As `sums`."""
@@ -88,7 +88,7 @@ class FromLogits(Objective, Protocol):
 
 @runtime_checkable
 class Surveys(Objective, Protocol):
-    """An objective whose sums need a statistic of what its models say of the whole global batch, so that they pass over it twice."""
+    """An objective whose sums need a statistic of its models' outputs over the global batch, which takes two passes."""
 
     @property
     def surveyed(self) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class Cacheable(Objective, Protocol):
         ...
 
     def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the columns, fp32 [rows, len(cacheable)], from the policy, which is the reference before training."""
+        """Return the columns, fp32 [rows, len(cacheable)], computed by the policy before it trains."""
         ...
 
 

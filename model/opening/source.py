@@ -1,4 +1,4 @@
-"""What every form of an open model promises: a Hugging Face directory of it, its shape, and what it says of itself."""
+"""The interface of every open model: a Hugging Face directory, its shape, and its description."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ class OpenModelConfig(BaseModel, frozen=True, extra="forbid"):
 
     @abstractmethod
     def local_files(self, root: Path) -> list[Path]:
-        """Return the local files that the model is read from, whose names and content are part of the run's identity."""
+        """Return the model's local files, whose names and content are part of the run's identity."""
 
     @abstractmethod
     def shape(self, around: Surroundings) -> Shape:
-        """Return what the model is, from local or fetched files; ModelError if it is not there or is none that can be computed here."""
+        """Return the model's shape, from local or fetched files; ModelError if it is missing or unsupported."""
 
     @abstractmethod
     def open(self, around: Surroundings) -> Opened:
-        """Return the model as a Hugging Face directory, fetched if need be; ModelError if it is not the one that is pinned."""
+        """Return the model as a Hugging Face directory, fetched if need be; ModelError if it differs from the pinned one."""
 
 
 def file_digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class ExamplePairs(BaseModel, frozen=True, extra="forbid"):
-    """The pairs as the examples have them, whatever the model thinks of them."""
+    """The examples' pairs, independent of the model."""
 
     kind: Literal["examples"] = Field("examples", description="where rejected answers come from: the examples")
 

@@ -1,4 +1,4 @@
-"""Make preference pairs from a model: score the known wrong answers and its own mistakes, and reject the one that it finds likeliest.
+"""Make preference pairs with a model: score known wrong answers and its own mistakes, and reject the likeliest one.
 
 For each question the candidates are the wrong answers that the examples name, of the same kind as the right one, and the wrong ones among
 replies that the model samples itself (as in self-play, Chen et al. 2024). A pair whose wrong answer is far less likely than the right one

@@ -33,7 +33,7 @@ class PairQuestion:
         return tuple(text for text in self.answers if text != self.chosen)
 
     def is_mistake(self, reply: str) -> bool:
-        """Whether a reply is wrong: it is not the right answer, and contains none that is accepted."""
+        """Whether a reply is wrong: it is not the right answer, and contains no accepted one."""
         accepted = self.entry.get("answers", ())
         return reply.strip() != self.chosen.strip() and not is_right(reply, accepted)
 

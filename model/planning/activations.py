@@ -1,7 +1,7 @@
-"""What a row of training keeps in memory for its backward pass, asked of the network itself.
+"""Measure on the network itself what a training row keeps in memory for its backward pass.
 
 A forward pass over fake tensors (`model/networks/meta.py`) shows every tensor that autograd saves; each storage counts once, the parameters
-not at all. What grows from one row to two is a row's own; what does not, such as rounded copies of weights, belongs to no row.
+not at all. Growth from one row to two is a row's share; the rest, such as rounded copies of weights, does not belong to rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from model.networks.meta import example_inputs, fake_network
 from model.training.precision import autocast
 
 Rounding = Literal["none", "bf16", "fp16"]
-OUTSIDE, INPUT = -1, -2  # in place of a block's number: what is in none (embeddings, the last norm, the head); a block's input
+OUTSIDE, INPUT = -1, -2  # in place of a block's number: what is outside all blocks (embeddings, the last norm, the head); a block's input
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ def row_activations(config: NetworkBase, vocab_size: int, rounding: Rounding, *,
     except (DataDependentOutputException, DynamicOutputShapeException):
         if not packed:
             raise
-        # What the network makes of documents depends on where they end, so a row of one stands for them.
+        # Activations depend on where documents end, so measure a row of a single document.
         return row_activations(config, vocab_size, rounding, packed=False)
     each = {part: two[part] - one[part] for part in two}
     blocks = [each[number] for number in range(shallow.layers)]
-    # The second of two blocks stands for the others: the first may save what all of them share.
+    # The second of two blocks represents the others: the first may save what all of them share.
     blocks += blocks[-1:] * (config.layers - shallow.layers)
     return RowActivations(each[OUTSIDE], tuple(blocks), each[INPUT])
 
 
 def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, packed: bool) -> Counter[int]:
-    """Return the bytes that a forward pass saves, by the number of the block that saves them, and those of a block's input."""
+    """Return the bytes that a forward pass saves, by block number, and the bytes of a block's input."""
     sizes, seen, where = Counter[int](), dict[int, UntypedStorage](), OUTSIDE
     with fake_network(config, vocab_size) as network:
         weights = {parameter.untyped_storage()._cdata for parameter in network.train().parameters()}
@@ -69,7 +69,7 @@ def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, 
         def keep(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             if storage._cdata not in weights and storage._cdata not in seen:
-                seen[storage._cdata] = storage  # held, so that no other storage takes its address
+                seen[storage._cdata] = storage  # kept alive, so its address is not reused
                 sizes[where] += storage.nbytes()
             return tensor
 

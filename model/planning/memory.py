@@ -4,8 +4,8 @@ Weights, gradients and optimizer state are fp32 in every precision of the traine
 al. 2020) partitions them over the workers: in stage 1 the optimizer state, in 2 also gradients, in 3 also weights. Added to these are what
 DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage 3),
 the activations that the network saves for the backward pass (`activations.py`), and the process itself. Within 15 % of measured runs on CPU
-in fp32, and within 10 % of the tensors of a step at 124 million and a billion parameters, counted without numbers. What is offloaded is
-not counted for an accelerator, nor anywhere else.
+in fp32, and within 10 % of the tensors of a step at 124 million and a billion parameters, counted without numbers. Offloaded
+memory is not counted.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
 
 
 def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
-    """What DeepSpeed holds temporarily: buckets of gradients being reduced, flat copies of them, gathered weights."""
+    """DeepSpeed's temporary memory: buckets of gradients being reduced, their flat copies, gathered weights."""
     stage, workers = job.resources.parallel.zero_stage, job.resources.parallel.data_workers
     # A bucket is allocated at its full size; on a CPU only the pages written to take memory.
     bucket = FP32 * BUCKET if accelerator else min(whole, FP32 * BUCKET)
@@ -125,7 +125,7 @@ def _logits(job: Job, accelerator: bool) -> int:
 
 
 def _rounding(job: Job, accelerator: bool) -> Rounding:
-    """The type of matrix products whose kernels are those of the job: an accelerator's bf16 takes the ones that fp16 takes."""
+    """A type of matrix products with the job's kernels: on an accelerator, bf16 uses the same ones as fp16."""
     products = job.train.precision.PRODUCTS
     if products == "fp32":
         return "none"

@@ -1,4 +1,4 @@
-"""A trial: a few real updates of a model on random tokens, in a process of its own, to measure their speed and memory.
+"""A trial: a few real updates of a model on random tokens, in a separate process, to measure their speed and memory.
 
 It uses the trainer's own engine, optimizer and DeepSpeed configuration, with one worker on this machine. Nothing is written outside a
 temporary folder, and no process is left behind. Cost: the start of torch and DeepSpeed, about five seconds, and the updates.
@@ -21,7 +21,7 @@ from model.hardware.resident import resident_bytes
 from model.training.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
-WARM_UP = 2  # untimed updates, in which memory is allocated and kernels are chosen
+WARM_UP = 2  # untimed updates that allocate memory and choose kernels
 WAIT_SECONDS = 600
 
 

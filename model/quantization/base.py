@@ -33,5 +33,5 @@ class VariantBase(BaseModel, frozen=True, extra="forbid"):
     )
 
     def refusal(self, network: NetworkBase, tokenizer: str) -> str:
-        """Return why there is no such form of a network whose tokenizer is of this kind, and the way out; empty if there is one."""
+        """Return why a network with this kind of tokenizer can't take this form, and the way out; empty if it can."""
         return ""

@@ -19,7 +19,7 @@ def read_quantization(directory: Path) -> dict[str, Any] | None:
 
 
 def write_quantization(model_dir: Path, output: Path, entry: dict[str, Any], **more: Any) -> None:
-    """Write config.json of a quantized model: that of `model_dir` with the entry, and `more` fields, added."""
+    """Write config.json of a quantized model: `model_dir`'s with the entry and `more` fields added."""
     fields = json.loads((model_dir / CONFIG).read_text(encoding="utf-8"))
     fields |= {"quantization": entry, **more}
     (output / CONFIG).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")

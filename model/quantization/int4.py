@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 INT4_WEIGHTS = "model.int4.safetensors"
 LEVELS = 7
-ZERO = 8  # how the integer 0 is stored, so that the integers fit an unsigned half byte
+ZERO = 8  # how the integer 0 is stored: the integers then fit an unsigned half byte
 
 
 class Int4Config(VariantBase):
@@ -61,7 +61,7 @@ class Int4Config(VariantBase):
     def from_entry(cls, entry: Mapping[str, Any]) -> Int4Config:
         """Return the settings that config.json records. Raise ModelError if there is no group size."""
         if not isinstance(entry.get("group_size"), int):
-            raise ModelError(f"quantization.group_size={entry.get('group_size')!r} in config.json is no number; quantize the model again")
+            raise ModelError(f"quantization.group_size={entry.get('group_size')!r} in config.json isn't a number; quantize the model again")
         return cls(group_size=entry["group_size"], embeddings=entry.get("embeddings", True))
 
 

@@ -1,7 +1,7 @@
-"""What a kind of quantization promises, so that no other file asks which kind it is.
+"""The interface of a kind of quantization; no other file asks which kind it is.
 
-A kind is one file: a config, tagged by `kind`, that builds its quantizer. `config.py` lists the kinds; a new one is its own file and its
-name there. The recipe, the chapter, the card, the gates, the report and `open_model` work from this protocol alone.
+A kind is one file: a config, tagged by `kind`, that builds its quantizer. To add a kind, write its file and list it in
+`config.py`. The recipe, the chapter, the card, the gates, the report and `open_model` work from this protocol alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Quantizer(Protocol):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of the files that it writes beside config.json."""
+        """Names of the files that it writes next to config.json."""
 
     @property
     def opened_by(self) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class Quantizer(Protocol):
         """The tool that users run it in: folio, transformers or llama.cpp. It is measured there."""
 
     def uses(self, folder: str) -> tuple[Use, ...]:
-        """Return how to use it from the release's directory, where it lies in `folder`, beyond what folio itself offers."""
+        """Return how other tools use it from the release's directory, where it is in `folder`."""
 
     def write(self, model_dir: Path, output: Path, rows: Path | None, tokenizer: Path | None) -> dict[str, float]:
         """Write the quantized model of `model_dir` into `output` and return its metrics.
@@ -60,7 +60,7 @@ class QuantizerConfig(Protocol):
     """The settings of one quantized form of a model, as a recipe gives them."""
 
     FORMAT: ClassVar[str]
-    """Value of `quantization.format` in config.json, by which a directory is recognized."""
+    """Value of `quantization.format` in config.json, which identifies a directory."""
     CALIBRATES: ClassVar[bool]
     """Whether `write` needs rows."""
     TOKENIZES: ClassVar[bool]
@@ -74,7 +74,7 @@ class QuantizerConfig(Protocol):
         """Name of this form: its folder in the release, and the first part of its metrics' names."""
 
     def refusal(self, network: NetworkBase, tokenizer: str) -> str:
-        """Return why there is no such form of a network whose tokenizer is of this kind, and the way out; empty if there is one."""
+        """Return why a network with this kind of tokenizer can't take this form, and the way out; empty if it can."""
 
     def build(self) -> Quantizer:
         """Return the quantizer that these settings describe."""

@@ -6,7 +6,7 @@ those of the fp32 model, and any loss of quality comes from the rounding alone. 
 one CPU core it takes 3 to 8 times as long as the rest of a token (INT4, models of 1 to 28 million parameters). PyTorch's kernel for INT8
 weights is faster for a few rows of a large matrix and slower for 32, and it rounds inputs and logits to bf16.
 
-The file is deliberately not called `model.safetensors`: a library that knows nothing of the scales must find no weights rather than load
+The file is deliberately not called `model.safetensors`: a library that does not know the scales must find no weights rather than load
 integers as weights.
 """
 
@@ -37,7 +37,7 @@ class Codec(Protocol):
         """Return integers and scales as they are stored. Raise ValueError if the matrix holds NaN or infinity."""
 
     def decode(self, integers: Tensor, scales: Tensor, shape: Size) -> Tensor:
-        """Return the matrix of this shape as fp32. Raise ModelError if the stored tensors are not of such a matrix."""
+        """Return the matrix of this shape as fp32. Raise ModelError if the stored tensors do not fit it."""
 
     def steps(self, scales: Tensor, shape: Size) -> Tensor:
         """Return the distance between neighbouring values of each weight, in a shape that broadcasts to the matrix's."""

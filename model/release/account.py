@@ -18,7 +18,7 @@ FACTS = "card.json"
 
 
 class EvaluationFact(BaseModel, frozen=True, extra="forbid"):
-    """What was measured of one model on the texts and questions of the run."""
+    """One model's measurements on the texts and questions of the run."""
 
     name: str = Field(description="which model: release, a quantized form, a model before it; text")
     metrics: dict[str, float] = Field(description="what was measured; by metric")
@@ -56,12 +56,12 @@ class Account(BaseModel, frozen=True, extra="forbid"):
 
 
 def write_facts(card: ModelCard, facts: Mapping[str, Any], output: Path) -> None:
-    """Write what `render_card` is given, so that the card can be rendered again with an account."""
+    """Write the arguments of `render_card`, to render the card again with an account."""
     told = {"card": card.model_dump(mode="json"), "facts": {**facts, "supports": sorted(facts["supports"])}}
     (output / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def whole_card(release: Path, account: Account) -> str:
-    """Return the README.md of a release with an account of what became of it. Raise FileNotFoundError for one without card.json."""
+    """Return a release's README.md with an account of its evaluation and gates. Raise FileNotFoundError without card.json."""
     told = json.loads((release / FACTS).read_text(encoding="utf-8"))
     return render_card(ModelCard.model_validate(told["card"]), told["facts"], account)

@@ -1,4 +1,4 @@
-"""Adapters in a release: those that were trained on the released model, side by side, and the one that the model itself computes with."""
+"""Adapters in a release: those trained on the released model, and the one that is part of the model itself."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from model.adapters.opening import stored_adapter
 from model.adapters.saving import FIELDS, TENSORS
 
-BESIDE = "adapters"  # folder of a release that holds a folder for each of them
+BESIDE = "adapters"  # folder of a release with one folder per adapter
 
 
 def copy_adapter(folder: Path, output: Path) -> None:
-    """Copy an adapter's two files. Raise ModelError for a folder that holds none."""
+    """Copy an adapter's two files. Raise ModelError for a folder without one."""
     stored_adapter(folder)
     output.mkdir(parents=True, exist_ok=True)
     for name in (TENSORS, FIELDS):
@@ -22,6 +22,6 @@ def copy_adapter(folder: Path, output: Path) -> None:
 
 
 def adapter_facts(adapters: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Return what the card says of each adapter beside the model: its name, kind, and whether peft loads it on the model."""
+    """Return the card's facts on each adapter: its name, kind, and whether peft loads it on the model."""
     kinds = {name: stored_adapter(folder) for name, folder in adapters.items()}
     return [{"name": name, "kind": config.kind, "peft": config.PEFT_LOADS} for name, config in kinds.items()]

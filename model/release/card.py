@@ -140,7 +140,7 @@ def more(ratio: object) -> str:
 
 
 def interval(measured: Mapping[str, float], name: str) -> str:
-    """Format a measurement with its interval in brackets; that of a single row says nothing."""
+    """Format a measurement with its interval in brackets, unless it covers a single row."""
     if name not in measured:
         return ""
     low, high = (f"{measured[f'{name}_{end}']:.4g}" for end in ("low", "high"))

@@ -1,4 +1,4 @@
-"""The quantized forms of a release: which are near enough to the model, what the card says of each, and quality drawn against size."""
+"""The quantized forms of a release: which are close enough to the model, their card entries, and a plot of quality against size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST = 1e-6  # divergences below this are rounding
 
 @dataclass(frozen=True)
 class Variant:
-    """A quantized form. `measured`: its metrics beside the model; empty if nothing was measured. `verdict`: of its bounds."""
+    """A quantized form. `measured`: its metrics against the model, empty if not measured. `verdict`: of its bounds."""
 
     name: str
     directory: Path
@@ -38,7 +38,7 @@ class Variant:
         return (self.directory / self.quantizer.files[0]).stat().st_size
 
     def card_facts(self, parameters: int) -> dict[str, Any]:
-        """Return what the card says of it. Every kind of ours opens in folio, so only other tools are named."""
+        """Return its card entry. Every kind opens in folio, so only other tools are named."""
         failed = [
             f"{row['metric']} is {row['value']}, bound {row['bound']}" for row in self.verdict.get("rows", []) if row["verdict"] != "passed"
         ]
@@ -58,7 +58,7 @@ class Variant:
 
 
 def read_variants(variants: Mapping[str, Path], fidelity: Mapping[str, Path]) -> list[Variant]:
-    """Return the forms, with what was measured of each; ModelError for a directory that is not quantized."""
+    """Return the forms with their measurements; ModelError for a directory that is not quantized."""
     found = []
     for name, directory in variants.items():
         quantizer = quantizer_of(directory)
@@ -71,7 +71,7 @@ def read_variants(variants: Mapping[str, Path], fidelity: Mapping[str, Path]) ->
 
 
 def full_precision(variants: Sequence[Variant], size: int, parameters: int) -> dict[str, Any]:
-    """Return the model's own line of the table; empty if no form was measured beside it."""
+    """Return the model's own line of the table; empty if no form was measured against it."""
     measured = [variant.measured for variant in variants if variant.measured]
     return (
         {"megabytes": size / 1e6, "bits": 8 * size / parameters, "bits_per_byte": measured[0].get("parent_bits_per_byte")}
@@ -99,7 +99,7 @@ def draw_variants(variants: Sequence[Variant], size: int, output: Path) -> str:
             place, colour = variant.bytes / 1e6, "#1f6f8b" if variant.released else "#b3541e"
             axes.errorbar([place], [value], yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", color=colour, capsize=3)
             text = variant.quantizer.label + ("" if variant.released else " (not released)")
-            above = 7 if number % 2 else -14  # neighbours' names lie above and below by turns
+            above = 7 if number % 2 else -14  # labels alternate above and below their points
             axes.annotate(text, (place, value), textcoords="offset points", xytext=(6, above), fontsize=9)
         axes.axvline(size / 1e6, color="#888888", linewidth=1, linestyle=":")
         axes.set(

@@ -23,7 +23,7 @@ class FormatReward(RewardBase):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"pattern={pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"pattern={pattern!r} is not a regular expression: {error}") from error
         return pattern
 
     def build(self) -> Reward:

@@ -24,7 +24,7 @@ class NumberReward(RewardBase):
 
 
 class RightNumber:
-    """1 if the reply's last number has the value of an accepted answer, else 0. An answer that is no number is never given."""
+    """1 if the reply's last number has the value of an accepted answer, else 0. An answer that isn't a number never matches."""
 
     def score(self, reply: Reply) -> float:
         said = _numbers(answer_of(reply.text))

@@ -19,7 +19,7 @@ class Reply(NamedTuple):
 
 
 class Reward(Protocol):
-    """A number for a reply: the larger the better. A function of the reply alone, so that rollouts can be made again."""
+    """A number for a reply: the larger the better. A function of the reply alone, so rollouts are reproducible."""
 
     def score(self, reply: Reply) -> float:
         """Return the reward, without its weight."""

@@ -1,4 +1,4 @@
-"""The reward for a right answer that names no wrong one beside it: who lists all answers to be safe gets nothing."""
+"""The reward for a right answer without a wrong one: listing all answers to be safe earns nothing."""
 
 from __future__ import annotations
 

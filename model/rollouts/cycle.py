@@ -41,7 +41,7 @@ class TokenizerBinding(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """A reply to a prompt, as sampled and as text, with its weighted rewards by name, and what a verifier says of it."""
+    """A reply to a prompt, as sampled and as text, with its weighted rewards by name and a verifier's score."""
 
     prompt: Prompt
     group: int

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Policy(Protocol):
-    """The model as it is now, on all workers. Every method is a collective: every worker calls it."""
+    """The current model, on all workers. Every method is a collective: every worker calls it."""
 
     @property
     def is_first(self) -> bool:

@@ -1,4 +1,4 @@
-"""Rows that the policy makes itself: a source for the trainer that samples replies, scores them and writes them before they are used.
+"""Rows made by the policy: a source for the trainer that samples replies, scores them and writes them before they are used.
 
 Updates come in cycles. At the first update of a cycle the policy samples `group` replies to each of `prompts` questions; rewards score
 them; they are written to the job's folder; and the cycle's updates learn from them, `inner_epochs` times, each time in another order.
@@ -73,7 +73,7 @@ class Rollouts:
         replies = self._config.replies
         cycle, within = divmod(position, replies * self._config.inner_epochs)
         reader = self._open(cycle, begins=within == 0 or skipped > 0)
-        # The order continues over epochs, and each has one of its own, so it is never that of the inner epoch before.
+        # The order continues over epochs, each shuffled differently, so it never repeats the inner epoch before.
         indices = rank_share(batch_indices(self._seed, position, size, replies), self._share.rank, self._share.world_size)
         mine = position + rank_share(np.arange(size), self._share.rank, self._share.world_size)
         return step_rows(self._objective, reader.rows(indices), mine, self._share)
@@ -158,5 +158,5 @@ class Rollouts:
 
 
 def completion_seed(seed: int, cycle: int, prompt: int, sample: int) -> int:
-    """Return the seed of one reply, so that it does not depend on what is sampled with it."""
+    """Return the seed of one reply, which makes it independent of the rest of its batch."""
     return int(np.random.SeedSequence([seed, cycle, prompt, sample]).generate_state(1, np.uint64)[0] >> 1)

@@ -99,7 +99,7 @@ class Form:
         return {"token": self._shown(token), "logprob": value, "bytes": list(self._spell(token))}
 
     def _shown(self, token: int) -> str:
-        """Return a token as text; one that is no whole character as its bytes, as OpenAI shows it."""
+        """Return a token as text, or as its bytes if it is not a whole character, like OpenAI."""
         spelled = self._spell(token)
         try:
             return spelled.decode()

@@ -1,4 +1,4 @@
-"""A model that another program computes, behind the address: llama.cpp or vLLM in a child process of ours, on a port of its own.
+"""A model served by another program: llama.cpp or vLLM in a child process, on its own port.
 
 Requests are checked here as for any model, so a malformed one never reaches the program. Its answers are passed on as they come.
 """

@@ -111,7 +111,7 @@ class Engine:
         return len(self._at_work)
 
     def submit(self, generations: Sequence[Generation]) -> None:
-        """Let replies wait for rows. Raise ApiError if there is no room for all of them."""
+        """Queue replies for rows. Raise ApiError if the queue can't take all of them."""
         with self._wake:
             if self._closed:
                 raise ApiError(503, "the server is shutting down")
@@ -122,7 +122,7 @@ class Engine:
             self._wake.notify()
 
     def cancel(self, generations: Sequence[Generation]) -> None:
-        """Let replies that nobody waits for leave at the next step."""
+        """Drop abandoned replies at the next step."""
         with self._wake:
             for generation in generations:
                 generation.cancelled = True

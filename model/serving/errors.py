@@ -38,7 +38,7 @@ def busy(message: str, seconds: int = 1) -> ApiError:
 def from_validation(error: ValidationError) -> ApiError:
     """Return the first fault of a request's fields, by name, value and reason."""
     wrong = error.errors(include_url=False)[0]
-    # Branches of a union stand in the location too, in words that no request holds.
+    # The location also names branches of unions, in words that don't occur in requests.
     place = [str(part) for part in wrong["loc"] if isinstance(part, int) or str(part).isidentifier()]
     param = ".".join(part for part in place if part not in ("str", "int", "float", "bool", "is_instance")) or None
     if wrong["type"] == "extra_forbidden":

@@ -1,6 +1,6 @@
-"""What stands before every request: who may ask, from where, and how much may be sent.
+"""Checks before every request: who may ask, from where, and how much they may send.
 
-Without a key the server answers only to this machine's own names, so that a page of another site which points its name here (DNS
+Without a key the server answers only to this machine's own names, so a page of another site whose name points here (DNS
 rebinding) learns nothing; and bodies must say that they are JSON, which a page of another site may not send.
 """
 

@@ -38,7 +38,7 @@ def serve_gguf(file: Path, about: About, limits: ServeLimits, threads: int) -> C
 
 
 def main(file: str, port: str, rows: str, threads: str, name: str, context: str) -> None:
-    """Run llama.cpp's server until the process is told to end, or the one that started it is gone.
+    """Run llama.cpp's server until the process is told to end, or its parent is gone.
 
     context: of one row; 0 if not known, and all rows then share the one that the file names.
     """

@@ -28,7 +28,7 @@ class Metrics:
         self._registry.register(_Engines(models))
 
     def observe(self, path: str, status: int, seconds: float) -> None:
-        """Note an answered request. Paths that are not served share one name, so that nobody can fill the page."""
+        """Note an answered request. Unknown paths share one name, so clients can't flood the page."""
         known = path if path in KNOWN else "/v1/models/*" if path.startswith("/v1/models/") else "other"
         self._requests.labels(known, str(status)).inc()
         self._seconds.labels(known).observe(seconds)

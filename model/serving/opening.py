@@ -1,4 +1,4 @@
-"""From a model's folder to what serves it: folio itself, llama.cpp for a GGUF file, or vLLM where it is asked for."""
+"""Choose the engine for a model's folder: folio itself, llama.cpp for a GGUF file, or vLLM on request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Backend = Literal["auto", "folio", "llama.cpp", "vllm"]
 
 @dataclass(frozen=True)
 class Offer:
-    """A model to serve. lines: what is said of it on the page, beside what its files say."""
+    """A model to serve. lines: text for the page besides what its files say."""
 
     name: str
     path: Path
@@ -72,12 +72,12 @@ def _draft(directory: Path, chat_format: ChatFormat) -> DecodingNetwork:
 
 
 def _tokenizer(directory: Path) -> Path:
-    """Return the folder of a model's tokenizer: its own, or that of the release it is a form of."""
+    """Return the folder with a model's tokenizer: its own, or its release's."""
     return directory if (directory / "tokenizer.json").is_file() else directory.parent
 
 
 def _context(directory: Path) -> int | None:
-    """Return the context that config.json beside a GGUF file names; None without one."""
+    """Return the context from the config.json next to a GGUF file; None without one."""
     try:
         return read_config(directory)[0].context if (directory / CONFIG).is_file() else None
     except ModelError:

@@ -90,7 +90,7 @@ async def _collect(events: asyncio.Queue[Event], count: int) -> list[Choice]:
 async def _stream(
     engine: Engine, generations: Sequence[Generation], events: asyncio.Queue[Event], first: Event, form: Form, usage: bool
 ) -> AsyncIterator[bytes]:
-    """Yield server-sent events. Tokens without a whole character wait for the one that completes it."""
+    """Yield server-sent events. Tokens that end within a character wait for its remaining bytes."""
     held: list[list[Piece]] = [[] for _ in generations]
     begun, sent, going = [False] * len(generations), [0] * len(generations), len(generations)
     event = first

@@ -1,4 +1,4 @@
-"""Requests of the OpenAI-compatible API. What is not offered is refused by name; what changes nothing is taken.
+"""Requests of the OpenAI-compatible API. Unsupported parameters are refused by name, unless their value changes nothing.
 
 `top_k`, `min_p`, `repetition_penalty`, `truncation`, `guided_regex` and `guided_grammar` are not OpenAI's; the official client sends them
 as `extra_body`.
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-# Parameters that are not offered, and the values with which they would change nothing.
+# Unsupported parameters, with the values that are accepted because they change nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
@@ -34,7 +34,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     model: str
-    user: Text | None = None  # who asks: nothing here depends on it
+    user: Text | None = None  # who asks; ignored
     metadata: dict[str, Any] | None = None
 
     @model_validator(mode="before")
@@ -47,7 +47,7 @@ class Asked(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells beside the reply."""
+    """What a stream sends besides the reply."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -161,7 +161,7 @@ class ChatRequest(Generating):
 
     @property
     def longest(self) -> int | None:
-        """The longest reply that is asked for."""
+        """The requested limit on the reply."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 

@@ -14,7 +14,7 @@ from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingReques
 
 @dataclass(frozen=True)
 class About:
-    """What the page and /v1/models say of a model: `lines` for people, where it lies and what it was made of."""
+    """A model's entry on the page and in /v1/models: `lines` for people, its location and its lineage."""
 
     id: str
     lines: Sequence[str]
@@ -35,14 +35,14 @@ class ServedModel(Protocol):
 
     @property
     def about(self) -> About:
-        """What is said of the model."""
+        """The model's description."""
 
     @property
     def alive(self) -> bool:
         """Whether it can answer."""
 
     async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
-        """Answer a conversation. `http`: the request, its body read, by which a client that leaves is noticed."""
+        """Answer a conversation. `http`: the request with its body read, used to notice a disconnect."""
 
     async def complete(self, asked: CompletionRequest, http: HttpRequest) -> Response:
         """Continue texts."""
@@ -54,4 +54,4 @@ class ServedModel(Protocol):
         """Return how many replies are being written, and how many wait."""
 
     def close(self) -> None:
-        """Let go of threads and processes."""
+        """Release threads and processes."""

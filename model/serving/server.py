@@ -35,7 +35,7 @@ def bound(host: str, port: int, key: str | None) -> socket.socket:
 
 
 def compute_with(threads: int) -> None:
-    """Let every engine compute with so many threads."""
+    """Make every engine compute with this many threads."""
     import torch
 
     torch.set_num_threads(threads)

@@ -17,7 +17,7 @@ from model.training.telemetry.telemetry import Moment
 
 @dataclass
 class BegunStep:
-    """`units`: those of the whole batch. `waited`: seconds that it waited for rows. `ended`: when it was computed."""
+    """`units`: of the whole batch. `waited`: seconds spent waiting for rows. `ended`: when it was computed."""
 
     step: int
     units: Mapping[str, float]

@@ -1,7 +1,7 @@
 """The norm of a whole gradient, and clipping to it, without the host waiting for the device.
 
-DeepSpeed reads the norm to decide whether to skip an update, so the host stands still until the backward pass is done. Here norm and factor
-stay on the device, and an update is made whatever the norm is: one that is not finite spoils the weights, which the trainer finds one step
+DeepSpeed reads the norm to decide whether to skip an update, so the host waits until the backward pass is done. Here norm and factor
+stay on the device, and an update is always made: a norm that is not finite spoils the weights, which the trainer finds one step
 later, before they are saved. `scales_on_device` says where that is possible.
 """
 

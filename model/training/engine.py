@@ -42,7 +42,7 @@ class Update(NamedTuple):
     """The result of one optimizer update: metrics summed over this worker's units, gradient norm before clipping, learning rate.
 
     Tensors are numbers that may still be computed on the device, where they lie; reading one waits for it. `applied` is false if fp16
-    overflowed, so that no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale` and `skipped` (updates so
+    overflowed and no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale` and `skipped` (updates so
     far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change relative to theirs.
     """
 
@@ -251,7 +251,7 @@ class Engine:
         return total
 
     def _surveyed(self, batches: Sequence[tuple[bool, Mapping[str, Tensor]]]) -> list[Mapping[str, Tensor]]:
-        """Return the batches with what the objective has to know of all of them, on all workers, before it can sum any.
+        """Return the batches with the statistics that the objective needs over all workers' batches before it can sum any.
 
         Each comes with whether it counts.
         """
@@ -272,7 +272,7 @@ class Engine:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Inside, the network computes with the moving average of its weights, if there is one; costs one more copy of them in memory."""
+        """Compute with the moving average of the weights inside the block, if there is one; costs one more copy of them in memory."""
         if not self._has_average:
             yield
             return
@@ -372,7 +372,7 @@ class Engine:
             self.deepspeed.train()
 
     def _copied(self, network: Network, device: torch.device) -> Network:
-        """A network of its own with the whole weights of one that is divided over workers."""
+        """A separate network with the gathered weights of one that is sharded over workers."""
         gathered = self._gather(self._all_parameters(), averaged=False, everywhere=True)
         tensors = self._merged(gathered) | self.buffers()
         whole = network.config.build(network.vocab_size).to(device).eval()

@@ -10,7 +10,7 @@ from torch import distributed
 
 
 class HostExchange:
-    """A process group of the hosts: where the workers' own is one of accelerators, a second one beside it."""
+    """A process group on CPUs: a second group where the workers' own uses accelerators."""
 
     def __init__(self, world_size: int, meet_seconds: float) -> None:
         """A collective. `meet_seconds`: the longest wait for the other workers."""

@@ -1,4 +1,4 @@
-"""Settings of optimizer, schedule and precision that are written beside them, as in `optimizer: muon` and `momentum: 0.9`.
+"""Settings of optimizer, schedule and precision written next to them, as in `optimizer: muon` and `momentum: 0.9`.
 
 They are placed where they belong, `optimizer: {kind: muon, momentum: 0.9}`. A setting that the chosen kind does not have is refused, unless
 it is given its default.
@@ -18,7 +18,7 @@ from model.training.precisions.config import PrecisionConfig
 from model.training.schedules.config import ScheduleConfig
 
 IDLE, TWICE = "idle_key", "key_given_twice"
-# Section -> what a setting is called beside the section and inside it.
+# Section -> a setting's name next to the section and inside it.
 SECTIONS: dict[str, dict[str, str]] = {
     "optimizer": {name: name for name in ("beta1", "beta2", "epsilon", "momentum", "nesterov")}
     | {"muon_learning_rate": "learning_rate", "sophia_gamma": "gamma", "sophia_every": "every"},
@@ -28,9 +28,9 @@ SECTIONS: dict[str, dict[str, str]] = {
 
 
 def has_flat_keys(given: Mapping[str, Any]) -> bool:
-    """Return whether a setting stands beside its section, or a section names no kind.
+    """Return whether a setting is given next to its section, or a section has no kind.
 
-    A stage gets its config whole. It asks this and nothing else here, so that no other kind's settings are read by it.
+    A stage gets its config whole. It calls only this function of the module, so it reads no other kind's settings.
     """
     written = [given[section] for section in SECTIONS if section in given]
     chosen = all(isinstance(one, BaseModel) or (isinstance(one, Mapping) and "kind" in one) for one in written)

@@ -1,7 +1,7 @@
 """Linear layers whose matrix products are computed in eight bits, through torch's scaled product.
 
 Formats as in Micikevicius et al., 2022, "FP8 Formats for Deep Learning": e4m3 for activations and weights, e5m2 for gradients. Each tensor
-is divided by its own scale, computed anew for each product, so that its largest element becomes the format's largest number ("dynamic
+is divided by its own scale, computed anew for each product, so its largest element becomes the format's largest number ("dynamic
 tensorwise" scaling); so there is no state to checkpoint. Weights, gradients and optimizer stay fp32; the rest of the model is autocast to
 bf16. Cost: one pass over each operand to find its scale. Cards without such products, and layers whose sizes are not multiples of 16, are
 refused.

@@ -20,9 +20,9 @@ def fitting_micro_batch(bytes_by_size: dict[int, int], free_bytes: int) -> int:
 
 
 def with_fitting_micro_batch(job: Job) -> Job:
-    """Return the job with the largest micro-batch that every worker's accelerator has memory for; as it is if it says one, or on CPUs.
+    """Return the job with the largest micro-batch that fits every worker's accelerator; unchanged if it sets one, or on CPUs.
 
-    A collective, to be called before anything lies on the device.
+    A collective, to be called before anything is on the device.
     """
     if job.resources.micro_batch or not job.micro_batch_bytes or not torch.cuda.is_available():
         return job

@@ -1,7 +1,7 @@
 """The model being trained, as rollouts use it: each worker samples its share of the replies, and all get all of them.
 
 Guarantee: what a prompt and its seed give does not depend on the number of workers or the ZeRO stage, up to rounding.
-Cost: where weights are divided (ZeRO 3, tensor parallelism) they are gathered once for a rollout, so a whole model must fit beside.
+Cost: where weights are sharded (ZeRO 3, tensor parallelism) they are gathered once for a rollout, so a whole model must fit in addition.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class TrainedPolicy:
             raise TypeError("a pipeline has no whole model to sample from")  # the job refuses it before
         shares = [range(len(prompts))[number :: engine.data_workers] for number in range(engine.data_workers)]
         mine = shares[engine.data_rank]
-        # In fp32 whatever training multiplies in, as the released model will write.
+        # In fp32 even if training uses another precision, as the released model will generate.
         with engine.whole_network() as network, torch.autocast(self._device.type, enabled=False):
             completions = sample_batch(network.decoding(), [prompts[n] for n in mine], [seeds[n] for n in mine], config, stop_ids)
         if engine.worker.world_size == 1:

@@ -11,11 +11,11 @@ from model.training.train_config import TuningConfig
 if TYPE_CHECKING:
     from model.objectives.protocol import Objective
 
-LEAST_ROWS = 2  # of each kind in a step, so that an even spread leaves no step without one
+LEAST_ROWS = 2  # at least one of each kind per step
 
 
 class ReplayingConfig(TuningConfig):
-    """A step of tuning that also learns from rows of pretraining, so that it undoes less of it."""
+    """A step of tuning that also learns from rows of pretraining, which reduces forgetting."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {**TuningConfig.NEEDS, "replay_weight": ("replay",)}
 

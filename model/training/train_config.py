@@ -44,11 +44,11 @@ class TrainConfig(TrainingLength):
     `REQUIRES`: what the network must be able to do.
     `INPUTS`: what a job must give it to learn from.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
-    `HEADS`: heads that the trained model gets, each of which reads one number from a hidden vector.
+    `HEADS`: heads added to the trained model, each reading one number from a hidden vector.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
-    `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so that a pipeline's last stage can compute it.
+    `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so a pipeline's last stage can compute it.
     `COMPARES`: its loss compares the model's probabilities with those of a frozen or an earlier one, so nothing is dropped in training.
-    `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
+    `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so utilization (MFU) is known.
     """
 
     TITLE: ClassVar[str]
@@ -235,9 +235,9 @@ class CorpusTrainConfig(TrainConfig):
 
 
 class TuningConfig(TrainConfig):
-    """A step of tuning: training that goes on from a model.
+    """A step of tuning: training that starts from a model.
 
-    `READS`: the rows that it learns from. `MAKES_POLICY`: the next step goes on from its model; if not, only steps that name it use that.
+    `READS`: the rows that it learns from. `MAKES_POLICY`: the next step starts from its model; if not, only steps that name it use that.
     """
 
     READS: ClassVar[RowKind]

@@ -25,13 +25,13 @@ class TrainModule(nn.Module):
     def __init__(
         self, network: Network, objective: Objective, precision: PrecisionBase, frozen: Mapping[str, Network] | None = None
     ) -> None:
-        """`frozen`: the models that the objective needs beside the policy, by name."""
+        """`frozen`: the models that the objective needs besides the policy, by name."""
         super().__init__()
         precision.prepare(network)
         self.network = network
         self.objective = objective
         self.products = precision.PRODUCTS
-        # Inside a tuple the frozen models are no submodules: they are not trained, partitioned or saved.
+        # The tuple keeps the frozen models from becoming submodules, so they are not trained, partitioned or saved.
         self._frozen = (dict(frozen or {}),)
 
     @property
@@ -59,7 +59,7 @@ class TrainModule(nn.Module):
 
 
 def dropout_seed(seed: int, update: int, rank: int) -> int:
-    """Return the random seed for one worker's update, so that a resumed run draws what an undisturbed one does."""
+    """Return the random seed for one worker's update, so a resumed run draws the same as an uninterrupted one."""
     return int(np.random.SeedSequence([seed, update, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -1,6 +1,6 @@
 """The training loop: rows in, weights out, and a line of the step log for every step.
 
-Guarantee: the loss of a step is the mean over all units of its global batch, whatever the micro-batches and workers. On one layout, the
+Guarantee: the loss of a step is the mean over all units of its global batch, for any micro-batches and workers. On one layout, the
 step log and final weights of a run that was killed and continued are byte-identical to an undisturbed run's. A loss that is not finite
 stops the run, with the step's number, before its weights are saved, or causes a rollback.
 The host doesn't wait for the device within a step: while one step is computed the next is prepared, and the numbers of a step are read
@@ -185,7 +185,7 @@ class Trainer:
         return metrics
 
     def _copy_rate(self) -> dict[str, float]:
-        """The share of training passages that the model has memorized, if asked for and some row has a passage long enough."""
+        """The share of training passages that the model has memorized, if requested and some row has a long enough passage."""
         wanted, tokens = self.job.train.memorization_passages
         if not wanted or not isinstance(self.engine, Engine):
             return {}
@@ -208,7 +208,7 @@ class Trainer:
         return {"faults": self.faults.state(), "validation": self.validation.state()}
 
     def _weights(self) -> dict[str, Tensor]:
-        """The whole weights, with the adapter's own beside them, on rank 0."""
+        """The whole weights, and the adapter's own, on rank 0."""
         return self.engine.weights() | {f"{ADAPTER}{name}": tensor for name, tensor in self.engine.adapter_weights().items()}
 
     def _sum(self, numbers: Tensor) -> Tensor:

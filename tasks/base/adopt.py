@@ -14,7 +14,7 @@ from tasks.stage.stage import DigestOf, Metrics, ShardIndex, Workspace, stage
 
 
 def local_state(config: OpenModelConfig, root: Path, shard: ShardIndex | None, digest_of: DigestOf) -> dict[str, str]:
-    """Return {model/file: digest} of the local files that the model is read from; nothing for one that is pinned."""
+    """Return {model/file: digest} of the model's local files; empty for a pinned model."""
     files = config.local_files(root)
     digests = digest_of(files)
     return {f"model/{path.name}": digests[path] for path in files}

@@ -1,4 +1,4 @@
-"""Baseline: what counting, compressing and guessing make of the same splits and questions, to stand beside the model."""
+"""Baseline: score n-grams, compressors and guessing on the model's splits and questions, for comparison."""
 
 from __future__ import annotations
 

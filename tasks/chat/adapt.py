@@ -1,4 +1,4 @@
-"""Adapt: one adapter of the tuned model, beside others of the same model, which `folio chat --adapter` chooses from."""
+"""Adapt: train one adapter of the tuned model; `folio chat --adapter` chooses among them."""
 
 from __future__ import annotations
 

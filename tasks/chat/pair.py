@@ -1,4 +1,4 @@
-"""Pair: make preference pairs from the model so far, each the right answer against the wrong one that the model finds likeliest."""
+"""Pair: make preference pairs with the current model: the right answer against the wrong one that it finds likeliest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Census: account for every entry where the recipe's sources point: read, set aside, or of a kind that the recipe doesn't ask for.
+"""Census: account for every entry that the recipe's sources point to: read, set aside, or of a kind that the recipe doesn't ask for.
 
 The key includes the names of all local entries and the content of archives, so a file that no source reads changes the census and nothing
 else. A file that ingest lost fails the run.

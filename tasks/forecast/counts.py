@@ -1,6 +1,6 @@
-"""What a network costs, counted once: loading torch and counting take seconds, and every plan asks.
+"""Count a network's operations once and cache them: loading torch and counting take seconds, and every plan needs them.
 
-Counts lie in the user's cache folder, each under the digest of what it depends on: the network, its vocabulary, torch's version, and the
+Counts are kept in the user's cache folder, by the digest of what they depend on: the network, its vocabulary, torch's version, and the
 source that is counted and that counts. A changed layer is counted anew; a folder that can't be written to costs those seconds each time.
 """
 

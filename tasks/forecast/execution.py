@@ -1,7 +1,7 @@
-"""An execution of a stage, made or only planned, as far as its size tells how long it takes.
+"""An execution of a stage, past or planned, described by the sizes that decide how long it takes.
 
-Both are described alike: config, inputs with their sizes, the sizes of the files that it wrote or is expected to write. So what is planned
-compares with what was measured. Imports nothing heavy, since stages import it.
+Both have a config, inputs with their sizes, and the sizes of the files that were or will be written. So planned executions
+compare with measured ones. Imports nothing heavy, since stages import it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """An input: the execution that makes it, None if nothing is known of it, and the part of its files that is read."""
+    """An input: the execution that makes it (None if unknown), and the part of its files that is read."""
 
     execution: Execution | None
     part: str = ""
@@ -80,7 +80,7 @@ class Execution:
 
 
 class History:
-    """The executions that a store holds, read when asked for, each once."""
+    """The executions recorded in a store, each read once, on demand."""
 
     MOST = 40  # of one stage; more would say little more and take longer to read
 
@@ -89,7 +89,7 @@ class History:
         self._by_location: dict[str, Execution | None] = {}
 
     def newest(self, stage: str) -> list[Execution]:
-        """Return the newest executions of a stage, whatever recipe they were made for, newest first."""
+        """Return the newest executions of a stage, of any recipe, newest first."""
         found = self.store.index.recent(stage, self.MOST)
         return [self.of(record) for record in sorted(found, key=lambda record: record.origin.created, reverse=True)]
 

@@ -1,8 +1,8 @@
 """How long each stage of a plan will take and how much it will write.
 
-Stages are looked at in the order of the plan, since what one is expected to write is the next one's input. What was executed before,
-for whatever recipe, tells the rates (`rates.py`); for training that nothing in the store compares with, the speed at which this machine
-multiplies matrices does. Everything else that never ran has no estimate.
+Stages are forecast in the plan's order, since one's expected output is the next one's input. Earlier executions,
+of any recipe, give the rate (`rates.py`); for training without a comparable execution, the speed at which this machine
+multiplies matrices gives it. Everything else that never ran has no estimate.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Forecaster:
         return Source(self.history.of(given))
 
     def _comparable(self, hook: WorkHook, wanted: Execution, last: Execution | None) -> list[tuple[Execution, float]]:
-        """Return earlier executions of the stage with the work of each: of this machine, or of others if it has none."""
+        """Return earlier executions of the stage with the work of each: on this machine or, if there are none, on others."""
         found = self.history.newest(wanted.stage)
         if last is not None and all(one.record != last.record for one in found):
             found.append(last)
@@ -104,13 +104,13 @@ class Forecaster:
         return here or known
 
     def _by_products(self, hook: WorkHook, wanted: Execution, work: float) -> tuple[Range, str]:
-        """Return the time of as many operations at the speed at which this machine multiplies matrices, which is measured now."""
+        """Return the time of that many operations at this machine's speed of matrix products, measured now."""
         from model.planning.machine import machine_for
 
         precision = wanted.config.get("train", {}).get("precision", {}).get("kind", "fp32")
         machine = machine_for("here", 1, precision)
         likely = hook.start + work / machine.flops
-        # The speed was measured on the machine as busy as it is.
+        # The speed was measured under the machine's current load.
         return Range(likely / GUESSED, likely, likely * GUESSED), f"not measured here: {machine.peak / 1e9:.0f} GFLOP/s at matrix products"
 
 
@@ -131,7 +131,7 @@ def stage_seconds(forecasts: Sequence[Forecast], cores: int) -> Range | None:
 
 
 def total(ranges: Sequence[Range], *, together: bool = False) -> Range:
-    """Add up times. An error of one is no error of another, so their squares add up; `together`: all err alike, as on a busy machine."""
+    """Add up times. Errors are independent, so their squares add up; `together`: all err alike, as on a busy machine."""
     likely = sum(one.likely for one in ranges)
     if together:
         return Range(sum(one.low for one in ranges), likely, sum(one.high for one in ranges))

@@ -1,4 +1,4 @@
-"""The hook by which a stage says how its time grows, `@stage(hooks=(WorkHook(trained_operations),))`.
+"""The hook by which a stage states how much work it does, `@stage(hooks=(WorkHook(trained_operations),))`.
 
 Without one it grows with the bytes of its inputs. A hook is part of no key: editing one reruns nothing.
 """
@@ -33,7 +33,7 @@ class WorkHook(Hook):
     `unit`: what people call it. `group`: executions of another group say nothing about this one.
     `start`: processor seconds that an execution takes however little there is to do.
     `all_cores`: it computes on every core that it may use, so on an idle machine it takes its processor time divided by those.
-    `operations`: its work is operations of arithmetic, so that a machine's speed at those tells something if nothing else does.
+    `operations`: its work is counted in floating-point operations, so the machine's speed gives an estimate without earlier runs.
     `size`: what the bytes that it writes are in proportion to; None: its work.
     """
 

@@ -49,7 +49,7 @@ def source_bytes(execution: Execution) -> float | None:
 
 
 def _local_bytes(source: Any, execution: Execution) -> float | None:
-    """Return the bytes of a source's files on this machine, 0 for one that comes as an input; None for one that is fetched."""
+    """Return the bytes of a source's files on this machine, 0 if it comes as an input, None if it is fetched."""
     from data.sources.config import FilesSource
     from data.sources.errors import SourceError
     from data.sources.files import find_files
@@ -159,7 +159,7 @@ def _network_kind(execution: Execution) -> str:
 
 
 def network_of(execution: Execution) -> NetworkBase | None:
-    """Return the network that is trained or measured; None if the lineage has none that this version knows."""
+    """Return the network that is trained or measured; None if the lineage has none known to this version."""
     from pydantic import TypeAdapter, ValidationError
 
     from model.networks.config import NetworkConfig

@@ -1,11 +1,11 @@
 """Seconds for an amount of work, with a range, from what earlier executions took. Plain arithmetic.
 
-Processor time tells how much there was to do whatever else the machine did; wall time does not. So processor time is scaled, as a fixed
+Processor time measures the work regardless of other load; wall time does not. So processor time is scaled, as a fixed
 start and a part in proportion to the work, and divided by the cores that such a stage keeps busy on an idle machine. The low end of a range
-is for a machine that is idle or falls idle, the high end for one that stays as busy as it is now.
+is for a machine that is or becomes idle, the high end for one that stays as busy as it is now.
 
-The range follows from how far apart the earlier executions are, with a prior as strong as two of them, and grows with the distance from the
-nearest: an execution of a thousandth of the work says little.
+The range follows from the spread of earlier executions, with a prior as strong as two of them, and grows with the distance to the
+nearest: an execution with a thousandth of the work says little.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ PRIOR_SPREAD, PRIOR_WEIGHT = 0.30, 2.0  # standard deviation of the logarithm of
 SPREAD_BY_DISTANCE = 0.12  # added for each factor of e between the work and the nearest execution's
 COVERED = 1.64  # standard deviations on each side
 MUCH_BUSIER = 2.0  # a busy machine may become so many times as busy, and threads that wait for each other lose more than their share
-LONG = 120.0  # seconds on an idle machine from which a load averaged over a long time tells more
-WAITING = 1.0  # seconds for what is no work, such as starting a process: with half of the start, they may come on top, or less may be due
+LONG = 120.0  # seconds on an idle machine beyond which the long-term load average predicts better
+WAITING = 1.0  # seconds of overhead, such as starting a process: with half of the start, the time may be this much more or less
 NEAREST, NEIGHBOURHOOD = 12, math.log(4)
 ASSUMED_UTILIZATION = 0.9  # of the cores that a stage computes on
 
@@ -51,7 +51,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Range:
-    """Seconds: the likeliest, and the ends between which four in five executions are meant to lie."""
+    """Seconds: the likeliest, and the bounds of an interval meant to contain four in five executions."""
 
     low: float
     likely: float

@@ -1,6 +1,6 @@
 """Two runs side by side: how their configuration, code, libraries and data differ, and what that did to metrics, gates and cost.
 
-Only the journal and the records are read, and the documents of shards that differ. What is gone is reported, not left out.
+Reads only the journal, the records, and the documents of shards that differ. Missing artifacts are reported, not left out.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RunSide:
         return Rates.model_validate(self.run.configuration.get("rates", {}))
 
     def observed(self) -> dict[str, str]:
-        """Return name -> digest of what was observed of files outside the store."""
+        """Return name -> digest of the observed files outside the store."""
         names = ((name, value) for artifact in self.artifacts.values() for name, value in artifact.ingredients.items())
         return {name.removeprefix("observed."): value for name, value in names if name.startswith("observed.")}
 

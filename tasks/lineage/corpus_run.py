@@ -1,6 +1,6 @@
 """The corpora of a run: the artifacts that its documents passed through, stage by stage, in the order of the flow.
 
-Books are one corpus; conversations, which pass some of the same stages at positions of their own, are another.
+Books are one corpus; conversations are another, which passes some of the same stages at other positions.
 
 Only the store and its journal are read. A stage that the recipe leaves out is left out here.
 """

@@ -1,6 +1,6 @@
 """The history of a document: where it came from, what each stage and each rule did to it, and its text after every stage.
 
-It is read from the files that the stages of one run wrote. A document that was removed whole has the text with which it came to the stage
+It is read from the files that the stages of one run wrote. A document that was removed whole has the text with which it reached the stage
 that removed it. Only row groups that hold the document are read; memory grows with the largest of them.
 """
 
@@ -145,7 +145,7 @@ def _last_text(steps: Iterable[Step]) -> str:
 
 
 def _step(corpus: CorpusRun, stage: str, identity: str, text_before: str) -> Step | None:
-    """What a stage did to a document; None if no shard of it had the document."""
+    """What a stage did to a document; None if the document was in none of its shards."""
     for artifact in corpus.stages[stage]:
         ledger = _rows(corpus, artifact, LEDGER, identity)
         ledger.sort(key=lambda row: row["action"] in CLOSING)

@@ -41,7 +41,7 @@ class ProvenanceGraph:
         return cls({artifact.address: artifact for artifact in store.records()}, accepted, answers)
 
     def answer(self, artifact: Artifact) -> str:
-        """Return what a person answered about an artifact, which is a verdict then; "" if nobody did."""
+        """Return what a person answered about an artifact that is a verdict; "" if nobody did."""
         return self.answers.get(subject_of(artifact), "") if self.answers else ""
 
     @cached_property
@@ -123,7 +123,7 @@ class ProvenanceGraph:
 
 
 def sinks(artifacts: Iterable[Artifact]) -> list[Artifact]:
-    """Return those of some artifacts that none of the others was made from."""
+    """Return the artifacts from which none of the others was made."""
     candidates = list(artifacts)
     consumed = {source.address for artifact in candidates for source in artifact.inputs.values()}
     return [artifact for artifact in candidates if artifact.address not in consumed]

@@ -1,7 +1,7 @@
 """Where a document is: every artifact of a store that has its words, learned from it, or was only measured on it.
 
-Each artifact is judged by its stage's hook, after its inputs. A take-down must miss nothing, so what cannot be told counts as holding the
-document and is marked as not certain: an unknown stage, an input whose record is gone, files that are gone.
+Each artifact is judged by its stage's hook, after its inputs. A take-down must miss nothing, so a doubtful artifact counts as holding the
+document and is marked as not certain: an unknown stage, a missing record of an input, missing files.
 Cost: one read of the id columns of every corpus artifact in the store.
 """
 
@@ -55,7 +55,7 @@ def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:
 
 
 def _as_input(source: InputRecord, known: Mapping[str, Holding], reader: Artifact) -> Holding:
-    """What is known of an input, with paths relative to the part of it that the reader was given."""
+    """What an input holds, with paths relative to the part that the reader was given."""
     holding = known.get(source.address)
     if holding is None:
         return Holding(reader, frozenset({""}), learned=True, certain=False, detail=f"the record of {source.location} is gone")

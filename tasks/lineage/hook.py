@@ -1,7 +1,7 @@
-"""The hook by which a stage answers lineage: where its artifacts hold a document, and what else lineage may read in them.
+"""The hook by which a stage tells lineage where its artifacts hold a document, and what else can be read from them.
 
 A stage's file sets it, `@stage(hooks=(LineageHook(...),))`, so a new stage brings its own answer and no list of stage names exists.
-A hook is part of no key: editing one reruns nothing.
+A hook is not part of any key: editing one reruns nothing.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class Inspection:
         return any(known.path == file for known in self.artifact.files)
 
     def inputs_named(self, *names: str) -> list[Holding]:
-        """Return what is known of the inputs with these names, each shard by itself."""
+        """Return the inputs with these names, each shard separately."""
         return [holding for name, holding in self.inputs.items() if name.partition("[")[0] in names]
 
     @property
     def reached(self) -> bool:
-        """Whether the document may have come here: an input holds or learned it, or there are no inputs to tell."""
+        """Whether the document may have reached this artifact: an input holds or learned it, or there are no inputs."""
         return any(source.parts or source.learned for source in self.inputs.values()) or not self.inputs
 
     def holding(

@@ -1,4 +1,4 @@
-"""Inspections that several stages share. One that only a single stage needs is in that stage's file."""
+"""Inspections that several stages share. An inspection for a single stage is in that stage's file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def holds_nothing(inspection: Inspection) -> Holding:
 
 
 def unknown_stage(inspection: Inspection) -> Holding:
-    """A stage that is not known here, or has no hook: it may hold whatever its inputs hold, or anything if it has none."""
+    """An unknown stage, or one without a hook: it may hold anything its inputs hold, or anything at all without inputs."""
     if not inspection.reached:
         return inspection.holding()
     learned = any(holding.learned for holding in inspection.inputs.values())

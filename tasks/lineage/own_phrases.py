@@ -1,7 +1,7 @@
-"""Which phrases are a document's own: those in no other document of the store, by which a search finds its words and nothing else.
+"""Find a document's own phrases: those in no other document of the store, so a search for them finds only its words.
 
-A document that has at least half of the phrases is a copy under another name: its phrases stay, and it is named. Cost: one read of the
-texts of every corpus artifact in the store; memory: the phrases of one document, and of each other document those that it shares.
+Another document with at least half of the phrases is a copy: its phrases stay, and it is named. Cost: one read of the
+texts of every corpus artifact in the store; memory: the phrases of one document, and those that each other document shares.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COPY = 0.5
 
 @dataclass(frozen=True)
 class OwnPhrases:
-    """`all`: how many phrases the document has, before those of others were taken out; `copies`: id -> its share of them."""
+    """`all`: count of the document's phrases, including those that others share; `copies`: id -> its share of them."""
 
     phrases: Phrases
     all: int
@@ -29,7 +29,7 @@ class OwnPhrases:
 
 
 def own_phrases(snapshot: StoreSnapshot, identity: str, twins: Collection[str] = ()) -> OwnPhrases:
-    """Return the phrases of a document in all versions that stages made of it. `twins`: documents that go with it, whose words stay."""
+    """Return a document's phrases in every version that stages made. `twins`: documents removed with it, whose phrases are kept."""
     texts: dict[str, None] = {}
     for artifact, file in _corpus_tables(snapshot):
         with suppress(FileNotFoundError), snapshot.open(artifact, file) as stream:
@@ -38,7 +38,7 @@ def own_phrases(snapshot: StoreSnapshot, identity: str, twins: Collection[str] =
 
 
 def less_others(snapshot: StoreSnapshot, phrases: Phrases, but: Collection[str] = ()) -> OwnPhrases:
-    """Return those of some phrases that no document has, except those of `but` and copies."""
+    """Return the phrases that appear in no other document; `but` and copies may have them."""
     shared: dict[str, set[int]] = {}
     for artifact, file in _corpus_tables(snapshot) if len(phrases) else ():
         with suppress(FileNotFoundError), snapshot.open(artifact, file) as stream:

@@ -1,4 +1,4 @@
-"""What lies where in folio's home and store, and what removes it: garbage collection, or a person."""
+"""Classify files in folio's home and store, and say what removes each: garbage collection, or a person."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Removal = Literal["gc", "person"]
 
 @dataclass(frozen=True)
 class Place:
-    """A kind of file. `advice`: how it goes, or what a person must do; `expendable`: deleting the file itself harms nothing."""
+    """A kind of file. `advice`: what removes it, or what a person must do; `expendable`: safe to delete by itself."""
 
     kind: str
     removal: Removal

@@ -20,7 +20,7 @@ from tasks.stage.system.nearest import did_you_mean
 
 @dataclass(frozen=True)
 class RemovedTable:
-    """What one rule of a stage removed: (artifact, file, rows) of every shard in which it removed something."""
+    """What one rule of a stage removed: (artifact, file, rows) for every shard in which it removed something."""
 
     stage: str
     rule: str

@@ -21,7 +21,7 @@ from tasks.stage.store.journal import RegisteredModel, RunRecord
 
 @dataclass(frozen=True)
 class Subject:
-    """What a name means. `description`: one line for a person; `roots`: the artifacts from which lineage is followed."""
+    """What a name refers to. `description`: one line for a person; `roots`: the artifacts where its lineage starts."""
 
     kind: Literal["artifact", "file", "run", "model", "document"]
     description: str
@@ -59,7 +59,7 @@ def resolve(snapshot: StoreSnapshot, text: str) -> Subject:
 
 
 def not_made_by_folio(snapshot: StoreSnapshot, path: Path) -> str:
-    """Say that a file or folder is none of folio's, and what was looked for."""
+    """Say that folio did not make a file or folder, and what was looked for."""
     artifacts = len(snapshot.graph.by_address)
     url = snapshot.store.url
     if not path.is_file():

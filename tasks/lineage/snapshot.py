@@ -1,6 +1,6 @@
-"""A store as it was when it was read: its provenance graph, its runs, and the stages that answer for its artifacts.
+"""A store at the moment it was read: its provenance graph, its runs, and the stages that explain its artifacts.
 
-Everything that lineage answers is answered from one snapshot. Who loads it hands in the stages, so lineage imports none of them.
+All lineage queries read one snapshot. The caller passes in the stages, so lineage imports none of them.
 """
 
 from __future__ import annotations

@@ -64,12 +64,12 @@ class Takedown:
 
     @property
     def measured(self) -> list[Holding]:
-        """What was measured on it and neither holds it nor learned from it."""
+        """Artifacts measured on it that neither hold it nor learned from it."""
         return [holding for holding in self.holdings if holding.measured and not holding.learned and not holding.parts]
 
     @property
     def without(self) -> list[str]:
-        """Ids that must not be read again for its text to be gone: its own and those of its duplicates."""
+        """Ids that must never be read again: the document's own and its duplicates'."""
         return [self.document.id, *(identity for identity, relation in self.related.items() if relation.whole)]
 
 

@@ -1,7 +1,7 @@
 """Searching everything that folio keeps for a document's words: the store, folio's home, the recipes' sources and retained models.
 
-Lineage says what was made from a document; this finds where its words are, whoever put them there. Every file is read once, in pieces;
-files of equal content in the store are read once in all.
+Lineage says what was made from a document; this finds its words, however they got there. Every file is read once, in pieces;
+files of equal content in the store are read only once.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Searched:
 
 
 class WordSearch:
-    """A search of one store and one home. `learned`: artifacts whose weights learned from the document; copies of them are found too."""
+    """A search of one store and one home. `learned`: artifacts whose weights learned from the document; also finds their copies."""
 
     def __init__(self, snapshot: StoreSnapshot, home: Path, wanted: Wanted, learned: Iterable[Artifact] = ()) -> None:
         self.snapshot, self.home, self.wanted = snapshot, home, wanted
@@ -90,7 +90,7 @@ class WordSearch:
             try:
                 findings = self._search(file)
             except (FileNotFoundError, PermissionError) as error:
-                # What vanished meanwhile holds nothing; what may not be read is said.
+                # A file that vanished meanwhile holds nothing; an unreadable one is reported.
                 if isinstance(error, PermissionError):
                     found.unread.append((file.path, "no permission to read it"))
                 continue

@@ -14,7 +14,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 @stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
-    """A model directory, with packed rows for a kind that calibrates and a tokenizer for one that tokenizes -> a smaller one."""
+    """A model directory, with packed rows if the kind calibrates and a tokenizer if it needs one -> a smaller model directory."""
     from model.quantization.quantize import quantize as quantize_model
 
     return quantize_model(model, work.output, config, rows, tokenizer)

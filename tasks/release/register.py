@@ -1,4 +1,4 @@
-"""Register: have the released model get a version in MLflow's registry and, if it is better than the one before, the alias `champion`.
+"""Register: give the released model a version in MLflow's registry and, if it is better than the one before, the alias `champion`.
 
 No stage, since it makes no artifact. The run only records what is to be registered; MLflow is told with the run's end, and a digest that
 has a version keeps it. The alias moves to a model whose gate passed and that predicts the same held-out rows better than the champion
@@ -31,7 +31,7 @@ class Standing(NamedTuple):
 def register(name: str, exported: StageOutput, verdict: StageOutput, measured: StageOutput, split: str, promote: str | None) -> None:
     """Record that an exported model is to be registered under `name`, unless planning.
 
-    measured: its evaluation, by which it is compared with the champion on `split`; promote: why it becomes champion whatever that says.
+    measured: its evaluation, compared with the champion's on `split`; promote: why it becomes champion regardless of that.
     """
     run = current_run()
     if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and isinstance(measured, Artifact):
@@ -45,7 +45,7 @@ def register(name: str, exported: StageOutput, verdict: StageOutput, measured: S
 
 
 def standing(store: Store, name: str, exported: Artifact, measured: Artifact, split: str, promote: str | None) -> Standing:
-    """Return whether a model whose gate passed becomes champion of `name`, or stays it, and why."""
+    """Return whether a model whose gate passed becomes or stays the champion of `name`, and why."""
     for record in Journal(store).newest():
         champion = next((model for model in record.registered if model.name == name and model.alias == CHAMPION), None)
         if champion is None:

@@ -1,1 +1,1 @@
-"""The page of a run: what went in, what was made of it, how good it is, and what it cost."""
+"""The report of a run: what went in, what was made from it, how good it is, and what it cost."""

@@ -1,4 +1,4 @@
-"""The pages of all runs in folio's home: one page a run, the newest of each recipe under a name that stays, and a list of them all.
+"""The reports in folio's home: one page per run, each recipe's newest under a stable name, and a list of all runs.
 
     reports/all-runs.html        every run, newest first: how it ended, what had changed, its headline figures
     reports/universe.html        the newest page of a recipe
@@ -49,7 +49,7 @@ class RunEntry(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of(cls, run: RunSummary, *, page: bool) -> RunEntry:
-        """Return the line of a run: of one that was stopped, without a page or a verdict."""
+        """Return a run's line in the list; a stopped run has neither page nor verdict."""
         head = headline(run)
         return cls(
             id=run.id,
@@ -68,7 +68,7 @@ class RunEntry(BaseModel, frozen=True, extra="forbid"):
 def write_page(home: Path, run: RunSummary) -> Path:
     """Write the page of a run and list it; return the path of its recipe's newest page.
 
-    Raises FileNotFoundError naming the artifact if a file of it is missing; then nothing is written.
+    Raises FileNotFoundError naming the artifact if one of its files is missing; nothing is written then.
     """
     content, newest = render(run).encode(), home / "reports" / f"{run.name}.html"
     own = newest.with_suffix("") / f"{run.id}.html"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CURVE_POINTS = 600
 LETTER, BOLD, SMALL = 7.2, 8.0, 6.6  # average width of a letter in pixels: of text, of bold text, of remarks
-LEAST_BAR, LEAST_LENGTH = 40.0, 1.5  # pixels left for the longest bar, and those of the shortest
+LEAST_BAR, LEAST_LENGTH = 40.0, 1.5  # pixels: least room for the longest bar, least length of any
 BAR, STEP, LINE, LINES = 20.0, 6.0, 15.0, 3  # of a funnel: a bar, the space between two, a line of reasons, at most so many of them
 LEGEND_ROW, LEGEND_LINE = 18.0, 40.0  # pixels of a legend: the height of a row, the line before a name with its spaces
 SMALLEST = 1e-290  # a narrower range has no steps that floating point can tell apart
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Bar:
-    """A labelled bar: its length, the number beside it, and a remark after that."""
+    """A labelled bar: its length, the number next to it, and a remark after that."""
 
     label: str
     value: float
@@ -182,7 +182,7 @@ def share_chart(shares: Sequence[Share], *, width: float, label_width: float, de
 def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> Markup:
     """Draw a bar for what is left after each step, from top to bottom, and between two bars what was removed, and why.
 
-    Lengths are proportional, from zero; reasons are wrapped, and cut, so that they stay inside.
+    Lengths are proportional, from zero; reasons are wrapped and truncated to fit.
     """
     room = BOLD * max((letters(level.shown) for level in levels), default=0) + 12
     labels = min(LETTER * max((letters(level.label) for level in levels), default=0) + 20, 0.4 * width)
@@ -210,7 +210,7 @@ def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> 
 
 
 def _write(axes: Axes, text: str, at: tuple[float, float], right: float, **look: object) -> None:
-    """Write a text beside a point, `right` pixels from it, at the same height."""
+    """Write a text next to a point, `right` pixels from it, at the same height."""
     shift = {"xytext": (right, 0), "textcoords": "offset points", "annotation_clip": False}
     axes.annotate(printable(text), at, va="center_baseline", **shift, **look)  # type: ignore[arg-type]
 
@@ -240,7 +240,7 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def tick_labels(ticks: Sequence[float]) -> list[str]:
-    """Return the ticks as text, all with as many decimals as tell them apart."""
+    """Return the ticks as text, all with the fewest decimals that tell them apart."""
     step = min((after - before for before, after in pairwise(ticks)), default=1.0)
     for digits in range(12):
         if all(abs(round(tick, digits) - tick) < 1e-6 * step for tick in ticks):

@@ -1,6 +1,6 @@
-"""Drawings kept on disk, so that a run that reuses everything is reported without importing matplotlib or networkx.
+"""Cache drawings on disk, so a run that reuses everything is reported without importing matplotlib or networkx.
 
-A drawing is kept under the hash of what it draws, the source of this folder and the versions of the libraries that draw. One that is
+A drawing's key is the hash of its data, the source of this folder and the versions of the drawing libraries. One that is
 damaged is drawn again, and a folder that can't be read or written costs only time: neither fails a report.
 """
 
@@ -24,7 +24,7 @@ from tasks.stage.system.atomic_files import write_atomically
 
 P = ParamSpec("P")
 LIBRARIES = ("matplotlib", "networkx")
-MOST_DRAWINGS = 500  # those of about twelve reports, 4 MB
+MOST_DRAWINGS = 500  # about twelve reports' worth, 4 MB
 # Read on import: later the files may differ from the code that this process runs.
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))}
 _folder: ContextVar[Path | None] = ContextVar("folio_drawings", default=None)

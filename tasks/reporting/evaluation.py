@@ -26,7 +26,7 @@ def model_name(position: str) -> str:
 
 
 def best_first(results: Results) -> list[str]:
-    """Return the positions of evaluations: the released model's, the chat model's, those of its variants, and then the others."""
+    """Return the positions of evaluations: the released model's, the chat model's, its variants', then the others."""
     variants = [f"evaluate.{name}" for name in results.variants()]
     return results.positions("evaluate", ["evaluate.release", "evaluate.chat", *variants])
 

@@ -45,7 +45,7 @@ class Headline:
 
 
 def headline(run: RunSummary) -> Headline:
-    """Return the headline of a run. A run that did not finish reads as failed, whatever its gates say."""
+    """Return the headline of a run. An unfinished run reads as failed even if its gates passed."""
     gates = gates_of(run.results)
     unfinished = run.unfinished
     state = "stopped" if run.stopped else "failed" if unfinished or run.failure else worst(gates)
@@ -88,7 +88,7 @@ def key_figures(run: RunSummary) -> list[KeyFigure]:
 
 
 def headline_metrics(results: Results) -> dict[str, float]:
-    """Return the metrics that stand for a run where runs are compared, by position and name; those that the run has."""
+    """Return the key metrics by which runs are compared, by position and name; only those that the run has."""
     wanted = (("ingest", "documents"), ("audit", "documents_kept"), ("pack", "train_tokens"))
     found = {f"{position}.{name}": results.metrics(position)[name] for position, name in wanted if name in results.metrics(position)}
     if (parameters := parameters_of(results)) is not None:

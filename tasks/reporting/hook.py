@@ -1,4 +1,4 @@
-"""Topics of the page, and the hook by which a stage asks to be shown under some of them.
+"""Topics of the report, and the hook by which a stage chooses the topics that show it.
 
     @stage(hooks=(ReportHook(TOKENIZER),))
     def tokenizer(config, work, train): ...

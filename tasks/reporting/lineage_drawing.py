@@ -91,7 +91,7 @@ def _missing(location: str) -> Box:
 
 
 def edges_of(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
-    """Return (maker, reader) positions, each pair once, in the flow's order; a maker that the run doesn't have goes by its location."""
+    """Return unique (maker, reader) positions in the flow's order; a maker outside the run is named by its location."""
     found: dict[tuple[str, str], None] = {}
     for position, artifact in artifacts.items():
         for reference in artifact.inputs.values():

@@ -89,7 +89,7 @@ def _uncrossed(columns: list[list[Item]], links: Sequence[Link]) -> list[list[It
         near, step = (before, 1) if sweep % 2 == 0 else (after, -1)
         for column in columns[::step]:
             if sweep % 4 >= 2:
-                column.reverse()  # sorting keeps the order of equals, so that both their orders are tried
+                column.reverse()  # sorting is stable, so both orders of equal items are tried
             column.sort(key=lambda item: fmean(at[other] for other in near.get(item, [item])))
             at |= {item: (index + 0.5) / len(column) for index, item in enumerate(column)}
         if (crossed := crossings(columns, links)) < fewest:

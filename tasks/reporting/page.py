@@ -1,6 +1,6 @@
 """The page: one HTML file without scripts and without anything to load, in light and dark mode, for screens of any width.
 
-Every text is escaped by the template engine, whatever a book's title or a model's answer holds. The stages say what is shown of them
+The template engine escapes every text, such as titles of books and answers of models. The stages say what is shown of them
 (`hook`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second for charts that are not in
 the cache of drawings.
 """
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 
 def render(run: RunSummary) -> str:
-    """Return the page as HTML; the gates come first if one of them stopped the run.
+    """Return the page as HTML; the gates come first if one stopped the run.
 
     Raises FileNotFoundError naming the artifact if one of its files is missing.
     """

@@ -18,7 +18,7 @@ WIDE, NARROW = 520.0, 320.0
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing at two widths. The page shows the one that fits, so that text stays readable on a phone."""
+    """A drawing at two widths. The page shows the one that fits, which keeps text readable on a phone."""
 
     caption: str
     wide: Markup
@@ -69,7 +69,7 @@ def _shortened(label: str, room: float) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of cells; `tone` is good, bad, warned or quiet, `anchor` the id by which links reach it."""
+    """A row of cells; `tone` is good, bad, warned or quiet, `anchor` the id that links point to."""
 
     cells: tuple[str, ...]
     tone: str = ""

@@ -64,7 +64,7 @@ def parameters_of(results: Results) -> float | None:
 
 
 class VariantCost(NamedTuple):
-    """What a variant costs: the split and the measure by which it was compared, and the measure's relative change."""
+    """A variant's loss of quality: the split, the metric compared on it, and the metric's relative change."""
 
     split: str
     measure: str
@@ -72,7 +72,7 @@ class VariantCost(NamedTuple):
 
 
 def variant_cost(results: Results, name: str) -> VariantCost | None:
-    """Return what a variant costs beside full precision, on the least seen split and the first measure that both have."""
+    """Return a variant's loss of quality against full precision, on the least seen split and the first metric both have."""
     full, small = results.metrics("evaluate.release"), results.metrics(f"evaluate.{name}")
     for split in ("test", "val", "train"):
         for metric, measure in MEASURES.items():

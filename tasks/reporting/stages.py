@@ -29,7 +29,7 @@ def lineage_section(run: RunSummary, positions: Mapping[str, str]) -> Section | 
 
 
 def stages_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
-    """Build a row for every stage, also for one that started and did not finish."""
+    """Build a row for every stage, including unfinished ones."""
     artifacts = run.results.artifacts
     if not run.causes and not artifacts:
         return None

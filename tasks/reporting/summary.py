@@ -1,6 +1,6 @@
 """What the report knows of a run: its artifacts and their files, what was reused, and why the rest ran.
 
-Taken once, when the report starts, so that every section speaks of the same moment.
+Taken once, when the report starts, so every section describes the same moment.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class RunSummary:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """What made stages run, as far as it was not another stage's new output: `first run` if that is all there is to say."""
+        """Why stages ran, apart from new output of other stages: `first run` if that is the only reason."""
         causes = (cause for position, found in self.causes.items() if position not in self.reused for cause in found)
         own = [cause for cause in dict.fromkeys(causes) if not cause.startswith(FOLLOWS)]
         return tuple(cause for cause in own if cause != NEVER) or (("first run",) if NEVER in own else ())

@@ -51,7 +51,7 @@ SPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}hre
 
 @contextmanager
 def chart(width: float, height: float) -> Iterator[Figure]:
-    """Yield an empty matplotlib figure, one unit of which is one pixel of the page, in the page's style."""
+    """Yield an empty matplotlib figure in the page's style; one unit is one pixel of the page."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -62,7 +62,7 @@ def chart(width: float, height: float) -> Iterator[Figure]:
 def rendered(figure: Figure, label: str) -> Markup:
     """Return a figure as an SVG element; `label` describes it to those who can't see it.
 
-    An artist's gid becomes its class. No id is left, so that a page can hold many drawings.
+    An artist's gid becomes its class. All ids are removed, so a page can hold many drawings.
     """
     stream = BytesIO()
     with warnings.catch_warnings():

@@ -6,10 +6,10 @@
     cleaned = clean(recipe.clean, documents=ingested)
 
 The body sees local paths of its verified inputs, its own config, and a `Workspace` to write into. It is executed at most once at a time
-for a key, and what it writes is committed whole or not at all. While planning, nothing is executed and nothing is changed.
+for a key, and its output is committed atomically. While planning, nothing is executed or changed.
 
 A stage may work shard by shard: `clean.over(8)(recipe.clean, documents=ingested)` returns a `ShardedArtifact`, one artifact a shard, each
-with a key of its own, made side by side as mapped Prefect tasks. Inputs that come in shards are dealt out, one to each; other inputs go to
+with its own key, made in parallel as mapped Prefect tasks. Sharded inputs are distributed, one to each; other inputs go to
 every shard. A stage that takes shards without being sharded gets a list of paths.
 """
 

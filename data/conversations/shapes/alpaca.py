@@ -25,7 +25,7 @@ def asked(record: Record) -> Messages:
     messages: Messages = [{"role": "system", "content": text_of(record["system"])}] if record.get("system") else []
     history = parsed(record.get("history") or [], "history")
     if not isinstance(history, list) or not all(isinstance(turn, list) and len(turn) == 2 for turn in history):
-        raise ShapeError("history is no list of [question, answer] pairs")
+        raise ShapeError("history is not a list of [question, answer] pairs")
     for question, answer in history:
         messages += [{"role": "user", "content": text_of(question)}, {"role": "assistant", "content": text_of(answer)}]
     parts = [text_of(record.get("instruction")), text_of(record.get("input"))]

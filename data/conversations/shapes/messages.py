@@ -19,14 +19,14 @@ THINKING = ("thinking", "reasoning_content", "reasoning")
 
 
 class ShapeError(ValueError):
-    """A record does not hold what its shape says; the message becomes the quarantine reason."""
+    """A record does not match its shape; the message becomes the quarantine reason."""
 
 
 def read_messages(value: object, field: str) -> Messages:
     """Return the messages of a list, whether they are written as {role, content} or as {from, value}."""
     given = parsed(value, field)
     if not isinstance(given, list) or not all(isinstance(message, dict) for message in given):
-        raise ShapeError(f"{field} is no list of messages")
+        raise ShapeError(f"{field} is not a list of messages")
     return [_message(message) for message in given]
 
 
@@ -70,7 +70,7 @@ def text_of(value: object) -> str:
         if strange := next((part.get("type") for part in value if part.get("type") != "text" or not isinstance(part.get("text"), str)), ""):
             raise ShapeError(f"a message's content has a part of type {strange!r}, and only text can be learned")
         return "".join(part["text"] for part in value)
-    raise ShapeError("a message's content is no text")
+    raise ShapeError("a message's content is not text")
 
 
 def with_tools(given: Record, found: dict[str, Any]) -> dict[str, Any]:
@@ -80,13 +80,13 @@ def with_tools(given: Record, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def parsed(value: object, field: str) -> Any:
-    """Return a value, or what the JSON text holds that stands for it, as in columns of a table."""
+    """Return a value, parsed if it is given as JSON text, as in columns of a table."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except ValueError as error:
-        raise ShapeError(f"{field} is text that is no JSON: {error}") from error
+        raise ShapeError(f"{field} is text that isn't JSON: {error}") from error
 
 
 def prompt_of(value: object, field: str) -> Messages:
@@ -100,7 +100,7 @@ def answer_of(value: object, field: str) -> str:
         return value
     (only, *more) = read_messages(value if isinstance(value, list) else [value], field) or [{}]
     if more or only.keys() != {"role", "content"} or only["role"] != "assistant":
-        raise ShapeError(f"{field} is no single answer in words: pairs and labels take no tool calls, thinking or several messages")
+        raise ShapeError(f"{field} is not a single text answer: pairs and labels take no tool calls, thinking or several messages")
     return str(only["content"])
 
 

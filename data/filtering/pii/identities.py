@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-BEFORE, AFTER = 60, 20  # characters searched for such a word
+BEFORE, AFTER = 60, 20  # characters around a number searched for one of its words
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Finds each kind of personal data: SQL selects the documents that may contain it, Python finds and validates it in these.
 
-Whatever `find` finds in a text, the RE2 pattern `hint` matches too (a test checks it). Validation by kind:
+The RE2 pattern `hint` matches everything that `find` finds (a test checks it). Validation by kind:
 - secret: `secrets`.
 - e-mail: the grammar of addresses as they are used (RFC 5321, ASCII); and spelled out, with brackets around at or dot, or both as words
   before a common top-level domain.
@@ -77,7 +77,7 @@ class Kind:
 
 
 def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], list[int]]]:
-    """Yield every candidate with an empty list; append the end of its valid part, or else the search goes on one character further."""
+    """Yield every candidate with an empty list; append the end of its valid part, or the search continues one character further."""
     at = 0
     while (match := pattern.search(text, at)) is not None:
         end: list[int] = []

@@ -219,7 +219,7 @@ class _Tail:
 def _open_tar(archive: Path, raw: IO[bytes], tail: _Tail | None = None) -> tarfile.TarFile:
     kind = _kind(archive)
     stream = decompress(raw, kind, archive.stat().st_size) if kind in COMPRESSIONS else raw
-    # An uncompressed tar can be sought in, so that members are skipped unread, unless its end is looked at.
+    # An uncompressed tar is seekable, so members are skipped unread, unless its end is checked.
     mode: Literal["r|", "r:"] = "r|" if kind in COMPRESSIONS or tail else "r:"
     return tarfile.open(fileobj=tail.over(stream) if tail else stream, mode=mode)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """Wait until no other thread or process is inside with the same file; a killed process leaves none locked."""
+    """Hold an exclusive lock on the file, against threads and processes, during the block; a killed process releases it."""
     with lock.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -55,7 +55,7 @@ def fetch_remote(source: RemoteSource, cache: Path) -> Path:
 
 
 def _download(source: RemoteSource, partial: Path, target: Path) -> str:
-    """Save the content of the URL in `partial`, behind what is there, and return its sha256; leave no other content there.
+    """Download the URL to `partial`, resuming after the bytes already there, and return its sha256; leave no other content there.
 
     `target`: where a user can put it by hand, for errors."""
     limit = source.max_megabytes << 20
@@ -68,7 +68,7 @@ def _download(source: RemoteSource, partial: Path, target: Path) -> str:
     except Exception as error:
         # Each driver raises errors of its own network library.
         where = CREDENTIALS.get(storage_scheme(source.url), "the environment that its driver reads")
-        kept = f" {partial.stat().st_size} bytes are kept, and the next run goes on from there." if partial.is_file() else ""
+        kept = f" {partial.stat().st_size} bytes are kept, and the next run continues from there." if partial.is_file() else ""
         raise SourceError(
             f"{source.url} could not be fetched: {type(error).__name__}: {error}.{kept} Check the address, the network and the credentials "
             f"({where}), or put the file (sha256 {source.sha256}) at {target} by hand"

@@ -28,7 +28,7 @@ def storage_scheme(url: str) -> str:
 
 
 def reject_secrets(url: str) -> str:
-    """Return the URL. Raise ValueError if it is none, is local, or holds what looks like a secret."""
+    """Return the URL. Raise ValueError if it is invalid, local, or seems to contain a secret."""
     try:
         parts = urlsplit(url)
         secrets = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if SECRET.fullmatch(name)]
@@ -36,12 +36,12 @@ def reject_secrets(url: str) -> str:
         user = parts.username if storage_scheme(url) != "az" else None
         password = parts.password
     except ValueError as error:
-        raise ValueError(f"{url!r} is no URL: {error}") from error
+        raise ValueError(f"{url!r} is not a URL: {error}") from error
     if "::" in url:
         raise ValueError(f"{url!r} is a chain of file systems; give the archive's own URL: folio opens archives and compressions itself")
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://.", url):
         raise ValueError(
-            f"{url!r} is no URL, such as https://host/books.zip or s3://bucket/books.jsonl.zst; a source of local files has kind: files"
+            f"{url!r} is not a URL, such as https://host/books.zip or s3://bucket/books.jsonl.zst; a source of local files has kind: files"
         )
     if storage_scheme(url) in LOCAL:
         raise ValueError(f"{url!r} is a path on this machine; a source of local files has kind: files, which sees when they change")

@@ -1,4 +1,4 @@
-"""Reads files in a separate process, so that a parser that crashes or never ends costs one file.
+"""Reads files in a separate process, so a parser that crashes or hangs costs only one file.
 
 One process, started on first use, reads file after file. If a file kills it, by a crash or by more processor time than SECONDS and
 SECONDS_A_MEGABYTE allow, that file is Unreadable and a new process reads the next. A process killed from outside raises RuntimeError, since

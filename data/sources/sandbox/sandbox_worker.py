@@ -67,7 +67,7 @@ def _limit(kind: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    # What a library prints goes to stderr, so that it can't get between the answers.
+    # Redirect libraries' output to stderr, away from the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(sys.stdin.buffer, answers)

@@ -24,7 +24,7 @@ _BREAK = re.compile(r"(\n[ \t\r]*\n\s*)")
 
 
 class Augmenter:
-    """Draws anew how each document is written in each pass. Raise TokenizerError if the tokenizer has no other spellings."""
+    """Draws a new spelling of each document in each pass. Raise TokenizerError if the tokenizer has only one."""
 
     def __init__(self, config: Augmentation, encoder: TextEncoder, seed: int) -> None:
         self.passes, self._config, self._encoder, self._seed = config.passes, config, encoder, seed

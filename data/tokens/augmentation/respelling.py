@@ -23,7 +23,7 @@ from data.tokens.encoder import TokenizerError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Spell = Callable[[str, Random], list[int]]  # a text, or a word of it, and where random numbers come from -> ids
+Spell = Callable[[str, Random], list[int]]  # (a text or word, a random generator) -> ids
 UNKNOWN_PENALTY = 10.0  # below the least likely piece, in nats: what the library charges for a character without a piece
 
 
@@ -48,7 +48,7 @@ def respeller(tokenizer: Tokenizer, config: Augmentation) -> Spell:
 
 
 class MergeDropout:
-    """BPE in which merges are passed over at random."""
+    """BPE that skips merges at random (BPE dropout)."""
 
     def __init__(self, model: Mapping[str, Any], dropout: float) -> None:
         self._vocabulary: dict[str, int] = model["vocab"]
@@ -74,7 +74,7 @@ class SegmentSampling:
 
     def __init__(self, model: Mapping[str, Any], power: float) -> None:
         pieces: Sequence[tuple[str, float]] = model["vocab"]
-        # Special tokens and bytes stand first, with a score of 0 that is no logarithm of a probability: text has no such pieces.
+        # Special tokens and bytes come first, with a score of 0 that is not a log probability: text has no such pieces.
         scored = [(piece, score, index) for index, (piece, score) in enumerate(pieces) if score < 0]
         self._vocabulary = {piece: index for index, (piece, _) in enumerate(pieces)}
         self._pieces = {piece: (power * score, index) for piece, score, index in scored}

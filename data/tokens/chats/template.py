@@ -78,13 +78,13 @@ class ChatTemplate:
         longest_first = sorted(self._special, key=len, reverse=True)
         self._structure = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if self._special else None
         self._marks = bool(_MARKED.search(source))
-        # Imported here, so that a stage that renders no template does not depend on the version of Jinja.
+        # Imported here, so a stage that renders no template does not depend on Jinja's version.
         from data.shards.chat_template import template_environment
 
         self._template = template_environment(marked=True).from_string(source)
 
     def encode(self, chats: Iterable[Chat]) -> Iterator[TokenizedChat]:
-        """Yield the ids of each conversation, in order. One that the template refuses has a fault and no ids."""
+        """Yield the ids of each conversation, in order. One that the template rejects has a fault and no ids."""
         waiting = iter(chats)
         while batch := list(islice(waiting, BATCH)):
             rendered = [self._render(chat) for chat in batch]
@@ -143,7 +143,7 @@ class ChatTemplate:
         return _Rendered(plain, tuple(answer for answer, weight in zip(answers, learned, strict=True) if weight))
 
     def _mark(self, text: str, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
-        """Put marks into the text of a template that has none."""
+        """Add marks to a template that has none."""
         from jinja2 import TemplateError
 
         edges: list[tuple[int, str]] = []

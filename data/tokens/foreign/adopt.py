@@ -50,7 +50,7 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     config = _config(directory)
     if config.get("eos_token") not in _special(tokenizer):
         raise TokenizerError(
-            f"{directory / 'tokenizer_config.json'}: eos_token is {config.get('eos_token')!r}, which is no special token of {path.name}, "
+            f"{directory / 'tokenizer_config.json'}: eos_token is {config.get('eos_token')!r}, which isn't a special token of {path.name}, "
             "so nothing would end a reply; name the token that does"
         )
     template = _template(directory, config)

@@ -29,7 +29,7 @@ def chat(
         float | None, typer.Option(metavar="SHARE", help="draw among the likeliest tokens that add up to this probability, above 0 to 1")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(metavar="COUNT", help="longest reply, in tokens")] = 64,
-    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="makes what is drawn repeatable; 0 by default")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="makes sampling repeatable; 0 by default")] = None,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a shell completes: recipes, stages and runs. Imports nothing heavy, since the shell waits for it at each press of the key."""
+"""Shell completion of recipes, stages and runs. Imports nothing heavy, since the shell waits for it at each key press."""
 
 from __future__ import annotations
 

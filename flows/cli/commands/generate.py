@@ -23,7 +23,7 @@ def generate(
             metavar="PROMPTS.jsonl", help='a prompt a line: {"prompt": TEXT} or {"messages": [...]}, and id, seed, settings if wanted'
         ),
     ],
-    answers: Annotated[Path, typer.Argument(metavar="ANSWERS.jsonl", help="an answer a line, in their order; its ledger lies beside it")],
+    answers: Annotated[Path, typer.Argument(metavar="ANSWERS.jsonl", help="one answer per line, in the prompts' order, and a ledger")],
     temperature: Annotated[float, typer.Option(metavar="NUMBER", help="randomness; 0 always takes the likeliest token")] = 0.0,
     top_k: Annotated[int | None, typer.Option(metavar="COUNT", help="draw among this many of the likeliest tokens only")] = None,
     top_p: Annotated[
@@ -32,19 +32,19 @@ def generate(
     min_p: Annotated[
         float | None, typer.Option(metavar="SHARE", help="draw among tokens at least this share as likely as the likeliest")
     ] = None,
-    repetition_penalty: Annotated[float, typer.Option(metavar="FACTOR", help="above 1: tokens that were there are less likely")] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(metavar="FACTOR", help="above 1: repeated tokens become less likely")] = 1.0,
     max_new_tokens: Annotated[int, typer.Option(metavar="COUNT", help="longest answer, in tokens")] = 256,
     seed: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="makes what is drawn repeatable")] = 0,
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="end an answer before this text (repeatable)")] = None,
     json_schema: Annotated[Path | None, typer.Option(metavar="FILE", help="a JSON schema that every answer follows")] = None,
-    beams: Annotated[int, typer.Option(min=1, help="search for the likeliest answer with so many beams, and tell the others")] = 1,
+    beams: Annotated[int, typer.Option(min=1, help="search for the likeliest answer with this many beams, and return the others too")] = 1,
     draft: Annotated[str | None, typer.Option(metavar="MODEL", help="a smaller model that proposes tokens; answers stay the same")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="prompts that are answered together")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="prompts answered at once")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="begin anew, over what was written")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="start over, replacing what was written")] = False,
     store: StoreUrl = "",
 ) -> None:
-    """Answer a file of prompts. After a kill, the same command goes on where it was, and ends with the same bytes.
+    """Answer a file of prompts. After a kill, the same command continues where it was, and ends with the same bytes.
 
     Example: `folio generate universe questions.jsonl answers.jsonl --temperature 0.8`
     """

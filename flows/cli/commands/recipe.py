@@ -37,7 +37,7 @@ def init(
         ),
     ] = "",
     replay: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="with --base: general text read among your own, so that less is forgotten")
+        Path | None, typer.Option(metavar="FOLDER", help="with --base: general text mixed into your own, so the model forgets less")
     ] = None,
 ) -> None:
     """Look at a folder of your own texts, time this machine, write a recipe that fits both, and say what to expect.
@@ -50,7 +50,7 @@ def init(
         print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
         return
     if replay is not None:
-        raise typer.BadParameter("--replay is for --base: a model trained from nothing has nothing to forget; leave it out")
+        raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
     print(write_recipe(folder, minutes, measure=True))
@@ -87,7 +87,7 @@ def diff(
 
 @recipe_app.command()
 def schema() -> None:
-    """Print the JSON schema of recipe files, so that an editor can complete and check them."""
+    """Print the JSON schema of recipe files, which lets an editor complete and check them."""
     from flows.recipe.explaining import recipe_schema
 
     print(recipe_schema())

@@ -75,7 +75,7 @@ def approve(
     name: Annotated[str, typer.Option(help="who answers; by default your user name")] = "",
     refuse: Annotated[bool, typer.Option("--refuse", help="refuse: the flow stops at the gate")] = False,
 ) -> None:
-    """Approve the verdict of a gate that passed and asks a person, so that the next run goes on."""
+    """Approve the verdict of a gate that passed and asks a person, so the next run continues."""
     from flows.cli.approving import answer_gate
 
     print(answer_gate(gate, recipe, tuple(changes or ()), approved=not refuse, who=name, reason=reason))

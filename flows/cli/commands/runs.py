@@ -41,7 +41,7 @@ def status(
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """Show what is running: each live run and what it is at, or one run; and the servers."""
+    """Show what is running: every live run with its progress, or one run; and the servers."""
     from flows.cli.running import checkpoints, find_run, live, newest_progress
     from flows.cli.views.runs import run_json, status_lines
     from flows.services.servers import states
@@ -97,7 +97,7 @@ def logs(
         str, typer.Argument(help="a run's id, the beginning of it, or a recipe for its newest run", autocompletion=complete_run)
     ],
     stage: Annotated[str, typer.Argument(help="only this stage or position", autocompletion=complete_stage)] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the run has ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing until the run has ended")] = False,
     store: StoreUrl = "",
 ) -> None:
     """Print what a run has said, with times in UTC."""

@@ -1,4 +1,4 @@
-"""`folio serve`: models behind an OpenAI-compatible address, with a page to talk to them."""
+"""`folio serve`: serve models over an OpenAI-compatible API, with a page to talk to them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on; one beyond this machine needs a key")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0: any that is free")] = 8000,
     key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="a file that holds the key which callers must show; or set FOLIO_SERVE_KEY")
+        Path | None, typer.Option(metavar="FILE", help="file with the key that clients must send; or set FOLIO_SERVE_KEY")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="replies that each model writes at once")] = 16,
     waiting: Annotated[int, typer.Option(min=0, help="replies that may wait for each model before others are turned away")] = 64,
     max_tokens: Annotated[int, typer.Option(min=1, help="longest reply, in tokens")] = 4096,
-    reply_seconds: Annotated[float, typer.Option(min=1, help="longest time that a reply may be written; it then ends as it is")] = 300,
+    reply_seconds: Annotated[float, typer.Option(min=1, help="longest time for a reply; it is then cut off")] = 300,
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     draft: Annotated[
         str | None,

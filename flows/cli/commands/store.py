@@ -1,4 +1,4 @@
-"""`folio gc`, `verify`, `sync`: tidy the store, check its files, and tell MLflow and Prefect what they lack of it."""
+"""`folio gc`, `verify`, `sync`: clean up the store, check its files, and bring MLflow and Prefect up to date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def gc(
     keep: Annotated[int, typer.Option(min=1, help="how many of each recipe's newest finished runs to keep")] = 3,
     keep_run: Annotated[list[str] | None, typer.Option(help="keep this run too, by its id or the beginning of it (repeatable)")] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="delete what holds this document or learned from it, whatever needs it (repeatable)")
+        list[str] | None, typer.Option(help="delete what holds this document or learned from it, even if a run needs it (repeatable)")
     ] = None,
     unrecorded: Annotated[bool, typer.Option("--unrecorded", help="include artifacts from before runs were recorded")] = False,
     as_json: AsJson = False,
@@ -47,7 +47,7 @@ def verify(
 
 @store_app.command(rich_help_panel="Look after")
 def sync(store: Annotated[str, typer.Argument(help="path or fsspec URL of a store; by default the one in folio's home")] = "") -> None:
-    """Tell MLflow and Prefect what they have missed or lost of a store's runs. Exits with 1 if that can't be done."""
+    """Bring MLflow and Prefect up to date with a store's runs. Exits with 1 if that fails."""
     from flows.cli.run import sync
 
     lines, told = sync(store)

@@ -19,7 +19,7 @@ BOUNDS = ("_low", "_high", "_error")
 
 
 def compare_runs(first: str, second: str, *, as_json: bool = False, store: str = "") -> str:
-    """Return the comparison as text or JSON. Raises LookupError for a name that means no run, or more than one."""
+    """Return the comparison as text or JSON. Raises LookupError for a name that matches no run, or several."""
     snapshot = open_snapshot(store)
     comparison = compare(snapshot, snapshot.journal.get(first), snapshot.journal.get(second))
     return json.dumps(comparison_json(comparison), indent=1) if as_json else "\n".join(_lines(comparison))

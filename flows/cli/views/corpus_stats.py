@@ -110,7 +110,7 @@ def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _census(corpus: CorpusRun) -> Mapping[str, Any]:
-    """Return what became of every entry of the run's sources; nothing if no source points at files."""
+    """Return the fate of every entry of the run's sources; nothing if no source reads files."""
     recorded = corpus.run.positions.get(census.name)
     counted = corpus.snapshot.graph.by_address.get(recorded.address) if recorded else None
     return corpus.read(counted, CENSUS, json.load) if counted else {}

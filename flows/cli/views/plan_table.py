@@ -1,7 +1,7 @@
 """`folio plan` as a table: what happens to each stage, why, what it took or will take, and how long the run will take.
 
-Shards of a stage that share an action and its reason share a line. Stages that decide how long the run takes are listed with the range
-that they will take and what that rests on; stages that nothing compares with are counted, not guessed.
+Shards of a stage with the same action and reason share a line. The stages that take longest are listed with their expected range
+and what it is based on; stages without comparable executions are counted, not guessed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BUSY = 1.5  # a machine that makes a process take so many times as long is calle
 class TimeEstimate:
     """What a plan is expected to take: by stage, of what will certainly run, and of all that may.
 
-    `forecasts`: by position; `stages`: the range of each and what it rests on; `unknown`: those that nothing tells of; `written`: bytes.
+    `forecasts`: by position; `stages`: the range of each and its basis; `unknown`: stages without an estimate; `written`: bytes.
     """
 
     forecasts: dict[str, Forecast]
@@ -149,7 +149,7 @@ def _folded(cause: str) -> str:
 
 
 def _time(action: str, group: Sequence[Decision], estimate: TimeEstimate) -> str:
-    """Return what a reused stage took, or what one that runs will likely take; `-` if nothing tells."""
+    """Return the time that a reused stage took, or that a stage to run will likely take; `-` if unknown."""
     if action == "reuse":
         records = [d.artifact for d in group if d.artifact is not None]
         return format_duration(sum(record.cost.wall_seconds for record in records)) if records else "-"

@@ -62,7 +62,7 @@ def form(exported: Path, name: str, artifacts: dict[str, Artifact]) -> str:
 
 
 def took(artifacts: dict[str, Artifact], seconds: float) -> tuple[str, str]:
-    """Say how long the flow took or, if it reused everything, how long that took to make."""
+    """Say how long the flow took or, if it reused everything, how long its artifacts took to make."""
     began = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
     if all(artifact.origin.created < began for artifact in artifacts.values()):
         work = format_duration(total_cost(artifacts.values()).wall_seconds)

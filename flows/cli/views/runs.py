@@ -39,7 +39,7 @@ def runs_table(runs: list[tuple[RunRecord, str]]) -> str:
 
 
 def status_lines(record: RunRecord, status: str, progress: dict[str, str], checkpoints: dict[str, str]) -> list[str]:
-    """Return what a run is doing, or how it ended. `progress`, `checkpoints`: the newest line of each position, and what it has kept."""
+    """Return what a run is doing, or how it ended. `progress`, `checkpoints`: the newest progress line and checkpoint of each position."""
     made, reused = _counts(record)
     lines = [f"run {record.id}: {record.recipe}, {status} since {local_time(record.ended or record.started)}, {_so_far(record, status)}"]
     lines.append(f"  made {made}, reused {plural(reused, 'artifact')}; process {record.pid} on {record.host}")

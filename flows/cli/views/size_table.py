@@ -1,4 +1,4 @@
-"""`folio size` as words and tables, for someone who has never trained a model."""
+"""Show `folio size` as text and tables, for someone who has never trained a model."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ from tasks.lineage.unreachable import unreachable
 from tasks.lineage.word_search import Search, WordSearch
 from tasks.stage.store.artifact import Artifact
 
-LEAST_NAME = 6  # characters of a path that is searched as a name; shorter ones are anybody's
+LEAST_NAME = 6  # shortest path that is searched as a name; shorter ones are ambiguous
 
 
 def show_takedown(text: str, *, search: bool = True, as_json: bool = False, store: str = "") -> str:
     """Return the account as text or JSON. Raises LookupError if no document, or more than one, is called `text`.
 
-    `search`: look for its words as well, in all files that folio keeps; so also for those of a text that folio did not read.
+    `search`: also look for its words in all files that folio keeps, even if folio never read the text.
     """
     snapshot = open_snapshot(store)
     if search and find_document(snapshot, text) is None and len(phrases := file_phrases(Path(text).expanduser())):
@@ -51,7 +51,7 @@ def _search(snapshot: StoreSnapshot, own: OwnPhrases, names: Iterable[str], lear
 
 
 def _foreign_text(snapshot: StoreSnapshot, path: Path, phrases: Phrases, as_json: bool) -> str:
-    """Say that a text is none of folio's, and where its words are nevertheless, such as after its take-down."""
+    """Say that folio did not read a text, and where its words still are, as after a take-down."""
     own = less_others(snapshot, phrases)
     search = _search(snapshot, own, ())
     if as_json:

@@ -1,9 +1,9 @@
-"""The language of carts, and its interpreter: bounded, so that any text a model writes ends at once.
+"""The cart language and its interpreter, which is bounded: any text that a model writes terminates quickly.
 
 go TOWN         go there; a program begins at no town
-load N          take N of what the town makes, as far as the cart holds so many in all
+load N          take N of the town's goods, if the cart has room for them
 unload          leave everything here
-repeat N        do what follows, up to `end`, N times
+repeat N        repeat the lines up to `end` N times
 end
 """
 
@@ -30,7 +30,7 @@ class Cart:
         self._steps = 0
 
     def run(self, program: str) -> None:
-        """Do what a program says. Raise CartError for one that can't be done, or is too long, or takes too long."""
+        """Run a program. Raise CartError if it is invalid, too long, or takes too many steps."""
         lines = [line.split() for line in program.strip().splitlines() if line.strip()]
         if not 0 < len(lines) <= LINES:
             raise CartError(f"a program has 1 to {LINES} lines, this one {len(lines)}")
@@ -82,5 +82,5 @@ class Cart:
 
 def _number(word: str, at: int) -> int:
     if not (word.isascii() and word.isdigit()) or not 0 < int(word[:4]) <= MOST:
-        raise CartError(f"line {at + 1}: {word!r} is no number from 1 to {MOST}")
+        raise CartError(f"line {at + 1}: {word!r} is not a number from 1 to {MOST}")
     return int(word[:4])

@@ -45,7 +45,7 @@ def read_items(path: Path) -> list[dict[str, Any]]:
     items = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     wanted = {"skill", "question", "check", "baseline", "heldout"}
     if strange := next((number for number, item in enumerate(items, 1) if not wanted <= item.keys()), 0):
-        raise ValueError(f"{path}, line {strange} lacks {', '.join(sorted(wanted - items[strange - 1].keys()))}, so it is no test item")
+        raise ValueError(f"{path}, line {strange} lacks {', '.join(sorted(wanted - items[strange - 1].keys()))}, so it is not a test item")
     if not items:
         raise ValueError(f"{path} has no test items")
     return items

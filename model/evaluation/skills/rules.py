@@ -1,13 +1,13 @@
-"""The rules by which a reply is right. Each reads what its item's `check` says besides `rule`.
+"""The rules that decide whether a reply is right. Each reads its own fields of the item's `check`, besides `rule`.
 
 contains   the first sentence has one of the phrases of each part
 word       nothing but an accepted answer, with or without a full stop
 json       one JSON object of just these fields, each with an accepted value
 list       one line for each entry, `- ` and an accepted value, in any order
 reason     `Because`, then a phrase of each part, and none of the others
-sentences  so many sentences, each with all words of another statement
-cart       a program that the interpreter runs, after which the town has the goods and the cart is empty
-declines   a phrase of refusal if that is wanted, and none if not
+sentences  this many sentences, each with all words of a different statement
+cart       a valid program after which the town has the goods and the cart is empty
+declines   a phrase of refusal if and only if that is wanted
 """
 
 from __future__ import annotations

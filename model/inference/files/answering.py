@@ -1,7 +1,7 @@
-"""Answers to a file of prompts, in its order, a part at a time.
+"""Answer a file of prompts in order, one part at a time.
 
-A part is a batch of its own, made anew, so its answers depend on its own lines alone and a part that is written again has the same bytes,
-on the same machine with as many threads. A line that can't be answered gets a line that says why.
+Each part is a separate batch, so its answers depend only on its own lines, and a rewritten part has the same bytes,
+on the same machine with as many threads. A prompt that can't be answered gets a line that says why.
 """
 
 from __future__ import annotations

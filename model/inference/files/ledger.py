@@ -1,7 +1,7 @@
-"""What became of each part of a file of prompts, so that a run which was killed goes on to the same bytes.
+"""A ledger of the answered parts of a prompt file, so a killed run continues to the same bytes.
 
-The first line says what the answers follow from. Each other one vouches for a part of the answers by its end and its SHA-256, and is
-written after that part is on the disk; so what follows the last one is torn, and is cut off and written again.
+The first line records what determines the answers. Each further line certifies a part of the answers by its end and its SHA-256, and is
+written after that part is on disk; anything after the last certified part is incomplete, and is cut off and written again.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Ledger:
         self.parts: list[Part] = []
 
     def open(self, *, restart: bool) -> None:
-        """Begin, or go on after the last part that is whole. Raise LedgerError where that would mix two runs."""
+        """Begin, or continue after the last complete part. Raise LedgerError if that would mix two runs."""
         if restart or not (self.path.exists() or self.answers.exists()):
             self.answers.write_bytes(b"")
             self.path.write_bytes(_line(self._identity))
             return
         if not self.path.exists():
-            raise LedgerError(f"{self.answers} exists and has no ledger, so it is no unfinished run; name another file, or give --restart")
+            raise LedgerError(f"{self.answers} exists but has no ledger: it isn't an unfinished run; name another file, or give --restart")
         lines = list(self._whole_lines())
         self._require_same(json.loads(lines[0]) if lines else {})
         self.parts = [Part(**json.loads(line)) for line in lines[1:]]

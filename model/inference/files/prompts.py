@@ -1,4 +1,4 @@
-"""One line of a file of prompts, and what is asked by it."""
+"""Parse one line of a prompt file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ class Turn(BaseModel, frozen=True, extra="forbid"):
 class PromptLine(BaseModel, frozen=True, extra="forbid"):
     """A line: either a text to be continued or a conversation to be answered."""
 
-    id: str | int | None = Field(None, description="is repeated beside the answer; any name or number")
+    id: str | int | None = Field(None, description="repeated with the answer; any name or number")
     prompt: str | None = Field(None, description="the beginning of a text, which is continued; text")
     messages: Annotated[list[Turn], Field(min_length=1)] | None = Field(None, description="a conversation, which is answered; messages")
-    seed: int | None = Field(
-        None, description="makes what is drawn repeatable; by default it follows from the run's seed and the line's number"
-    )
+    seed: int | None = Field(None, description="makes sampling repeatable; by default derived from the run's seed and the line's number")
     settings: dict[str, Any] = Field(default_factory=dict, description="sampling settings for this line alone")
 
     @model_validator(mode="after")
@@ -40,7 +38,7 @@ class LineError(ValueError):
 
 
 def read_line(text: bytes) -> PromptLine:
-    """Return what a line asks. Raise LineError for one that asks nothing."""
+    """Parse a line into a request. Raise LineError if it holds none."""
     try:
         return PromptLine.model_validate_json(text)
     except ValidationError as error:

@@ -55,7 +55,7 @@ def entry_of(key_1GPK: Tensor, value_1GPK: Tensor, *, rotary: bool) -> Tensor:
 
 
 class HeadNorm:
-    """The norms of queries and keys, whose gains follow the order of rotated channels: x_MXK -> x_MXK for X = heads + groups."""
+    """The norms of queries and keys, with gains in the order of the rotated channels: x_MXK -> x_MXK for X = heads + groups."""
 
     def __init__(self, q_norm: RMSNorm, k_norm: RMSNorm, heads: int, groups: int, *, rotary: bool) -> None:
         self.scale, _ = split_norm(q_norm)

@@ -1,4 +1,4 @@
-"""Multi-head latent attention as it writes: absorbed, so that all heads attend to one small entry a token.
+"""Multi-head latent attention for generation: absorbed, so all heads attend to one small entry per token.
 
 The key matrix is taken into the queries and the value matrix into the output, as in DeepSeek-V2 (2024, section 2.1.2).
 """

@@ -50,7 +50,7 @@ class Bottlenecked:
         )
 
     def added(self, stream_MO: Tensor, x_MI: Tensor) -> Tensor:
-        """Return stream_MO plus the layer's output and what the bottleneck makes of it."""
+        """Return stream_MO plus the layer's output and the bottleneck's."""
         y_MO = self.first(x_MI)
         return self.up.added(stream_MO + y_MO, functional.gelu(self.down(y_MO)))
 

@@ -1,4 +1,4 @@
-"""Rotary positions as one complex product: the two numbers that are rotated together lie side by side.
+"""Rotary positions as one complex product: the two numbers that rotate together are adjacent.
 
 Queries and keys are reordered alike (their matrices' rows, once), so dot products stay the same.
 """

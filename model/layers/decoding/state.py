@@ -1,7 +1,7 @@
-"""Keys and values of every row that writes, in slots of one preallocated block a layer.
+"""Keys and values of every generating row, in slots of one preallocated block per layer.
 
-What stands before every text, if anything does, lies at the beginning of each slot and is no token of its row.
-Rows have lengths of their own, join at the end and leave anywhere: the last row then moves into the gap, so that active rows always lie
+A prefix, if there is one, is at the beginning of each slot and does not count among its row's tokens.
+Rows differ in length, join at the end and leave anywhere: the last row then moves into the gap, so active rows always stay
 together and no step copies them. A block grows by doubling, up to the context; a row costs the memory of the longest one.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.layers.decoding.kept import KeptRow
 
-PAGE = 64  # tokens; the least by which slots grow
+PAGE = 64  # tokens; slots grow by at least this many
 
 
 class SlotState:
@@ -36,12 +36,12 @@ class SlotState:
         self.blocks = [torch.empty((0, self.before, *entry), device=device) for _ in range(layers)]  # [slots, P + capacity, *entry]
 
     def add(self, rows: int) -> None:
-        """Let empty rows join, after the others."""
+        """Append empty rows."""
         self.lengths += [0] * rows
 
     @torch.inference_mode()
     def remove(self, row: int) -> None:
-        """Let a row leave; the last row takes its place."""
+        """Remove a row; the last row takes its place."""
         last = len(self.lengths) - 1
         if row != last:
             length = self.lengths[row] = self.lengths[last]
@@ -51,7 +51,7 @@ class SlotState:
 
     @torch.inference_mode()
     def select(self, rows: Sequence[int]) -> None:
-        """Let the rows be copies of these, in this order; one may be chosen several times, or not at all."""
+        """Replace the rows by copies of these, in this order; one may be chosen several times or never."""
         self.lengths = [self.lengths[row] for row in rows]
         longest = max(self.lengths, default=0)
         self.reserve(longest)
@@ -71,7 +71,7 @@ class SlotState:
 
     @torch.inference_mode()
     def restore(self, kept: KeptRow, length: int) -> None:
-        """Let a row join, after the others, that begins with the first `length` tokens of a kept one."""
+        """Append a row that begins with the first `length` tokens of a kept one."""
         self.lengths.append(length)
         self.reserve(length)
         for block, entries in zip(self.blocks, kept.tensors, strict=True):
@@ -119,7 +119,7 @@ class Window:
 
     @cached_property
     def _index_M(self) -> Tensor:
-        """Places of the new tokens among those of all slots, one slot after the other."""
+        """Indices of the new tokens in the slots laid end to end."""
         slot_N = torch.arange(self.first, self.first + self.rows, device=self.positions_NT.device)
         return (self.positions_NT + self.state.before + (slot_N * self.state.blocks[0].shape[1])[:, None]).flatten()
 

@@ -41,7 +41,7 @@ class RelativeBias(nn.Embedding):
 def alibi_slopes(heads: int) -> list[float]:
     """Return each head's slope: 2^(-8 i / n) for i = 1 .. n.
 
-    If n is no power of two: the slopes of the power of two below, then every other slope of the power of two above.
+    If n is not a power of two: the slopes of the power of two below, then every other slope of the power of two above.
     """
     power = 1 << (heads.bit_length() - 1)
     slopes = [2.0 ** (-8 * number / power) for number in range(1, power + 1)]

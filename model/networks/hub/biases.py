@@ -22,7 +22,7 @@ def missing_biases(config: DecoderConfig) -> tuple[str, ...]:
 
 
 def with_zeros(tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
-    """Return a decoder's tensors with a zero bias beside each projection that has none."""
+    """Return a decoder's tensors with a zero bias added to each projection that has none."""
     filled, names = dict(tensors), missing_biases(config)
     for name, weight in tensors.items():
         owner, _, kind = name.rpartition(".")
@@ -36,7 +36,7 @@ def without_zeros(tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[
     names = missing_biases(config)
     extra = {name for name in tensors if name.endswith(".bias") and name.removesuffix(".bias").endswith(names)}
     if learned := next((name for name in sorted(extra) if bool(tensors[name].any())), ""):
-        raise ModelError(f"{learned} is not zero, and config.json says that there are no such biases; correct config.json")
+        raise ModelError(f"{learned} is not zero, and config.json says that there aren't such biases; correct config.json")
     return {name: tensor for name, tensor in tensors.items() if name not in extra}
 
 

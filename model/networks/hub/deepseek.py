@@ -12,7 +12,7 @@ from model.networks.hub.rope import rope_fields, rope_settings
 if TYPE_CHECKING:
     from model.networks.decoder_config import DecoderConfig
 
-EPSILON = 1e-6  # of the norms inside its attention, whatever the others have
+EPSILON = 1e-6  # of the norms inside its attention, independent of the others
 
 
 class DeepseekV3(HubClass):

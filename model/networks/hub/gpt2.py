@@ -79,7 +79,7 @@ class GPT2(HubClass):
         return {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in renamed(filled, names).items()}
 
     def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
-        # Files written from the class without a head, as those of OpenAI's weights, lack the prefix.
+        # Files written from the class without a head, such as OpenAI's weights, lack the prefix.
         prefix = "transformer."
         whole = {name if name.startswith((prefix, "lm_head.")) else prefix + name: tensor for name, tensor in tensors.items()}
         upright = {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in whole.items()}

@@ -36,7 +36,7 @@ class Llama(HubClass):
         "mlp_bias": False,
         "tie_word_embeddings": False,
     }
-    DIVIDES: ClassVar[bool] = True  # whether the class wants a width that its heads divide, whatever their own width
+    DIVIDES: ClassVar[bool] = True  # whether the class requires a width divisible by the number of heads, even if it sets their width
 
     def more_differences(self, config: DecoderConfig) -> Iterator[str]:
         if self.DIVIDES and config.width % config.heads:

@@ -1,4 +1,4 @@
-"""Mistral: a Llama without biases whose tokens see a window of those before them."""
+"""Mistral: a Llama without biases, with sliding-window attention."""
 
 from __future__ import annotations
 

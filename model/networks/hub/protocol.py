@@ -53,13 +53,13 @@ class HubClass:
     MODEL_TYPE: ClassVar[str]
     EXACT: ClassVar[bool] = True
     COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {}  # of each setting, the values it computes, where they are not the usual
-    FIELDS: ClassVar[Mapping[str, str]] = {}  # its fields that hold a setting as it is
+    FIELDS: ClassVar[Mapping[str, str]] = {}  # its fields that map to a setting unchanged
     DEFAULTS: ClassVar[Mapping[str, object]] = {}  # what its fields mean where a file leaves them out
     ALWAYS: ClassVar[Mapping[str, object]] = {}  # its fields that have one value for every decoder
     ACTIVATION: ClassVar[str] = "hidden_act"
     ACTIVATIONS: ClassVar[Mapping[str, str]] = {"silu": "swiglu", "gelu": "geglu"}
     DROPOUTS: ClassVar[tuple[str, ...]] = ("resid_pdrop", "embd_pdrop", "attention_dropout")  # the first is read back
-    BUFFERS: ClassVar[str] = r".*\.rotary_emb\.inv_freq"  # names of constants that older files hold beside the weights
+    BUFFERS: ClassVar[str] = r".*\.rotary_emb\.inv_freq"  # names of constants that older files store with the weights
 
     def differences(self, config: DecoderConfig) -> tuple[str, ...]:
         """Return each setting, as key=value, that this class does not compute; empty: it computes the same logits."""
@@ -155,7 +155,7 @@ def require_one_of(where: object, name: str, value: object, supported: tuple[obj
 
 
 def shared_heads(config: DecoderConfig) -> Iterator[str]:
-    """Yield that query heads share keys and values, for a class in which each has its own."""
+    """Refuse shared keys and values, for a class whose query heads each have their own."""
     if config.kv_heads != config.heads:
         yield f"kv_heads={config.kv_heads} with heads={config.heads}"
 

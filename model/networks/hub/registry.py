@@ -1,4 +1,4 @@
-"""Which class of transformers computes a decoder. The first that does is taken; nothing else asks which it is."""
+"""Choose the transformers class that computes a decoder: the first that fits. Nothing else asks which it is."""
 
 from __future__ import annotations
 

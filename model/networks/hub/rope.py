@@ -40,7 +40,7 @@ def rope_fields(config: DecoderConfig, **more: Any) -> dict[str, Any]:
 
 
 def rope_settings(fields: Mapping[str, Any], where: object, **more: object) -> dict[str, Any]:
-    """Return the settings of rotary positions; ModelError for what no decoder computes. `more`: what else may stand there, by value."""
+    """Return the settings of rotary positions; ModelError for unsupported ones. `more`: further fields allowed, with their values."""
     rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
     require_one_of(where, "rope_type", kind, tuple(SCALINGS))

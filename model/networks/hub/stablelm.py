@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class StableLm(HubClass):
-    """StableLmForCausalLM; a decoder's tensors have its names. It has no width of a head but width / heads."""
+    """StableLmForCausalLM; a decoder's tensors have its names. A head's width is always width / heads."""
 
     NAME: ClassVar[str] = "StableLmForCausalLM"
     MODEL_TYPE: ClassVar[str] = "stablelm"

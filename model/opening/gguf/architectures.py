@@ -36,7 +36,7 @@ class Architecture:
     optional: Mapping[str, str] = field(default_factory=dict)
 
     def tensor_name(self, name: str) -> str:
-        """Return the class's name of a tensor; ModelError for one that it has no place for."""
+        """Return the class's name of a tensor; ModelError for one it does not have."""
         owner, _, kind = name.rpartition(".")
         if owner in self.top:
             return f"{self.top[owner]}.{kind}"

@@ -20,7 +20,7 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 
 
 class GgufFile:
-    """An open model, in one file or in parts of which `path` is the first.
+    """An open model, in one file or in parts; `path` is the first.
 
     Raise ModelError if it is none, if a part is missing or of another model, or if its architecture is not read here.
     """
@@ -68,7 +68,7 @@ class GgufFile:
     def need(self, key: str) -> Any:
         """Return a value of the metadata; ModelError if it is missing."""
         if (value := self.get(key)) is None:
-            raise ModelError(f"{self.path}: {key} is missing, so the model can't be told; fetch another file of it")
+            raise ModelError(f"{self.path}: {key} is missing, so the model is unknown; fetch another file of it")
         return value
 
     def of_model(self, key: str, default: Any = None) -> Any:
@@ -88,7 +88,7 @@ class GgufFile:
         fields = {theirs: self.need(f"{self.name}.{key}") for key, theirs in known.keys.items()}
         fields |= {theirs: value for key, theirs in known.optional.items() if (value := self.of_model(key)) is not None}
         if "token_embd.weight" not in tensors:
-            raise ModelError(f"{self.path}: token_embd.weight is missing, so it is no language model")
+            raise ModelError(f"{self.path}: token_embd.weight is missing, so it is not a language model")
         output = tensors.get("output.weight")
         tied = output is None or (self.name == "gpt2" and np.array_equal(output.data, tensors["token_embd.weight"].data))
         biased = {kind: f"blk.0.{part}.bias" in tensors for kind, part in (("attention_bias", "attn_output"), ("mlp_bias", "ffn_down"))}
@@ -102,7 +102,7 @@ class GgufFile:
         }
 
     def _rope(self) -> dict[str, Any]:
-        """Return how positions are rotated; ModelError where that is none of the ways of transformers."""
+        """Return how positions are rotated; ModelError for a method that transformers does not have."""
         kind, factor = self.of_model("rope.scaling.type", "none"), self.of_model("rope.scaling.factor")
         rope: dict[str, Any] = {"rope_type": "default", "rope_theta": self.of_model("rope.freq_base", 10_000.0)}
         if kind in ("linear", "yarn") and factor:

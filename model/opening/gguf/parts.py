@@ -11,7 +11,7 @@ _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 def parts_of(path: Path) -> list[Path]:
-    """Return the files of a model whose first part this is, by its name alone; a file that is no part is alone.
+    """Return the files of a model whose first part this is, by its name alone; any other file stands alone.
 
     Raise ModelError for a later part, which lacks the metadata.
     """
@@ -25,5 +25,5 @@ def parts_of(path: Path) -> list[Path]:
 
 
 def is_part(name: str) -> bool:
-    """Return whether a file's name is that of a part."""
+    """Return whether a file is named as a part of a model."""
     return _PART.fullmatch(name) is not None

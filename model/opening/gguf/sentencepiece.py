@@ -1,8 +1,8 @@
-"""SentencePiece's BPE, of which a GGUF file has the pieces with their scores, rebuilt with merges for the library `tokenizers`.
+"""Rebuild SentencePiece's BPE with merges for the library `tokenizers`, from the pieces and scores in a GGUF file.
 
-Two neighbours are joined where the joined piece has the best score. So a merge is any way to put a piece together from two others, and
-merges stand in the order of the scores of what they make, ties by the length of their parts, as transformers converts such a vocabulary.
-What no piece holds becomes UTF-8 bytes. A space is written as U+2581, and by default one is put before every text.
+Two neighbours are joined where the joined piece has the best score. So a merge is any way to form a piece from two others, and
+merges are ordered by the score of their result, ties by the length of their parts, as transformers converts such a vocabulary.
+Text outside all pieces becomes UTF-8 bytes. A space is written as U+2581, and by default one is put before every text.
 """
 
 from __future__ import annotations

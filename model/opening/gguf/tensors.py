@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file, of whatever type, as fp32 under the names of the class of transformers."""
+"""Read the tensors of a GGUF file, of any type, as fp32 under the transformers class's names."""
 
 from __future__ import annotations
 

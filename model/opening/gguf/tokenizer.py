@@ -1,6 +1,6 @@
 """The tokenizer of a GGUF file, as the files of a Hugging Face tokenizer: rebuilt from the metadata, which hold vocabulary and merges.
 
-How text is split into words is not in the file; it only has a name, and those whose rule is known here are read. Any other is refused,
+The file gives only the name of the rule that splits text into words, so known names are read and others refused,
 since another rule would give other tokens.
 """
 

@@ -81,7 +81,7 @@ class RoundedConfig(CompressedConfig):
 
 
 class CalibratedConfig(CompressedConfig):
-    """A form that is fitted to what the model reads: rows of the training split, which are recorded."""
+    """A form calibrated on recorded rows of the training split."""
 
     CALIBRATES: ClassVar[bool] = True
     TOKENIZES: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""GPTQ (Frantar et al., 2022): rounds a matrix column by column, and lets the columns that follow make up for each one's error.
+"""GPTQ (Frantar et al., 2022): round a matrix column by column, and adjust the remaining columns to compensate for each error.
 
 How much an error costs is measured on calibration rows, by the inputs that the matrix gets.
 """

@@ -1,7 +1,7 @@
 """Writes a model in the format compressed-tensors by llmcompressor, and reads it back as a network in fp32.
 
 The same model, rows and settings give the same bytes for the same number of threads. Calibration reads whole packed rows, whose documents
-see each other there; `calibration.json` says which rows. transformers opens the directory as it is; `load` lets it expand the weights, so
+see each other there; `calibration.json` says which rows. transformers opens the directory directly; `load` lets it expand the weights, so
 folio computes with the stored weights and with inputs that are not rounded.
 """
 

@@ -1,6 +1,6 @@
-"""What llama.cpp calls the classes of transformers, which decoders of each it computes, and in which form it wants their tensors.
+"""llama.cpp's names for transformers classes, the decoders of each that it computes, and the form of their tensors.
 
-A class that is not here has no equal in llama.cpp, or one that computes something else: DeepSeek-V3 is split another way there, SmolLM3
+A class not listed has no equivalent in llama.cpp, or one that computes something else: DeepSeek-V3 is split differently there, SmolLM3
 rotates by layer, VaultGemma and OPT do not exist. A window that hides anything is refused for all, since llama.cpp ignores it for these.
 """
 
@@ -106,7 +106,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 def architecture_of(form: HubForm | None, where: object) -> Architecture:
     """Return the architecture of llama.cpp that computes a decoder; ModelError, naming what is in the way, if none does."""
     if form is None:
-        raise ModelError(f"{where} is no class of transformers, and GGUF holds only those; leave the variant of kind gguf out")
+        raise ModelError(f"{where} is not a class of transformers, and GGUF holds only those; leave the variant of kind gguf out")
     found = ARCHITECTURES.get(form.hub.NAME)
     if found is None:
         known = ", ".join(ARCHITECTURES)

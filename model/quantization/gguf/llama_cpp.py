@@ -57,7 +57,7 @@ class LlamaCpp:
         self.vocab_size = int(self._native.llama_vocab_n_tokens(self._native.llama_model_get_vocab(self._model)))
 
     def logits(self, ids: Sequence[int], start: int = 0) -> NDArray[Any]:
-        """Return logits [tokens, vocabulary] of tokens at `start` and after; 0 forgets what was there."""
+        """Return logits [tokens, vocabulary] of tokens from position `start` on; 0 clears the context."""
         import numpy as np
 
         if not start:
@@ -116,7 +116,7 @@ def library() -> tuple[Any, Any]:
     try:
         from llama_cpp_py_sync import _cffi_bindings as bindings
     except ImportError:
-        raise ModelError("this needs llama.cpp: pip install 'folio[gguf]', or choose a type that is no K-quant") from None
+        raise ModelError("this needs llama.cpp: pip install 'folio[gguf]', or choose a type other than a K-quant") from None
     native: Any = bindings
     return native.get_lib(), native.get_ffi()
 

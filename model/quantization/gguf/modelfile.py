@@ -1,6 +1,6 @@
 """Ollama's Modelfile: which file holds the weights, and the chat format in Go's template language.
 
-Ollama runs no Jinja, so the format is found by rendering the template with marks for a message's content, one role at a time. A template
+Ollama has no Jinja, so the format is found by rendering the template with marks for a message's content, one role at a time. A template
 that does more to system, user and assistant messages than to put fixed text around them gets no TEMPLATE, and a comment says so. Tools
 and thinking are not in it.
 """
@@ -18,7 +18,7 @@ MARK = "\ue000"
 
 
 def write_modelfile(tokenizer: Path, output: Path, weights: str, context: int) -> None:
-    """Write `output/Modelfile` for a GGUF file beside it."""
+    """Write `output/Modelfile` for a GGUF file in the same folder."""
     config = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
     names = {name: _text(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
     parts = _parts(plain_template(tokenizer), names)

@@ -233,7 +233,7 @@ def _add(writer: GGUFWriter, name: str, weight: Any, kind: str) -> None:
 
 
 def _errors(named: Mapping[str, Any], path: Path) -> dict[str, float]:
-    """Return what rounding did to the weights, from the file as it lies on the disk."""
+    """Return metrics of the rounding error, measured on the written file."""
     import torch
 
     gguf = library()

@@ -59,7 +59,7 @@ def plain_template(tokenizer_dir: Path) -> str:
 
 
 def _word_rule(parsed: dict[str, Any], where: Path) -> str:
-    """Return llama.cpp's name of the rule by which the tokenizer splits text into words."""
+    """Return llama.cpp's name for the tokenizer's rule of splitting text into words."""
     kind, steps = parsed["model"].get("type"), parsed.get("pre_tokenizer") or {}
     steps = steps.get("pretokenizers", [steps])
     shape = [step.get("type") for step in steps]

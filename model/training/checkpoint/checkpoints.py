@@ -5,7 +5,7 @@ the record is renamed into place. Resuming on the same layout (workers and ZeRO 
 same numbers, distributed anew, and the same samples.
 Cost: a copy to CPU memory within the step, which on an accelerator the host does not wait for; a thread of each worker writes it to disk.
 The next checkpoint, and the end of the run, wait for that thread.
-Failure: a checkpoint of another job (configuration, seed, inputs) is an error. So is a disk that can't take one, raised at the next step;
+Failure: a checkpoint of another job (configuration, seed, inputs) is an error. So is a failed write, raised at the next step;
 the checkpoint before it stays current.
 """
 
@@ -128,7 +128,7 @@ class _PendingWrite:
         self.record, self._directory = record, directory
         self._error: Exception | None = None
         rank, world_size = engine.worker.rank, engine.worker.world_size
-        # A daemon thread, so that a run that fails ends at once.
+        # A daemon thread, so a failing run ends at once.
         self._thread = Thread(target=self._write, args=(rank, world_size, content), name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -141,7 +141,7 @@ class _PendingWrite:
                 self.record.write(folder)
                 for path in self._directory.glob("*.jsonl"):
                     flush_to_disk(path)
-        except Exception as error:  # noqa: BLE001  # `wait` raises it, whatever it is
+        except Exception as error:  # noqa: BLE001  # `wait` raises it
             self._error = error
 
     def done(self) -> bool:

@@ -6,7 +6,7 @@
     checkpoint.json            how many workers wrote, and the engine's counters
 
 Guarantee: nothing in it depends on how training was distributed, so it can be read on any layout. Every file has been flushed to disk when
-`write` returns. A file that is not as it was written raises JobError with its name. Nothing is unpickled.
+`write` returns. A changed file raises JobError with its name. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class WorkerFile(NamedTuple):
 
 
 def snapshot(engine: AnyEngine) -> WorkerFile:
-    """Copy what this worker writes, as it is now; the host doesn't wait for the copies. A collective: all workers must call it.
+    """Copy what this worker will write; the host doesn't wait for the copies. A collective: all workers must call it.
 
-    Each parameter goes to the data worker with the fewest bytes so far, so that all write about equally much.
+    Each parameter goes to the data worker with the fewest bytes so far, so all write about the same amount.
     """
     copies, tensors = Snapshot(), dict[str, Tensor]()
     cuts: dict[str, int] = {}
@@ -120,7 +120,7 @@ class StoredTensors:
         return sorted(self._parts)
 
     def state(self, local: LocalParameter) -> dict[str, Tensor]:
-        """The state of a parameter, or of the part of it that this worker holds."""
+        """The state of a parameter, or of this worker's part of it."""
         states = [state for name, state in self._parts if name == local.name and state != BUFFER]
         if not states:
             raise JobError(f"{self.folder} has no parameter {local.name}; remove {self.folder.parent} to start afresh")
@@ -132,7 +132,7 @@ class StoredTensors:
         return parts[0] if len(parts) == 1 or not parts[0].dim() else torch.cat(parts, dim=self._cuts[name])
 
     def buffer(self, name: str, data_rank: int) -> Tensor:
-        """A worker's own buffer, or rank 0's if there was no such worker."""
+        """A worker's own buffer, or rank 0's if it had no such worker."""
         copies = self._parts[name, BUFFER]
         handle, key = copies.get(data_rank, copies[0])
         tensor: Tensor = handle.get_tensor(key)

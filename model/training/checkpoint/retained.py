@@ -1,4 +1,4 @@
-"""Weights saved for their validation loss or their step, apart from the checkpoints that a run resumes from.
+"""Weights saved for their validation loss or their step, separate from the checkpoints that a run resumes from.
 
     <checkpoints>/best-000001000.safetensors      the lowest validation loss, until the run ends: with `select: best` it becomes the model
     <keep_in>/<kind>-<job>/step-000001000/        a model directory retained for good; it outlives the run and is no part of its result
@@ -41,7 +41,7 @@ class RetainedModels:
         return self.folder is not None and (self._every(step) or (best and self._rule.keep_best))
 
     def write(self, step: int, best: bool, weights: Mapping[str, Tensor]) -> None:
-        """Write the model directories that `wants` asked for."""
+        """Write the model directories requested by `wants`."""
         assert self.folder is not None, "called only when wanted"
         if self._every(step):
             self._write(self.folder / folder_of(step), weights)
@@ -72,7 +72,7 @@ def save_directory(job: Job, weights: Mapping[str, Tensor], folder: Path) -> Non
 
 
 def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> None:
-    """Write the weights of a step beside the checkpoints."""
+    """Write the weights of a step next to the checkpoints."""
     from safetensors.torch import save
 
     write_atomically(_best_path(directory, step), save({name: tensor.contiguous() for name, tensor in weights.items()}))

@@ -20,7 +20,7 @@ from model.objectives.protocol import POLICY, Rows, Term
 
 
 class MemorizationProbe:
-    """An objective that only measures: units are passages, and the metric is how many of them are memorized."""
+    """An objective that only measures: units are passages, and the metric counts those that are memorized."""
 
     reads: ClassVar[tuple[str, ...]] = ("pretrain",)
     models: ClassVar[tuple[str, ...]] = ()

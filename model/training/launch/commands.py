@@ -6,7 +6,7 @@ hostfile  one torchrun per host, through an ssh that needs no password; they mee
 slurm     one srun inside an allocation, one task per worker; they meet at the first node's `port`
 
 torchrun sets ranks and the meeting point, picks a free port on one machine, and ends all workers when one fails. It is a second process
-that imports torch, about three seconds before the workers start theirs; a single worker needs nothing of it, so it goes without.
+that imports torch, about three seconds before the workers start theirs; a single worker does not need it and runs without.
 
 All nodes must see the repository, Python and the job's paths (shards, checkpoints, output) under the same names: a shared file system.
 """

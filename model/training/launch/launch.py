@@ -126,7 +126,7 @@ def _paths(job: Job) -> list[str]:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """Inside, an unhandled SIGTERM raises, so that the workers are stopped first; afterwards it takes its default effect.
+    """Raise on an unhandled SIGTERM inside the block, to stop the workers first; afterwards it takes its default effect.
 
     A handler of the caller's, such as Prefect's, stays in place, since it raises something by itself. Only the main thread may set one.
     """

@@ -1,4 +1,4 @@
-"""What ties a process to the launcher that started it: it dies with the launcher, and reports to it why it failed.
+"""Tie a process to its launcher: it dies with the launcher, and reports to it why it failed.
 
 The launcher says how in the environment. FOLIO_LAUNCHER is its process id. FOLIO_LIFELINE=stdin means that the process runs on another
 machine and holds the far end of a connection: a line on stdin asks it to stop at a checkpoint, the end of stdin ends it.

@@ -1,8 +1,8 @@
 """The processes that a launcher starts: watched, stopped at a checkpoint, and never left behind.
 
-Guarantee: when `WorkerProcesses` is closed, in whatever way, no process of it is alive on this machine. Processes on this machine ask the
+Guarantee: when `WorkerProcesses` is closed, for any reason, none of its processes is alive on this machine. Local processes ask the
 kernel to die with the thread that started them, so a kill -9 of the launcher takes them along. Those on other machines hold the stdin that
-ssh or srun carries to them: a line on it asks them to stop at a checkpoint; its end, which comes when the launcher is gone in whatever way,
+ssh or srun carries to them: a line on it asks them to stop at a checkpoint; its end, which comes whenever the launcher is gone,
 ends them at once. If the network is gone as well, they fail in their next exchange, after `meet_seconds`.
 Reports of failing processes come through a named pipe, so they arrive even when the disk is full; from other machines, in their output.
 """
@@ -135,7 +135,7 @@ class WorkerProcesses:
         return [json.loads(line) for line in lines]
 
     def log(self, index: int) -> Path:
-        """The file that a process's output goes to."""
+        """The log file of a process's output."""
         return self._logs[index]
 
     def _close_pipe(self) -> None:

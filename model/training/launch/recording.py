@@ -1,8 +1,8 @@
-"""Workers are recorded wherever their launcher is, so that what they run counts for the model.
+"""Record workers whenever their launcher is recorded, so the code they run counts for the model.
 
 A recording process has FOLIO_MARKS, the folder that all its processes mark in, and FOLIO_SNAPSHOT in its environment. Processes on this
 machine inherit both; ssh, a job script or a person who starts torchrun by hand may not pass them on. So the launcher also writes them
-beside the job file, and a worker that finds itself unrecorded starts again with them. A worker that never marks is missed by its name.
+next to the job file, and an unrecorded worker restarts with them. A worker without marks is reported by name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VARIABLES = ("FOLIO_MARKS", "FOLIO_SNAPSHOT", "PYTHONPATH")
 
 
 def expect_workers(directory: Path, module: str, workers: int) -> None:
-    """Say beside the job file how its workers are recorded, and in the folder of marks which workers must have marked."""
+    """Write next to the job file how its workers are recorded, and in the folder of marks which workers must leave marks."""
     if "FOLIO_MARKS" not in os.environ:
         return
     found = {name: os.environ[name] for name in VARIABLES if name in os.environ}

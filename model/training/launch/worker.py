@@ -84,7 +84,7 @@ if __name__ == "__main__":
     require_recording(Path(sys.argv[1]).parent, "model.training.launch.worker", sys.argv[1:])
     try:
         code = main(Path(sys.argv[1]))
-    except BaseException as error:  # noqa: BLE001  # whatever it is, it is reported, printed, and made an exit code
+    except BaseException as error:  # noqa: BLE001  # every error is reported, printed, and turned into an exit code
         code = 1
         report_error(error, again=True)
         traceback.print_exc()

@@ -1,6 +1,6 @@
-"""A moving average of the weights, held in the optimizer's state, so that ZeRO partitions it and checkpoints contain it.
+"""A moving average of the weights, kept in the optimizer's state, so ZeRO partitions it and checkpoints contain it.
 
-average = d average + (1 - d) weight after every update, with d = min(decay, (1 + t) / (10 + t)) at update t from 0, so that the initial
+average = d average + (1 - d) weight after every update, with d = min(decay, (1 + t) / (10 + t)) at update t from 0, so the initial
 random weights are soon forgotten (as in TensorFlow's ExponentialMovingAverage). Cost: one tensor per parameter, and one pass over it per
 update.
 """

@@ -1,4 +1,4 @@
-"""What the config of an optimizer promises, so that no other file asks which kind it is. Cheap to import: no torch."""
+"""The interface of an optimizer's config; no other file asks which kind it is. Cheap to import: no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from model.networks.base import NetworkBase
 
-# What may stand between an optimizer and a whole matrix: ZeRO's partitions, offload of its state to a disk, cut or divided networks.
+# What may keep an optimizer from seeing whole matrices: ZeRO's partitions, offload to disk, pipeline or tensor parallelism.
 Division = Literal["zero", "nvme", "tensor", "pipeline"]
 
 
@@ -55,7 +55,7 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
         yield from ()
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network. `learning_rate`: its peak."""
+        """Return the optimizer of a network's trainable parameters. `learning_rate`: its peak."""
         raise NotImplementedError
 
 

@@ -16,7 +16,7 @@ from model.training.train_config import TrainConfig
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of what is trained of a network."""
+    """Return the optimizer of a network's trainable parameters."""
     optimizer = config.optimizer.build(network, config.learning_rate, config.weight_decay)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]

@@ -1,4 +1,4 @@
-"""A network's parameters as optimizers take them: what is trained, in groups by weight decay or by role."""
+"""A network's trainable parameters, in groups by weight decay or by role."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Groups = list[dict[str, Any]]
 
 
 def trained_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Return what is trained of a network."""
+    """Return a network's trainable parameters."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
@@ -26,7 +26,7 @@ def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> Groups:
 
 
 def parameters_by_role(network: Network) -> dict[Role, list[nn.Parameter]]:
-    """Return what is trained of a network by its role; Muon was designed for matrices, those inside the blocks."""
+    """Return a network's trainable parameters by role; Muon was designed for the matrices inside the blocks."""
     roles = network.roles()
     named: dict[Role, list[nn.Parameter]] = {role: [] for role in get_args(Role)}
     for name, parameter in network.named_parameters():

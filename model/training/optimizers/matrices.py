@@ -1,4 +1,4 @@
-"""Whole matrices of what a worker's optimizer holds, whether that is the matrices themselves or ZeRO's partitions of them.
+"""Whole matrices for a worker's optimizer, whether it holds the matrices themselves or ZeRO's partitions of them.
 
 In stage 0 an optimizer holds each matrix. In stages 1 to 3 it holds flat tensors: in 1 and 2 this worker's section of a group laid end to
 end, in 3 this worker's section of each matrix, laid end to end.
@@ -17,10 +17,10 @@ from torch import Tensor, distributed, nn
 
 
 class HeldMatrix(Protocol):
-    """A matrix, of which a tensor of the optimizer holds all or a part."""
+    """A matrix that is held, whole or in part, by one of the optimizer's tensors."""
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return the whole matrix of `values`, which is laid out as the optimizer's tensor. A collective."""
+        """Return the whole matrix from `values`, which are laid out like the optimizer's tensor. A collective."""
         ...
 
     def put(self, whole: Tensor, values: Tensor) -> None:
@@ -98,7 +98,7 @@ FindMatrices = Callable[[Tensor], Sequence[HeldMatrix]]
 
 @runtime_checkable
 class UpdatesMatrices(Protocol):
-    """An optimizer of whole matrices, also where its tensors hold parts of them."""
+    """An optimizer of whole matrices, even where its tensors hold only parts of them."""
 
     def find_matrices(self, find: FindMatrices) -> None:
         """Update the matrices that `find` finds in the tensors of the groups from now on."""

@@ -1,7 +1,7 @@
 """Muon (Jordan et al., 2024) for matrices and torch's AdamW for the rest, as one optimizer.
 
 Muon replaces a matrix's momentum by the nearest orthogonal matrix, which torch's Muon finds by five Newton-Schulz steps in bf16. Its
-updates are scaled to the size of AdamW's (Liu et al., 2025, "Muon is Scalable for LLM Training"), so that one learning rate and one weight
+updates are scaled to the size of AdamW's (Liu et al., 2025, "Muon is Scalable for LLM Training"), so one learning rate and one weight
 decay serve both. Several workers share the matrices among them. Memory: one tensor a matrix, half of AdamW's.
 """
 

@@ -2,7 +2,7 @@
 
 A Newton step with a diagonal estimate of the curvature, each element clipped to the learning rate. The Gauss-Newton-Bartlett estimate: with
 labels drawn from the model itself, B times the squared gradient of their mean loss over B tokens. Every so many updates `step` is called
-with such gradients inside `estimating`, so that ZeRO partitions and reduces them as it does any gradient.
+with such gradients inside `estimating`, so ZeRO partitions and reduces them like any gradient.
 Cost: two more forward passes and one backward pass per estimate. Memory: as AdamW.
 """
 

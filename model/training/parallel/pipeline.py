@@ -70,7 +70,7 @@ class PipelineEngine:
 
     @property
     def counts(self) -> bool:
-        """Whether this worker's metrics are those of its pipeline: only the last stage has the loss."""
+        """Whether this worker reports its pipeline's metrics: only the last stage has the loss."""
         return bool(self.deepspeed.is_last_stage())
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> Update:

@@ -117,7 +117,7 @@ class Head(_Layer):
 
 
 def _unpack(carried: Carried) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return what a stage was sent: tokens_BT or x_BTD, and the columns beside it."""
+    """Return a stage's input: tokens_BT or x_BTD, and the other columns."""
     first, *documents = carried if isinstance(carried, tuple) else (carried,)
     return first, {"documents": documents[0]} if documents else {}
 

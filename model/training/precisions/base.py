@@ -1,4 +1,4 @@
-"""What the config of a precision promises, so that no other file asks which kind it is. Cheap to import: no torch."""
+"""The interface of a precision's config; no other file asks which kind it is. Cheap to import: no torch."""
 
 from __future__ import annotations
 

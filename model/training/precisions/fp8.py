@@ -1,4 +1,4 @@
-"""Products in bf16, those of the blocks' linear layers in eight bits."""
+"""Matrix products in bf16, and in fp8 for the blocks' linear layers."""
 
 from __future__ import annotations
 

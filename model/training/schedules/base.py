@@ -1,4 +1,4 @@
-"""What the shape of a learning rate promises, so that no other file asks which kind it is."""
+"""The interface of a learning-rate schedule; no other file asks which kind it is."""
 
 from __future__ import annotations
 

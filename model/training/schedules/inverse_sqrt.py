@@ -11,7 +11,7 @@ from model.training.schedules.base import ScheduleBase
 
 
 class InverseSqrtConfig(ScheduleBase):
-    """sqrt(warmup / update), whatever the length of the run (Vaswani et al., 2017)."""
+    """sqrt(warmup / update), independent of the run's length (Vaswani et al., 2017)."""
 
     kind: Literal["inverse_sqrt"] = Field("inverse_sqrt", description="learning rate after the warm-up")
 

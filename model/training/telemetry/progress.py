@@ -1,6 +1,6 @@
 """What a running job shows its launcher: progress, and a heartbeat of every worker.
 
-Progress is a JSON line of rank 0, at most twice a second. For the heartbeat each worker touches a file of its own every second, so that
+Progress is a JSON line of rank 0, at most twice a second. For the heartbeat each worker touches its own file every second, so
 among workers that wait for each other the dead one can be named. It costs a thread and one change of a file's time a second. A worker of
 which only the main thread hangs keeps beating.
 """

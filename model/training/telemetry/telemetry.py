@@ -1,4 +1,4 @@
-"""What a step cost: time, waiting for data, speed, MFU and memory. It depends on the machine, so it is no part of the step log.
+"""What a step cost: time, waiting for data, speed, MFU and memory. It depends on the machine, so it is not part of the step log.
 
 MFU (model FLOPs utilization, Chowdhery et al. 2022) is relative to the data sheet's peak if the accelerator is listed, else to one measured
 at the start (`model/hardware/peak.py`); the first progress line says which. It covers the whole step, with validation and checkpoints.
@@ -65,7 +65,7 @@ class Telemetry:
             products = "tf32"
         peak = peak_of(device, products, job.resources.mfu_peak) if self._has_mfu else None
         if peak:
-            training_flops(job.counted_network, job.vocab_size)  # counted now, so that it takes no time of the first step
+            training_flops(job.counted_network, job.vocab_size)  # counted now, outside the first step's time
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
         self.peak_source = peak.source if peak else ""
         self._since = Moment(device)

@@ -1,8 +1,8 @@
-"""What a reference model says of each row, computed once before the first update and kept beside the checkpoints.
+"""A reference model's outputs for each row, computed once before the first update and kept with the checkpoints.
 
     reference-<job>/train, reference-<job>/val    rows that hold the columns of `objective.cacheable` alone
 
-Guarantee: a cache that is there is complete and flushed to disk, and of this job; a run that was killed while it was made makes it again.
+Guarantee: an existing cache is complete, flushed to disk, and of this job; a run that was killed while making it makes it again.
 Cost: one forward pass over all rows by all workers together, and 4 bytes a number. It spares the reference's passes in every step, and its
 copy of the weights.
 """
@@ -28,7 +28,7 @@ KIND = "reference"
 
 
 def with_reference(rows: RowReader, part: str, job: Job, objective: Cacheable, share: BatchShare, policy: Policy) -> JoinedRows:
-    """Return the rows with what the policy, which must not have learned yet, says of them. A collective: every worker calls it.
+    """Return the rows with the untrained policy's outputs as columns. A collective: every worker calls it.
 
     `part`: train or val. Raise ShardError if the cache is damaged.
     """

@@ -45,7 +45,7 @@ class PreferenceConfig(ReplayingConfig):
 
     @property
     def pairing(self) -> OwnPairs | None:
-        """How the model itself makes the pairs; None: they are those of the examples."""
+        """How the model itself makes the pairs; None: use the examples' pairs."""
         return self.pairs.making()
 
     @abstractmethod
@@ -74,7 +74,7 @@ class ReferenceConfig(PreferenceConfig):
         """Return the objective over pairs alone."""
 
     def build_source(self, job: Job, objective: Objective, share: BatchShare, policy: Policy) -> Source:
-        """Return the job's pairs, with what the reference says of them if that is cached."""
+        """Return the job's pairs, with the reference's outputs if these are cached."""
         from model.training.job_batches import job_batches
         from model.training.tuning.cached_reference import with_reference
 

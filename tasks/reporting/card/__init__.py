@@ -1,1 +1,1 @@
-"""The whole model card of a release: what its export wrote, and what the store knows of it since."""
+"""The whole model card of a release: what its export wrote, and what the store has learned since."""

@@ -17,7 +17,7 @@ CELLS = ("metric", "value", "bound", "margin", "verdict")
 
 
 def releasing_run(store: Store, exported: Artifact) -> RunRecord | None:
-    """Return the newest run that released an export, or else the newest that had it; None if the journal has none."""
+    """Return the newest run that released an export, or else the newest that used it; None if there is none."""
     having = [run for run in Journal(store).records() if EXPORT in run.positions and run.positions[EXPORT].location == exported.location]
     return next((run for run in having if any(model.location == exported.location for model in run.registered)), next(iter(having), None))
 

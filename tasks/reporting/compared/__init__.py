@@ -1,1 +1,1 @@
-"""How good a run's model is beside what needs no training, and beside the model before it."""
+"""Compare a run's model with baselines that need no training, and with the model before it."""

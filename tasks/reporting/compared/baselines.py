@@ -1,4 +1,4 @@
-"""The models beside what counting, compressing and guessing make of the same text and the same questions."""
+"""Compare the models with n-grams, compressors and guessing on the same text and questions."""
 
 from __future__ import annotations
 

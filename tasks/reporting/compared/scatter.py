@@ -1,4 +1,4 @@
-"""A chart of named points over a logarithmic axis, so that losses of every order can be told apart."""
+"""A chart of named points over a logarithmic axis, which shows losses of every magnitude."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def scatter_chart(points: Sequence[Point], *, width: float, height: float, x_lab
         axes.grid(axis="y")
         for number, (point, y) in enumerate(sorted(zip(points, heights, strict=True), key=lambda pair: (pair[0].x, pair[0].y))):
             axes.plot([point.x], [y], marker="o", markersize=7, linestyle="", color=COLOURS[point.tone], gid=f"curve {point.tone}")
-            above = 7 if number % 2 else -15  # neighbours' names lie above and below by turns
+            above = 7 if number % 2 else -15  # labels alternate above and below their points
             axes.annotate(point.name, (point.x, y), textcoords="offset points", xytext=(5, above), size=12, color=COLOURS["soft"])
         figure.text(0, 1 - 14 / height, y_label, size=12, color=COLOURS["soft"])
         figure.text(1 - right / width, 4 / height, x_label, size=12, color=COLOURS["soft"], ha="right")

@@ -1,4 +1,4 @@
-"""Quantized forms beside the model: size, quality in the tool that each is made for, speed and memory there, and what was released."""
+"""Compare quantized forms with the model: size, quality, speed and memory in the tool each is made for, and which were released."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _between(measured: Mapping[str, float], name: str) -> str:
 
 
 def _drawn(results: Results, names: list[str]) -> tuple[Figure, ...]:
-    """Return divergence against size, a point for each form; nothing for one form, which a drawing says no more of than the table."""
+    """Plot divergence against size, a point for each form; nothing for a single form, where the table says it all."""
     if len(names) < 2:
         return ()
     points = [

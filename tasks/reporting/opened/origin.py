@@ -30,7 +30,7 @@ def origin_section(run: RunSummary, positions: Mapping[str, str]) -> Section | N
     }
     rows = tuple(Row((name, value)) for name, value in facts.items() if value)
     files = tuple(Row((name, digest)) for name, digest in origin["sha256"].items())
-    lead = f"It was made from {origin['name']}, which others trained; its terms ({origin['licence']}) hold for what is made of it."
+    lead = f"It was made from {origin['name']}, which others trained; that model's licence ({origin['licence']}) applies to it."
     tables = (Table("The model", ("", ""), rows), Table("Its files, by sha256", ("file", "sha256"), files, code=frozenset({0, 1})))
     return Section("origin", "The model it started from", lead, tables=tables)
 

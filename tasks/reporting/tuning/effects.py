@@ -1,4 +1,4 @@
-"""What each step of tuning did to everything that is measured: one table, a column a model, in the order in which they were made."""
+"""Show what each tuning step changed in every metric: one table, one column per model, in the order they were made."""
 
 from __future__ import annotations
 

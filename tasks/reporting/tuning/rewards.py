@@ -1,4 +1,4 @@
-"""What was rewarded: each reward by step, what watches over them, and sampled replies with their rewards."""
+"""Show the rewards: each reward by step, the verifiers, and sampled replies with their rewards."""
 
 from __future__ import annotations
 

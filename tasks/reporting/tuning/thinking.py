@@ -16,7 +16,7 @@ KINDS = {"budget": ("one answer", "strong"), "majority": ("majority", "other")}
 
 
 def thinking_figure(metrics: Mapping[str, float], model: str) -> Figure | None:
-    """Draw the curve of a model that was asked with several budgets or votes; None for one that was not."""
+    """Draw accuracy over budgets or votes for a model asked with several; None for any other."""
     measured = {
         name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX) and not name.endswith(TOKENS)
     }

@@ -1,4 +1,4 @@
-"""Have a person approve a verdict before a run goes on: find the answer in the store, or ask by the way that the run was given."""
+"""Have a person approve a verdict before a run continues: find the answer in the store, or ask as the run is configured to."""
 
 from __future__ import annotations
 

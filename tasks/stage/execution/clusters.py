@@ -1,7 +1,7 @@
 """Prefect's task runners as folio sets them up: threads, Dask or Ray, on this machine or on an existing cluster.
 
 A cluster on this machine listens on loopback only, serves no page, sends no telemetry and takes work from this run only: Dask by TLS with
-certificates made for it, Ray by a token. An existing cluster is as safe as whoever started it made it; the settings of Dask
+certificates made for it, Ray by a token. The security of an existing cluster is up to its owner; the settings of Dask
 (`DASK_DISTRIBUTED__COMM__TLS__...`) and Ray (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`) tell this process how to authenticate there.
 """
 
@@ -86,7 +86,7 @@ def _dask(resources: Resources, folder: Path) -> Iterator[WorkerGroup]:
         runner = DaskTaskRunner(cluster_kwargs=local)
     # The scheduler's web server can't be turned off, so it gets a free port and nothing to serve.
     with runner:
-        # Started by Dask, it would let signals through to whatever is started after it.
+        # If Dask started it, signals would reach every process started after it.
         resource_tracker.ensure_running()
         with _as_cluster_error(resources), interrupts_kept_away(), dask.config.set({"distributed.scheduler.http.routes": []}):
             client = runner.client
@@ -100,7 +100,7 @@ def _ray(resources: Resources) -> Iterator[WorkerGroup]:
         # Ray reads these when it is imported. Despite its name, the first switch is what keeps it on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Otherwise a shard that runs out of memory each time would be retried for ever.
+        # Otherwise a shard that always runs out of memory would be retried forever.
         os.environ.setdefault("RAY_task_oom_retries", "3")
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

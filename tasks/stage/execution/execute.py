@@ -1,7 +1,7 @@
 """Execute decisions as Prefect tasks: reuse artifacts from the store or run the jobs, and report both.
 
 Shards that must run are mapped over the run's worker pool (`resources.runner`), as many at once as it has workers, which share the threads
-and the memory that the recipe allows; a single call runs in the caller's thread and has all of them.
+and the memory that the recipe allows; a single call runs in the caller's thread and gets all of both.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         resources = run.pool.share(len(to_run)) if mapped else run.resources
         elsewhere = mapped and run.pool.elsewhere
         pool = "" if calls[0].shard else run.resources.pools.get(calls[0].decision.stage, "")
-        # A worker can't write this run's record, so that is done here.
+        # A worker can't write this run's record, so it is done here.
         if to_run and (elsewhere or pool):
             reporter.start()
         job_reporter: Reporter = BufferedReporter() if elsewhere else reporter

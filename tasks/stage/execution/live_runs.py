@@ -1,4 +1,4 @@
-"""The runs that are going on in a home, whatever their store: a locked file each, so that one whose process died is told from a live one.
+"""The live runs of a home, in any store: each locks a file, which tells a live run from one whose process died.
 
 `folio down` holds the home closed while it stops the servers: a run that starts meanwhile waits until it is open again.
 """
@@ -47,14 +47,14 @@ def home_in_use(home: Path) -> Iterator[None]:
 
 @contextmanager
 def attended(home: Path, record: RunRecord, store: Store) -> Iterator[None]:
-    """Heed signals, keep the run's log, and let the commands of this home find the run, for the block."""
+    """During the block, handle signals, write the run's log, and make the run visible to this home's commands."""
     with interrupts_recorded(), announced(home, record, store), run_log(home, record.id):
         yield
 
 
 @contextmanager
 def announced(home: Path, record: RunRecord, store: Store) -> Iterator[None]:
-    """Let the commands of this home find a run for the block."""
+    """Make a run visible to this home's commands during the block."""
     path = home / LIVE / record.id
     with home_in_use(home), local_lock(path, lambda: None):
         path.write_text(store.url)
@@ -72,7 +72,7 @@ def live_runs(home: Path) -> list[LiveRun]:
 
 @contextmanager
 def closed_to_runs(home: Path, drained: Callable[[list[LiveRun]], None]) -> Iterator[None]:
-    """Let no run start in the block. `drained` is called with the runs that are live, and returns when they have ended, or raises."""
+    """Keep runs from starting during the block. `drained` gets the live runs, and returns when they have ended, or raises."""
     with local_lock(_closed(home), lambda: None):
         drained(live_runs(home))
         # A run that has only begun to start is not seen yet, but it uses the home.

@@ -1,7 +1,7 @@
 """Decide for each stage whether it is reused or run, and exactly why; `folio plan` and a run act on the same decision.
 
-A key finds candidates, the artifacts that such a call has made before. The newest one whose trace holds on the run's source is reused.
-`decide` reads the store and changes nothing. A plan says `run` only of what is certain to run; where that depends on bytes not made yet,
+A key finds candidates, the artifacts that the same call has made before. The newest one whose trace holds on the run's source is reused.
+`decide` reads the store and changes nothing. A plan says `run` only if that is certain; where it depends on bytes not made yet,
 it says `may run`. The causes compare the ingredients of the key, and all that the execution read, with those that the last run of the
 recipe had at the same position, or else with the newest record made there.
 """
@@ -102,7 +102,7 @@ def decide(
         last = _last_record(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
         known = (*requested, *(_differences(traces, last, ingredients, unknown) if last else _causes_without_record(before)))
-        # It runs for certain if no candidate matches, whatever the missing inputs turn out to be.
+        # If no candidate matches, it runs regardless of what the missing inputs turn out to be.
         certain = refresh or not _may_be_reused(store, traces, stage, ingredients, unknown)
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"

@@ -1,7 +1,7 @@
-"""Prefect's cache, keyed by our identity: the key is computed before the task is called, and a hit is trusted only after verification.
+"""Prefect's cache with folio's keys: the key is computed before the task is called, and a hit is trusted only after verification.
 
 Prefect's own policies see only the text of the decorated function (`TASK_SOURCE`) or put the run into the key (`DEFAULT`); here the key
-comes with the call. A key may have several artifacts, and which of them is reused depends on what they have read: that is decided before
+is passed with the call. A key may have several artifacts, and the choice among them depends on what they read: that is decided before
 the task is called, too. The stored result is just a stage and an address. One that the run does not reuse, or that is gone or damaged,
 counts as a miss, so the cache heals itself.
 """

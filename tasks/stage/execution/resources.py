@@ -1,4 +1,4 @@
-"""What a run may use of a machine. Nothing here can change a byte of an artifact, so none of it is identity."""
+"""The machine resources that a run may use. None can change a byte of an artifact, so none is part of its identity."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         "such as {pretrain: gpu, tune: gpu}; stage -> name of a Prefect work pool",
     )
     pool_wait_minutes: float = Field(
-        10, gt=0, description="longest wait for a worker of a work pool in which none is online; a busy one is waited for; minutes"
+        10, gt=0, description="longest wait for a work pool with no worker online; busy workers don't count against it; minutes"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The current run: what all its stages share and what is part of no stage's identity.
+"""The current run: what all its stages share, none of it part of a stage's identity.
 
 Exactly one run is current in a context; asking for it outside of one is an error that says so.
 """
@@ -25,7 +25,7 @@ from tasks.stage.tracking.cost import Rates
 
 
 class RunStopped(RuntimeError):
-    """A run ends in order before it is finished, and can go on later; the message says how."""
+    """A run stops cleanly before it is finished, and can be continued later; the message says how."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PipelineRun:
     registered: tuple[RegisteredModel, ...] = ()
 
     def __post_init__(self) -> None:
-        """Open the series, which are written with the first rows."""
+        """Open the series; their files appear with the first rows."""
         self.series = SeriesWriter(self.store, self.record.id, lambda: self.notify())
 
     @property

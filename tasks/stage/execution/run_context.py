@@ -1,8 +1,8 @@
 """Open and close a run: its store, journal, follower and final messages.
 
-A run that raises is closed as failed, one that was interrupted as stopped, and the error is raised on. A run writes its journal alone;
+A run that raises is closed as failed, an interrupted one as stopped, and the error is re-raised. A run writes only its journal;
 its follower tells MLflow. While planning, nothing is opened for writing and nothing is recorded. The repository's source is frozen when
-the run opens, so an edit made meanwhile changes nothing of it. While a run is open its store is in use, so that none of it is deleted as
+the run opens, so edits during the run have no effect. While a run is open its store is in use, so nothing in it is deleted as
 garbage.
 """
 
@@ -42,7 +42,7 @@ EXPORT_SECONDS = 20.0
 
 
 def resolve(url: str, root: Path) -> str:
-    """Resolve a store or database given by a path against the recipe's root; return a URL as it is."""
+    """Resolve a store or database given by a path against the recipe's root; return a URL unchanged."""
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         return f"sqlite:///{(root / url.removeprefix('sqlite:///')).resolve()}"
     return url if "://" in url else str((root / url).resolve())
@@ -109,7 +109,7 @@ def open_run(
 
 
 def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:
-    """Return the repository's source; for a run frozen, so that an edit made meanwhile changes nothing of it."""
+    """Return the repository's source; frozen for a run, so edits during the run have no effect."""
     exclude = [home, *([store.local_root] if store.local_root else [])]
     return Source.of(code, exclude=exclude) if planning else Source.snapshot(code, home / "cache" / "source", exclude=exclude)
 
@@ -149,7 +149,7 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
         error.add_note(f"It happened in {without_shard(run.decisions[-1].position)}")
     try:
         _close(run, status, message)
-    except Exception as other:  # noqa: BLE001  # whatever it is, the error that ended the run matters more
+    except Exception as other:  # noqa: BLE001  # the error that ended the run matters more than any raised here
         error.add_note(str(other))
 
 
@@ -168,7 +168,7 @@ def _close(run: PipelineRun, status: Status, error: str) -> None:
 
 
 def _wait_for_export(run: PipelineRun) -> None:
-    """Wait a little until MLflow shows the run, so that its page is there and its models have versions; it may well be later."""
+    """Wait briefly for MLflow to show the run, so its page exists and its models have versions; this may take longer."""
     export = wait_until_exported(Journal(run.store), run.record.id, EXPORT_SECONDS)
     if export is None or not export.complete:
         why = f": {export.problem}" if export and export.problem else ""

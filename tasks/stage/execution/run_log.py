@@ -1,4 +1,4 @@
-"""The log of a run: what it says and what its stages print, with the time, in a file of its home, for `folio logs` and `folio status`."""
+"""The log of a run: its messages and its stages' output, with times, in a file of its home, for `folio logs` and `folio status`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _copy(reader: int, stream: int, label: str) -> None:
 
 @contextmanager
 def run_log(home: Path, run_id: str) -> Iterator[None]:
-    """Write to the run's log what is logged in the block: all of folio's, and warnings of libraries."""
+    """Write log records of the block to the run's log: all of folio's, and libraries' warnings."""
     path = log_path(home, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8", delay=True)

@@ -1,6 +1,6 @@
-"""Report what a stage does to the journal and the terminal while a run goes on.
+"""Report what stages do to the journal and the terminal during a run.
 
-The journal is written when a stage begins to execute and when it has ended, so the record of a run that is killed shows how far it came.
+The journal is written when a stage begins to execute and when it has ended, so the record of a killed run shows how far it got.
 Reused stages are written with the next one that executes, or at the run's end; reused shards are reported in one line.
 """
 
@@ -42,7 +42,7 @@ class RunReporter:
             self._run.series.add(self._position, rows)
 
     def failed(self, error: BaseException) -> None:
-        """Record that the stage failed, or was stopped if the error is no Exception (Ctrl-C, a signal); the run's end is written soon."""
+        """Record that the stage failed, or was stopped if the error is not an Exception (Ctrl-C, a signal); the run's end follows."""
         if begun := self._run.stages.get(self._position):
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
             message = " ".join(f"{type(error).__name__}: {error}{notes}".split())[:1000]

@@ -1,6 +1,6 @@
 """Run one job as a Prefect task, in this process or in a worker of a cluster.
 
-A key is executed once at a time, wherever that happens; if its artifact has appeared meanwhile, that one is returned. A worker elsewhere
+A key is executed once at a time across all processes; if its artifact has appeared meanwhile, that one is returned. A worker elsewhere
 must see the same root, home and store; it executes the run's own source, and must have the same libraries as far as it loads them. If not,
 it raises WorkerMismatch and makes nothing.
 """

@@ -35,7 +35,7 @@ class StageCall:
         return self.of_kind("input")
 
     def observed(self) -> dict[str, str]:
-        """Return what was observed of files outside the store when the key was computed."""
+        """Return the state of files outside the store when the key was computed."""
         return self.of_kind("observed")
 
     def of_kind(self, kind: str) -> dict[str, str]:

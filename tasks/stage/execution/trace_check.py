@@ -1,4 +1,4 @@
-"""The traces of a store's records, computed again on one source: the repository as it is now, or as it was when the run opened."""
+"""Recompute the traces of a store's records on one source: the repository now, or as it was when the run opened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TraceChecker:
         self._today: dict[str, Trace | None] = {}
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """Pickle a frozen source as its manifest, so that another process opens it for itself. Raises RuntimeError for any other."""
+        """Pickle a frozen source as its manifest; another process then opens it itself. Raises RuntimeError for a live source."""
         if self.source.manifest is None:
             raise RuntimeError("a source that was not frozen stays in its process")
         return _opened, (self.store, self.source.manifest, self.cache)
@@ -52,7 +52,7 @@ class TraceChecker:
         return trace_of(marks, self.source, cache=self.cache)
 
     def holds(self, record: Artifact) -> bool:
-        """Return whether an execution would read what the one that made a record has read."""
+        """Return whether an execution now would read the same as the one that made a record."""
         today = self.today(record) if record.trace else None
         return today is not None and today.hash == record.trace
 
@@ -62,7 +62,7 @@ class TraceChecker:
         return () if recorded is None or today is None else differences(recorded, today)
 
     def manifest(self, snapshot: str) -> Path:
-        """Return the manifest of another snapshot beside that of the source."""
+        """Return the path of another snapshot's manifest, in the source's folder."""
         if self.source.manifest is None:
             raise RuntimeError("only what executes has a source that was frozen")
         return self.source.manifest.with_name(f"{snapshot}.json")

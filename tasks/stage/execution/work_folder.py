@@ -1,4 +1,4 @@
-"""The folder in which one key's execution works, and whether work that was interrupted there may be continued.
+"""The work folder of one key's execution, and whether interrupted work there may be continued.
 
     .staging/<stage>-<key>/output    becomes the artifact
                            scratch   is deleted afterwards
@@ -6,8 +6,8 @@
                            marks     what the execution has run and read so far
                            earlier   the marks of the executions that it continues
 
-What was interrupted is continued only if the trace of all marks so far is the same on the source that is executed now. Otherwise it is set
-aside in a folder of its own, to be continued when that source comes back.
+Interrupted work is continued only if the trace of all marks so far is the same on the source that is executed now. Otherwise it is set
+aside in another folder, to be continued when that source comes back.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _free(base: Path) -> Path:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move the work; what can be continued goes last, so that a kill in between leaves none without its marks."""
+    """Move the work, its resumable part last, so a kill in between leaves no such part without its marks."""
     for name in (EARLIER, MARKS, RESUME):
         if (source / name).exists():
             (source / name).replace(target / name)

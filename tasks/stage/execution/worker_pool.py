@@ -1,6 +1,6 @@
 """Runs shards in threads of this process or in worker processes of a Dask or Ray cluster, all through Prefect's task runners.
 
-Nothing is started before a shard must run, and what was started ends with the run. At most as many shards are submitted as there are
+Workers start when a shard must run, and end with the run. At most as many shards are submitted at a time as there are
 workers, so a run that ends leaves nothing queued; shards that are running are finished and kept. Dask or Ray gives a shard whose worker
 dies to another one, three times; then the run ends with an error that names the shard, and the same command continues.
 A worker process on this machine costs 3 to 6 seconds and about 250 MB, and pays off where shards hold Python's lock for long; SQL does
@@ -110,5 +110,5 @@ def _result(future: Future, job: StageJob) -> Outcome:
         first = next(iter(str(error).splitlines()), "")
         raise ClusterError(
             f"{job.call.decision.position}: the cluster lost this shard ({type(error).__name__}: {first}). A worker that dies each time "
-            "usually lacks memory: lower resources.memory or resources.threads. What was made is kept; run the same command again to go on."
+            "usually lacks memory: lower resources.memory or resources.threads. Finished work is kept; run the same command to continue."
         ) from error

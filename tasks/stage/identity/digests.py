@@ -4,8 +4,8 @@ A cached digest counts only while the size, modification time, change time, inod
 even if it keeps the size and resets the modification time: nobody can reset the change time. A file modified less than `SETTLE_SECONDS`
 before it was read is not cached, since a second edit within one tick of the disk's clock would look the same.
 The cache is a SQLite file that any number of processes share, and it is optional: a damaged one is rebuilt, with a warning, and one that
-can't be opened is ignored. It can't see a change that the disk made by itself; `hash_files` reads.
-The cost is one `stat` and one row a file, and about 0.2 ms to open.
+can't be opened is ignored. It can't see silent corruption on the disk; `hash_files` reads the files again.
+The cost is one `stat` and one row per file, and about 0.2 ms to open.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_files(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return the hex sha256 of each file as it is on the disk, one thread a core; `unreadable: why` for a file that can't be read."""
+    """Return the hex sha256 of each file on disk, with one thread per core; `unreadable: why` for a file that can't be read."""
     return dict(read_digests(dict.fromkeys(paths)))
 
 
@@ -68,7 +68,7 @@ class DigestCache:
         self._unusable = False
 
     def __reduce__(self) -> tuple[type[DigestCache], tuple[Path]]:
-        """Pickle as the path, so that another process opens the file for itself."""
+        """Pickle as the path; another process then opens the file itself."""
         return DigestCache, (self.path,)
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:

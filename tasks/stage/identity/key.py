@@ -4,7 +4,7 @@ key = H(stage name, own config, input digests, state of outside files it reads):
 address = H(key, trace): the trace says which code, files and libraries the execution read, and is known afterwards.
 
 The key is a function of its ingredients alone, equal in every process and on every machine; a value without a stable serialization is
-refused by name. The ingredients are kept by name, so that two keys can be compared and the difference shown. A config field with
+refused by name. The ingredients are kept by name to show how two keys differ. A config field with
 `json_schema_extra=NOT_IDENTITY` is left out: what it selects is observed instead, or it changes no byte.
 """
 
@@ -22,7 +22,7 @@ from pydantic import BaseModel, JsonValue
 LARGEST = 1024
 SURROGATE = re.compile("[\ud800-\udfff]")
 KEY_DIGITS = 6
-"""Digits of its key that an address begins with, so that the names of folders say which artifacts a key may find."""
+"""Digits of its key that an address begins with, so folder names show which artifacts a key may find."""
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 

@@ -1,6 +1,6 @@
 """Close a run whose process died without recording its end: kill its workers, then say `crashed` in the journal.
 
-Closing twice, or by two processes at once, changes nothing. What ended by itself stays as it is.
+Closing is idempotent, even by two processes at once. Runs that ended by themselves are left alone.
 """
 
 from __future__ import annotations

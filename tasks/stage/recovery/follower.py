@@ -1,7 +1,7 @@
-"""The follower of a run: a process that tells MLflow what the journal says while the run goes on, and settles the run when it has ended.
+"""The follower of a run: a process that copies the journal to MLflow during the run, and settles the run when it has ended.
 
 The run sends it a byte whenever the journal has changed. End of file means that the run's process is gone, even by kill -9: then the
-follower closes the run if that did not (`settlement`), so nothing of it stays running. A server that can't be reached is tried again for
+follower closes the run if that did not (`settlement`), so no state stays running. A server that can't be reached is retried for
 two minutes, and after that by the next run, `folio up` and `folio sync`. If the follower dies with its run, the next run settles it.
 The follower never holds up its run: it works at low priority, and imports MLflow when a stage executes or else after the run's end. It
 takes about 30 MB without MLflow, 250 MB with it.

@@ -1,6 +1,6 @@
 """Tell Prefect how a run ended, if it does not know: a server that was away, or a process that was killed, leaves states open.
 
-A flow run or task run that has ended is left as it is. A server that answers as it should is asked over plain HTTP, since importing
+A flow run or task run that has ended is left unchanged. The server is asked over plain HTTP where possible, since importing
 Prefect's client takes a second. A server with another database has nothing open.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OPEN = ["PENDING", "RUNNING", "CANCELLING"]  # a flow run that waits for a person, or to be tried again, is left alone
 ANSWER_SECONDS = 10.0
 PAGE = 200  # most task runs that Prefect's server returns at once
-EVENT_SECONDS = 5.0  # in which the server records what a process told it at its end
+EVENT_SECONDS = 5.0  # time for the server to record what a process reported at its end
 
 
 class FlowRunOpen(RuntimeError):
@@ -64,7 +64,7 @@ def close_in_prefect(url: str, record: RunRecord) -> None:
 
 
 def _taken_up(state: State, record: RunRecord) -> bool:
-    """Return whether a flow run goes on in another run of ours: it was resumed or retried after this one had ended."""
+    """Return whether a flow run continues in another folio run: it was resumed or retried after this one ended."""
     begins = state.is_pending() or state.is_running()  # a worker that takes up a run has it pending before it runs
     return begins and bool(record.ended) and state.timestamp > datetime.fromisoformat(record.ended)
 

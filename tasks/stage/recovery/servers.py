@@ -1,4 +1,4 @@
-"""Who is told how a run goes: MLflow and Prefect. A run goes on without them, and they are told later."""
+"""The servers that are told about a run: MLflow and Prefect. A run continues without them, and they are told later."""
 
 from __future__ import annotations
 

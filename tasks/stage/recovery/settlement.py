@@ -1,4 +1,4 @@
-"""Settle a run: close it if it is dead, tell MLflow and Prefect how it went, and keep note of who could not be told.
+"""Settle a run: close it if it is dead, tell MLflow and Prefect how it ended, and record which of them could not be reached.
 
 One process settles a run at a time. Repeating it changes nothing. No failure of a server is an error: it is returned as a problem, and
 the note in the journal stays for the next run, `folio up` and `folio sync`.

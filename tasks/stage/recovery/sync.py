@@ -1,6 +1,6 @@
-"""Bring MLflow and Prefect up to date with the journal of a store, whatever they have missed or lost; the oldest run first.
+"""Bring MLflow and Prefect up to date with a store's journal, oldest run first.
 
-What they know is left as it is, so a second time there is nothing to do. Runs that go on are left to their followers.
+What they already have is left alone, so a second call does nothing. Live runs are left to their followers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Synced:
 
 
 def synchronize(journal: Journal, servers: Servers) -> Iterator[Synced]:
-    """Tell the servers what they lack, run by run. Raises MLflow's error if its database can't be read."""
+    """Bring the servers up to date, run by run. Raises MLflow's error if its database can't be read."""
     told = Told(servers.mlflow, servers.home) if servers.mlflow else None
     for record in reversed(journal.records()):
         if journal.alive(record):
@@ -40,4 +40,4 @@ def synchronize(journal: Journal, servers: Servers) -> Iterator[Synced]:
                 with settlement(journal, servers, record.id, wait=False) as run:
                     yield Synced(record, run.close())
             except BlockingIOError:
-                yield Synced(record, {"MLflow and Prefect": "another process is telling them of it"})
+                yield Synced(record, {"MLflow and Prefect": "another process is already doing that"})

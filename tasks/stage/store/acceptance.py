@@ -1,4 +1,4 @@
-"""Changes that a person accepted as not altering the output, so that a costly stage is not run again.
+"""Changes that a person accepted as not altering the output, which saves rerunning a costly stage.
 
 An acceptance names one artifact, the key that it may be reused for, and the exact trace that it has on the accepted source; with what had
 changed, who accepted it, when and why. Any further change of what the artifact's execution read ends it. It is a file of the store, below

@@ -1,7 +1,7 @@
-"""Verdicts that a person has approved or refused, so that nobody is asked twice about the same one.
+"""Verdicts that a person has approved or refused, so nobody is asked about the same one twice.
 
 An answer is about what was judged, not about a run: it names the digest of the verdict and of everything that was measured for it. Any run
-that comes to the same verdict on the same measurements finds the answer again; a changed one is asked about anew. Answers are files of the
+that reaches the same verdict on the same measurements finds the answer; a changed verdict is asked about again. Answers are files in the
 store, below `.approved/`, that end in their own checksum. The newest answer counts, and none is deleted.
 """
 
@@ -30,7 +30,7 @@ class Approval(BaseModel, frozen=True, extra="forbid"):
     recipe: str = Field(description="name of the recipe")
     subject: str = Field(description="digest of the verdict and of what it was judged by")
     location: str = Field(description="of the verdict in the store")
-    approved: bool = Field(description="whether what comes after the gate may run")
+    approved: bool = Field(description="whether the stages after the gate may run")
     who: str = Field(min_length=1, description="name of the person")
     reason: str = Field(min_length=1, description="text")
     when: str = Field(description="UTC time, ISO 8601")
@@ -64,7 +64,7 @@ class Answer(NamedTuple):
 
 
 Approver = Callable[[Question], Answer]
-"""Asks a person. It may end the run instead, to be asked again when that goes on."""
+"""Asks a person, or ends the run, which asks again when it is continued."""
 
 
 def subject_of(verdict: Artifact) -> str:

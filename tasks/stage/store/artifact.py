@@ -59,7 +59,7 @@ class Cost(BaseModel, frozen=True, extra="forbid"):
 
 
 class Origin(BaseModel, frozen=True, extra="forbid"):
-    """When, where and by which code an artifact was made; none of it is identity."""
+    """When, where and by which code an artifact was made; not part of its identity."""
 
     created: str = Field(description="UTC time, ISO 8601")
     host: str
@@ -133,7 +133,7 @@ class Artifact(BaseModel):
 
 
 class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
-    """Some of the files of an artifact, so that a stage depends on no more than it reads."""
+    """Some of an artifact's files, so a stage depends only on what it reads."""
 
     artifact: Artifact
     prefix: str
@@ -155,13 +155,13 @@ class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
 
 
 class PendingArtifact(BaseModel, frozen=True, extra="forbid"):
-    """Stands in a plan for an artifact that does not exist yet, or for the part of it at or below `prefix`."""
+    """Stands in for an artifact that does not exist yet, or for its part at or below `prefix`, while planning."""
 
     position: str
     prefix: str = ""
 
     def part(self, prefix: str) -> PendingArtifact:
-        """Return what stands for the part."""
+        """Return the stand-in for the part."""
         return self.model_copy(update={"prefix": prefix})
 
 

@@ -5,9 +5,9 @@ older than the journal's first run. So do the remains of interrupted work, old q
 acceptances whose artifact goes and traces that no kept artifact names.
 
 An artifact goes before what it was made from, and a record before its files, so a collection that is killed leaves whole artifacts with
-complete lineage, and folders that the next one deletes. Nothing is deleted while a run is under way, nor anything that a living run may
+complete lineage, and folders that the next one deletes. Nothing is deleted while a run is under way, nor anything that a live run may
 use: work in progress counts as garbage only if no process holds its lock, nothing in it changed for a day, and no retained unfinished run
-was under way when it last changed; quarantined artifacts only after a week; a folder without a record only where artifacts of its stage
+was under way when it last changed; quarantined artifacts only after a week; a folder without a record only next to artifacts of its stage
 lie, and under a name that only folio gives. Work in progress for an object store lies in the home of whoever made it, shared by all
 stores, and is left alone. Records of runs are kept. Every record is read, at about 0.1 ms each.
 """

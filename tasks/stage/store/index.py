@@ -1,6 +1,6 @@
 """Index of a store: the folders of its stages and the records in them, read again only if they may have changed.
 
-On a local store an answer is never older than the question. A listing is kept only while the stage's folder has the same times, and not if
+On a local store an answer is never stale. A listing is kept only while the stage's folder has the same times, and not if
 it was made within `SETTLE_SECONDS` of a change; a record only while its file has the same size, times and inode. An object store is asked
 each time, many records at once.
 With 10,000 artifacts in one stage a listing takes about 10 ms, once a process; a record takes one `stat` when it is cached and about 0.1
@@ -69,7 +69,7 @@ class StoreIndex:
         return self._stage_folder(stage).locations
 
     def with_key(self, stage: str, key: str) -> list[str]:
-        """Return the folders whose names begin as this key or an address of it does."""
+        """Return the folders whose names begin like this key or one of its addresses."""
         return self._stage_folder(stage).by_key.get(key[:KEY_DIGITS], [])
 
     def read(self, location: str) -> Artifact | Damaged | None:
@@ -108,7 +108,7 @@ class StoreIndex:
         return newest
 
     def recent(self, stage: str, most: int) -> list[Artifact]:
-        """Return the records of a stage that were written last, at most so many; of an object store, which isn't asked for times, any."""
+        """Return a stage's latest records, at most `most`; on an object store, which isn't asked for times, any of them."""
         locations = list(self._stage_folder(stage).locations)
         if self.local_root is not None:
             root = self.local_root

@@ -120,7 +120,7 @@ def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
                 if entry.is_dir(follow_symlinks=False):
                     yield from _walk(folder, f"{below}{entry.name}/")
                 else:
-                    # What a broken link or a file that goes away leads to is missing.
+                    # A broken link, or a file deleted meanwhile, counts as missing.
                     with suppress(FileNotFoundError):
                         yield f"{below}{entry.name}", entry.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
-"""The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what result needs no server.
+"""The journal of runs: one JSON object per run, in the store itself, so no server is needed to see what ran, why, and its result.
 
-Beside the record of a run, `<id>.json`, lie what MLflow was told of it, `<id>.mlflow.json`, and until that is all, `<id>.untold`.
-A record is written whole or not at all. A run that is `running` holds a lock for its whole life, so that a run whose process died can be
+Next to a run's record, `<id>.json`, are what MLflow was told, `<id>.mlflow.json`, and until that is complete, `<id>.untold`.
+A record is written atomically. A run that is `running` holds a lock for its whole life, so a run whose process died can be
 recognized (`alive`): at once on a disk, within the time of a lease on an object store. An unreadable record is skipped with a warning that
 names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
 """
@@ -68,7 +68,7 @@ class Journal:
                 self.write(record)
                 yield
             finally:
-                # A run that could not record its end leaves its lock, so that the next run finds it.
+                # A run that could not record its end leaves its lock file for the next run to find.
                 if not self._is_recorded_running(record):
                     path.unlink(missing_ok=True)
 
@@ -132,7 +132,7 @@ class Journal:
             self.store.fs.rm_file(path)
 
     def owing(self) -> list[str]:
-        """Return the ids of the runs that have ended, oldest first, of which some server has yet to be told."""
+        """Return the ids of ended runs that some server has not been told about, oldest first."""
         names = set(self.store.names(RUNS))
         return sorted(run_id for run_id in (n.removesuffix(OWED) for n in names if n.endswith(OWED)) if f"{run_id}.lock" not in names)
 
@@ -141,7 +141,7 @@ class Journal:
         return sorted(self._read(self._ids()), key=_start_order, reverse=True)
 
     def newest(self) -> Iterator[RunRecord]:
-        """Yield the runs, newest first; reads hardly more of them than are asked for."""
+        """Yield the runs, newest first; reads records lazily."""
         ids = self._ids()
         for start in range(0, len(ids), READERS):
             yield from self._read(ids[start : start + READERS])
@@ -177,7 +177,7 @@ class Journal:
         return found
 
     def read(self, run_id: str) -> RunRecord | None:
-        """Return the record of a run as it is now; None when there is none that can be read."""
+        """Return the current record of a run; None if it is missing or unreadable."""
         return next(self._read([run_id]), None) if run_id in self._ids() else None
 
     def find(self, text: str) -> RunRecord | None:

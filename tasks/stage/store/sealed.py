@@ -1,4 +1,4 @@
-"""JSON files that end in a checksum of all that comes before it, so that no damage to one passes for content."""
+"""JSON files that end in a checksum of everything before it, so damage is always detected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ END = b"\n}"
 
 
 class BrokenSeal(ValueError):
-    """A file's checksum is not that of its content."""
+    """A file's checksum does not match its content."""
 
 
 def seal(text: str) -> bytes:
@@ -20,11 +20,11 @@ def seal(text: str) -> bytes:
 
 
 def unseal(content: bytes) -> tuple[bytes, bool]:
-    """Return the JSON object without its checksum, and whether it had one. Raise BrokenSeal if the checksum is not that of the content."""
+    """Return the JSON object without its checksum, and whether it had one. Raise BrokenSeal if the checksum does not match."""
     found = SEAL.search(content)
     if found is None:
         return content, False
     body = content[: found.start()]
     if hashlib.sha256(body).hexdigest().encode() != found[1]:
-        raise BrokenSeal("its checksum is not that of its content")
+        raise BrokenSeal("its checksum does not match its content")
     return body + END, True

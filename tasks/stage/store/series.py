@@ -1,4 +1,4 @@
-"""The series that stages report during a run, such as a loss by step, beside the run's record in the store.
+"""The series that stages report during a run, such as a loss by step, stored next to the run's record.
 
 `.runs/<id>.series/<number>.jsonl` holds rows that are never changed: position, metric, value, step, milliseconds since 1970. Rows are
 written every two seconds at most and more rarely in a long run, so a week leaves about two thousand files, and a kill loses what was

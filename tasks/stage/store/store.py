@@ -59,7 +59,7 @@ class Store:
         self.integrity = IntegrityChecker(self.fs, self.root, self.local_root, digests)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, Path, DigestCache | None]]:
-        """Pickle as the arguments, so that another process opens the store for itself."""
+        """Pickle as the arguments; another process then opens the store itself."""
         return Store, (self.url, self.cache, self._digests)
 
     def location_of(self, stage: str, label: str, address: str) -> str:
@@ -111,7 +111,7 @@ class Store:
             return None
 
     def put(self, path: str, content: bytes, what: str = "") -> None:
-        """Write a small file that belongs to no artifact, whole or not at all. Raises StoreError naming `what`, or the path."""
+        """Write a small file outside any artifact, atomically. Raises StoreError naming `what`, or the path."""
         with self._store_errors(what or path):
             if self.local_root is not None:
                 target = self.local_root / path
@@ -191,7 +191,7 @@ class Store:
         return base / given.prefix if isinstance(given, ArtifactPart) else base
 
     def scratch(self, name: str) -> Path:
-        """Create a local directory for work in progress; on a local store it lies on the store's own disk, so that a commit is a rename."""
+        """Create a local directory for work in progress; for a local store it is on the store's disk, so a commit is a rename."""
         path = (self.local_root or self.cache) / ".staging" / name
         with self._store_errors(name):
             path.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ class Store:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Hold the store open for a run, so that no garbage is collected meanwhile; waits for a collection to end."""
+        """Hold the store open for a run, which blocks garbage collection; waits for a running collection to end."""
 
         def report() -> None:
             log(f"the store {self.url} is being cleaned (folio gc); waiting for it to finish")

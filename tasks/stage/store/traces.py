@@ -1,7 +1,7 @@
-"""What executions read, below `.traces/` of a store: one file a content, named by its hash, so that equal ones are kept once.
+"""The traces of executions, in a store's `.traces/`: content-addressed files, so equal ones are stored once.
 
 A record names two: the marks of its execution, and the trace that they gave on its source. They are written before the record and deleted
-only when no record that is kept names them. A file that does not have the content of its name counts as missing.
+only when no kept record names them. A file whose content does not match its name counts as missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Verify a whole store against its records by reading every file again, whatever is cached.
+"""Verify a whole store against its records by reading every file again, ignoring caches.
 
 Reported are: artifacts with files that are missing, unreadable, differ from their record or are not in it, or whose trace is; records that
 can't be read or belong elsewhere; folders without a record; and artifacts that the newest runs used and that are gone. While a run is under

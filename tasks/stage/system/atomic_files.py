@@ -1,4 +1,4 @@
-"""Changes on a local disk that readers see whole or not at all: each is one rename, and all slow work happens before or after it."""
+"""Atomic changes on a local disk: each is one rename, with all slow work before or after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it appears with all its content, flushed to the disk, or not at all."""
+    """Write a file atomically, flushed to disk."""
     partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:6]}")
     with partial.open("wb") as stream:
         stream.write(content)
@@ -19,7 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def fsync_tree(directory: Path) -> None:
-    """Flush every file of a directory to the disk, so that after a power cut no record lists bytes that were never written."""
+    """Flush every file of a directory to disk, so after a power cut no record lists bytes that were never written."""
     for path in (*directory.rglob("*"), directory):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -29,7 +29,7 @@ def fsync_tree(directory: Path) -> None:
 
 
 def share_tree(directory: Path) -> None:
-    """Let others read what a directory holds as far as they may read the directory: some libraries write files for their owner alone."""
+    """Give a directory's files the directory's read permissions: some libraries write files only their owner can read."""
     for path in directory.rglob("*"):
         mode = path.stat().st_mode
         wanted = mode | directory.stat().st_mode & (0o777 if path.is_dir() else 0o666)

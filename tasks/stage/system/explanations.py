@@ -1,4 +1,4 @@
-"""An error as one message for a person: what happened, to what, and what to do.
+"""Turn an error into one message for a person: what happened, to what, and what to do.
 
 Errors that folio raises itself are shown as they are; known errors of libraries come with advice, and a full disk is named; any other is
 shown by its type and first line, with how to see more. The terminal, the journal and the report use the same words.
@@ -19,7 +19,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What a full disk is called by libraries that hide its number.
 SAYS_FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded", "disk is full")
-RETRY = "What was made is kept; give the same command again to go on."
+RETRY = "Finished work is kept; run the same command again to continue."
 
 
 def explain(error: BaseException) -> str:

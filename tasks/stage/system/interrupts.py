@@ -1,8 +1,8 @@
 """Signals that ask a process to stop: Ctrl-C, SIGTERM and a hang-up. None is lost, wherever Python is when it arrives.
 
-The first one raises `Interrupted` in the main thread; while that error travels, later ones raise nothing, so that closing in order is not
-disturbed. Python drops an error raised in a finalizer, and a library may catch one and go on. So a thread reads each signal as it arrives,
-whatever handler a library has set meanwhile, and sends it again once the error is gone although the block goes on; and a run asks
+The first one raises `Interrupted` in the main thread; while that propagates, later ones raise nothing, so orderly shutdown is not
+disturbed. Python drops an error raised in a finalizer, and a library may catch one and continue. So a thread reads each signal on arrival,
+even if a library has replaced the handler, and sends it again if the error disappears while the block continues; and a run calls
 `raise_if_interrupted` before it starts anything new. A signal that is ignored stays so: Ctrl-C in the background of a script, SIGHUP under
 nohup.
 """
@@ -67,7 +67,7 @@ class Stops:
                 signal.signal(number, partial(self._handle, handler))
 
     def close(self) -> None:
-        """Raise nothing from here on: what the signal asked for is being done."""
+        """Raise nothing from here on: the signal is already being acted on."""
         self._closing = True
 
     def ignore(self) -> None:
@@ -191,7 +191,7 @@ def record_interrupt() -> None:
 
 @contextmanager
 def interrupts_kept_away() -> Iterator[None]:
-    """Let threads started in the block, and processes that these start, receive no Ctrl-C and no hang-up: they are for the run alone."""
+    """Keep Ctrl-C and SIGHUP from threads started in the block and their child processes: they are for the run alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

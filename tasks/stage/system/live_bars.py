@@ -1,7 +1,7 @@
 """Bars at the foot of a terminal while a run works: one for each step under way, and one for the run as a whole.
 
 Lines of the log scroll above them. The bar of the run counts stages; how many there are and how long they should take is told by `expect`,
-once that is known. Nothing is drawn before there is something to show, and nothing at all without a terminal.
+once that is known. Nothing is drawn until there is something to show, or without a terminal.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class LiveBars(Display):
         self._draw_run()
 
     def show(self, label: str, done: int, total: int, note: str, seconds_left: float | None) -> None:
-        """Draw how far a step is; one that is done leaves."""
+        """Draw a step's progress; remove it when done."""
         self.working.set()
         with self._lock:
             if done >= total:

@@ -1,4 +1,4 @@
-"""Names near one that does not exist."""
+"""Suggest names similar to one that does not exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean x?` with the one or two nearest names, whatever their case; empty if none is near."""
+    """Return `; did you mean x?` with the one or two nearest names, ignoring case; empty if none is close."""
     by_case: dict[str, str] = {}
     for name in known:
         by_case.setdefault(name.lower(), name)

@@ -32,7 +32,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Display(Protocol):
-    """What draws progress on a terminal and prints lines beside it."""
+    """Draws progress on a terminal and prints lines above it."""
 
     def show(self, label: str, done: int, total: int, note: str, seconds_left: float | None) -> None:
         """Draw how far a step is."""
@@ -52,7 +52,7 @@ _displays: list[Display] = []
 
 @contextmanager
 def shown_on(display: Display) -> Iterator[None]:
-    """Let a display draw this process's progress and print its log during the block."""
+    """Show this process's progress and log on a display during the block."""
     _displays.append(display)
     try:
         yield
@@ -70,7 +70,7 @@ def undrawn() -> Iterator[None]:
 
 
 def announce(text: str) -> None:
-    """Say something at once, from any thread, whatever else is being written: beside the bars if there are any."""
+    """Print a line at once, from any thread, without disturbing progress bars."""
     for display in _displays[-1:]:
         display.write(text)
         return

@@ -1,6 +1,6 @@
 """Processes of folio's own code that outlive a signal to the run, since each has a session of its own.
 
-This module imports nothing heavy, so that such a process can be started before anything else.
+This module imports nothing heavy, so it can start such a process before anything else.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Stopwatch:
             self._using = (devices, moment)
 
     def add(self, cpu_seconds: float) -> None:
-        """Count processor time that a process spent which is no child of this one."""
+        """Count processor time of a process that is not a child of this one."""
         self._elsewhere += cpu_seconds
 
     def stop(self) -> Cost:
@@ -69,7 +69,7 @@ class _Processor:
             return self._shares.pop(watch)
 
     def _settle(self) -> None:
-        # Time of the process can't be told apart by thread and child, so concurrent stopwatches share it.
+        # CPU time can't be attributed to threads or children, so concurrent stopwatches share it.
         spent = _cpu_seconds()
         for watch in self._shares:
             self._shares[watch] += (spent - self._settled) / len(self._shares)
@@ -85,7 +85,7 @@ def _cpu_seconds() -> float:
 
 
 class Rates(BaseModel, frozen=True, extra="forbid"):
-    """Prices of machine time, so that money is shown beside seconds; never identity."""
+    """Prices of machine time, to show money next to seconds; never identity."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"currency": ("cpu_hour", "gpu_hour")}
 

@@ -1,9 +1,9 @@
-"""Export a run of the journal to MLflow, while it goes on or whenever later: one parent run, one child run a stage.
+"""Export a run of the journal to MLflow, during the run or any time later: one parent run, one child run per stage.
 
-What MLflow is told comes from the store alone and carries the run's own times, so telling it again writes nothing new. Everything has our
-tags: `folio.run`, `folio.position`, `folio.address`, `folio.digest`. Inputs and outputs are data sets named by our digests. A reused stage
-is a light child run that links the run which made it. The parent has the metrics that a person asks for first; all are in a table beside
-it. Nothing large goes to MLflow: only references, digests and small files.
+Everything comes from the store and carries the run's own times, so exporting twice writes nothing new. All of it has folio's
+tags: `folio.run`, `folio.position`, `folio.address`, `folio.digest`. Inputs and outputs are data sets named by digest. A reused stage
+is a light child run that links to the run which made it. The parent has the most important metrics; a table lists all of
+them. Nothing large goes to MLflow: only references, digests and small files.
 A stage costs about 0.1 s on SQLite.
 """
 
@@ -62,7 +62,7 @@ class Told:
 
 
 class RunExport:
-    """Exports one run, and remembers what it has done, so that following a long run stays cheap."""
+    """Exports one run, and remembers what was exported, so following a long run stays cheap."""
 
     def __init__(self, database: MlflowDatabase, journal: Journal) -> None:
         self._journal, self._store, self._database = journal, journal.store, database
@@ -101,7 +101,7 @@ class RunExport:
         if record.status != "running":
             tags |= {WORDS[record.status]: record.error} if record.status in WORDS else {}
             versions = self._close(record, made)
-            # Last, so that a run that has it was told in full.
+            # Last, so its presence means that the run was exported in full.
             tags["folio.told"] = record.ended
         self._database.describe(self._parent, run_name(record), tags, record.differences)
         return ExportRecord(mlflow_run_id=self._parent, experiment_id=self._experiment, told=record.status, versions=versions)

@@ -1,7 +1,7 @@
-"""The only code that calls MLflow. Each method brings one thing up to date: it looks for it, by our tags, and writes what is missing.
+"""The only code that calls MLflow. Each method brings one entity up to date: it finds it by folio's tags and writes what is missing.
 
-So each may be repeated any number of times, after a kill as well, and changes nothing the second time. What collides with another writer
-is tried again, since the other's rows are there then; processes of one machine take turns on a SQLite file. Only the client API is used,
+So each is idempotent, even after a kill. A write that collides with another writer's
+is retried, since the other's rows exist then; processes of one machine take turns on a SQLite file. Only the client API is used,
 because the fluent one keeps global state. When the database can't be reached, MLflow's own error is raised.
 """
 

@@ -73,7 +73,7 @@ def summed_metrics(artifacts: Iterable[Artifact]) -> dict[str, float]:
 
 
 def headline(record: RunRecord, stages: Mapping[str, Sequence[Artifact]]) -> dict[str, float]:
-    """Return the metrics that stand for a run where runs are compared: those that it named, or else the first of all; and its cost."""
+    """Return a run's key metrics for comparing runs: those it named, or else the first of all; and its cost."""
     artifacts = [artifact for made in stages.values() for artifact in made]
     whole = total_cost(artifacts)
     money = Rates.model_validate(record.configuration.get("rates", {})).price(whole)

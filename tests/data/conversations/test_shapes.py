@@ -59,7 +59,7 @@ def test_a_record_is_known_by_its_fields_and_gives_one_schema(shape: str, record
     ("record", "reason"),
     [
         ({"text": "Once."}, "unknown shape: its fields text"),
-        ({"messages": []}, "messages is no list"),
+        ({"messages": []}, "messages is not a list"),
         ({"messages": [ASKED]}, "the last message is not the assistant's"),
         ({"messages": [ASKED, {**TOLD, "weight": 0}]}, "nothing to learn"),
         ({"messages": [{"role": "oracle", "content": "x"}]}, "role is 'oracle'"),
@@ -69,15 +69,15 @@ def test_a_record_is_known_by_its_fields_and_gives_one_schema(shape: str, record
             {"messages": [ASKED, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}]},
             "arguments of a tool call",
         ),
-        ({"messages": [ASKED, {"role": "assistant", "content": "\ud800"}]}, "content is no text"),
-        ({"messages": [ASKED, TOLD], "tools": "find"}, "tools is text that is no JSON"),
+        ({"messages": [ASKED, {"role": "assistant", "content": "\ud800"}]}, "content is not text"),
+        ({"messages": [ASKED, TOLD], "tools": "find"}, "tools is text that isn't JSON"),
         ({"prompt": "x", "chosen": "a", "rejected": "a"}, "chosen and rejected are the same"),
         (
             {"prompt": "x", "chosen": [{"role": "assistant", "content": "", "tool_calls": [CALL]}], "rejected": "a"},
-            "no single answer in words",
+            "not a single text answer",
         ),
         ({"prompt": "x", "completion": "a", "label": "maybe"}, "neither true nor false"),
-        ({"instruction": "x", "output": "y", "history": "z"}, "history is text that is no JSON"),
+        ({"instruction": "x", "output": "y", "history": "z"}, "history is text that isn't JSON"),
     ],
 )
 def test_a_record_without_a_conversation_says_why(record: dict[str, Any], reason: str) -> None:

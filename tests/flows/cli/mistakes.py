@@ -88,7 +88,7 @@ VALUES = [
     change("clean.ocr=perhaps", "clean.ocr: needs true or false", "'perhaps'"),
     change("sft.learning_rate", "--set 'sft.learning_rate'", "write key=value"),
     change("seed.more=1", "--set 'seed.more=1'", "'seed' is a single value"),
-    change("evaluate.base.splits=[train", "'[train' is no YAML value", "quote it"),
+    change("evaluate.base.splits=[train", "'[train' is not a YAML value", "quote it"),
     change("tuning.sfr.steps=4", "'sfr' is not one of the 2 entries", "did you mean sft?"),
     change("model.context=256", "pack.sequence_length=128 and model.context=256 differ"),
     change("split.stratify=source", "split.stratify=source does nothing while ingest.sources has one source"),

@@ -31,7 +31,7 @@ def test_a_file_that_another_process_is_answering_is_refused_and_stays_as_it_is(
     command = [sys.executable, "-m", "flows.cli.app", "generate", *(str(tmp_path / name) for name in ("model", "prompts.jsonl", "answers"))]
     with try_lock(tmp_path / ".answers.lock"):
         done = subprocess.run(command, env={**os.environ, "FOLIO_HOME": str(tmp_path / "home")}, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and "another process writes" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "another process is writing" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "answers").exists()
 
 

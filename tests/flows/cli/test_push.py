@@ -47,5 +47,5 @@ def test_a_hub_that_does_not_answer_and_a_name_that_is_none_are_said_in_a_senten
     monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(PushError, match="did not take me/books"):
         push_model(str(released), "me/books", send=True, public=False)
-    with pytest.raises(PushError, match="is no repository"):
+    with pytest.raises(PushError, match="is not a repository"):
         push_model(str(released), "one/two/three", send=True, public=False)

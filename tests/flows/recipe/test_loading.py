@@ -75,7 +75,7 @@ WRONG = [
     ("sft.learning_rate", "--set 'sft.learning_rate': write key=value, such as sft.learning_rate=0.001."),
     ("seed.more=1", "--set 'seed.more=1': 'seed' is a single value, so nothing can be set inside it."),
     ("ingest.sources[3].books=7", "--set 'ingest.sources[3].books=7': '3' is not one of the 1 entries; they count from 0."),
-    ("evaluate.base.splits=[train", "--set 'evaluate.base.splits=[train': '[train' is no YAML value"),
+    ("evaluate.base.splits=[train", "--set 'evaluate.base.splits=[train': '[train' is not a YAML value"),
 ]
 
 

@@ -156,6 +156,6 @@ def test_a_server_that_is_slow_is_said_to_run_still_and_how_to_wait_longer(monke
     finally:
         processes.stop()
     monkeypatch.setenv("FOLIO_START_SECONDS", "soon")
-    with pytest.raises(ServiceError, match="FOLIO_START_SECONDS='soon' is no time; give a number of seconds above 0"):
+    with pytest.raises(ServiceError, match="FOLIO_START_SECONDS='soon' is not a time; give a number of seconds above 0"):
         servers.ensure_prefect()
     assert processes.started() == {}, "nothing is started before the time is known"

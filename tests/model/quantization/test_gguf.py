@@ -128,7 +128,7 @@ def test_a_template_that_rewrites_messages_gets_no_ollama_template(model_dir: Pa
         ({"rope_scaling": "yarn"}, "rope_scaling=yarn"),
         ({"qk_norm": True, "attention_bias": True}, "attention_bias=true"),
         ({"attention": "latent", "norm_epsilon": 1e-6}, "DeepseekV3ForCausalLM"),
-        ({"positions": "alibi"}, "no class of transformers"),
+        ({"positions": "alibi"}, "not a class of transformers"),
     ],
 )
 def test_what_llama_cpp_does_not_compute_is_refused_by_name(

@@ -48,7 +48,7 @@ def test_a_long_reply_costs_ever_more_up_to_one() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "format", "pattern": "("}, "is no regular expression"),
+        ({"kind": "format", "pattern": "("}, "is not a regular expression"),
         ({"kind": "length", "limit": 3, "allowance": 4}, "allowance=4 is more than limit=3"),
         ({"kind": "answer", "name": "Right!"}, "String should match pattern"),
     ],

@@ -1,6 +1,6 @@
 """Converts an element tree to plain text: a blank line between blocks, a line end between list items and table rows.
 
-There is no recursion, so trees of any depth are read. HTML's named entities become their characters and no others are expanded.
+Nothing recurses, so trees of any depth are read. HTML's named entities become their characters and no others are expanded.
 Preformatted text keeps its lines and spaces. One pass over the tree.
 """
 
@@ -66,7 +66,7 @@ def tree_to_text(tree: Any, roles: ElementRoles) -> str:
 
 
 def unwrapped(tree: Any, roles: ElementRoles) -> Any:
-    """Return the tree with the only block of each cell and list item dissolved in it, so that a table's row stays one line."""
+    """Unwrap the only block of each cell and list item, so a table's row stays one line; return the tree."""
     for node in list(tree.iter()):
         if _name(node) in roles.cells | roles.items and len(node) == 1 and not (node.text or "").strip():
             (child,) = node

@@ -11,7 +11,7 @@ ENTITY = re.compile(rb"<!ENTITY")
 
 
 def parse_xml(content: bytes, kind: str) -> Any:
-    """Return the parsed root of a document. Raise Unreadable if it is no XML, HostileArchive if it declares entities."""
+    """Return the parsed root of a document. Raise Unreadable if it is not XML, HostileArchive if it declares entities."""
     from lxml import etree
 
     if ENTITY.search(content):

@@ -20,7 +20,7 @@ LINE = re.compile(rb"\\line(?![a-z]) ?")
 PARAGRAPH = re.compile(rb"\\par(?![a-z]) ?")
 NOTE_BEGINS, NOTE_ENDS = re.compile(r"\s*\x02\s*"), re.compile(r"\s*\x03")
 BREAK = "\x0b"
-"""Stands for a line end inside a paragraph, which striprtf would make equal to a paragraph's."""
+"""Placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's."""
 CELL = re.compile(r"\n?\|(?=\n)|\n\|")
 LINE_ENDS = re.compile(r"\r\n?")
 BLANK_LINES = re.compile(r"\n\s*\n")
@@ -47,7 +47,7 @@ def read_rtf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
 
 
 def _with_notes(content: bytes) -> bytes:
-    """Make each note a group of plain text in brackets; as it stands, striprtf drops it."""
+    """Turn each note into plain text in brackets; striprtf would drop it."""
     kept, position = bytearray(), 0
     while found := NOTE.search(content, position):
         end = _group_end(content, found.end())

@@ -1,4 +1,4 @@
-"""Records with named fields: which of them are the text, the name and the title."""
+"""Records with named fields: choose the text, the name and the title."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def read_lines(stream: IO[bytes], options: ReaderOptions) -> tuple[Iterator[Text
     lenient = options.encoding == "detect"
     wide = encoding.startswith("utf-16") or encoding.startswith("utf-32")
     errors = "replace" if wide else "folio-strays" if lenient else "surrogateescape"
-    # A byte order mark is no part of the text.
+    # A byte order mark is not part of the text.
     codec = "utf-8-sig" if encoding.replace("_", "-").lower() in ("utf-8", "utf8") else encoding
     text = io.TextIOWrapper(rejoined, codec, errors=errors, newline="\n")
     return _lines(text, options.limit, encoding, wide or not lenient), encoding

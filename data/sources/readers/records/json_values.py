@@ -15,7 +15,7 @@ BLOCK = 1 << 16
 
 
 def read_json(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield a record for each object. Raise Unreadable where the file is no JSON, or is cut off."""
+    """Yield a record for each object. Raise Unreadable if the file is not JSON, or is cut off."""
     import ijson
 
     head = stream.read(BLOCK)

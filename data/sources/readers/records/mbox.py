@@ -32,7 +32,7 @@ def read_mbox(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
 
 
 def _messages(stream: IO[bytes], limit: int) -> Iterator[bytes]:
-    """Yield the bytes of each message behind its From line; of one that is too large, only so many that this shows."""
+    """Yield the bytes of each message after its From line; of an oversized one, just enough to exceed the limit."""
     parts: list[bytes] | None = None
     size, blank = 0, True
     while line := stream.readline(LINE):

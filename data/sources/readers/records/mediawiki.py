@@ -70,7 +70,7 @@ def plain_wikitext(source: str) -> str:
         try:
             code.remove(tag)
         except ValueError:
-            continue  # it was inside one that is gone
+            continue  # its parent was removed
     lines = (line.strip() for line in str(code.strip_code(normalize=True, collapse=True)).split("\n"))
     return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROWS, BATCH = 256, 16 << 20
 ROWS_A_BYTE = 100
-"""A file with more rows per byte than this can hold no text."""
+"""A file with more rows per byte than this can't contain text."""
 
 
 def read_parquet(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:

@@ -1,7 +1,7 @@
 """WARC (ISO 28500) and WET: responses of web servers. A record's number counts all records of the file, of any type.
 
 Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are skipped;
-they are no documents. A response without success is quarantined with its status, and a record that doesn't end where its length says with
+they are not documents. A response without success is quarantined with its status, and a record that doesn't end where its length says with
 that: the records behind it are found again by their first line.
 """
 

@@ -109,7 +109,7 @@ class WarcFrames:
         before = len(self._buffer)
         while not self._ended and len(self._buffer) < size:
             try:
-                # One read of the stream beneath, so that what came before a fault in it is not lost.
+                # A single read of the underlying stream, which keeps the bytes before a fault.
                 block = self._stream.read1(BLOCK)
             except Unreadable as error:
                 block, self._fault = b"", error

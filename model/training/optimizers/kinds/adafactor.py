@@ -24,7 +24,7 @@ class AdafactorConfig(OptimizerBase):
     kind: Literal["adafactor"] = Field("adafactor", description="optimizer")
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network."""
+        """Return the optimizer of a network's trainable parameters."""
         import torch
 
         from model.training.optimizers.groups import decay_groups, trained_parameters

@@ -19,7 +19,7 @@ class AdamWConfig(MomentsConfig):
     kind: Literal["adamw"] = Field("adamw", description="optimizer")
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network."""
+        """Return the optimizer of a network's trainable parameters."""
         import torch
 
         from model.training.optimizers.groups import decay_groups, trained_parameters

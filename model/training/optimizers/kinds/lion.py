@@ -23,7 +23,7 @@ class LionConfig(OptimizerBase):
     beta2: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum")
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network."""
+        """Return the optimizer of a network's trainable parameters."""
         from model.training.optimizers.groups import decay_groups, trained_parameters
         from model.training.optimizers.lion import Lion
 

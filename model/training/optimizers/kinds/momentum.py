@@ -23,7 +23,7 @@ class MomentumConfig(OptimizerBase):
     nesterov: bool = Field(True, description="Nesterov momentum")
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network."""
+        """Return the optimizer of a network's trainable parameters."""
         import torch
 
         from model.training.optimizers.groups import decay_groups, trained_parameters

@@ -40,7 +40,7 @@ class MuonConfig(OptimizerBase):
             yield "head_learning_rate"
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network."""
+        """Return the optimizer of a network's trainable parameters."""
         from model.networks.network import Network, Role
         from model.training.optimizers.groups import decay_groups, parameters_by_role
         from model.training.optimizers.muon import Muon

@@ -32,7 +32,7 @@ class SophiaConfig(OptimizerBase):
         return self.every
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network."""
+        """Return the optimizer of a network's trainable parameters."""
         from model.training.optimizers.groups import decay_groups, trained_parameters
         from model.training.optimizers.sophia import Sophia
 

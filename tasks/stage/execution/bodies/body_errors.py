@@ -1,6 +1,6 @@
-"""Errors that cross from one process to another: described as plain data, and made again from that.
+"""Carry errors from one process to another: described as plain data, and rebuilt from it.
 
-Nothing is unpickled. The error that is made again has the class, the message and the notes of the first, so that whoever handles it sees no
+Nothing is unpickled. The rebuilt error has the class, the message and the notes of the first, so its handler sees no
 difference; its cause is a `BodyTraceback`, the traceback as text, which also says whether the fault is transient. A class that can't be
 made from the arguments of its error (or is not importable) is replaced by a subclass of it, or of its nearest base, with the same name and
 message.
@@ -66,7 +66,7 @@ def _made(description: dict[str, Any]) -> BaseException:
 
 
 def _stand_in(kind: type[BaseException], name: list[str], message: str) -> BaseException | None:
-    """Return an error of a subclass of `kind` that goes by the name of another; None if nothing may derive from `kind`."""
+    """Return an error of a subclass of `kind` named like another class; None if `kind` can't be subclassed."""
     module, qualname = name
     try:
         named: type[BaseException] = type(qualname.rpartition(".")[2], (kind,), {"__str__": lambda self: message, "__module__": module})
@@ -97,7 +97,7 @@ def _same(kind: type[BaseException], arguments: list[Any], message: str) -> Base
     """Return the error made from its arguments, if it then says the same."""
     try:
         error = kind(*arguments)
-    except Exception:  # noqa: BLE001  # whatever its constructor wants, these are not it
+    except Exception:  # noqa: BLE001  # the constructor takes other arguments
         return None
     return error if str(error) == message else None
 

@@ -1,4 +1,4 @@
-"""What runs in the forked process: the body of one stage, for a run that waits for it.
+"""Run the body of one stage in the forked process, for a run that waits for it.
 
 The request names the body and the class of its config by module and name, so both are imported here; the config is rebuilt from what the
 key serialized. What the body reports (log lines, progress, metric rows, accelerators in use) goes to the run at once; its metrics or its
@@ -23,11 +23,11 @@ from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.workspace import ShardIndex, Workspace
 
 SHOWN_SECONDS = 0.05
-"""Progress is sent at most this often; the run decides what of it is shown."""
+"""Progress is sent at most this often; the run decides what to show."""
 
 
 def main(connection: socket.socket, request: Message) -> None:
-    """Execute a body and send what becomes of it."""
+    """Execute a body and send its result or its error."""
     outbox = Outbox(Channel(connection))
     _relay_logs(outbox)
     with interrupts_recorded() as stops:
@@ -44,7 +44,7 @@ def main(connection: socket.socket, request: Message) -> None:
 def _answer(outbox: Outbox, request: Message) -> Message:
     try:
         return {"kind": "done", "metrics": _execute(outbox, request), "interrupted": was_interrupted()}
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the run raises it
+    except BaseException as error:  # noqa: BLE001  # the run raises it
         return {"kind": "failed", **describe(error)}
 
 
@@ -113,6 +113,6 @@ class _Relay(logging.Handler):
 
 
 def _relay_logs(outbox: Outbox) -> None:
-    """Send what is logged to the run, warnings of libraries included."""
+    """Send log records to the run, including libraries' warnings."""
     logging.getLogger().addHandler(_Relay(outbox))
     logging.getLogger("folio").setLevel(logging.INFO)

@@ -47,7 +47,7 @@ class Channel:
 
 
 class Outbox:
-    """Sends messages in the order in which any threads put them, each whole: a thread of its own writes, which no signal interrupts."""
+    """Sends messages from any thread, whole and in order: a separate thread writes them, which no signal interrupts."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

@@ -1,12 +1,12 @@
-"""The program that forks a fresh process for each execution of a stage; it has loaded libraries and nothing of ours.
+"""Fork a fresh process for each execution of a stage, from a server that has loaded libraries but no module of the repository.
 
-So a body finds nothing of ours imported, cached or changed by what ran before it, and starts within some 0.1 s although it uses torch and
+So no repository module is imported, cached or changed before a body starts, and it starts within some 0.1 s although it uses torch and
 DuckDB. Bodies share the libraries' memory, some 300 MB.
 
-Nothing outlives the process that started the server: when that is gone in whatever way, the server kills each body with its process group
+Nothing outlives the process that started the server: when that is gone for any reason, the server kills each body with its process group
 and exits; when the server is killed, the kernel kills the bodies. A body's group is also killed when the body itself has ended.
 
-`forked_process` starts this file by its path and talks to it. It imports the standard library alone.
+`forked_process` starts this file by its path and talks to it. It imports only the standard library.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LIBRARIES = (
     "torch",
     "safetensors.torch",
 )
-"""What most stages use. What is not here is imported by each body that uses it."""
+"""Libraries that most stages use. Each body imports any others itself."""
 ROOMS = ("flows", "tasks", "data", "model")
 ROOT = Path(__file__).resolve().parents[4]
 RECORDER = "tasks.stage.identity.tracing.recorder"
@@ -59,7 +59,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Tools(NamedTuple):
-    """What of ours a forked process uses before it records; as it was when the server began."""
+    """The repository's modules that a forked process uses before it records, as they were when the server started."""
 
     recorder: Any
     channel: Any
@@ -75,7 +75,7 @@ class Server:
         self._heeded = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
-        # A worker of a cluster has some of them blocked.
+        # Cluster workers start with some of them blocked.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -141,7 +141,7 @@ class Server:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            # What the body has left behind goes with it.
+            # Also kill processes that the body left behind.
             _kill(pid, signal.SIGKILL)
             reports = self._children.pop(pid)
             _tell(reports, {"status": status, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss << 10})
@@ -149,7 +149,7 @@ class Server:
 
 
 def load_libraries() -> None:
-    """Import what bodies share, as far as it is installed. Raises RuntimeError if one of the libraries imports anything of ours."""
+    """Import the libraries that bodies share, if installed. Raises RuntimeError if one of them imports a module of the repository."""
     for name in LIBRARIES:
         with suppress(ModuleNotFoundError):
             importlib.import_module(name)
@@ -161,7 +161,7 @@ def load_libraries() -> None:
 
 
 def load_tools() -> Tools:
-    """Return the tools as they are now, so that an edit of them changes nothing of a run; no process finds them imported."""
+    """Load the tools now, so later edits don't affect a run; forked processes don't find them imported."""
     sys.path.insert(0, str(ROOT))
     tools = Tools(*(importlib.import_module(name) for name in (RECORDER, CHANNEL, ERRORS)))
     sys.path.remove(str(ROOT))
@@ -203,7 +203,7 @@ def _become_body(connection: socket.socket, tools: Tools) -> NoReturn:
             code = 0
     except KeyboardInterrupt:
         pass  # the run was interrupted before the body began
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the run hears of it
+    except BaseException as error:  # noqa: BLE001  # reported to the run
         if body is None:
             with suppress(OSError):  # the run is gone
                 channel.send({"kind": "failed", **tools.errors.describe(error)})

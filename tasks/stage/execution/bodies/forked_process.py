@@ -1,4 +1,4 @@
-"""Fresh processes, forked by a server that this process starts before its first.
+"""Get fresh processes from a fork server, which is started with the first one.
 
 Each process that executes stages (a run, a worker of a cluster) has one server. Starting it costs two to four seconds, the import of the
 libraries that `fork_server` lists.
@@ -101,7 +101,7 @@ class ForkServer:
         return self._owner == os.getpid() and self._process.poll() is None
 
     def fork(self, label: str = "") -> ForkedProcess:
-        """Return a new process, which waits for its request. What it prints goes to the run's log under a label. Raises ServerLost."""
+        """Return a new process, which waits for its request. Its output goes to the run's log under a label. Raises ServerLost."""
         connection, theirs = socket.socketpair()
         reports, writer = os.pipe()
         try:

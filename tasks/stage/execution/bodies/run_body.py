@@ -1,8 +1,8 @@
 """Execute the body of a stage in a fresh process, and stand in for it in this one.
 
-What the body logs, shows and measures is passed on as it comes; its metrics are returned, its error is raised. An exception here meanwhile
+The body's logs, progress and series are passed on as they come; its metrics are returned, its error is raised. An exception here meanwhile
 (Ctrl-C, Prefect's termination) first interrupts the body, waits for it to end, and takes over its notes, which say what was kept. When
-`run_body` has returned or raised, nothing that the body started is alive.
+`run_body` has returned or raised, no process that the body started is alive.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BodyLost(RuntimeError):
 
 
 class ConfigNotPortable(TypeError):
-    """A config that can't be rebuilt in another process as it is."""
+    """A config can't be rebuilt unchanged in another process."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def run_body(call: BodyCall, listener: Listener) -> Executed:
         how = f"was ended by signal {-ended.code} ({signal.strsignal(-ended.code)})" if ended.code < 0 else f"ended with code {ended.code}"
         raise BodyLost(
             f"{call.position}: the process that executed it {how}. If memory ran short, lower resources.memory or resources.threads. "
-            "What was made before is kept; run the same command again to go on."
+            "Finished work is kept; run the same command again to continue."
         )
     if answer["kind"] == "failed":
         raise rebuild(answer)
@@ -114,7 +114,7 @@ def _follow(channel: Channel, listener: Listener) -> Message | None:
         if kind == "progress":
             shown = (message["done"], message["total"], message["note"], message["seconds_left"])
             listener.meter.show(*shown)
-            if listener.meter.terminal:  # elsewhere it is logged as it is
+            if listener.meter.terminal:  # elsewhere it is logged unchanged
                 log_progress(listener.meter.label, *shown)
         elif kind == "series":
             listener.series([(name, value, step) for name, value, step in message["rows"]])

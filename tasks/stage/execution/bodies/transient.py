@@ -1,8 +1,8 @@
-"""Tell a fault that passes by itself from one that comes again.
+"""Tell transient faults from permanent ones.
 
 Transient are time-outs, broken and refused connections, and answers by which a server or an object store says that it is overloaded or
-failing (408, 425, 429, 500, 502, 503, 504, and what S3 calls throttling). The whole chain of causes is looked at, since a stage words an
-error of a network library in its own terms. Everything else comes again: a wrong recipe, a failed gate, a missing file, a full disk, and a
+failing (408, 425, 429, 500, 502, 503, 504, and S3's throttling errors). The whole chain of causes is checked, since a stage words an
+error of a network library in its own terms. Everything else is permanent: a wrong recipe, a failed gate, a missing file, a full disk, and a
 process that was killed, which usually lacked memory.
 """
 

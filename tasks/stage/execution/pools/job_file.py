@@ -1,4 +1,4 @@
-"""A job as a file, for a worker of another work pool: what to run, where its inputs are, and what became of it. Plain JSON, never pickled.
+"""A job as files for a worker of another work pool: what to run, where its inputs are, and its outcome. Plain JSON, never pickled.
 
 job.json      the call and its surroundings
 events.jsonl  what the worker reports while it works: log lines and metric rows
@@ -45,7 +45,7 @@ class Typed(BaseModel, frozen=True, extra="forbid"):
 
 
 class JobFile(BaseModel, frozen=True, extra="forbid"):
-    """A job that another machine can take up. Paths are those of the run; the worker sees the same."""
+    """A job for another machine. The worker sees the same paths as the run."""
 
     body: tuple[str, str] = Field(description="module and name")
     is_model: bool

@@ -2,7 +2,7 @@
 
 The worker runs the deployment `folio-stage/<pool>` as a sub flow run; it sees the run's root, home and store at the same paths. What it
 logs and measures is passed on as it comes, its artifact is returned, its error is raised. If the run is interrupted, so is the worker,
-which stops at a checkpoint. A worker that is lost is a transient fault: the stage goes on from its checkpoint in another one.
+which stops at a checkpoint. A lost worker is a transient fault: another one continues the stage from its checkpoint.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class _Sent:
             started = run_deployment(f"{FLOW}/{self._pool}", parameters=given, flow_run_name=self._position, timeout=0)
         except ObjectNotFound as error:
             raise PoolError(
-                f"resources.pools: {self._position} shall run in work pool {self._pool}, but there is no deployment {FLOW}/{self._pool}. "
+                f"resources.pools: {self._position} should run in work pool {self._pool}, but there is no deployment {FLOW}/{self._pool}. "
                 f"deployments/prefect.yaml has one for the pool gpu; deploy it, or one like it for your pool."
             ) from error
         log(f"{self._position}: goes to work pool {self._pool}")
@@ -102,7 +102,7 @@ class _Sent:
         while (found := self._found()) is None:
             state = self._state()
             if state is None:
-                self._say("Prefect's server is away; its worker goes on, and the run waits for it")
+                self._say("Prefect's server is away; its worker continues, and the run waits for it")
             elif state.is_final():
                 # The file may have been written between the two looks.
                 if (found := self._found()) is not None:

@@ -17,7 +17,7 @@ from tasks.stage.system.interrupts import interrupts_recorded
 
 
 def work_on(folder: Path) -> None:
-    """Run the job in a folder, and write there what became of it. Raises what the job raises."""
+    """Run the job in a folder and write its outcome there. Raises what the job raises."""
     events = _Events(folder / EVENTS)
     logger = logging.getLogger("folio")
     logger.addHandler(events)
@@ -37,7 +37,7 @@ def work_on(folder: Path) -> None:
 
 
 def _write(folder: Path, result: Result) -> None:
-    # The run deletes the folder when it no longer waits.
+    # The run deletes the folder when it stops waiting.
     if folder.is_dir():
         write_atomically(folder / RESULT, result.model_dump_json().encode())
 

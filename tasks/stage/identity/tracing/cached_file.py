@@ -1,4 +1,4 @@
-"""Files of a cache: each stands beside its own checksum, so that a damaged one is none, and readers see it whole or not at all."""
+"""Cache files, each with a checksum, so a damaged one counts as missing; writes are atomic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that readers see it whole or not at all."""
+    """Write a file atomically."""
     partial = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns():x}")
     partial.write_bytes(content)
     partial.replace(path)

@@ -63,7 +63,7 @@ class Change(BaseModel, frozen=True):
             case "mentioned" | "statement" | "choice":
                 return f"mentions {name}, {what}"
             case "kinds":
-                return f"{name} chooses among other kinds, or tells them apart otherwise"
+                return f"{name} chooses among other kinds, or tells them apart differently"
             case "import":
                 return f"{name} means {self.new or 'nothing'}, not {self.old or 'nothing'}"
             case "effect":

@@ -1,7 +1,7 @@
-"""Let `torch.compile` see code without marks: what it takes in is marked while it traces, once.
+"""Show `torch.compile` code without marks; mark each function once, while it is traced.
 
 TorchDynamo reads the instructions of each function that it compiles or inlines, as if it ran them. A mark among them would break its graph,
-so it is made at that moment and left out.
+so it is made at that moment and left out of the graph.
 """
 
 from __future__ import annotations

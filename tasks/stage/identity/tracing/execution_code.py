@@ -1,6 +1,6 @@
 """The table of execution code: definitions that can't change a byte of any artifact, each with the reason.
 
-A definition may stand here only if no counted code uses its result. Whole files are named by their path, single definitions by
+List a definition only if no counted code uses its result. Whole files are named by their path, single definitions by
 `path:qualname`, and everything at or below a folder by a path that ends in `/`.
 """
 

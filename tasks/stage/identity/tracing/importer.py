@@ -1,6 +1,6 @@
 """Import the repository's modules from a snapshot, instrumented, and note which were asked for by name at run time.
 
-It stands before Python's own finders. A module looks as always (`__file__`, `__spec__`, loader, resources); only its builtins are copies in
+It runs before Python's own finders. A module looks as usual (`__file__`, `__spec__`, loader, resources); only its builtins are copies in
 which `getattr` and `hasattr` note the names asked for, and its class notes what is read of it as an object.
 """
 
@@ -39,7 +39,7 @@ class Importer:
         self.builtins = builtins.__dict__ | {"getattr": self._getattr, "hasattr": self._hasattr}
         self.known: set[tuple[int, str]] = set()
         self._names: set[str] = set()
-        self._modules: list[ModuleType] = []  # kept, so that no other gets the number of one that is gone
+        self._modules: list[ModuleType] = []  # kept alive, so ids are not reused
         self._module_type = _recorded_type(self)
         self._paths: dict[str, str] = {}
         self._loaded: set[str] = set()
@@ -165,7 +165,7 @@ class Importer:
         return relative in self._loaded and not is_execution(relative or "", frame.f_code.co_qualname)
 
     def whole(self, relative: str) -> CodeType:
-        """Return the code of a file that runs where it can't be followed name by name; it counts as it is."""
+        """Return the code of a file that can't be traced name by name; its whole text counts."""
         self.marks.log("file", relative)
         return compile(self.source.text(relative) or b"", str(self.source.root / relative), "exec", dont_inherit=True)
 
@@ -218,7 +218,7 @@ def _recorded_type(importer: Importer) -> type[ModuleType]:
     known, read = importer.known, ModuleType.__getattribute__
 
     class RecordedModule(ModuleType):
-        """A module that notes what is read of it, each name once."""
+        """A module that records which of its names are read, each once."""
 
         def __getattribute__(self, name: str) -> Any:
             if (id(self), name) not in known:

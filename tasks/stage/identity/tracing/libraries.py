@@ -1,6 +1,6 @@
 """The libraries that count: distributions that counted code imports, with what they require, as far as it was loaded.
 
-Left out are those that can't change what a stage makes, each with its reason. A module that belongs to no distribution counts by its file.
+Distributions that can't change a stage's output are left out, each with its reason. A module outside any distribution counts by its file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Note which models with a tag are made, each when it is first made, and whether pydantic has refused a value.
 
 A union that a tag decides between makes one of its members; which one, no name in the code says. However a model is made, by its name,
-from JSON, as a part of another or by a copy, Python calls its class's `__new__`. Of a value that is refused nothing is made, so nobody can
+from JSON, as a part of another or by a copy, Python calls its class's `__new__`. A refused value makes no model, so nobody can
 say whose fields refused it.
 """
 

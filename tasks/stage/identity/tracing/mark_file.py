@@ -1,7 +1,7 @@
 """The file in which a process marks what it does: one byte a definition, mapped into memory, and a log of everything rarer.
 
 Both survive any kill, since a write reaches the kernel at once. A forked child opens files of its own. This module imports nothing but the
-standard library, since it works before anything else of ours is imported.
+standard library, since it runs before any other module of the repository is imported.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class MarkFile:
             self.log("rank", rank)
 
     def _forked(self) -> None:
-        """Go on in files of this process; what it had loaded is written again."""
+        """Continue in new files of this process; write again what it had loaded."""
         self._lock, self._seen = threading.Lock(), set()
         self._open()
         for module, renew in self._modules:

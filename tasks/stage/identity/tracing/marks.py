@@ -90,7 +90,7 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
 
 
 def _require_unchanged(root: str, path: str, digest: str) -> None:
-    """Raise SourceEdited if a file that no snapshot holds isn't as it was when it was read."""
+    """Raise SourceEdited if a file outside the snapshot has changed since it was read."""
     try:
         found = hashlib.sha256((Path(root) / path).read_bytes()).hexdigest()
     except OSError:
@@ -107,7 +107,7 @@ def _started(text: str) -> int:
 
 class _Collected:
     def __init__(self) -> None:
-        self.sets: dict[str, dict[str, None]] = {}  # in the order in which they were written
+        self.sets: dict[str, dict[str, None]] = {}  # in the order they were written
         self.derived: dict[str, tuple[str, ...]] = {}
         self.interfaces: dict[str, tuple[str, ...]] = {}
         self.modules: dict[str, str] = {}

@@ -59,7 +59,7 @@ def install(marks: Path, snapshot: Path) -> None:
     """Record from now on what this process and its children run and read; `snapshot` is a `Source.manifest`.
 
     Modules of the repository that were imported before are forgotten, so that they are imported again, marked; what was made of them stays.
-    Raises SourceMissing if there is no such snapshot, and RuntimeError when called twice.
+    Raises SourceMissing if the snapshot is gone, and RuntimeError when called twice.
     """
     global _recorder
     if _recorder is not None:
@@ -90,7 +90,7 @@ def settle() -> None:
 
 
 def install_from_environment() -> None:
-    """Record in a child process that was started by one that records; do nothing in any other."""
+    """Record in this process if it was started by one that records; else do nothing."""
     marks, snapshot = os.environ.get(MARKS), os.environ.get(SNAPSHOT)
     if marks and snapshot and not installed():
         if str(ROOT) not in sys.path:

@@ -1,8 +1,8 @@
-"""The repository's files as of one moment: as they lie on disk now, or frozen when a run opened.
+"""The repository's files at one moment: on disk now, or frozen when a run opened.
 
 Paths are relative to the root, with `/`. Only what git would track counts: nothing that `.gitignore` names, no environment, no cache, no
 folder named in `exclude` (the store, folio's home). Folders that hold Python code are frozen whole; any other file of the repository, such
-as a pile of documents, is read as it lies there, and whoever records reads of it records its digest too.
+as a pile of documents, is read in place, and its digest is recorded with each read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Source:
 
     @classmethod
     def of(cls, root: Path = ROOT, *, exclude: Iterable[Path] = ()) -> Source:
-        """Return the files as they lie on disk; each is read when it is first asked for."""
+        """Return the files on disk; each is read on first access."""
         root = root.resolve()
         return cls(root, (*NEVER, *_ignored(root)), map(str, exclude), None, root)
 
@@ -88,7 +88,7 @@ class Source:
         return source
 
     def text(self, path: str) -> bytes | None:
-        """Return the bytes of a file, or None if there is no such file of the repository."""
+        """Return the bytes of a file; None if the repository doesn't have it."""
         if path not in self._read:
             self._read[path] = self._load(path)
         return self._read[path]
@@ -120,16 +120,16 @@ class Source:
         return parse(self.text(path) or b"", path)
 
     def exists(self, path: str) -> bool:
-        """Return whether there is such a file or folder of the repository."""
+        """Return whether the repository has this file or folder."""
         return self.is_file(path) or self.is_folder(path)
 
     def is_file(self, path: str) -> bool:
-        """Return whether there is such a file of the repository."""
+        """Return whether the repository has this file."""
         folder, _, name = path.rpartition("/")
         return name in self._list(folder)[1]
 
     def is_folder(self, path: str) -> bool:
-        """Return whether there is such a folder of the repository; the root is "" or "."."""
+        """Return whether the repository has this folder; the root is "" or "."."""
         if path in ("", "."):
             return True
         folder, _, name = path.rpartition("/")
@@ -158,7 +158,7 @@ class Source:
                 yield from self.walk(name[:-1])
 
     def relative(self, path: str) -> str | None:
-        """Return an absolute path relative to the root, or None if it is not one that the repository could hold."""
+        """Return an absolute path relative to the root; None if it lies outside the repository."""
         if path not in self._relative:
             self._relative[path] = self._relative_of(path)
         return self._relative[path]
@@ -205,7 +205,7 @@ class Source:
         return self._listed[folder]
 
     def _list_root(self) -> Names:
-        """Return what the snapshot has at the root and what lies there beside it now, looked at again when that folder has changed."""
+        """Return the root's entries in the snapshot and on disk now, listed again when the folder has changed."""
         changed = STAT(self.root).st_mtime_ns
         if self._root_names is not None and self._root_names[0] == changed:
             return self._root_names[1]

@@ -34,7 +34,7 @@ class Trace(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, content: bytes) -> Trace:
-        """Return the trace of which `content` is made."""
+        """Return the trace serialized in `content`."""
         return cls(entries=dict(json.loads(content)))
 
     @property
@@ -65,7 +65,7 @@ def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trac
 
 
 _computing = Lock()
-"""What is known of a source is shared by the threads of a run, and found once."""
+"""Facts of a source are shared by the threads of a run, and computed once."""
 
 
 def source_names(source: Source) -> set[str]:
@@ -74,7 +74,7 @@ def source_names(source: Source) -> set[str]:
 
 
 def _modules(marks: Marks, source: Source, cache: Path | None) -> tuple[Modules, Purity]:
-    """Return what is known of a source; all traces on it share that, unless a module lies where its name doesn't say."""
+    """Return the facts of a source, shared by all traces on it unless a module's path does not follow from its name."""
     standard = ("{}.py", "{}/__init__.py")
     elsewhere = {name: path for name, path in marks.modules.items() if path not in [one.format(name.replace(".", "/")) for one in standard]}
     elsewhere = {name: path for name, path in elsewhere.items() if name != path}
@@ -112,7 +112,7 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
 
 
 def _counted(asked: Iterable[str]) -> set[str]:
-    """Return the paths that more than execution code asked for."""
+    """Return the paths that code other than execution code asked for."""
     parts = (one.split(":") for one in asked)
     return {path for path, *reader in parts if not (reader and is_execution(reader[0], ":".join(reader[1:])))}
 

@@ -1,7 +1,7 @@
-"""Note which files of the repository a process opens, looks for, lists and hands to other programs, by whatever route Python code takes.
+"""Record which files of the repository a process opens, looks for, lists and passes to other programs, by any Python API.
 
-Python announces opens, listings and starts of programs to audit hooks; whether a path exists is asked of `os`, whose functions are wrapped.
-A file that no longer is as the snapshot has it raises SourceEdited, since the record would describe other bytes than those read.
+Python reports opens, listings and program starts to audit hooks; for existence checks the functions of `os` are wrapped.
+A file that differs from the snapshot raises SourceEdited, since the record would describe other bytes than those read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
 
 WRITING = os.O_WRONLY | os.O_RDWR
-# Who asks for something is who calls these.
+# The caller of these is the one that asks.
 NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/(pathlib(/\w+)?|zipfile)\.py$")
-# These look for modules and distributions; what they find out is no input of any code.
+# These look for modules and distributions; their findings aren't inputs of any code.
 MACHINERY = re.compile(r"<frozen importlib|/(importlib/metadata|pkg_resources|setuptools|tasks/stage/identity/tracing)/|/sysconfig\.py$")
 # These read the lines of source for whoever asks them.
 LINES = re.compile(r"/(linecache|tokenize|inspect|traceback)\.py$")
-# These leave the status aside of what is there.
+# These only ask whether a path exists.
 ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "ismount", "is_file", "is_dir", "is_symlink", "is_mount"})
 RESOLVING = frozenset({"realpath", "_joinrealpath", "resolve"})
 # These ask for source to show it in messages.
@@ -99,7 +99,7 @@ class WatchedFiles:
         self.marks.log(kind, relative)
 
     def read(self, relative: str) -> None:
-        """Note that a file was read. Raises SourceEdited if it isn't as it was when the run opened."""
+        """Record that a file was read. Raises SourceEdited if it has changed since the run opened."""
         if not self.source.is_file(relative):
             self._log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
             return
@@ -234,7 +234,7 @@ def _caller() -> FrameType | None:
 
 
 def _only_asks(frame: FrameType | None) -> bool:
-    """Return whether a path's status is asked for only to see whether it is there."""
+    """Return whether a path's status is read only to see whether it exists."""
     names = [one.f_code.co_name for one in (frame, frame and frame.f_back) if one]
     return not ASKING.isdisjoint(names)
 

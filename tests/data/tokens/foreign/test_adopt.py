@@ -102,7 +102,7 @@ def test_a_tokenizer_that_loses_text_or_has_tokens_that_the_model_lacks_is_refus
         adopted(tmp_path, 270)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": "the"}))
-    with pytest.raises(TokenizerError, match="eos_token is 'the', which is no special token"):
+    with pytest.raises(TokenizerError, match="eos_token is 'the', which isn't a special token"):
         adopted(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))

@@ -53,5 +53,5 @@ def test_missing_items_and_lines_that_are_none_are_refused_by_name(tmp_path: Pat
     with pytest.raises(ValueError, match=r"skills_test.jsonl does not exist: skills=true needs test items; list them in examples.skills"):
         read_items(tmp_path / "skills_test.jsonl")
     folder = written(tmp_path / "examples", [WORD, {name: value for name, value in WORD.items() if name != "check"}])
-    with pytest.raises(ValueError, match="line 2 lacks check, so it is no test item"):
+    with pytest.raises(ValueError, match="line 2 lacks check, so it is not a test item"):
         read_items(folder / "skills_test.jsonl")

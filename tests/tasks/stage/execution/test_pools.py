@@ -72,7 +72,7 @@ def test_the_error_of_a_stage_and_whether_it_is_transient_come_back_with_the_res
 
 def test_a_pool_without_a_deployment_is_named_before_anything_runs(workshop: Workshop) -> None:
     workshop.resources = Resources(pools={"learn": "moon"})
-    with pytest.raises(PoolError, match=r"learn shall run in work pool moon, but there is no deployment folio-stage/moon"):
+    with pytest.raises(PoolError, match=r"learn should run in work pool moon, but there is no deployment folio-stage/moon"):
         workshop.run()
     assert workshop.executed == ["collect", "count"]
 

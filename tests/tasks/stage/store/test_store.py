@@ -279,7 +279,7 @@ def test_every_flipped_bit_of_a_record_is_damage(local: Store) -> None:
     assert Artifact.unsealed(whole) == made
     path.write_bytes(whole.replace(b"alpha", b"alpha").replace(b'"size": 5', b'"size": 6'))
     assert local.find("clean", made.key) == Damaged(
-        made.location, ("artifact.json can't be read (its checksum is not that of its content)",)
+        made.location, ("artifact.json can't be read (its checksum does not match its content)",)
     )
 
 

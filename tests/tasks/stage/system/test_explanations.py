@@ -16,7 +16,7 @@ def test_a_full_disk_is_named_with_its_room(tmp_path: Path) -> None:
     for error in (full, RuntimeError("IO Error: could not write: No space left on device")):
         assert "No space left on device" in explain(error)
         assert " MB free of " in explain(error)
-        assert "Free space there. What was made is kept" in explain(error)
+        assert "Free space there. Finished work is kept" in explain(error)
     assert f"The disk of {tmp_path} has " in explain(full)
 
 
@@ -34,7 +34,7 @@ def test_a_full_disk_is_known_by_the_error_that_caused_another(monkeypatch: pyte
 def test_an_error_that_folio_does_not_know_says_how_to_see_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["folio", "plan", "my books/recipe.yaml"])
     told = explain(ZeroDivisionError("division by zero"))
-    assert told.startswith("ZeroDivisionError: division by zero. What was made is kept")
+    assert told.startswith("ZeroDivisionError: division by zero. Finished work is kept")
     assert told.endswith("--debug plan 'my books/recipe.yaml'")
 
 

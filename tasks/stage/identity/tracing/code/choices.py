@@ -1,6 +1,6 @@
 """Find unions of models that a tag decides between, such as `Annotated[Adam | Lion, Field(discriminator="kind")]`.
 
-pydantic looks at a value's tag alone to choose the member, so a member that nothing has made can't matter, whatever its other fields are.
+pydantic chooses the member by a value's tag alone, so a member that was never made can't matter.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def union_of(node: ast.stmt, style: Style) -> Union | None:
 
 
 def tags_of(node: ast.ClassDef) -> tuple[str, ...]:
-    """Return the tags by which a class is chosen; none if it states none as literals."""
+    """Return the tags that choose a class; empty if it has none as literals."""
     for inner in node.body:
         if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name) and inner.target.id == TAG:
             annotation = inner.annotation

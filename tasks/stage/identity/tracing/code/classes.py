@@ -1,4 +1,4 @@
-"""Which parts of a class count, when the class does.
+"""Decide which parts of a class count if the class counts.
 
 Its header counts always, as do statements in its body that may act, and methods that a decorator may keep. The other values in its body
 count if something reads them by name, unless the class is of a kind that reads them all, such as an enum, a dataclass or a model. A method

@@ -45,7 +45,7 @@ WORD = re.compile(rb"[A-Za-z_]\w+")
 
 
 class Closure:
-    """What counts for marks, on a source. `counted`: entry -> its pieces; `facts`: entry -> value of what is no code."""
+    """What counts for marks, on a source. `counted`: entry -> its pieces; `facts`: entry -> value of anything that isn't code."""
 
     def __init__(self, marks: Marks, modules: Modules, purity: Purity) -> None:
         """Follow everything from the marks."""
@@ -173,7 +173,7 @@ class Closure:
                 self._class(path, prefix, item)
             else:
                 self._count(f"statement {path}:{prefix}", path, item.piece)
-        for item in compound:  # it defines classes and functions that are no statements of their own
+        for item in compound:  # it contains definitions, which have items of their own
             self._count(f"statement {path}:{names[0]}", path, item.piece)
         if not items and not compound:
             self.facts[f"ran {path}:{prefix}"] = GONE

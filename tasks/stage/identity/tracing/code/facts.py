@@ -1,4 +1,4 @@
-"""What is known of a source file by itself, without any other: its statements, what each mentions, and hashes of what it does.
+"""The facts of a single source file: its statements, what each mentions, and hashes of what it does.
 
 It depends on the file's bytes and path alone, so it is kept in a cache by their hash, as JSON beside its own checksum.
 """
@@ -25,7 +25,7 @@ class Piece:
     `plain` leaves out docstrings and annotations that nothing reads, `described` keeps them. `names`: names of the
     module with the attributes asked of them; `far`: the same from imports of its own, beginning with a module's name. `imports`: the
     modules and attributes that it imports when it runs. `values`: names, and attributes after a dot, that are used otherwise than called.
-    `words`: strings that could name something. `types`: names in annotations of fields, which are no values there.
+    `words`: strings that could name something. `types`: names in annotations of fields, which are not values there.
     """
 
     plain: str = ""
@@ -144,5 +144,5 @@ def _chains(data: list[list[str]]) -> tuple[Chain, ...]:
 
 
 def short_hash(text: str) -> str:
-    """Return 24 hex digits of a hash: enough to tell any two pieces of code apart."""
+    """Return 24 hex digits of a hash, enough to tell any two pieces of code apart."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]

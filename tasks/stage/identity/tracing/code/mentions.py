@@ -1,4 +1,4 @@
-"""Find what a piece of code mentions: names of its module, imports of its own, attributes, and strings that may name something.
+"""Find what a piece of code mentions: names of its module, its own imports, attributes, and strings that may name something.
 
 Scopes are Python's, so a local variable is never mistaken for the module's function of the same name, and nothing that may be the
 module's is left out.
@@ -233,7 +233,7 @@ class Reader:
 
 
 def _whose_fields(node: ast.expr) -> ast.expr | None:
-    """Return the model whose table of fields this is. Who asks for its names and defaults does not ask for the fields' types."""
+    """Return the model whose table of fields this is. Reading its names and defaults does not read the fields' types."""
     return node.value if isinstance(node, ast.Attribute) and node.attr == "model_fields" else None
 
 

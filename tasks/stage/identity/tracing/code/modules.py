@@ -41,7 +41,7 @@ class Modules:
         self._steps: dict[tuple[str, Chain], tuple[Step, ...]] = {}
 
     def facts(self, path: str) -> FileFacts:
-        """Return the facts of a file; of one that is gone, none."""
+        """Return the facts of a file; empty if it is gone."""
         if path not in self._facts:
             self._facts[path] = facts_of(self.source, path, self.cache) if self.source.is_file(path) else FileFacts()
         return self._facts[path]

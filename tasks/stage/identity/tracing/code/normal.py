@@ -1,8 +1,8 @@
-"""Write syntax trees as text that shows what code does, and nothing of how it is written.
+"""Write syntax trees as text that shows what code does, independent of how it is formatted.
 
 Two texts are equal if and only if the trees are, apart from comments, docstrings, formatting, line numbers, annotations that nothing
 reads, `Field(description=)` and the words of log messages. They are equal on every Python that parses the code. What is left out of the
-text is kept aside, for the rare code that reads it. Of SQL, neither comments nor white space count; of other files that code reads, every
+text is kept aside, for the rare code that reads it. In SQL, neither comments nor white space count; in other files that code reads, every
 byte does.
 """
 

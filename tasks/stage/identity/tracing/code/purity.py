@@ -1,7 +1,7 @@
 """Judge whether executing a statement of a module does nothing but bind its names.
 
-What is not known to be harmless is not. Harmless are literals, functions, classes whose making runs no code of ours, and calls of library
-functions that make a value and keep nothing.
+Statements are harmless only if known to be: literals, functions, classes whose creation runs no repository code, and calls of library
+functions that return a value without keeping a reference.
 """
 
 from __future__ import annotations
