@@ -11,15 +11,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from tasks.stage.system.columns import CUT, fit
 from tasks.stage.system.progress import Display, format_duration, shown_on
 
 REFRESHES = 4  # a second
 BAR = 20
+TIMES, GAPS = 19, 8  # characters: of "1:02:03, 45:06 left", and between the columns with a step's indentation
 
 
 class LiveBars(Display):
@@ -85,9 +88,14 @@ class LiveBars(Display):
             if label not in self._steps:
                 self._steps[label] = self._progress.add_task(f"  {label}", total=total, counts="", ends=None)
             ends = None if seconds_left is None else time.monotonic() + seconds_left
-            counts = f"{note}  {done:,}/{total:,}" if note else f"{done:,}/{total:,}"
+            counts = self._counts(label, note, f"{done:,}/{total:,}")
             self._progress.update(self._steps[label], completed=done, total=total, counts=counts, ends=ends)
             self._progress.update(self._run, visible=True)
+
+    def _counts(self, label: str, note: str, numbers: str) -> str:
+        """Return the note, cut so that the step's name and its times stay whole, and the numbers."""
+        room = self._console.width - BAR - TIMES - cell_len(label) - len(numbers) - GAPS
+        return f"{fit(note, room)}  {numbers}" if note and room > len(CUT) else numbers
 
     def write(self, line: str) -> None:
         """Print a line above the bars."""

@@ -72,3 +72,12 @@ def test_a_run_that_reuses_everything_draws_nothing(bars: LiveBars, screen: io.S
         stage_done("ingest")
     assert not lines_of(screen)
     assert not bars.working.is_set()
+
+
+def test_a_long_note_is_cut_and_the_names_stay_whole(bars: LiveBars, screen: io.StringIO) -> None:
+    with bars.drawn():
+        bars.expect({"pretrain": 600.0})
+        meter("pretrain").show(1, 200, "training; the share of the peak is relative to products measured at the start", seconds_left=95)
+    run, step = lines_of(screen)[-2:]
+    assert run.startswith("universe") and step.strip().startswith("pretrain")
+    assert "training; " in step and "…  1/200" in step and "1:35 left" in step
