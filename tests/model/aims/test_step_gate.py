@@ -78,9 +78,10 @@ def test_too_few_units_to_be_certain_of_anything_fail() -> None:
     assert not verdict.passed and "fewer than 6 decide nothing" in verdict.reason
 
 
-@pytest.mark.parametrize(
-    "config", [SftConfig(), DpoConfig(), DpoConfig(loss="ipo"), GrpoConfig(), RewardModelConfig()], ids=lambda config: config.kind
-)
+CONFIGS: list[TuningStep] = [SftConfig(), DpoConfig(), DpoConfig(loss="ipo"), KtoConfig(), OrpoConfig(), SimpoConfig(), RewardModelConfig()]
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, GrpoConfig(), PpoConfig()], ids=lambda config: config.kind)
 def test_a_measure_whose_name_ends_in_loss_is_better_lower_and_no_other(config: TuningStep) -> None:
     aim = config.aim()
     assert aim.MEASURE.endswith("_loss") == aim.LOWER_IS_BETTER
