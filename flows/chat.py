@@ -90,13 +90,14 @@ def judge_step(
     """Measure what a step is for before and after it, if it has a gate; stop the flow unless it certainly improved that at little cost."""
     if step.gate is None:
         return
+    measuring = recipe.examining(step, step.gate)
     examined = examine.at(step.name)(
-        recipe.examining(step, step.gate),
+        measuring,
         before=before,
         after=after,
         tokenizer=base.tokenizer,
-        packed=base.packed.part(SPLIT),
         examples=corpus.examples,
+        packed=base.packed.part(SPLIT) if measuring.text else None,
         shards=found.get("shards"),
         judge=found.get("judge"),
     )

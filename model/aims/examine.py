@@ -34,11 +34,11 @@ def examine(
     before: Path,
     after: Path,
     tokenizer: Path,
-    text: Path,
     examples: Path,
     output: Path,
     config: ExamineConfig,
     *,
+    text: Path | None,
     rows: Path | None,
     judge: Path | None,
     threads: int,
@@ -57,7 +57,7 @@ def examine(
     with torch_threads(threads):
         for name, directory in ((BEFORE, before), (AFTER, after)):
             network = aim.open(directory)
-            chat_format = _bound(directory, tokenizer, network, [path for path in (rows, text if config.text else None) if path])
+            chat_format = _bound(directory, tokenizer, network, [path for path in (rows, text) if path])
             aimed = aim.measure(network, held_out)
             metrics = {aim.metric: _mean(aimed.units), **{f"{aim.metric}.{one}": value for one, value in aimed.besides.items()}}
             cost = _cost(network, chat_format, text, examples, config)
@@ -82,14 +82,16 @@ def _bound(directory: Path, tokenizer: Path, network: Network, shards: list[Path
     return chat_format
 
 
-def _cost(network: Network, chat_format: ChatFormat, text: Path, examples: Path, config: ExamineConfig) -> Measured:
+def _cost(network: Network, chat_format: ChatFormat, text: Path | None, examples: Path, config: ExamineConfig) -> Measured:
     """Return the bits per byte of held-out text and the share of questions answered right, those that are judged, with their units."""
     from model.evaluation.loss import evaluate_loss
     from model.evaluation.questions import ask
 
     metrics: dict[str, float] = {}
     units: dict[str, Units] = {}
-    if config.text:
+    if config.text and text is None:
+        raise ValueError("text=true measures held-out text, and none was given; give its packed rows, or set text=false")
+    if config.text and text is not None:
         measured = evaluate_loss(network, text, rows=config.text_rows, seed=config.seed, resamples=1, confidence=config.confidence)
         name = f"{SPLIT}.bits_per_byte"
         metrics[name], units[name] = measured.metrics["bits_per_byte"], measured.units["bits_per_byte"]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, model_validator
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 
 LOWER_IS_BETTER = ("bits_per_byte", "_loss")
-PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|(questions|skills|aim)\.[a-z_]+")
+PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|(questions|skills)\.[a-z]+|aim\.[a-z_]+")
 RELATIONS = ("beats", "above", "no_worse_than")
 
 

@@ -28,8 +28,8 @@ def examine(
     before: Path,
     after: Path,
     tokenizer: Path,
-    packed: Path,
     examples: Path,
+    packed: Path | None = None,
     shards: Path | None = None,
     judge: Path | None = None,
 ) -> Metrics:
@@ -37,4 +37,4 @@ def examine(
     from model.aims.examine import examine as measure
 
     rows = shards and shards / SPLIT
-    return measure(before, after, tokenizer, packed, examples, work.output, config, rows=rows, judge=judge, threads=work.threads)
+    return measure(before, after, tokenizer, examples, work.output, config, text=packed, rows=rows, judge=judge, threads=work.threads)

@@ -41,7 +41,7 @@ def test_a_gate_adds_two_positions_after_its_step_and_changes_no_other(tmp_path:
     assert {position: decision.ingredients for position, decision in gated.items() if position in without} == {
         position: decision.ingredients for position, decision in without.items()
     }
-    assert gated["examine.sft"].causes[-1] == "waits on pretrain, tune.sft, tokenizer, pack, examples, encode"
+    assert gated["examine.sft"].causes[-1] == "waits on pretrain, tune.sft, tokenizer, examples, pack, encode"
     assert gated["gate.sft"].causes[-1] == "waits on examine.sft"
 
 

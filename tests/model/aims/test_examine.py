@@ -44,8 +44,8 @@ def examined(models: dict[str, Path], packed: Path, tokenizer_dir: Path, tmp_pat
 
     def run(before: str, after: str, config: ExamineConfig = CONFIG) -> dict[str, float]:
         output = tmp_path / f"{before}-{after}"
-        given = (models[before], models[after], tokenizer_dir, packed / "val", tmp_path, output)
-        return examine(*given, config, rows=packed / "val", judge=None, threads=1)
+        given = (models[before], models[after], tokenizer_dir, tmp_path, output)
+        return examine(*given, config, text=packed / "val" if config.text else None, rows=packed / "val", judge=None, threads=1)
 
     return run
 
