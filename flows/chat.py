@@ -1,4 +1,4 @@
-"""Base model -> tuning, step by step -> gate."""
+"""Base model -> tuning, step by step, each behind its own gate if it has one -> gate."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import NamedTuple
 from flows.base import Base
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
+from model.aims.step_gate import AFTER, BEFORE, SPLIT
 from model.pairing.config import OwnPairs
 from model.training.config import TuningStep
 from tasks.chat.adapt import adapt
 from tasks.chat.encode import encode
+from tasks.chat.examine import examine
 from tasks.chat.pair import pair
 from tasks.chat.tune import tune
 from tasks.evaluate import evaluate
@@ -19,6 +21,10 @@ from tasks.gate import gate, require
 from tasks.stage.store.artifact import StageInput, StageOutput
 
 QUESTIONS = "questions"
+STEP_WAY_OUT = (
+    "change the step (such as a lower learning_rate, fewer steps or other data), loosen the bounds of its gate, or say why it may go on by "
+    "its gate.overrule"
+)
 
 
 class Chat(NamedTuple):
@@ -31,7 +37,7 @@ class Chat(NamedTuple):
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
-    """Tune by each step of the recipe, evaluate after each; stop the flow unless the gate passes. Then train its adapters."""
+    """Tune by each step of the recipe, evaluate after each; stop the flow unless the gates pass. Then train its adapters."""
     rows = tuning_rows(recipe, corpus, base)
     around = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     model: StageInput = base.model
@@ -40,6 +46,7 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
     for number, step in enumerate(recipe.tuning, start=1):
         found = read(step, rows, judges, model, corpus, base)
         made = tune.at(step.name)(recipe.tuning_by(step), model=model, **found)
+        judge_step(recipe, step, model, made, found, corpus, base)
         if not step.MAKES_POLICY:
             judges[step.name] = made
             continue
@@ -51,7 +58,9 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
     require(verdict, recipe.gates.chat)
     adapters: dict[str, StageInput] = {}
     for step in recipe.adapters:
-        adapted = adapt.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, judges, model, corpus, base))
+        found = read(step, rows, judges, model, corpus, base)
+        adapted = adapt.at(step.name)(recipe.tuning_by(step), model=model, **found)
+        judge_step(recipe, step, model, adapted, found, corpus, base)
         evaluate.at(step.name)(recipe.evaluate.chat, model=adapted, **around)
         if step.adapter.KEEPS_BASE:
             adapters[step.name] = adapted.part("adapter")
@@ -73,6 +82,28 @@ def read(
     if step.judge:
         found = {**found, "judge": judges[step.judge]}
     return {**found, "replayed": base.packed} if step.replay_share else found
+
+
+def judge_step(
+    recipe: Recipe, step: TuningStep, before: StageInput, after: StageOutput, found: dict[str, StageInput], corpus: Corpus, base: Base
+) -> None:
+    """Measure what a step is for before and after it, if it has a gate; stop the flow unless it certainly improved that at little cost."""
+    if step.gate is None:
+        return
+    measuring = recipe.examining(step, step.gate)
+    examined = examine.at(step.name)(
+        measuring,
+        before=before,
+        after=after,
+        tokenizer=base.tokenizer,
+        examples=corpus.examples,
+        packed=base.packed.part(SPLIT) if measuring.text else None,
+        shards=found.get("shards"),
+        judge=found.get("judge"),
+    )
+    bounds = step.gate.judging(step.aim(), makes_policy=step.MAKES_POLICY)
+    verdict = gate.at(step.name)(bounds, before=examined.part(BEFORE), after=examined.part(AFTER))
+    require(verdict, bounds, f"{step.name} ({step.title}): {STEP_WAY_OUT}.")
 
 
 def own_pairs(name: str, config: OwnPairs, model: StageInput, corpus: Corpus, base: Base) -> StageInput:

@@ -42,15 +42,17 @@ def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     return {"passed": float(passed(verdicts)), "overruled": float(bool(config.overrule)), "bounds": float(len(verdicts))}
 
 
-def require(verdict: StageOutput, config: GateConfig) -> None:
+def require(verdict: StageOutput, config: GateConfig, way_out: str = "") -> None:
     """Raise GateFailed unless the gate passed, and a person approved that if the config asks for it, or the recipe overruled it.
 
+    `way_out`: what a person can do about a failure, told below the table.
     Raises AwaitsApproval if nobody can be asked. While planning, an answer that is not there yet is taken as a yes.
     """
     judged = read_verdict(verdict) if isinstance(verdict, Artifact) else None
     if isinstance(verdict, Artifact) and judged and not judged.passed:
         if not judged.overruled:
-            raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
+            told = "\n".join(filter(None, (judged.table, way_out)))
+            raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{told}")
         log(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
         return
     if isinstance(verdict, Artifact):

@@ -14,6 +14,7 @@ from data.universe.config import UniverseExamples
 from flows.recipe.gate_checks import gate_problems
 from flows.recipe.measured import SPLITS
 from flows.recipe.opening import opening_problems
+from flows.recipe.step_gate_checks import step_gate_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
 from model.training.parallel.compatibility import incompatibilities
@@ -48,7 +49,7 @@ TAKEN = frozenset(
 )
 MADE = "examples of kind universe with {} above 0"
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "adapt", "evaluate", "quantize")
+ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "examine", "adapt", "evaluate", "quantize")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -79,6 +80,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _pools(recipe)
     yield from _notified(recipe)
     yield from gate_problems(recipe)
+    yield from step_gate_problems(recipe)
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:

@@ -29,6 +29,8 @@ from flows.recipe.opening import with_shape
 from flows.recipe.shorthands import TUNING, expand_shorthands
 from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
+from model.aims.examine_config import ExamineConfig
+from model.aims.step_gate import StepGate
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.fidelity_config import FidelityConfig, FidelitySettings
 from model.evaluation.gate import Bound, GateConfig
@@ -215,7 +217,23 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     def tuning_by(self, step: TuningStep) -> Tuning:
         """Return the config of the stage that tunes by `step`."""
-        return Tuning(train=step.resolved(), seed=self.seed, row_length=self.encode.sequence_length)
+        # What a step is judged by afterwards decides nothing of its model.
+        train = step.resolved().model_copy(update={"gate": None})
+        return Tuning(train=train, seed=self.seed, row_length=self.encode.sequence_length)
+
+    def examining(self, step: TuningStep, gate: StepGate) -> ExamineConfig:
+        """Return what is measured before and after a step that has a gate."""
+        chat = self.evaluate.chat
+        return ExamineConfig(
+            aim=step.aim(),
+            rows=gate.rows,
+            text=step.MAKES_POLICY and gate.most_bits_per_byte is not None,
+            questions=step.MAKES_POLICY and gate.most_right_lost is not None,
+            answer_tokens=chat.answer_tokens,
+            text_rows=chat.rows,
+            confidence=gate.confidence,
+            seed=self.seed,
+        )
 
     def fidelity_of(self, variant: VariantConfig) -> FidelityConfig:
         """Return how a quantized form is compared with the model, and what must hold of it for its release."""

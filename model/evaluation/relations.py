@@ -4,7 +4,8 @@
     {metric: chat.questions.heldout, above: chance}                  significantly more right than guessing
     {metric: chat.val.bits_per_byte, no_worse_than: base, by: 0.05}  certainly at most 0.05 bits worse than the base model
 
-Only means over rows or questions can be paired: bits per byte, masked loss and accuracy, questions and skills.
+Only means over rows or questions can be paired: bits per byte, masked loss and accuracy, questions, skills, and what a step of tuning is
+for.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pydantic import BaseModel, Field, model_validator
 
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 
-LOWER_IS_BETTER = ("bits_per_byte", "masked_loss")
-PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|questions\.[a-z]+|skills\.[a-z]+")
+LOWER_IS_BETTER = ("bits_per_byte", "_loss")
+PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|(questions|skills)\.[a-z]+|aim\.[a-z_]+")
 RELATIONS = ("beats", "above", "no_worse_than")
 
 

@@ -54,6 +54,17 @@ def save_heads(heads: Mapping[str, Tensor], directory: Path) -> None:
         write_atomically(directory / HEADS, save(fp32))
 
 
+def has_head(directory: Path, name: str) -> bool:
+    """Return whether the network in `directory` was saved with a head of this name."""
+    from safetensors import safe_open
+
+    path = directory / HEADS
+    if not path.is_file():
+        return False
+    with safe_open(path, framework="pt") as tensors:
+        return any(key.startswith(f"{PREFIX}{name}.") for key in tensors.keys())  # noqa: SIM118  # not a mapping
+
+
 def load_with_head(directory: Path, name: str) -> Network:
     """Load the network in `directory` with its head of this name; raise ModelError without one."""
     from safetensors.torch import load_file

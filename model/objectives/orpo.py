@@ -64,8 +64,7 @@ class Orpo:
         hidden_RTD = policy({"tokens": batch["tokens"]})
         read = read_hidden(policy, hidden_RTD, batch)
         mean_R = read.logp_R / length_R.clamp(min=1)
-        log_odds_R = mean_R - _log1mexp(mean_R)
-        chosen_B, rejected_B = log_odds_R.chunk(2)
+        chosen_B, rejected_B = log_odds(mean_R).chunk(2)
         margin_B = chosen_B - rejected_B
         odds = -functional.logsigmoid(margin_B).sum()
         if self.prompts:
@@ -76,6 +75,11 @@ class Orpo:
         compared = (margin_B.sum(), (margin_B > 0).sum(), (chosen_logp_B > rejected_logp_B).sum())
         reported = (chosen_logp_B.sum(), rejected_logp_B.sum(), *compared, *(length_B.sum() for length_B in lengths))
         return torch.stack([answers, odds, *(value.detach().float() for value in reported)])
+
+
+def log_odds(mean_R: Tensor) -> Tensor:
+    """Return the log odds of answers from the mean log-probability of their tokens."""
+    return mean_R - _log1mexp(mean_R)
 
 
 def _up_to_end(rows: Rows) -> NDArray[np.bool_]:

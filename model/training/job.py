@@ -117,7 +117,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         parts = {
             "network": self.network.model_dump(mode="json"),
             "vocab_size": self.vocab_size,
-            "train": self.train.model_dump(mode="json", exclude={"name"}),
+            "train": self.train.model_dump(mode="json", exclude={"name", "gate"}),
             "seed": self.seed,
             "tokenizer": self.tokenizer_digest,
             "train_shards": _sha256(self.train_shards / "shards.json") if self.train_shards else None,

@@ -14,7 +14,9 @@ from pydantic import Field, model_validator
 
 from model.adapters.config import AdapterConfig
 from model.adapters.full import FullConfig
+from model.aims.step_gate import StepGate
 from model.loading.mixture_config import MixturePhase, check_phases
+from model.names import NOT_IDENTITY
 from model.networks.base import Ability
 from model.training.flat_keys import has_flat_keys, place_flat_keys
 from model.training.guards.config import GuardsConfig
@@ -27,6 +29,7 @@ from model.training.schedules.config import ScheduleConfig
 from model.training.schedules.cosine import CosineConfig
 
 if TYPE_CHECKING:
+    from model.aims.config import AnyAim
     from model.loading.source import BatchShare, Source
     from model.objectives.protocol import Objective
     from model.pairing.config import OwnPairs
@@ -244,6 +247,16 @@ class TuningConfig(TrainConfig):
     MAKES_POLICY: ClassVar[bool] = True
 
     name: str
+    gate: StepGate | None = Field(
+        None,
+        json_schema_extra=NOT_IDENTITY,
+        description="what must hold of the step before anything goes on from its model: it improves what it is for, and costs little; "
+        "null: not judged, {}: with the defaults",
+    )
+
+    @abstractmethod
+    def aim(self) -> AnyAim:
+        """Return what the step wants to improve, as it is measured."""
 
     @property
     def asks(self) -> str:

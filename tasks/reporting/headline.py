@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tasks.reporting.compared.standing import standing_of
 from tasks.reporting.evaluation import best_first, model_name
 from tasks.reporting.gates import Gate, gates_of, outcome, worst
+from tasks.reporting.hook import report_hook
 from tasks.reporting.sizes import parameters_of, signed, variant_cost
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
@@ -96,6 +97,9 @@ def headline_metrics(results: Results) -> dict[str, float]:
     for position in results.positions("evaluate"):
         metrics = results.metrics(position)
         found |= {f"{position}.{name}": metrics[name] for name in SCORES if name in metrics}
+    for position, artifact in results.artifacts.items():
+        own = report_hook(artifact.stage).headline
+        found |= {f"{position}.{name}": artifact.metrics[name] for name in own if name in artifact.metrics}
     found |= {f"{position}.passed": results.metrics(position)["passed"] for position in results.positions("gate")}
     return found
 

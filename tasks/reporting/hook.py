@@ -35,11 +35,12 @@ class Topic:
 class ReportHook(Hook):
     """The topics under which the page shows a stage, and what it calls the stage there: by default its position.
 
-    `title` may also be found out from a position and its artifact.
+    `title` may also be found out from a position and its artifact. `headline`: its metrics that stand for a run where runs are compared.
     """
 
-    def __init__(self, *topics: Topic, title: str | Callable[[str, Artifact], str] = "") -> None:
+    def __init__(self, *topics: Topic, title: str | Callable[[str, Artifact], str] = "", headline: tuple[str, ...] = ()) -> None:
         self.topics = topics
+        self.headline = headline
         self._title = title
 
     @property

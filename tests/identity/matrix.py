@@ -445,4 +445,24 @@ ASKED = [
         "training[2].learning_rate: 5e-05 -> 6e-05",
     ),
 ]
-MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED]
+GATED = keys("sft.gate.most_bits_per_byte=null", "sft.gate.overrule=only a test")  # two steps of training improve nothing
+STEPS = [
+    Line("a gate of a step of tuning", GATED, "examine.sft gate.sft", "it has never run"),
+    Line(
+        "a bound of a step's gate",
+        both(GATED, Ran(), keys("sft.gate.most_right_lost=0.9")),
+        "gate.sft",
+        "bounds[1].by: 0.1 -> 0.9",
+    ),
+    Line(
+        "how a step's measure is taken",
+        both(GATED, Ran(), code("model/aims/answer_loss.py", "Units(chosen, read[:, 0],", "Units(chosen, read[:, 0 + 0],")),
+        "examine.sft",
+        "ran `AnswerLossAim.measure` in model/aims/answer_loss.py, which changed",
+    ),
+    Line(
+        "how another step's measure is taken",
+        both(GATED, Ran(), code("model/aims/log_ratio.py", "self.beta * logp_R)", "logp_R * self.beta)")),
+    ),
+]
+MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED, *STEPS]

@@ -10,6 +10,8 @@ from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.training.tuning.preference import ReferenceConfig
 
 if TYPE_CHECKING:
+    from model.aims.log_ratio import LogRatioAim
+    from model.aims.token_ratio import TokenRatioAim
     from model.objectives.dpo import Dpo
 
 
@@ -33,6 +35,13 @@ class DpoConfig(ReferenceConfig):
         if self.label_smoothing and self.loss != "sigmoid":
             raise ValueError(f"label_smoothing={self.label_smoothing} does nothing with loss={self.loss}; set it to 0, or loss=sigmoid")
         return self
+
+    def aim(self) -> LogRatioAim | TokenRatioAim:
+        """Return what it is for: the margin of pairs, by token where the loss speaks of tokens."""
+        from model.aims.log_ratio import LogRatioAim
+        from model.aims.token_ratio import TokenRatioAim
+
+        return TokenRatioAim(kind="token_ratio") if self.loss == "ipo" else LogRatioAim(kind="log_ratio", beta=self.beta)
 
     def own_objective(self) -> Dpo:
         """Return the objective over pairs alone."""

@@ -11,6 +11,7 @@ from model.training.train_config import RowKind
 from model.training.tuning.preference import ReferenceConfig
 
 if TYPE_CHECKING:
+    from model.aims.signed_reward import SignedRewardAim
     from model.loading.joined_rows import RowReader
     from model.objectives.kto import Kto
 
@@ -28,6 +29,12 @@ class KtoConfig(ReferenceConfig):
     beta: float = Field(0.1, gt=0, description="strength of the pull towards the reference model; larger keeps the model closer to it")
     desirable_weight: float = Field(1.0, gt=0, description="weight of the loss of good answers; factor")
     undesirable_weight: float = Field(1.0, gt=0, description="weight of the loss of bad answers; factor")
+
+    def aim(self) -> SignedRewardAim:
+        """Return what it is for: good answers likelier, bad ones less."""
+        from model.aims.signed_reward import SignedRewardAim
+
+        return SignedRewardAim(kind="signed_reward", beta=self.beta)
 
     def own_objective(self) -> Kto:
         """Return the objective over answers alone."""

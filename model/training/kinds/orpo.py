@@ -10,6 +10,7 @@ from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.training.tuning.preference import PreferenceConfig
 
 if TYPE_CHECKING:
+    from model.aims.odds_ratio import OddsRatioAim
     from model.objectives.orpo import Orpo
 
 
@@ -22,6 +23,12 @@ class OrpoConfig(PreferenceConfig):
     name: str = Field("orpo", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
     beta: float = Field(0.1, gt=0, description="weight of the odds ratio beside the loss of the chosen answers; factor")
     prompts: bool = Field(False, description="learn the words of the questions too, as the authors' code does; yes or no")
+
+    def aim(self) -> OddsRatioAim:
+        """Return what it is for: better odds."""
+        from model.aims.odds_ratio import OddsRatioAim
+
+        return OddsRatioAim(kind="odds_ratio")
 
     def own_objective(self) -> Orpo:
         """Return the objective over pairs alone."""

@@ -13,6 +13,7 @@ from model.training.tuning.sampled import SampledConfig
 
 if TYPE_CHECKING:
     from data.shards.schema import Array
+    from model.aims.sampled_reward import SampledRewardAim
     from model.loading.source import BatchShare
     from model.objectives.ppo import Ppo
     from model.objectives.protocol import Objective
@@ -43,6 +44,10 @@ class PpoConfig(SampledConfig):
     def judge(self) -> str:
         """The name of the earlier step whose model scores its replies; empty: none."""
         return self.reward_model
+
+    def aim(self) -> SampledRewardAim:
+        """Return what it is for: replies that earn more, by the reward model too."""
+        return super().aim().model_copy(update={"judged": self.reward_weight if self.judge else None})
 
     def build_objective(self) -> Ppo:
         """Return the objective that this config describes."""

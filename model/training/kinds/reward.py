@@ -10,6 +10,7 @@ from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.training.tuning.preference import PreferenceConfig
 
 if TYPE_CHECKING:
+    from model.aims.ranking import RankingAim
     from model.objectives.reward_model import RewardModel
 
 
@@ -24,6 +25,12 @@ class RewardModelConfig(PreferenceConfig):
     name: str = Field("reward", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
     learning_rate: float = Field(2e-4, gt=0, description="peak learning rate")
     centre: float = Field(0.01, ge=0, description="weight of the squared sum of both scores, which keeps them near 0; 0: none")
+
+    def aim(self) -> RankingAim:
+        """Return what it is for: pairs told apart."""
+        from model.aims.ranking import RankingAim
+
+        return RankingAim(kind="ranking")
 
     def own_objective(self) -> RewardModel:
         """Return the objective over pairs alone."""

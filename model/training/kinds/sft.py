@@ -11,6 +11,7 @@ from model.training.replay import ReplayingConfig
 from model.training.train_config import RowKind
 
 if TYPE_CHECKING:
+    from model.aims.answer_loss import AnswerLossAim
     from model.objectives.protocol import Objective
 
 
@@ -34,6 +35,12 @@ class SftConfig(ReplayingConfig):
     def masks_documents(self) -> bool:
         """Whether a row holds several conversations that do not see each other."""
         return self.within_documents
+
+    def aim(self) -> AnswerLossAim:
+        """Return what it is for: likely answers."""
+        from model.aims.answer_loss import AnswerLossAim
+
+        return AnswerLossAim(kind="answer_loss", within_documents=self.within_documents)
 
     def build_objective(self) -> Objective:
         """Return the objective that this config describes."""

@@ -10,6 +10,7 @@ from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.training.tuning.preference import PreferenceConfig
 
 if TYPE_CHECKING:
+    from model.aims.token_ratio import TokenRatioAim
     from model.objectives.simpo import Simpo
 
 
@@ -25,6 +26,12 @@ class SimpoConfig(PreferenceConfig):
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="share of pairs that are taken to be labelled the wrong way round; fraction"
     )
+
+    def aim(self) -> TokenRatioAim:
+        """Return what it is for: the margin of pairs by token."""
+        from model.aims.token_ratio import TokenRatioAim
+
+        return TokenRatioAim(kind="token_ratio", factor=self.beta)
 
     def own_objective(self) -> Simpo:
         """Return the objective over pairs alone."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from model.networks.base import Ability
 from model.rollouts.config import RolloutConfig
 from model.training.train_config import RowKind, TuningConfig
+
+if TYPE_CHECKING:
+    from model.aims.sampled_reward import SampledRewardAim
+
+# The examples' files of questions that a step with these `questions` never asks.
+HELD_OUT = {"seen": ("questions_heldout",), "reasoning": ("questions_hops", "questions_arithmetic")}
 
 
 class SampledConfig(TuningConfig):
@@ -59,3 +65,18 @@ class SampledConfig(TuningConfig):
     def asks(self) -> str:
         """The examples' file of the questions that it samples replies to."""
         return f"questions_{self.questions}.jsonl"
+
+    def aim(self) -> SampledRewardAim:
+        """Return what it is for: replies to questions that it does not ask, which earn more."""
+        from model.aims.sampled_reward import SampledRewardAim
+
+        rollouts = self.rollouts
+        return SampledRewardAim(
+            kind="sampled_reward",
+            questions=HELD_OUT[self.questions],
+            group=rollouts.group,
+            max_new_tokens=rollouts.max_new_tokens,
+            temperature=rollouts.temperature,
+            rewards=rollouts.rewards,
+            verifier=rollouts.verifier,
+        )
