@@ -43,7 +43,7 @@ def test_a_text_scores_the_same_whatever_is_scored_beside_it(judge_dir: Path, ch
     judge = Judge.open(judge_dir, chat_format.digest)
     texts = [[5, 9, 11], [7, 8, 9, 10, 11, 12], [3]]
     together = judge.scores(texts)
-    assert together == pytest.approx([judge.scores([text])[0] for text in texts], abs=1e-5)
+    assert together == pytest.approx([judge.scores([text])[0] for text in texts], abs=1e-4)
     assert len({round(score, 4) for score in together}) == 3 and best_of([1.0, 3.0, 3.0]) == 1
 
 
