@@ -9,6 +9,7 @@ from flows.base import Base
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
 from model.aims.step_gate import AFTER, BEFORE, SPLIT
+from model.evaluation.config import EvaluateConfig
 from model.pairing.config import OwnPairs
 from model.training.config import TuningStep
 from tasks.chat.adapt import adapt
@@ -34,6 +35,7 @@ class Chat(NamedTuple):
     measured: StageOutput
     verdict: StageOutput
     adapters: Mapping[str, StageInput]  # by name, the folder of each
+    judges: Mapping[str, StageOutput]  # by name, the reward models that tuning made
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
@@ -52,8 +54,10 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
             continue
         model = made
         if number < last:
-            evaluate.at(step.name)(recipe.evaluate.chat, model=model, **around)
-    measured = evaluate.at("chat")(recipe.evaluate.chat, model=model, **around)
+            measuring, judge = by_judge(recipe.evaluate.chat, judges)
+            evaluate.at(step.name)(measuring, model=model, **around, **judge)
+    measuring, judge = by_judge(recipe.evaluate.chat, judges)
+    measured = evaluate.at("chat")(measuring, model=model, **around, **judge)
     verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, opened=base.opened, baseline=base.compared)
     require(verdict, recipe.gates.chat)
     adapters: dict[str, StageInput] = {}
@@ -61,10 +65,17 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
         found = read(step, rows, judges, model, corpus, base)
         adapted = adapt.at(step.name)(recipe.tuning_by(step), model=model, **found)
         judge_step(recipe, step, model, adapted, found, corpus, base)
-        evaluate.at(step.name)(recipe.evaluate.chat, model=adapted, **around)
+        evaluate.at(step.name)(measuring, model=adapted, **around, **judge)
         if step.adapter.KEEPS_BASE:
             adapters[step.name] = adapted.part("adapter")
-    return Chat(model, measured, verdict, adapters)
+    return Chat(model, measured, verdict, adapters, judges)
+
+
+def by_judge(config: EvaluateConfig, judges: Mapping[str, StageOutput]) -> tuple[EvaluateConfig, dict[str, StageInput]]:
+    """Return what is measured, and the reward model that it takes, if any. A model before that one exists is measured without it."""
+    if not config.judge:
+        return config, {}
+    return (config, {"judge": judges[config.judge]}) if config.judge in judges else (config.without_judge(), {})
 
 
 def read(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from data.examples.config import ConversationExamples
 from flows.base import Base
-from flows.chat import Chat
+from flows.chat import Chat, by_judge
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
 from model.evaluation.fidelity_config import FIDELITY
@@ -64,8 +64,9 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         conversations=corpus.examples.part("sources.json") if isinstance(recipe.examples, ConversationExamples) else None,
     )
     measured_on = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
-    full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)
-    small = {name: evaluate.at(name)(recipe.evaluate.release, model=variant, **measured_on) for name, variant in variants.items()}
+    measuring, judge = by_judge(recipe.evaluate.release, chat.judges)
+    full = evaluate.at("release")(measuring, model=exported, **measured_on, **judge)
+    small = {name: evaluate.at(name)(measuring, model=variant, **measured_on, **judge) for name, variant in variants.items()}
     verdict = gate.at("release")(
         recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, opened=base.opened, baseline=base.compared
     )

@@ -26,7 +26,8 @@ def _inspect(inspection: Inspection) -> Holding:
         quotes["samples.jsonl"] = len(inspection.read("samples.jsonl", lambda stream, _: lines_quoting(stream, inspection.text())))
     if inside & {"", "train"} and inspection.has("attempts.jsonl"):
         quotes["attempts.jsonl"] = len(inspection.read("attempts.jsonl", lambda stream, _: lines_quoting(stream, inspection.text())))
-    for file in (f"answers_{name}.jsonl" for name in ("seen", "heldout") if inspection.has(f"answers_{name}.jsonl")):
+    named = (f"answers_{name}.jsonl" for name in ("seen", "heldout", "passages", "events"))
+    for file in filter(inspection.has, named):
         quotes[file] = len(inspection.read(file, lines_naming)[0])
     quotes = {file: count for file, count in quotes.items() if count}
     detail = [f"measured on {', '.join(measured)}"] if measured else []
@@ -36,8 +37,13 @@ def _inspect(inspection: Inspection) -> Holding:
 
 
 @stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, SKILLS, EFFECTS), EVALUATING))
-def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
-    """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl, attempts.jsonl."""
+def evaluate(
+    config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path, judge: Path | None = None
+) -> Metrics:
+    """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl, attempts.jsonl, thoughts.jsonl.
+
+    `judge`: the reward model that takes the best of several attempts, if the config names one.
+    """
     from model.evaluation.evaluate import evaluate as measure
 
-    return measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads)
+    return measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads, judge=judge)

@@ -29,6 +29,7 @@ HOMES = {
     "prefect_dask": ("tasks/stage/execution/clusters.py",),
     "prefect_ray": ("tasks/stage/execution/clusters.py",),
     "duckdb": ("data/",),
+    "reasoning_gym": ("data/problems/gym.py", "model/rewards/gym.py"),
     "torch": ("model/",),
     "typer": ("flows/cli/",),
 }

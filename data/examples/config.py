@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
+from data.problems.config import Gym, Programs, problem_sets
 from data.sources.conversation_config import ConversationIngest, ConversationSource
 from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
@@ -25,11 +26,18 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
     questions: int = Field(200, ge=0, description="most questions in each of questions_seen and questions_heldout; count")
+    programs: Programs = None
+    gym: Gym = ()
 
     @property
     def tested_skills(self) -> tuple[str, ...]:
         """Skills that test items are made of: none."""
         return ()
+
+    @property
+    def question_sets(self) -> frozenset[str]:
+        """Sets of questions besides the seen and the held-out ones."""
+        return problem_sets(self.programs, self.gym)
 
 
 GeneratedExamples = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
@@ -78,6 +86,11 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid"):
     def tested_skills(self) -> tuple[str, ...]:
         """Skills that test items of generated examples are made of."""
         return self.generated.tested_skills if self.generated is not None else ()
+
+    @property
+    def question_sets(self) -> frozenset[str]:
+        """Sets of questions of generated examples besides the seen and the held-out ones."""
+        return self.generated.question_sets if self.generated is not None else frozenset()
 
     @model_validator(mode="after")
     def _names_differ(self) -> ConversationExamples:

@@ -26,7 +26,7 @@ def make_examples(
 
         return gather_examples(splits, generated, output, config)
     if isinstance(config, CorpusExamples):
-        return corpus_examples(splits, output, config)
+        return corpus_examples(splits, output, config) | _problems(output, config)
     if world is None:
         raise ValueError("examples.kind 'universe' needs the universe as a source; set examples.kind: corpus for other texts")
     from data.universe.examples import universe_examples
@@ -36,4 +36,20 @@ def make_examples(
         from data.skills.make import add_skills
 
         counts |= add_skills(world, output, config)
-    return counts
+    if config.events is not None:
+        from data.universe.events import add_events
+        from data.universe.examples import read_facts, split_facts
+
+        facts = read_facts(world, config)
+        seen, _ = split_facts([fact for fact in facts if not fact.rare], config)
+        counts |= add_events(splits, output, facts, seen, config.events)
+    return counts | _problems(output, config)
+
+
+def _problems(output: Path, config: UniverseExamples | CorpusExamples) -> dict[str, float]:
+    """Add the problems that are asked for, if any; return the numbers of lines of the files that changed."""
+    if config.programs is None and not config.gym:
+        return {}
+    from data.problems.make import add_problems
+
+    return add_problems(output, config.programs, config.gym, config.seed)

@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from data.problems.config import Gym, Programs, problem_sets
+
 Skill = Literal["answer", "summarize", "format", "explain", "program", "decline"]
 MOST_WORDINGS = 6
 
@@ -40,6 +42,15 @@ class UniverseSource(BaseModel, frozen=True, extra="forbid"):
         return "universe"
 
 
+class EventPassages(BaseModel, frozen=True, extra="forbid"):
+    """Passages of books up to a fact that is told next, which can be worked out from what was told before."""
+
+    seed: int = Field(0, ge=0, description="seed of which passages are taken; integer")
+    taught: int = Field(150, ge=1, le=2000, description="passages of training books that the instructions work out; at most; count")
+    heldout: int = Field(60, ge=1, le=2000, description="passages of books held out, in questions_events; at most; count")
+    most_words: int = Field(60, ge=10, le=400, description="longest passage; words")
+
+
 class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
     """Questions, instructions and preferences about the world, made from its facts."""
 
@@ -67,6 +78,11 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         le=400,
     )
+    events: EventPassages | None = Field(
+        None, description="passages of books whose next event is to be predicted, with a scratchpad; null: none; numbers of passages"
+    )
+    programs: Programs = None
+    gym: Gym = ()
     small_talk: bool = Field(True, description="add greetings, questions about the model, and not knowing strangers")
     skills: tuple[Skill, ...] = Field(
         (), description="what an assistant is also taught, and tested on in unseen templates; needed by evaluate.skills; list of skills"
@@ -76,6 +92,13 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
     def tested_skills(self) -> tuple[str, ...]:
         """Skills that test items are made of."""
         return self.skills
+
+    @property
+    def question_sets(self) -> frozenset[str]:
+        """Sets of questions besides the seen and the held-out ones."""
+        reasoned = ("reasoning", "hops", "arithmetic", "templates") if self.reasoning else ()
+        told = (*(("unknown",) if self.unknown else ()), *(("passages", "events") if self.events else ()))
+        return frozenset((*reasoned, *told)) | problem_sets(self.programs, self.gym)
 
     @model_validator(mode="after")
     def _a_wording_is_left_to_test(self) -> UniverseExamples:

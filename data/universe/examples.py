@@ -179,7 +179,8 @@ def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[R
 
 
 def _worked_question(worked: Worked) -> Row:
-    return {"question": worked.question, "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
+    row: Row = {"question": worked.question, "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
+    return {**row, "hops": worked.hops} if worked.hops else row
 
 
 def _worked_conversation(worked: Worked) -> Row:

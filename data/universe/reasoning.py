@@ -45,6 +45,7 @@ class Worked:
     answers: tuple[str, ...]
     steps: tuple[str, ...]
     choices: tuple[str, ...]
+    hops: int = 0  # facts that it takes, one after the other; 0: it takes a calculation
 
     @property
     def answer(self) -> str:
@@ -83,6 +84,7 @@ def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
                     answers=chain[-1].answers,
                     steps=tuple(reply(fact.attribute, fact.entity, fact.value) for fact in chain),
                     choices=values[template.chain[-1]],
+                    hops=len(template.chain),
                 )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from flows.cli.chat_models import adapter_directory, description, model_directory, variant_directory
+from flows.cli.judges import judge_directory
 from flows.cli.views.diff_rendering import printable
 from flows.recipe.wording import given, sentence
 from model.inference.config import SamplingConfig
@@ -26,8 +28,10 @@ def talk(
     question: str | None,
     store: str = "",
     adapter: str | None = None,
+    best_of: int = 1,
+    judge: str | None = None,
 ) -> None:
-    """Talk on the terminal until the input ends, or ask one question.
+    """Talk on the terminal until the input ends, or ask one question. `best_of`: replies of which the reward model `judge` takes one.
 
     Raises ValueError for options that don't fit together, and LookupError for an unknown model.
     """
@@ -37,11 +41,15 @@ def talk(
         directory = variant_directory(directory, variant)
         if adapter is not None:
             raise ValueError(f"--variant {variant} and --adapter {adapter}: adapters were trained on full precision; keep one of the two")
+    chosen_by = _judge_of(directory if variant is None else directory.parent, best_of, judge, sampling)
     folder = None if adapter is None else adapter_directory(directory, adapter)
     from model.inference.chat import ChatModel
 
     session = ChatModel.open(directory, adapter=folder)
     print("\n".join(description(directory, session.network, folder)), file=sys.stderr, flush=True)
+    if chosen_by is not None:
+        session.choose_by(chosen_by, best_of)
+        print(f"  of {best_of} replies the one that {chosen_by.absolute()} scores highest is shown", file=sys.stderr, flush=True)
     if question is not None:
         show(session.say(question, sampling, seed or 0))
         return
@@ -49,6 +57,19 @@ def talk(
     with suppress(ImportError):
         import readline  # noqa: F401  # `input` edits the line and keeps a history once this is there
     _converse(session, sampling, seed or 0)
+
+
+def _judge_of(directory: Path, best_of: int, judge: str | None, sampling: SamplingConfig) -> Path | None:
+    """Return the folder of the reward model that chooses; None if one reply is written. Raises ValueError for options that don't fit."""
+    if best_of < 1:
+        raise ValueError(f"--best-of {best_of}: must be at least 1.")
+    if best_of == 1:
+        if judge is not None:
+            raise ValueError(f"--judge {judge} chooses among several replies; give --best-of 4 too.")
+        return None
+    if sampling.temperature == 0:
+        raise ValueError(f"--best-of {best_of} needs replies that differ, and --temperature 0 draws nothing; give one such as 0.8.")
+    return judge_directory(directory, judge)
 
 
 def _converse(session: Any, sampling: SamplingConfig, seed: int) -> None:

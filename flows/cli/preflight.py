@@ -86,8 +86,15 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
 
 
 def _libraries(recipe: Recipe) -> Iterator[str]:
-    """Missing extras for quantized forms."""
+    """Missing extras for quantized forms and for problems."""
     from importlib.util import find_spec
+
+    told = getattr(recipe.examples, "generated", recipe.examples)
+    if told is not None and told.gym and find_spec("reasoning_gym") is None:
+        key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
+        yield (
+            f"{key} has {told.gym[0].dataset} and needs reasoning_gym, which is not installed: pip install 'folio[gym]', or leave gym out"
+        )
 
     for number, variant in enumerate(recipe.release.variants):
         for module, extra in variant.LIBRARIES.items():

@@ -48,6 +48,14 @@ TAKEN = frozenset(
     }
 )
 MADE = "examples of kind universe with {} above 0"
+# What the examples need for a set of questions besides the seen and the held-out ones.
+MAKING: dict[str, str] = {
+    **dict.fromkeys(("reasoning", "hops", "arithmetic", "templates"), MADE.format("reasoning")),
+    "unknown": MADE.format("unknown"),
+    **dict.fromkeys(("passages", "events"), "examples of kind universe with events"),
+    **dict.fromkeys(("programs", "program_templates"), "examples with programs"),
+    **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
+}
 # Stages that use an accelerator, and so may run in another work pool.
 ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "examine", "adapt", "evaluate", "quantize")
 
@@ -259,26 +267,40 @@ def _empty(recipe: Recipe, split: str) -> str:
 
 
 def _question_sets(recipe: Recipe) -> Iterator[str]:
-    """Evaluation on question sets that the examples do not generate."""
-    examples = recipe.examples
-    reasoned, unknown = (isinstance(examples, UniverseExamples) and bool(getattr(examples, key)) for key in ("reasoning", "unknown"))
+    """Question sets that the examples do not generate, and rewards that can't judge what is asked."""
+    made = {"seen", "heldout", *recipe.examples.question_sets}
     for section, step in recipe.trainings.items():
-        if isinstance(step, SampledConfig) and step.questions == "reasoning" and not reasoned:
-            yield f"{section}questions=reasoning needs {MADE.format('reasoning')}; set that, or ask questions=seen"
+        if not isinstance(step, SampledConfig):
+            continue
+        if step.questions not in made:
+            yield f"{section}questions={step.questions} needs {MAKING[step.questions]}; set that, or ask questions=seen"
+        for reward in (*step.rollouts.rewards, *([step.rollouts.verifier] if step.rollouts.verifier else [])):
+            if reward.ASKED and step.questions not in reward.ASKED:
+                yield (
+                    f"{section}rollouts has a reward of kind {reward.kind}, which judges replies to questions={' or '.join(reward.ASKED)} "
+                    f"alone, and questions={step.questions} are asked; ask those, or reward something else"
+                )
     for chapter in ("base", "chat", "release"):
         evaluated = getattr(recipe.evaluate, chapter)
         asked = [("question_sets names", name) for name in evaluated.question_sets]
-        if evaluated.thinking and evaluated.thinking.questions not in ("seen", "heldout"):
-            asked.append(("thinking.questions is", evaluated.thinking.questions))
+        if evaluated.thinking:
+            asked += [("thinking.questions is", evaluated.thinking.questions)]
+            asked += [("thinking.emergence names", name) for name in evaluated.thinking.emergence]
         for key, name in asked:
-            section, made = ("unknown", unknown) if name == "unknown" else ("reasoning", reasoned)
-            if not made:
-                yield f"evaluate.{chapter}.{key} {name}, which needs {MADE.format(section)}; set that, or leave {name} out"
+            if name not in made:
+                yield f"evaluate.{chapter}.{key} {name}, which needs {MAKING[name]}; set that, or leave {name} out"
 
 
 def _judges(recipe: Recipe) -> Iterator[str]:
     """Steps whose reward model no earlier step trains, and reward models that nothing uses."""
     made, named = list[str](), {step.judge for step in recipe.tuning}
+    for chapter in ("base", "chat", "release"):
+        if judge := getattr(recipe.evaluate, chapter).judge:
+            known = [step.name for step in recipe.tuning if not step.MAKES_POLICY] if chapter != "base" else []
+            named.add(judge)
+            if judge not in known:
+                there = "which come after the base model" if chapter == "base" else f"which are: {', '.join(known) or 'none'}"
+                yield f"evaluate.{chapter}.thinking.reward_model={judge!r} is none of tuning's steps of kind reward, {there}; correct it"
     for number, step in enumerate(recipe.tuning):
         if step.judge and step.judge not in made:
             known = ", ".join(made) or "none"
@@ -286,7 +308,10 @@ def _judges(recipe: Recipe) -> Iterator[str]:
         if not step.MAKES_POLICY:
             made.append(step.name)
             if step.name not in named:
-                yield f"tuning[{number}] makes the reward model {step.name!r}, which no later step names; let one, or leave it out"
+                yield (
+                    f"tuning[{number}] makes the reward model {step.name!r}, which no later step names, nor evaluate's "
+                    "thinking.reward_model; let one, or leave it out"
+                )
     for number, step in enumerate(recipe.adapters):
         if step.HEADS:
             yield f"adapters[{number}].kind={step.kind} trains a head, which no adapter holds; make it a step of tuning"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, Field, field_validator
 
 from data.shards.split_names import SplitNames
-from model.evaluation.thinking_config import ThinkingConfig
+from model.evaluation.thinking_config import QuestionSet, ThinkingConfig
 from model.networks.base import Ability, NetworkBase
 
 # What a network must support for a metric, by the first or last part of its name. Metrics not listed need nothing.
@@ -57,8 +57,10 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind each interval; count")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that an interval is meant to cover; fraction")
     questions: bool = Field(False, description="ask the seen and held-out questions; needs the examples; yes or no")
-    question_sets: tuple[Literal["reasoning", "hops", "arithmetic", "templates", "unknown"], ...] = Field(
-        (), description="sets of questions asked besides; unknown needs examples.unknown, the others examples.reasoning; names"
+    question_sets: tuple[QuestionSet, ...] = Field(
+        (),
+        description="sets of questions asked besides; reasoning, hops, arithmetic and templates need examples.reasoning, passages and "
+        "events examples.events, program_templates examples.programs, gym_heldout examples.gym, the others the key of their name; names",
     )
     thinking: ThinkingConfig | None = Field(
         None, description="how much better it answers for tokens spent on thinking; null: not measured; questions, budgets and votes"
@@ -85,6 +87,17 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         if repeated:
             raise ValueError(f"probes share the metric {repeated[0]}: they differ only in case or punctuation; drop one")
         return probes
+
+    @property
+    def judge(self) -> str:
+        """The step whose reward model takes the best of several attempts; empty: none."""
+        return self.thinking.reward_model if self.thinking is not None and self.thinking.best else ""
+
+    def without_judge(self) -> Self:
+        """Return these settings without what needs a reward model."""
+        if self.thinking is None:
+            return self
+        return self.model_copy(update={"thinking": self.thinking.model_copy(update={"best": (), "reward_model": ""})})
 
     def problems(self, network: NetworkBase, section: str = "") -> Iterator[str]:
         """Yield each setting that such a network does not support, with its key below `section` and what to do."""

@@ -4,8 +4,8 @@ The same model, shards and config give the same files for the same number of thr
 Directories in full precision and quantized ones are both accepted. A model trained with another tokenizer than the shards' is refused.
 Cost: one forward pass over the rows and greedy answers, a few seconds for a thousand questions.
 
-Files: metrics.json, units.npz, samples.jsonl, with questions answers_<set>.jsonl of each set, such as seen and heldout, and with skills
-attempts.jsonl.
+Files: metrics.json, units.npz, samples.jsonl, with questions answers_<set>.jsonl of each set, such as seen and heldout, with skills
+attempts.jsonl, and thoughts.jsonl where what emerges in thinking is looked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig
+from model.evaluation.emergence import measure_emergence
 from model.evaluation.intervals import proportion
 from model.evaluation.loss import evaluate_loss
 from model.evaluation.masked import evaluate_masked
@@ -28,6 +29,7 @@ from model.evaluation.questions import Answer, ask, write_records
 from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
 from model.evaluation.thinking import measure_thinking
+from model.evaluation.thinking_config import ThinkingConfig
 from model.evaluation.units import Measured, Units, write_units
 from model.hardware.threads import torch_threads
 from model.networks.base import Ability
@@ -53,15 +55,19 @@ def evaluate(
     config: EvaluateConfig,
     *,
     threads: int,
+    judge: Path | None = None,
 ) -> dict[str, float]:
     """Measure the model in `model_dir` on `packed/<split>` and on `examples/questions_*.jsonl`; write into `output`.
+
+    `judge`: the reward model that takes the best of several attempts, if the config asks for it.
 
     Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
     bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen`, `questions.heldout` and those of
     `question_sets` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context), and where
     the set unknown is asked `_declined` (the share of replies that say that they do not know); `skills.<skill>` and its kin (see
     `model/evaluation/skills/measure.py`); `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on
-    validation; `probe.<prompt>.<word>`; `thinking.budget_<tokens>` and `thinking.majority_<attempts>` with `_tokens`.
+    validation; `probe.<prompt>.<word>`; `thinking.budget_<tokens>` and `thinking.majority_<attempts>` with `_tokens` (see
+    `model/evaluation/thinking.py`), and what emerges (see `model/evaluation/emergence.py`).
 
     Raise before the model runs if a split is missing, if questions are asked for without examples, or if the network can't do what is
     asked.
@@ -106,7 +112,7 @@ def evaluate(
         if config.copying and decoding is not None:
             metrics |= _measure_copying(decoding, chat_format, packed, config, samples)
         if config.thinking and examples is not None and decoding is not None:
-            metrics |= measure_thinking(decoding, chat_format, examples, config.thinking)
+            metrics |= _measure_thinking(decoding, chat_format, examples, output, config, config.thinking, judge)
         for probe in config.probes:
             metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
         if decoding is not None:
@@ -145,6 +151,29 @@ def _answer_questions(
         if declining:
             metrics[f"questions.{name}_declined"] = sum(is_right(record["reply"], declining) for record in records) / len(records)
         samples += [_conversation_sample(name, record) for record in _evenly_spaced(records, config.samples)]
+    return metrics
+
+
+def _measure_thinking(
+    network: DecodingNetwork,
+    chat_format: ChatFormat,
+    examples: Path,
+    output: Path,
+    config: EvaluateConfig,
+    thinking: ThinkingConfig,
+    judge: Path | None,
+) -> dict[str, float]:
+    """Measure what thinking is worth, and what emerges in it, which is written down; return the metrics."""
+    from model.inference.judge import Judge
+
+    chosen_by = Judge.open(judge, chat_format.digest) if judge is not None and thinking.best else None
+    metrics = measure_thinking(network, chat_format, examples, thinking, chosen_by)
+    if thinking.emergence:
+        found, thoughts = measure_emergence(
+            network, chat_format, examples, thinking, resamples=config.resamples, confidence=config.confidence, seed=config.seed
+        )
+        write_records(output / "thoughts.jsonl", thoughts)
+        metrics |= found
     return metrics
 
 

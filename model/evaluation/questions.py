@@ -1,7 +1,8 @@
 """Ask a chat model questions and grade its answers.
 
-A reply is greedy, and right if its first sentence contains an accepted answer (the rule of `model/rewards/answers.py`). A question that
-fills the model's context is not asked; it counts as wrong and is recorded as such.
+A reply is greedy, and right if its first sentence contains an accepted answer (the rule of `model/rewards/answers.py`), or, where the
+question asks for a program or is of reasoning-gym, if that says so. A question that fills the model's context is not asked; it counts as
+wrong and is recorded as such.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from model.rewards.answers import is_right, read_questions
+from model.rewards.answers import read_questions
+from model.rewards.solving import is_solved
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
@@ -43,7 +45,7 @@ def ask(
     records: list[Answer] = []
     for entry, fit in zip(entries, fits, strict=True):
         reply = chat_format.decode(next(replies)) if fit else ""
-        right = is_right(reply, entry["answers"])
+        right = is_solved(reply, entry)
         question, answers, fact = entry["question"], entry["answers"], entry["fact"]
         records.append(Answer(question=question, answers=answers, fact=fact, reply=reply, right=right, asked=fit))
     return sum(record["right"] for record in records) / len(records), records

@@ -1,12 +1,12 @@
-"""Measure how much thinking tokens improve answers: by budget, and by majority vote over several attempts.
+"""Measure how much thinking tokens improve answers: by budget, by majority vote over several attempts, and by a reward model's favourite.
 
 A budget limits the thinking tokens: if thinking has not ended by then, the closing marker is inserted and the answer follows.
 A budget of 0 closes the thinking before it begins; budgets are capped by the context. A vote samples several attempts, each with
-the largest budget, and takes the most frequent answer; ties go to the first. Answers are compared by their first
-sentence, regardless of case.
+the largest budget, and takes the most frequent answer; ties go to the first. Answers are compared by their first sentence, regardless of
+case; programs and problems of reasoning-gym as a whole. The best of several is the attempt that a reward model scores highest.
 
 Guarantee: the same model, questions and config give the same numbers for the same number of threads. Cost: an answer to each question for
-each budget, and as many as the most votes.
+each budget, and as many as all numbers of votes and of attempts to choose from.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model.evaluation.thinking_config import ThinkingConfig
-from model.rewards.answers import THINKING, Question, answer_of, first_sentence, is_right, read_questions
+from model.rewards.answers import THINKING, Question, answer_of, first_sentence, read_questions
+from model.rewards.solving import is_solved
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
+    from model.inference.judge import Judge
     from model.networks.decoding import DecodingNetwork
 
 
 class Attempt(NamedTuple):
-    """A reply, and how many tokens it took."""
+    """A reply, how many tokens it took, and these."""
 
     text: str
     tokens: int
+    ids: tuple[int, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -38,11 +41,16 @@ class Attempt(NamedTuple):
         return first_sentence(answer_of(self.text)).casefold()
 
 
-def measure_thinking(network: DecodingNetwork, chat_format: ChatFormat, examples: Path, config: ThinkingConfig) -> dict[str, float]:
-    """Return the share answered right, `thinking.budget_<tokens>` and `thinking.majority_<attempts>`, each with `_tokens` spent on average.
+def measure_thinking(
+    network: DecodingNetwork, chat_format: ChatFormat, examples: Path, config: ThinkingConfig, judge: Judge | None = None
+) -> dict[str, float]:
+    """Return the share answered right, `thinking.budget_<tokens>`, `thinking.majority_<attempts>` and `thinking.best_<attempts>`.
 
-    Raise ValueError if a question leaves no room for an answer in the context.
+    Each has `_tokens`, those spent on average. `judge`: what takes the best; needed if the config asks for it. Raise ValueError if it is
+    missing, or if a question leaves no room for an answer in the context.
     """
+    if config.best and judge is None:
+        raise ValueError(f"thinking.best={list(config.best)} needs a reward model, and none was given; give one, or leave best out")
     questions = read_questions(examples / f"questions_{config.questions}.jsonl")
     metrics: dict[str, float] = {}
     for budget in config.budgets:
@@ -51,6 +59,11 @@ def measure_thinking(network: DecodingNetwork, chat_format: ChatFormat, examples
     for votes in config.votes:
         tries = [attempt(network, chat_format, questions, config.budgets[-1], config, number) for number in range(votes)]
         metrics |= _measured(f"thinking.majority_{votes}", questions, list(map(list, zip(*tries, strict=True))))
+    if judge is not None:
+        for count in config.best:
+            tries = [attempt(network, chat_format, questions, config.budgets[-1], config, number) for number in range(count)]
+            grouped = list(map(list, zip(*tries, strict=True)))
+            metrics |= _measured(f"thinking.best_{count}", questions, grouped, _favourites(judge, chat_format, questions, grouped))
     return metrics
 
 
@@ -93,20 +106,39 @@ def attempt(
     left = [place for place, finished in enumerate(done) if not finished]
     answers = continued({place: prompts[place] + begun[place] for place in left}, config.answer_tokens, 1)
     whole = [tokens + answers.get(place, []) for place, tokens in enumerate(begun)]
-    return [Attempt(chat_format.decode(tokens), len(tokens)) for tokens in whole]
+    return [Attempt(chat_format.decode(tokens), len(tokens), tuple(tokens)) for tokens in whole]
 
 
-def _measured(name: str, questions: Sequence[Question], tries: Sequence[Sequence[Attempt]]) -> dict[str, float]:
-    """Return the share of questions whose most frequent answer is right, and the tokens that all attempts at one took on average."""
-    right = [is_right(_elected(attempts).text, question["answers"]) for question, attempts in zip(questions, tries, strict=True)]
+def _measured(
+    name: str, questions: Sequence[Question], tries: Sequence[Sequence[Attempt]], chosen: Sequence[Attempt] | None = None
+) -> dict[str, float]:
+    """Return the share of questions of which one attempt is right, and the tokens that all attempts at one took on average.
+
+    `chosen`: that attempt of each; None: the one with the most frequent answer.
+    """
+    asked = list(zip(questions, tries, strict=True))
+    taken = chosen or [_elected(attempts, whole="trials" in question or "entry" in question) for question, attempts in asked]
+    right = [is_solved(one.text, question) for question, one in zip(questions, taken, strict=True)]
     spent = [sum(one.tokens for one in attempts) for attempts in tries]
     return {name: float(np.mean(right)), f"{name}_tokens": float(np.mean(spent))}
 
 
-def _elected(attempts: Sequence[Attempt]) -> Attempt:
-    """Return the first attempt with the most frequent answer."""
-    ((answer, _),) = Counter(one.answer for one in attempts).most_common(1)
-    return next(one for one in attempts if one.answer == answer)
+def _elected(attempts: Sequence[Attempt], *, whole: bool = False) -> Attempt:
+    """Return the first attempt with the most frequent answer; `whole`: the whole answer, not its first sentence."""
+    answers = [answer_of(one.text).strip() if whole else one.answer for one in attempts]
+    ((answer, _),) = Counter(answers).most_common(1)
+    return attempts[answers.index(answer)]
+
+
+def _favourites(judge: Judge, chat_format: ChatFormat, questions: Sequence[Question], tries: Sequence[Sequence[Attempt]]) -> list[Attempt]:
+    """Return of each question's attempts the one that the judge scores highest."""
+    from model.inference.judge import best_of
+
+    favourites = []
+    for question, attempts in zip(questions, tries, strict=True):
+        prompt = chat_format.encode_chat([{"role": "user", "content": question["question"]}])
+        favourites.append(attempts[best_of(judge.scores([[*prompt, *one.ids] for one in attempts]))])
+    return favourites
 
 
 def _seed(*numbers: int) -> int:

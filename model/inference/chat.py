@@ -7,6 +7,8 @@ a second with a small model.
 Truncation: a reply gets `max_new_tokens`, or half of the context if that is less. While the conversation does not fit into the rest, the
 oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user message.
 The history itself keeps everything.
+
+With a judge, several replies are sampled to each message, and the one that the judge scores highest is the reply. It comes as a whole.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
 
 if TYPE_CHECKING:
+    from model.inference.judge import Judge
     from model.networks.decoding import DecodingNetwork
 
 
@@ -30,6 +33,8 @@ class ChatModel:
         self.format = chat_format
         self.system = system
         self.history: list[dict[str, str]] = []
+        self._judge: Judge | None = None
+        self._attempts = 1
         self.reset()
 
     @classmethod
@@ -46,6 +51,15 @@ class ChatModel:
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
         return cls(open_model(directory, adapter).decoding(), chat_format, system)
+
+    def choose_by(self, judge: Path, attempts: int) -> None:
+        """Let the reward model in this folder choose among so many replies to each message from now on.
+
+        Raise ModelError for a folder that holds none, or one of another tokenizer.
+        """
+        from model.inference.judge import Judge
+
+        self._judge, self._attempts = Judge.open(judge, self.format.digest), attempts
 
     def reset(self) -> None:
         """Clear the history, except the system message."""
@@ -73,7 +87,7 @@ class ChatModel:
         Raise ValueError, at the call, if the messages do not fit into the context.
         """
         prompt = fit_prompt(self.format, messages, self.network.context, config.max_new_tokens)
-        return self._chunks(prompt, config, seed)
+        return self._chunks(prompt, config, seed) if self._judge is None else self._best(self._judge, prompt, config, seed)
 
     def _chunks(self, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
         from model.inference.generation import generate
@@ -84,6 +98,15 @@ class ChatModel:
                 yield chunk
         if rest := stream.finish():
             yield rest
+
+    def _best(self, judge: Judge, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
+        from model.inference.generation import sample_batch
+        from model.inference.judge import attempt_seed, best_of
+
+        seeds = [attempt_seed(seed, number) for number in range(self._attempts)]
+        attempts = sample_batch(self.network, [prompt] * self._attempts, seeds, config, self.format.stop_ids)
+        chosen = attempts[best_of(judge.scores([[*prompt, *attempt.tokens] for attempt in attempts]))]
+        yield self.format.decode(chosen.tokens)
 
 
 def fit_prompt(chat_format: ChatFormat, messages: Sequence[Message], context: int, max_new_tokens: int) -> list[int]:

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "capt", "col", "gen", "lt", "rev", "hon")
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)]*(?=\s)")
@@ -23,13 +23,28 @@ _ABBREVIATED = re.compile(r"(?:^|[^\w])(?:" + "|".join(_TITLES) + r"|[a-z])\.$",
 THINKING = ("<think>", "</think>")  # as chat templates write it
 
 
+class Trial(TypedDict):
+    """Inputs of a function, and the value that it should give for them."""
+
+    inputs: list[Any]
+    output: Any
+
+
 class Question(TypedDict):
-    """A question with its accepted answers, the canonical one first; `choices`: what someone who guesses chooses from."""
+    """A question with its accepted answers, the canonical one first; `choices`: what someone who guesses chooses from.
+
+    `hops`: the facts that it takes, one after the other. Of a question that asks for a program `function` names the function that is asked
+    for, and `trials` are inputs that the question does not show. `entry`: of a question of reasoning-gym, what its scorer reads.
+    """
 
     question: str
     answers: list[str]
     fact: str
     choices: NotRequired[list[str]]
+    hops: NotRequired[int]
+    function: NotRequired[str]
+    trials: NotRequired[list[Trial]]
+    entry: NotRequired[dict[str, Any]]
 
 
 def is_right(reply: str, accepted: Iterable[str]) -> bool:
@@ -79,6 +94,12 @@ def read_questions(path: Path, *, choices: bool = False) -> list[Question]:
         found.append(Question(question=question, answers=answers, fact=str(entry.get("fact", ""))))
         if choices and isinstance(listed := entry.get("choices"), list):
             found[-1]["choices"] = [str(choice) for choice in listed]
+        if "hops" in entry:
+            found[-1]["hops"] = int(entry["hops"])
+        if "trials" in entry:
+            found[-1]["function"], found[-1]["trials"] = str(entry["function"]), list(entry["trials"])
+        if "entry" in entry:
+            found[-1]["entry"] = dict(entry["entry"])
     if not found:
         raise ValueError(f"{path} has no questions to ask")
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from pydantic import BaseModel, Field
 
@@ -27,7 +27,12 @@ class Reward(Protocol):
 
 
 class RewardBase(BaseModel, frozen=True, extra="forbid"):
-    """Settings common to all rewards. A kind is one file: this with `kind` and its own settings, and what it builds."""
+    """Settings common to all rewards. A kind is one file: this with `kind` and its own settings, and what it builds.
+
+    `ASKED`: the sets of questions whose replies it can judge; empty: those of any.
+    """
+
+    ASKED: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     name: str = Field("", pattern=r"^([a-z][a-z0-9_]*)?$", description="what the step log calls it; empty: its kind; name")

@@ -14,14 +14,19 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """Examples of a universe are made from its facts alone. Others name their books in each line; a line without names may be of any."""
-    if inspection.artifact.config.get("kind") == "universe":
+    """Examples of a universe are made from its facts alone, but for passages, which name their books, as others do in each line.
+
+    Of those others a line without names may be of any book.
+    """
+    of_facts = inspection.artifact.config.get("kind") == "universe"
+    if of_facts and not inspection.artifact.config.get("events"):
         return inspection.holding()
     parts, certain, count = set[str](), True, 0
     reached = any(splits.parts & {"", "train.parquet"} for splits in inspection.inputs_named("splits"))
     reached = reached or any(generated.parts for generated in inspection.inputs_named("generated"))
     for file in (known.path for known in inspection.artifact.files if known.path.endswith(".jsonl")):
         lines, complete = inspection.read(file, lines_naming)
+        complete = complete or of_facts
         if lines or (not complete and reached):
             parts.add(file)
         certain, count = certain and (complete or not reached), count + len(lines)

@@ -10,12 +10,15 @@ from tasks.reporting.charts import Bar, Share
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Figure, ModelText, Row, Section, Table, Talk, bars_figure, shares_figure
 from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.tuning.emergence import emergence_figure, emergence_table
 from tasks.reporting.tuning.thinking import thinking_figure
 from tasks.reporting.wording import count, model_form, number, plural, share
 
 SETS = {
     **{"seen": "seen", "heldout": "held out", "reasoning": "reasoned, taught", "hops": "several hops"},
     **{"arithmetic": "arithmetic", "templates": "templates never taught", "unknown": "declined, in no book"},
+    **{"passages": "next events, taught", "events": "next events, held out", "programs": "programs"},
+    **{"program_templates": "programs never taught", "gym": "reasoning-gym", "gym_heldout": "reasoning-gym, held out"},
 }
 SPLITS = ("train", "val", "test")
 
@@ -53,6 +56,7 @@ def measurements_section(run: RunSummary, positions: Mapping[str, str]) -> Secti
     results = run.results
     figures = [drawn for drawn in (_questions(results, positions), *(_probes(results, position) for position in positions)) if drawn]
     figures += [drawn for position in positions if (drawn := thinking_figure(results.metrics(position), model_name(position)))]
+    figures += [drawn for position in positions if (drawn := emergence_figure(results.metrics(position), model_name(position)))]
     predicted = ("model", "split", "bits per byte", "interval", "perplexity", "loss")
     filled = ("model", "split", "hidden tokens found", "interval", "of", "masked loss")
     tables = tuple(
@@ -60,6 +64,8 @@ def measurements_section(run: RunSummary, positions: Mapping[str, str]) -> Secti
         for caption, header, measured in (("How well it predicts text", predicted, _losses), ("How well it fills gaps", filled, _gaps))
         if (rows := [row for position in positions for row in measured(results, position)])
     )
+    emerged = (emergence_table(results, position, model_name(position)) for position in positions)
+    tables += tuple(table for table in emerged if table is not None)
     lead = " ".join(_memorized(results, position) for position in positions if "copying.share" in results.metrics(position))
     return Section("measured", "How good it is", lead, tuple(figures), tables=tables) if figures or tables else None
 

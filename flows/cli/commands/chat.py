@@ -30,6 +30,12 @@ def chat(
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(metavar="COUNT", help="longest reply, in tokens")] = 64,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="makes sampling repeatable; 0 by default")] = None,
+    best_of: Annotated[
+        int, typer.Option("--best-of", metavar="COUNT", help="sample so many replies and show the one that a reward model scores highest")
+    ] = 1,
+    judge: Annotated[
+        str | None, typer.Option("--judge", metavar="NAME|FOLDER", help="which reward model chooses; by default the only one of the recipe")
+    ] = None,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -46,4 +52,4 @@ def chat(
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
-    talk(model, variant, options, seed, question, store, adapter)
+    talk(model, variant, options, seed, question, store, adapter, best_of, judge)

@@ -38,8 +38,10 @@ class SampledConfig(TuningConfig):
     )
     weight_decay: float = Field(0.0, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
     eval_rows: int = Field(0, ge=0, le=0, description="always 0: a reply's worth is known once it is sampled; see `reward` in the step log")
-    questions: Literal["seen", "reasoning"] = Field(
-        "seen", description="which of the examples' questions are asked: about single seen facts, or those that take reasoning; name"
+    questions: Literal["seen", "reasoning", "passages", "programs", "gym"] = Field(
+        "seen",
+        description="which of the examples' questions are asked: about single seen facts, those that take reasoning, passages whose next "
+        "event is to be told, programs to write, or problems of reasoning-gym; name",
     )
     rollouts: RolloutConfig = Field(default_factory=RolloutConfig, description="which replies are sampled, and what they are rewarded for")
     clip_low: float = Field(

@@ -12,13 +12,16 @@ from tasks.reporting.parts import Figure, figure
 from tasks.reporting.wording import number, share
 
 PREFIX, TOKENS = "thinking.", "_tokens"
-KINDS = {"budget": ("one answer", "strong"), "majority": ("majority", "other")}
+KINDS = {"budget": ("one answer", "strong"), "majority": ("majority", "other"), "best": ("best by the reward model", "quiet")}
+SAID = {"budget": "at most {} tokens of thinking", "majority": "majority of {}", "best": "best of {} by the reward model"}
 
 
 def thinking_figure(metrics: Mapping[str, float], model: str) -> Figure | None:
     """Draw accuracy over budgets or votes for a model asked with several; None for any other."""
     measured = {
-        name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX) and not name.endswith(TOKENS)
+        name.removeprefix(PREFIX): value
+        for name, value in metrics.items()
+        if name.startswith(tuple(f"{PREFIX}{kind}_" for kind in KINDS)) and not name.endswith(TOKENS)
     }
     if not measured:
         return None
@@ -37,4 +40,4 @@ def thinking_figure(metrics: Mapping[str, float], model: str) -> Figure | None:
 
 def _said(name: str) -> str:
     kind, _, count = name.partition("_")
-    return f"majority of {count}" if kind == "majority" else f"at most {count} tokens of thinking"
+    return SAID[kind].format(count)

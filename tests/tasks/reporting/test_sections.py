@@ -91,6 +91,27 @@ def test_what_thinking_is_worth_is_drawn_and_said(maker: RunMaker) -> None:
     assert "majority of 5: 60 % for 200 tokens" in shown
 
 
+def test_what_emerged_in_thinking_is_drawn_and_thoughts_that_correct_themselves_are_shown(maker: RunMaker) -> None:
+    metrics = {"thinking.thoughts": 40.0, "thinking.corrected": 0.05, "thinking.restated": 0.1, "thinking.corrected_right": 0.5}
+    metrics |= {f"thinking.{what}_{hops}_hops": value * hops for hops in (1, 2) for what, value in (("tokens", 11.0), ("right", 0.4))}
+    metrics |= {"thinking.longer_per_hop": 11.0, "thinking.longer_per_hop_low": 9.0, "thinking.longer_per_hop_high": 13.0}
+    thought = {"set": "hops", "question": "Who rules?", "hops": 2, "tokens": 9, "restated": False, "right": True}
+    thoughts = [{**thought, "thought": f"Holm. Wait. {HOSTILE}", "corrections": ["wait"]}, {**thought, "thought": "Oster.", "corrections": []}]
+    maker.made("evaluate.chat", {"samples.jsonl": [], "thoughts.jsonl": thoughts}, metrics=metrics)
+    shown = maker.page().sections["measured"]
+    assert "How long it thinks, chat model" in shown and "longer thought on harder problems" in shown and "22 tokens" in shown
+    assert "Of 40 thoughts 5 % have words of self-correction, and 10 % say a sentence again with another end" in shown
+    assert "Thoughts that correct themselves, chat model (wait 1)" in shown and "Oster." not in shown
+    assert "What thinking is worth" not in shown
+
+
+def test_the_best_by_a_reward_model_is_in_the_curve_of_thinking(maker: RunMaker) -> None:
+    tried = {"budget_16": (0.4, 20.0), "best_4": (0.7, 80.0)}
+    metrics = {f"thinking.{name}{what}": value[place] for name, value in tried.items() for place, what in enumerate(("", "_tokens"))}
+    maker.made("evaluate.chat", {"samples.jsonl": []}, metrics=metrics)
+    assert "best of 4 by the reward model: 70 % for 80 tokens" in maker.page().sections["measured"]
+
+
 def test_a_corpus_whose_faults_are_unknown_is_not_scored(maker: RunMaker) -> None:
     maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 112.0, "documents_kept": 111.0})
     assert "truth" not in maker.page().sections and "corpus" in maker.page().sections

@@ -1,0 +1,148 @@
+"""What programs may do with values: operators, functions and methods, each with what it costs.
+
+Values are numbers, texts, lists, tuples and None. Every operation is charged, before it is done, for the largest value that it may make or
+look through, so that the number of steps bounds time and memory alike. Nothing is looked up on a value by a name that a program gives.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from model.rewards.programs.syntax import ProgramError
+
+LARGEST = 10**18  # the largest whole number
+DIGITS = 18  # the most characters of a text that is read as a number
+Charge = Callable[[int], None]
+Value = Any  # a number, a text, a list, a tuple or None
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[Value, Value], Value]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.BitAnd: operator.and_,
+    ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor,
+}
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Value, Value], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda one, other: one in other,
+    ast.NotIn: lambda one, other: one not in other,
+}
+_TEXT: Mapping[str, Callable[..., Value]] = {
+    **{"upper": str.upper, "lower": str.lower, "strip": str.strip, "split": str.split, "replace": str.replace, "join": str.join},
+    **{"startswith": str.startswith, "endswith": str.endswith, "count": str.count, "find": str.find, "index": str.index},
+    **{"isdigit": str.isdigit, "isalpha": str.isalpha, "isupper": str.isupper, "islower": str.islower},
+}
+_LIST: Mapping[str, Callable[..., Value]] = {
+    **{"append": list.append, "extend": list.extend, "insert": list.insert, "pop": list.pop, "remove": list.remove},
+    **{"index": list.index, "count": list.count, "reverse": list.reverse, "sort": list.sort, "copy": list.copy},
+}
+
+
+def weigh(charge: Charge, *values: Value) -> None:
+    """Charge for all that values hold, again for what they hold twice: comparing them costs as much."""
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        charge(1 + len(value) if isinstance(value, (str, list, tuple)) else 1)
+        if isinstance(value, (list, tuple)):
+            waiting += value
+
+
+def bounded(value: Value) -> Value:
+    """Return a value as it is. Raise ProgramError for a whole number that is too large."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ProgramError("a number is larger than 10**18")
+    return value
+
+
+def calculate(kind: type[ast.operator], left: Value, right: Value, charge: Charge) -> Value:
+    """Return `left` and `right` joined by an operator."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, (str, list, tuple)):
+            if kind is ast.Mod:
+                raise ProgramError("texts are not formatted here")
+            charge(len(one) * max(1, other) if kind is ast.Mult and isinstance(other, int) else len(one))
+    if kind is ast.Pow:
+        return _power(left, right)
+    if kind not in _ARITHMETIC:
+        raise ProgramError(f"the operator {kind.__name__} is not known here")
+    return bounded(_ARITHMETIC[kind](left, right))
+
+
+def _power(base: Value, exponent: Value) -> Value:
+    if not isinstance(base, (int, float)) or not isinstance(exponent, (int, float)):
+        raise ProgramError("only numbers have powers")
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * max(0, exponent) > 2 * LARGEST.bit_length():
+        raise ProgramError("a number is larger than 10**18")
+    found = base**exponent
+    if isinstance(found, complex):
+        raise ProgramError("roots of negative numbers are not known here")
+    return bounded(found)
+
+
+def compare(kind: type[ast.cmpop], left: Value, right: Value, charge: Charge) -> bool:
+    """Return how two values compare; `is` with None alone."""
+    if kind in (ast.Is, ast.IsNot):
+        if left is not None and right is not None:
+            raise ProgramError("`is` is for None alone")
+        return (left is right) == (kind is ast.Is)
+    weigh(charge, left, right)
+    return bool(_COMPARISONS[kind](left, right))
+
+
+def call_method(receiver: Value, name: str, given: Sequence[Value], named: Mapping[str, Value], charge: Charge) -> Value:
+    """Call a method of a text or a list."""
+    known = _TEXT if isinstance(receiver, str) else _LIST if isinstance(receiver, list) else {}
+    if name not in known:
+        raise ProgramError(f"the method {name} of a {type(receiver).__name__} is not known here")
+    if named and (name != "sort" or set(named) != {"reverse"}):
+        raise ProgramError(f"the method {name} takes no named arguments here")
+    weigh(charge, receiver, *given)
+    if name == "replace" and len(given) == 2 and isinstance(given[1], str):
+        charge((len(receiver) + 1) * (len(given[1]) + 1))
+    if name == "join" and len(given) == 1 and isinstance(given[0], (list, tuple)):
+        charge(len(receiver) * len(given[0]))
+    return known[name](receiver, *given, **named)
+
+
+def call_function(name: str, given: Sequence[Value], named: Mapping[str, Value], charge: Charge) -> Value:
+    """Call one of the functions that every program has."""
+    if name not in FUNCTIONS:
+        raise ProgramError(f"the function {name} is not known here")
+    if named and (name != "sorted" or set(named) != {"reverse"}):
+        raise ProgramError(f"the function {name} takes no named arguments here")
+    weigh(charge, *given)
+    if name == "range":
+        charge(len(range(*given)))
+    if name == "sum" and not (len(given) == 1 and all(isinstance(one, (int, float)) for one in given[0])):
+        raise ProgramError("sum takes one list of numbers")
+    if name in ("int", "float", "str") and given:
+        _require_simple(name, given[0])
+    return bounded(FUNCTIONS[name](*given, **named))
+
+
+def _require_simple(name: str, value: Value) -> None:
+    if isinstance(value, (list, tuple)) or (name != "str" and isinstance(value, str) and len(value) > DIGITS):
+        raise ProgramError(f"{name} takes a number, or a text of at most {DIGITS} digits")
+
+
+FUNCTIONS: Mapping[str, Callable[..., Value]] = {
+    **{"len": len, "abs": abs, "min": min, "max": max, "sum": sum, "sorted": sorted, "any": any, "all": all},
+    **{"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple},
+    "range": lambda *given: list(range(*given)),
+    "reversed": lambda values: list(reversed(values)),
+    "enumerate": lambda values: list(enumerate(values)),
+    "zip": lambda *values: list(zip(*values, strict=False)),
+}
