@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 import torch
+from torch import Tensor, nn
 
 from model.adapters.bottleneck import BottleneckConfig
 from model.adapters.config import AnyAdapter
-from model.adapters.lora import LoraConfig
+from model.adapters.lora import PREFIX, LoraConfig
 from model.adapters.opening import with_adapter
 from model.adapters.prefix import PrefixConfig
 from model.adapters.prompt import PromptConfig
@@ -19,19 +21,17 @@ from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.inference.open_model import open_model
 from model.networks.directory import load_model
-from model.release.adapters import adapters_beside
-from model.release.config import ExportConfig
-from model.release.export import export
+from model.networks.network import Network
+from model.release.adapters import BESIDE, adapters_beside
 from model.serving.limits import ServeLimits
 from model.serving.opening import Offer, open_together
 from tests.model.adapters.adapted import adapted
-from tests.model.release.test_export import CARD
 from tests.model.serving.running import serving
 
 LIMITS = ServeLimits(rows=2, max_tokens=32)
-KINDS: list[AnyAdapter] = [
-    LoraConfig(kind="lora", rank=2), PrefixConfig(kind="prefix", length=3), PromptConfig(kind="prompt", length=3),
-    BottleneckConfig(kind="bottleneck", width=4),
+LORA = LoraConfig(kind="lora", rank=2)
+APART: list[AnyAdapter] = [
+    PrefixConfig(kind="prefix", length=3), PromptConfig(kind="prompt", length=3), BottleneckConfig(kind="bottleneck", width=4)
 ]  # fmt: skip
 ASKED: list[Any] = [{"role": "user", "content": "Who walked?"}]
 TOKENS = {"tokens": torch.arange(24).view(2, 12)}
@@ -39,15 +39,25 @@ TOKENS = {"tokens": torch.arange(24).view(2, 12)}
 
 @pytest.fixture(scope="module")
 def release(model_dir: Path, tokenizer_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A released model with an adapter of each kind beside it."""
-    pytest.importorskip("peft")
-    folder, output, trained = tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("served") / "release", {}
-    for config in KINDS:
+    """A model's folder as a release has it: its tokenizer in it, and an adapter of each kind beside it."""
+    output = tmp_path_factory.mktemp("served") / "release"
+    shutil.copytree(tokenizer_dir, output)
+    shutil.copytree(model_dir, output, dirs_exist_ok=True)
+    for config in APART:
         network, adapter = adapted(config, load_model(model_dir))
-        adapter.save(adapter.own(network.state_dict()), folder / config.kind)
-        trained[config.kind] = folder / config.kind
-    export(model_dir, tokenizer_dir, output, ExportConfig(), CARD, adapters=trained)
+        adapter.save(adapter.own(network.state_dict()), output / BESIDE / config.kind)
+    LORA.build().save(low_rank(load_model(model_dir)), output / BESIDE / LORA.kind)
     return output
+
+
+def low_rank(network: Network) -> dict[str, Tensor]:
+    """Changes of every matrix inside the blocks, under peft's names."""
+    drawn, own = torch.Generator().manual_seed(1), dict[str, Tensor]()
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Linear) and ".layers." in name:
+            own[f"{PREFIX}{name}.lora_A.weight"] = torch.randn(LORA.rank, layer.in_features, generator=drawn) * 0.3
+            own[f"{PREFIX}{name}.lora_B.weight"] = torch.randn(layer.out_features, LORA.rank, generator=drawn) * 0.3
+    return own
 
 
 def offers(release: Path) -> list[Offer]:
