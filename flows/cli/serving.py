@@ -13,6 +13,7 @@ from typing import Any, Literal
 from flows.cli.chat_models import description, lineage_of, model_directory, variant_directory
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
+from model.release.adapters import adapters_beside
 from tasks.reporting.wording import size
 from tasks.stage.system.nearest import did_you_mean
 
@@ -32,11 +33,11 @@ def serve_models(
     store: str,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError before listening if a model can't be served."""
-    found = {name: find_model(name, store) for name in dict.fromkeys(models)}
+    found = find_served(models, store, every_adapter=backend in ("auto", "folio"))
     draft_directory = None if draft is None else find_model(draft, store)
     key = read_key(key_file)
     from model.serving.limits import ServeLimits
-    from model.serving.opening import Offer, open_served
+    from model.serving.opening import Offer, open_together
     from model.serving.server import bound, compute_with, serve
 
     settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
@@ -44,17 +45,46 @@ def serve_models(
     served: dict[str, Any] = {}
     with stoppable(last=True):
         try:
-            for name, path in found.items():
-                lines = list(said_of(path))
-                print("\n".join(lines[:3]), file=sys.stderr, flush=True)
-                offer = Offer(_short(name), path, lines)
-                if offer.name in served:
-                    raise ValueError(f"two models would be called {offer.name}; serve one of them from a folder of another name")
-                served[offer.name] = open_served(offer, settings, backend=backend, threads=count, draft=draft_directory)
+            for path, named in found.items():
+                offers = []
+                for name, adapter in named.items():
+                    lines = list(said_of(path, adapter))
+                    print("\n".join(lines[:3]), file=sys.stderr, flush=True)
+                    offers.append(Offer(name, path, lines, adapter))
+                for model in open_together(offers, settings, backend=backend, threads=count, draft=draft_directory):
+                    served[model.about.id] = model
             serve(served, settings, listening, key, lambda address: print(_ready(address, served, key), flush=True))
         finally:
             for model in served.values():
                 model.close()
+
+
+def find_served(models: Sequence[str], store: str = "", *, every_adapter: bool = True) -> dict[Path, dict[str, Path | None]]:
+    """Return by folder or file what is served of it: names, each with the folder of its adapter, None for the model itself.
+
+    A model brings the adapters that lie beside it, as MODEL:ADAPTER, if `every_adapter`; one can be named alone. Raises LookupError, and
+    ValueError if two would have one name.
+    """
+    found: dict[Path, dict[str, Path | None]] = {}
+    for name in dict.fromkeys(models):
+        model, _, form = name.partition(":")
+        path = find_model(name if Path(name).exists() else model, store)
+        beside = adapters_beside(path) if path.is_dir() and not any(path.glob("*.gguf")) else {}
+        named: dict[str, Path | None]
+        if not form or Path(name).exists():
+            named = {_short(name): None}
+            named |= {f"{_short(name)}:{one}": folder for one, folder in beside.items()} if every_adapter else {}
+        elif form in beside:
+            named = {f"{_short(model)}:{form}": beside[form]}
+        elif beside and not (path / form / "config.json").is_file():
+            raise LookupError(f"{path} has neither a variant nor an adapter {form!r}; its adapters are {', '.join(beside)}.")
+        else:
+            path, named = find_model(name, store), {_short(name): None}
+        for other, taken in found.items():
+            if other != path and (twice := sorted(named.keys() & taken.keys())):
+                raise ValueError(f"two models would be called {twice[0]}; serve one of them from a folder of another name")
+        found.setdefault(path, {}).update(named)
+    return found
 
 
 def find_model(name: str, store: str = "") -> Path:
@@ -90,8 +120,8 @@ def read_key(file: Path | None) -> str | None:
     return key
 
 
-def said_of(path: Path) -> Iterator[str]:
-    """Yield lines about a model: what it is, and the lineage that its store records."""
+def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:
+    """Yield lines about a model: what it is, the adapter that it computes with, and the lineage that its store records."""
     from model.networks.directory import ModelError, read_config
 
     folder = path.parent if path.is_file() else path
@@ -103,7 +133,7 @@ def said_of(path: Path) -> Iterator[str]:
         kind = "model"
         with suppress(ModelError):
             kind = read_config(path)[0].kind
-        yield from description(path, SimpleNamespace(config=SimpleNamespace(kind=kind), parameters=_parameters(path)))
+        yield from description(path, SimpleNamespace(config=SimpleNamespace(kind=kind), parameters=_parameters(path)), adapter)
     thing, store = lineage_of(folder)
     if thing is not None:
         with suppress(LookupError, ValueError, OSError):

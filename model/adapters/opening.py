@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,6 +66,25 @@ def adapt(network: Network, folder: Path) -> None:
         stored_adapter(folder).build().restore(network, read_tensors(folder))
     except AdapterError as error:
         raise ModelError(f"{folder}: {error}") from error
+
+
+def with_adapter(network: Network, folder: Path) -> Network:
+    """Return a network that computes with the adapter in `folder`; the one given stays as it is.
+
+    Weights that the adapter leaves as they are, such as tables of tokens, are the given network's own. Costs a copy of the network
+    while it is made. Raise ModelError unless it was trained on such a network.
+    """
+    import torch
+
+    adapted = copy.deepcopy(network)
+    adapt(adapted, folder)
+    weights = dict(network.named_parameters())
+    for name, parameter in list(adapted.named_parameters()):
+        weight = weights.get(name)
+        if weight is not None and torch.equal(weight, parameter):
+            owner, _, last = name.rpartition(".")
+            setattr(adapted.get_submodule(owner), last, weight)
+    return adapted
 
 
 def _validated(settings: Mapping[str, Any], directory: Path) -> AnyAdapter:

@@ -109,7 +109,9 @@ class ChatModel:
         yield self.format.decode(chosen.tokens)
 
 
-def fit_prompt(chat_format: ChatFormat, messages: Sequence[Message], context: int, max_new_tokens: int) -> list[int]:
+def fit_prompt(
+    chat_format: ChatFormat, messages: Sequence[Message], context: int, max_new_tokens: int, tools: Sequence[Message] = ()
+) -> list[int]:
     """Return the ids of as much of the conversation as leaves room for a reply, truncated as the module's docstring says.
 
     Raise ValueError if the system message and the last message alone do not fit.
@@ -117,7 +119,7 @@ def fit_prompt(chat_format: ChatFormat, messages: Sequence[Message], context: in
     room = context - min(max_new_tokens, context // 2)
     kept = list(messages)
     head = 1 if kept and kept[0]["role"] == "system" else 0
-    while len(ids := chat_format.encode_chat(kept)) > room:
+    while len(ids := chat_format.encode_chat(kept, tools=tools)) > room:
         following = [n for n in range(head + 1, len(kept)) if kept[n]["role"] == "user"]
         if not following:
             raise ValueError(

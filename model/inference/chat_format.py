@@ -82,6 +82,15 @@ class ChatFormat:
             raise ChatFormatError(f"the chat template places messages {placed} of {len(messages)}; it must place each once, in order")
         return self._encode_structure(self._render([dict(message) for message in messages], tools, reply_next))
 
+    @property
+    def special_names(self) -> frozenset[str]:
+        """The special tokens, as they are written."""
+        return frozenset(self._special)
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> str:
+        """Return a conversation as the template writes it, for looking at; special tokens in messages are guarded."""
+        return self._render(messages, tools, False)
+
     def _render(self, messages: Sequence[Message], tools: Sequence[Message], reply_next: bool) -> str:
         """Render the template around messages whose special tokens are guarded."""
         from jinja2 import TemplateError

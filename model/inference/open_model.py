@@ -29,10 +29,14 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
     return network.to("cuda") if torch.cuda.is_available() else network
 
 
-def fingerprint(directory: Path) -> str:
-    """Return the first digits of the SHA-256 of a model's weights and configuration, which identify it in its output."""
+def fingerprint(directory: Path, adapter: Path | None = None) -> str:
+    """Return the first digits of the SHA-256 of a model's weights and configuration, which identify it in its output.
+
+    `adapter`: the folder of the adapter that it computes with, which is hashed too.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"):
+    files = [path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"]
+    for path in [*sorted(files), *sorted(() if adapter is None else adapter.iterdir())]:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return f"folio-{digest.hexdigest()[:12]}"

@@ -57,5 +57,8 @@ class DecodingDecoder(DecodingNetwork):
         window.advance(counts)
         return x_MD
 
+    def normed(self, x_ND: Tensor) -> Tensor:
+        return self.norm(x_ND)
+
     def read(self, x_ND: Tensor) -> Tensor:
         return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)

@@ -74,6 +74,10 @@ class DecodingNetwork(ABC):
         """Read new tokens as `step` does; return x_MD after each of them, padding included, as `read` takes it."""
 
     @abstractmethod
+    def normed(self, x_ND: Tensor) -> Tensor:
+        """Return hidden vectors after the last norm, for those that `advance` returns."""
+
+    @abstractmethod
     def read(self, x_ND: Tensor) -> Tensor:
         """Return logits_NV."""
 
@@ -89,6 +93,13 @@ class DecodingNetwork(ABC):
     def step_all(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         """Read new tokens as `step` does; return logits_NTV after each of them. Ignore those after padding."""
         return self.read(self.advance(tokens_NT, counts, state, first)).view(*tokens_NT.shape, -1)
+
+    @torch.inference_mode()
+    def hidden(self, tokens_NT: Tensor, counts: Sequence[int]) -> Tensor:
+        """Read whole texts, `counts` tokens of each row; return x_NTD after the last norm. Those after padding mean nothing."""
+        state = self.new_state()
+        state.add(len(counts))
+        return self.normed(self.advance(tokens_NT, counts, state, 0)).view(*tokens_NT.shape, -1)
 
     def _table(self, owner: nn.Module) -> Tensor:
         """Return the vector of each token: inputs that follow from the tokens become one table."""

@@ -114,5 +114,8 @@ class DecodingRecurrent(DecodingNetwork):
             state.lengths[row] += count
         return x_NTD.flatten(0, 1)
 
+    def normed(self, x_ND: Tensor) -> Tensor:
+        return self.norm(x_ND)
+
     def read(self, x_ND: Tensor) -> Tensor:
         return self.head(self.norm(x_ND))

@@ -21,6 +21,11 @@ def copy_adapter(folder: Path, output: Path) -> None:
         shutil.copyfile(folder / name, output / name)
 
 
+def adapters_beside(directory: Path) -> dict[str, Path]:
+    """Return the folder of each adapter beside a released model, by its name."""
+    return {path.parent.name: path.parent for path in sorted(directory.glob(f"{BESIDE}/*/{FIELDS}"))}
+
+
 def adapter_facts(adapters: Mapping[str, Path]) -> list[dict[str, Any]]:
     """Return the card's facts on each adapter: its name, kind, and whether peft loads it on the model."""
     kinds = {name: stored_adapter(folder) for name, folder in adapters.items()}

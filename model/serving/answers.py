@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.inference.request import Score
+from model.inference.tool_calls import CallForm, CallPart, CallReader
 from model.serving.engine import Piece
 
 Spell = Callable[[int], bytes]
@@ -42,10 +43,16 @@ class Usage:
 
 
 class Form:
-    """The shape of one kind of answer. `chat`: of a conversation; else of a completion."""
+    """The shape of one kind of answer.
 
-    def __init__(self, model: str, fingerprint: str | None, spell: Spell, *, chat: bool, scored: bool) -> None:
-        self.chat, self._spell, self._scored = chat, spell, scored
+    chat: of a conversation; else of a completion. calls: how calls of tools are written in it; None: it holds none.
+    """
+
+    def __init__(
+        self, model: str, fingerprint: str | None, spell: Spell, *, chat: bool, scored: bool, calls: CallForm | None = None
+    ) -> None:
+        self.chat, self._spell, self._scored, self._calls = chat, spell, scored, calls
+        self._readers: dict[int, CallReader] = {}
         prefix = "chatcmpl-" if chat else "cmpl-"
         self._head = {"id": prefix + uuid.uuid4().hex, "created": int(time.time()), "model": model, "system_fingerprint": fingerprint}
 
@@ -53,22 +60,44 @@ class Form:
         """Return the answer as one object."""
         told = []
         for index, choice in enumerate(choices):
-            text = "".join(choice.text)
-            content = {"message": {"role": "assistant", "content": text, "refusal": None}} if self.chat else {"text": text}
-            told.append({"index": index, **content, "logprobs": self._log_probabilities(choice.pieces, 0), "finish_reason": choice.reason})
+            text, calls = self._read(index, "".join(choice.text), last=True)
+            content: dict[str, Any] = {"text": text}
+            if self.chat:
+                message: dict[str, Any] = {"role": "assistant", "content": None if calls and not text else text, "refusal": None}
+                content = {"message": message | ({"tool_calls": _joined(calls)} if calls else {})}
+            scores = self._log_probabilities(choice.pieces, 0)
+            told.append({"index": index, **content, "logprobs": scores, "finish_reason": self._reason(index, choice.reason)})
         kind = "chat.completion" if self.chat else "text_completion"
         return {**self._head, "object": kind, "choices": told, "usage": usage.body()}
 
     def chunk(
         self, index: int, text: str, pieces: Sequence[Piece], *, reason: str | None = None, first: bool = False, before: int = 0
-    ) -> dict[str, Any]:
-        """Return a part of the answer. before: characters of the reply that came in earlier parts."""
+    ) -> dict[str, Any] | None:
+        """Return a part of the answer; None if there is nothing to tell yet. before: characters of the reply that came in earlier parts."""
+        text, calls = self._read(index, text, last=reason is not None)
         delta: dict[str, Any] = {"role": "assistant"} if first else {}
         if text or first:
             delta["content"] = text
+        if calls:
+            delta["tool_calls"] = calls
         content: dict[str, Any] = {"delta": delta} if self.chat else {"text": text}
-        told = {"index": index, **content, "logprobs": self._log_probabilities(pieces, before) if pieces else None, "finish_reason": reason}
+        scores = self._log_probabilities(pieces, before) if pieces else None
+        if self._calls is not None and not delta and reason is None:
+            return None
+        told = {"index": index, **content, "logprobs": scores, "finish_reason": self._reason(index, reason)}
         return {**self._head, "object": "chat.completion.chunk" if self.chat else "text_completion", "choices": [told]}
+
+    def _read(self, index: int, text: str, *, last: bool) -> tuple[str, list[dict[str, Any]]]:
+        """Return the content of a reply's next text, and the parts of calls in it."""
+        if self._calls is None:
+            return text, []
+        reader = self._readers.setdefault(index, CallReader(self._calls))
+        content, parts = reader.push(text)
+        return content + (reader.finish() if last else ""), [_call_part(part) for part in parts]
+
+    def _reason(self, index: int, reason: str | None) -> str | None:
+        called = index in self._readers and self._readers[index].calls
+        return "tool_calls" if reason == "stop" and called else reason
 
     def usage_chunk(self, usage: Usage) -> dict[str, Any]:
         """Return the last part, which holds the usage alone."""
@@ -105,3 +134,22 @@ class Form:
             return spelled.decode()
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{value:02x}" for value in spelled)
+
+
+def _call_part(part: CallPart) -> dict[str, Any]:
+    """Return a part of a call as OpenAI streams it: the first one names it."""
+    if part.name:
+        function = {"name": part.name, "arguments": part.arguments}
+        return {"index": part.number, "id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}
+    return {"index": part.number, "function": {"arguments": part.arguments}}
+
+
+def _joined(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return whole calls from their parts."""
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        if "id" in part:
+            calls.append({name: value for name, value in part.items() if name != "index"})
+        else:
+            calls[-1]["function"]["arguments"] += part["function"]["arguments"]
+    return calls

@@ -29,6 +29,7 @@ from model.serving.served import About
 
 START_SECONDS = 300.0
 KEY = "FOLIO_CHILD_KEY"
+TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 class ChildError(ValueError):
@@ -117,7 +118,8 @@ class ChildModel:
         return await self._pass("/v1/completions", asked, asked.max_tokens)
 
     async def embed(self, asked: EmbeddingRequest, http: HttpRequest) -> Response:
-        raise ApiError(404, f"{self.about.id} writes text and has no embeddings", param="model")
+        said = f"{self.about.id} is computed by {self._child.label}, which gives no embeddings here; ask a model that folio computes"
+        raise ApiError(404, said, param="model")
 
     async def _pass(self, path: str, asked: Generating, longest: int | None) -> Response:
         body = self._translated(asked)
@@ -168,7 +170,10 @@ class ChildModel:
 
     def _translated(self, asked: Asked) -> dict[str, Any]:
         """Return the body in the program's words. Raise ApiError for a parameter that it does not have."""
-        body = asked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"user", "metadata"})
+        if isinstance(asked, ChatRequest) and asked.speaks_of_calls:
+            param = "tools" if asked.offered else "messages"
+            raise ApiError(400, f"tools and their calls are not offered by {self._child.label}; leave them out", param=param)
+        body = asked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"user", "metadata", *TOOLS})
         for name, theirs in self._names.items():
             if name not in body:
                 continue

@@ -21,6 +21,8 @@ class ApiError(Exception):
         return error_body(self.status, str(self), self.param, self.code)
 
 
+# Parameters of other servers that ask for the likeliest replies as wholes.
+BEAMS = frozenset({"best_of", "num_beams", "beams", "beam_width", "use_beam_search", "length_penalty", "early_stopping"})
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -41,6 +43,9 @@ def from_validation(error: ValidationError) -> ApiError:
     # The location also names branches of unions, in words that don't occur in requests.
     place = [str(part) for part in wrong["loc"] if isinstance(part, int) or str(part).isidentifier()]
     param = ".".join(part for part in place if part not in ("str", "int", "float", "bool", "is_instance")) or None
+    if wrong["type"] == "extra_forbidden" and param in BEAMS:
+        said = f"{param}: beam search is not offered by this API, where replies are drawn; leave it out, or use: folio generate --beams N"
+        return ApiError(400, said, param=param, code="unsupported_parameter")
     if wrong["type"] == "extra_forbidden":
         return ApiError(400, f"{param} is not offered here, or not a parameter; leave it out", param=param, code="unknown_parameter")
     if wrong["type"] in ("json_invalid", "json_type"):

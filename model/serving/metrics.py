@@ -45,8 +45,8 @@ class _Engines(Collector):
         self._models = models
 
     def collect(self) -> Iterator[Metric]:
-        running = GaugeMetricFamily("folio_replies_running", "replies being written", labels=["model"])
-        waiting = GaugeMetricFamily("folio_replies_waiting", "replies that wait for a row", labels=["model"])
+        running = GaugeMetricFamily("folio_replies_running", "replies being written and vectors being computed", labels=["model"])
+        waiting = GaugeMetricFamily("folio_replies_waiting", "replies that wait for a row, and requests for vectors", labels=["model"])
         alive = GaugeMetricFamily("folio_model_up", "whether the model can answer", labels=["model"])
         written = CounterMetricFamily("folio_tokens_written", "tokens of finished replies", labels=["model"])
         steps = CounterMetricFamily("folio_steps", "passes of the network that wrote tokens", labels=["model"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from model.adapters.opening import with_adapter
 from model.inference.chat_format import ChatFormat
 from model.inference.open_model import fingerprint, open_model
 from model.networks.directory import CONFIG, ModelError, read_config
@@ -23,15 +24,47 @@ if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
 
 Backend = Literal["auto", "folio", "llama.cpp", "vllm"]
+WRITES = ("chat", "completions", "embeddings")
 
 
 @dataclass(frozen=True)
 class Offer:
-    """A model to serve. lines: text for the page besides what its files say."""
+    """A model to serve. lines: text for the page besides what its files say. adapter: the folder of one to compute with."""
 
     name: str
     path: Path
     lines: Sequence[str] = ()
+    adapter: Path | None = None
+
+
+def open_together(
+    offers: Sequence[Offer], limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Path | None = None
+) -> list[ServedModel]:
+    """Open a model and adapters that were trained on it, all of one `path`, whose weights are read once. Raise as `open_served` does.
+
+    Each adapter has rows and a queue of its own, and costs the memory of another model but for the weights that it leaves as they are.
+    """
+    if all(offer.adapter is None for offer in offers):
+        return [open_served(offer, limits, backend=backend, threads=threads, draft=draft) for offer in offers]
+    path, named = offers[0].path, next(offer.name for offer in offers if offer.adapter is not None)
+    if backend not in ("auto", "folio") or gguf_file(path) is not None:
+        raise ValueError(f"{named} computes with an adapter, which folio alone does; serve it from the model's folder without --backend")
+    config, _ = read_config(path)
+    config.require_generation()
+    chat_format = ChatFormat(_tokenizer(path))
+    require_tokenizer(path, chat_format.digest)
+    network, drafting = open_model(path), None if draft is None else _draft(draft, chat_format)
+    served: list[ServedModel] = []
+    try:
+        for offer in offers:
+            about = _about(offer, path, config.context, WRITES, "folio")
+            adapted = network if offer.adapter is None else with_adapter(network, offer.adapter)
+            served.append(OwnModel(adapted.decoding(), chat_format, about, limits, drafting))
+    except BaseException:
+        for model in served:
+            model.close()
+        raise
+    return served
 
 
 def open_served(
@@ -61,7 +94,7 @@ def open_served(
         about = _about(offer, offer.path, config.context, ("embeddings",), "folio")
         return OwnEncoder(open_model(offer.path), chat_format, about, limits)
     config.require_generation()
-    about = _about(offer, offer.path, config.context, ("chat", "completions"), "folio")
+    about = _about(offer, offer.path, config.context, WRITES, "folio")
     return OwnModel(open_model(offer.path).decoding(), chat_format, about, limits, None if draft is None else _draft(draft, chat_format))
 
 
@@ -86,4 +119,4 @@ def _context(directory: Path) -> int | None:
 
 def _about(offer: Offer, directory: Path, context: int | None, abilities: Sequence[str], backend: str) -> About:
     created = int(max((path.stat().st_mtime for path in directory.glob("*") if path.is_file()), default=time.time()))
-    return About(offer.name, offer.lines, context, created, fingerprint(directory), abilities, backend)
+    return About(offer.name, offer.lines, context, created, fingerprint(directory, offer.adapter), abilities, backend)

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import secrets
-import struct
-import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from model.inference.batch import Batch
 from model.inference.chat import fit_prompt
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import request_for
-from model.inference.grammar import ANY_OBJECT, Grammar, GrammarCompiler, GrammarError
 from model.inference.prefixes import PrefixCache
 from model.inference.reply import ReplyText
 from model.inference.speculation import SpeculativeBatch
 from model.inference.token_bytes import TokenBytes
 from model.serving.answers import Form
+from model.serving.constraining import Constraining
 from model.serving.engine import Engine, Event, Generation
 from model.serving.errors import ApiError
 from model.serving.limits import ServeLimits
 from model.serving.replying import reply
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest, Generating
 from model.serving.served import About
+from model.serving.vectors import Vectors
 
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
@@ -48,8 +46,8 @@ class OwnModel:
     ) -> None:
         self.network, self.format, self._about, self._limits = network, chat_format, about, limits
         self._spell = TokenBytes(chat_format.tokenizer).of
-        self._compiler: GrammarCompiler | None = None
-        self._compiling = threading.Lock()
+        self._constraining = Constraining(chat_format, network.vocab_size)
+        self._vectors = Vectors(network, chat_format, about.id, limits)
 
         def batch() -> Batch:
             prefixes = PrefixCache(limits.prefix_tokens) if limits.prefix_tokens else None
@@ -66,22 +64,27 @@ class OwnModel:
         return self.engine.alive
 
     def load(self) -> tuple[int, int]:
-        return self.engine.running, self.engine.waiting
+        computed, queued = self._vectors.load()
+        return self.engine.running + computed, self.engine.waiting + queued
 
     def close(self) -> None:
         self.engine.close()
 
     async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
+        known = await asyncio.to_thread(self._constraining.call_form, asked)
         prompt = await asyncio.to_thread(self._conversation, asked)
         alternatives = asked.top_logprobs if asked.logprobs else None
-        return await self._reply(asked, http, [prompt], asked.longest, alternatives, chat=True)
+        calls = known if asked.offered else None
+        form = Form(self.about.id, self.about.fingerprint, self._spell, chat=True, scored=asked.logprobs, calls=calls)
+        return await self._reply(asked, http, [prompt], asked.longest, alternatives, form)
 
     async def complete(self, asked: CompletionRequest, http: HttpRequest) -> Response:
         prompts = await asyncio.to_thread(lambda: [self._document(prompt) for prompt in asked.prompts])
-        return await self._reply(asked, http, prompts, asked.max_tokens, asked.logprobs, chat=False)
+        form = Form(self.about.id, self.about.fingerprint, self._spell, chat=False, scored=asked.logprobs is not None)
+        return await self._reply(asked, http, prompts, asked.max_tokens, asked.logprobs, form)
 
     async def embed(self, asked: EmbeddingRequest, http: HttpRequest) -> Response:
-        raise ApiError(404, f"{self.about.id} writes text and has no embeddings; a model of kind=encoder has", param="model")
+        return await self._vectors.answer(asked)
 
     async def _reply(
         self,
@@ -90,14 +93,13 @@ class OwnModel:
         prompts: Sequence[list[int]],
         longest: int | None,
         alternatives: int | None,
-        *,
-        chat: bool,
+        form: Form,
     ) -> Response:
         if asked.n > self._limits.choices or asked.n * len(prompts) > self._limits.rows + self._limits.waiting:
             most = min(self._limits.choices, (self._limits.rows + self._limits.waiting) // len(prompts))
             raise ApiError(400, f"n={asked.n} for {len(prompts)} prompts is more than this server writes at once, {most}", param="n")
         config = self._sampling(asked, longest)
-        grammars = await asyncio.to_thread(lambda: [self._grammar(asked) for _ in range(asked.n * len(prompts))])
+        grammars = await asyncio.to_thread(self._constraining.grammars, asked, asked.n * len(prompts))
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
         try:
             requests = [
@@ -106,7 +108,7 @@ class OwnModel:
                 for index in range(asked.n)
             ]
         except ValueError as error:
-            param = "logit_bias" if "logit_bias" in str(error) else "messages" if chat else "prompt"
+            param = "logit_bias" if "logit_bias" in str(error) else "messages" if form.chat else "prompt"
             raise ApiError(400, str(error), param=param, code="context_length_exceeded" if param != "logit_bias" else None) from None
 
         def make(deliver: Callable[[Event], None]) -> list[Generation]:
@@ -116,16 +118,15 @@ class OwnModel:
                 made.append(Generation(index, request, ReplyText(self.format.stream(), asked.stop), deliver))
             return made
 
-        form = Form(self.about.id, self.about.fingerprint, self._spell, chat=chat, scored=alternatives is not None)
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return await reply(self.engine, make, form, http, stream=asked.stream, usage=usage)
 
     def _conversation(self, asked: ChatRequest) -> list[int]:
-        messages = [message.plain for message in asked.messages]
+        messages, tools = [message.plain for message in asked.messages], [tool.told for tool in asked.offered]
         try:
             if asked.truncation == "auto":
-                return fit_prompt(self.format, messages, self.network.context, asked.longest or self.network.context)
-            return self.format.encode_chat(messages)
+                return fit_prompt(self.format, messages, self.network.context, asked.longest or self.network.context, tools)
+            return self.format.encode_chat(messages, tools=tools)
         except ValueError as error:  # the template refuses them, or they do not fit
             raise ApiError(400, str(error), param="messages") from None
 
@@ -153,34 +154,3 @@ class OwnModel:
             logit_bias=tuple(sorted((int(token), bias) for token, bias in asked.logit_bias.items())),
             max_new_tokens=longest or self._limits.max_tokens,
         )
-
-    def _grammar(self, asked: Generating) -> Grammar | None:
-        wanted: tuple[Any, Any] | None = None
-        if asked.guided_regex is not None:
-            wanted = ("regex", asked.guided_regex)
-        elif asked.guided_grammar is not None:
-            wanted = ("lark", asked.guided_grammar)
-        elif asked.response_format is not None and asked.response_format.type != "text":
-            schema = asked.response_format.json_schema
-            wanted = ("json_schema", ANY_OBJECT if schema is None else schema.schema_)
-        if wanted is None:
-            return None
-        try:
-            with self._compiling:
-                self._compiler = self._compiler or GrammarCompiler(self.format, self.network.vocab_size)
-                return self._compiler.grammar(*wanted)
-        except GrammarError as error:
-            raise ApiError(400, str(error), param="response_format" if wanted[0] == "json_schema" else f"guided_{wanted[0]}") from None
-
-
-def vectors_response(model: str, vectors: Sequence[Sequence[float]], tokens: int, encoding: str) -> JSONResponse:
-    """Return vectors in OpenAI's form: lists of numbers, or little-endian fp32 in base64."""
-    told = [
-        {"object": "embedding", "index": index, "embedding": list(vector) if encoding == "float" else _packed(vector)}
-        for index, vector in enumerate(vectors)
-    ]
-    return JSONResponse({"object": "list", "data": told, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
-
-
-def _packed(vector: Sequence[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -103,15 +103,16 @@ async def _stream(
                 yield _event(error_body(event.status, event.fault))
                 return
             if event.text or isinstance(event, End):
-                if not begun[index] and form.chat:
-                    yield _event(form.chunk(index, "", (), first=True))
+                if not begun[index] and form.chat and (chunk := form.chunk(index, "", (), first=True)):
+                    yield _event(chunk)
                 begun[index] = True
-                if event.text or held[index]:
-                    yield _event(form.chunk(index, event.text, held[index], before=sent[index]))
+                if (event.text or held[index]) and (chunk := form.chunk(index, event.text, held[index], before=sent[index])):
+                    yield _event(chunk)
                 sent[index] += len(event.text)
                 held[index] = []
+            if isinstance(event, End) and (chunk := form.chunk(index, "", (), reason=event.reason)):
+                yield _event(chunk)
             if isinstance(event, End):
-                yield _event(form.chunk(index, "", (), reason=event.reason))
                 going -= 1
                 if not going:
                     break

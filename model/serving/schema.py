@@ -10,9 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from model.serving.messages import ChatMessage, Text, Tool, ToolNamed, orphan
+
 # Unsupported parameters, with the values that are accepted because they change nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
+    "num_beams": (1,),
+    "use_beam_search": (False,),
     "echo": (False,),
     "suffix": ("",),
     "store": (False,),
@@ -24,7 +28,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "service_tier": ("auto", "default"),
     "dimensions": (),
 }
-Text = Annotated[str, Field(max_length=1 << 20)]
 Ids = Annotated[list[Annotated[int, Field(ge=0, le=1 << 31)]], Field(min_length=1)]
 
 
@@ -43,7 +46,8 @@ class Asked(BaseModel):
         """Drop what is null or changes nothing."""
         if not isinstance(given, dict):
             return given
-        return {name: value for name, value in given.items() if value is not None and value not in NEUTRAL.get(name, ())}
+        neutral = {name: values for name, values in NEUTRAL.items() if name not in cls.model_fields}
+        return {name: value for name, value in given.items() if value is not None and value not in neutral.get(name, ())}
 
 
 class StreamOptions(BaseModel):
@@ -118,30 +122,6 @@ class Generating(Asked):
         return self
 
 
-class Part(BaseModel):
-    """A part of a message: text is the only kind offered."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    type: Literal["text"]
-    text: Text
-
-
-class ChatMessage(BaseModel):
-    """One message."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[Part]
-
-    @property
-    def plain(self) -> dict[str, str]:
-        """The message as the chat format takes it; OpenAI calls the system `developer` too."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
-
-
 class ChatRequest(Generating):
     """POST /v1/chat/completions. truncation: `auto` leaves out the oldest messages that do not fit; `disabled` refuses them."""
 
@@ -150,6 +130,9 @@ class ChatRequest(Generating):
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=20)
     truncation: Literal["auto", "disabled"] = "disabled"
+    tools: list[Tool] = Field(default_factory=list, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | ToolNamed | None = None
+    parallel_tool_calls: bool = True
 
     @model_validator(mode="after")
     def _asks_once(self) -> ChatRequest:
@@ -158,6 +141,39 @@ class ChatRequest(Generating):
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise ValueError("max_tokens and max_completion_tokens are the same thing; give one")
         return self
+
+    @model_validator(mode="after")
+    def _calls_what_is_there(self) -> ChatRequest:
+        names = [tool.function.name for tool in self.tools]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"tools has {twice!r} twice; give each function a name of its own")
+        if self.tool_choice not in (None, "none", "auto") and not names:
+            raise ValueError("tool_choice needs tools")
+        if isinstance(self.tool_choice, ToolNamed) and self.tool_choice.function.name not in names:
+            raise ValueError(f"tool_choice names {self.tool_choice.function.name!r}, and tools has {', '.join(names)}")
+        held = self.response_format is not None and self.response_format.type != "text"
+        asked = {name: getattr(self, name) for name in ("guided_regex", "guided_grammar", "logprobs")} | {"response_format": held}
+        if self.offered and (other := next((name for name, given in asked.items() if given), "")):
+            raise ValueError(f"{other} and tools are not offered together; leave one out, or set tool_choice to none")
+        if unasked := orphan(self.messages):
+            raise ValueError(f"messages holds a tool's result for {unasked[:200]!r}, and no call before it has that id")
+        return self
+
+    @property
+    def offered(self) -> list[Tool]:
+        """The tools that the model is told of: none if it may call none."""
+        return [] if self.tool_choice == "none" else self.tools
+
+    @property
+    def callable(self) -> list[Tool]:
+        """The tools that it may call: all it is told of, or the one that is named."""
+        named = self.tool_choice.function.name if isinstance(self.tool_choice, ToolNamed) else None
+        return [tool for tool in self.offered if named in (None, tool.function.name)]
+
+    @property
+    def speaks_of_calls(self) -> bool:
+        """Whether the chat template must know tools: some are offered, or the messages hold calls or results."""
+        return bool(self.offered) or any(message.tool_calls or message.role == "tool" for message in self.messages)
 
     @property
     def longest(self) -> int | None:
@@ -185,7 +201,12 @@ class CompletionRequest(Generating):
 class EmbeddingRequest(Asked):
     """POST /v1/embeddings."""
 
-    input: Text | Ids | Annotated[list[Text], Field(min_length=1, max_length=2048)] | list[Ids] = Field(union_mode="left_to_right")
+    input: (
+        Text
+        | Ids
+        | Annotated[list[Text], Field(min_length=1, max_length=2048)]
+        | Annotated[list[Ids], Field(min_length=1, max_length=2048)]
+    ) = Field(union_mode="left_to_right")
     encoding_format: Literal["float", "base64"] = "float"
 
     @property

@@ -51,7 +51,7 @@ class ServedModel(Protocol):
         """Turn texts into vectors."""
 
     def load(self) -> tuple[int, int]:
-        """Return how many replies are being written, and how many wait."""
+        """Return how many replies are being written or texts turned into vectors, and how many wait."""
 
     def close(self) -> None:
         """Release threads and processes."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from flows.cli.planning import plan_recipe
+from flows.cli.serving import find_served
 from model.evaluation.gate import judge
 from model.inference.open_model import open_model
 from model.networks.directory import load_model, read_config
@@ -52,6 +53,7 @@ def test_the_adapter_lies_beside_the_merged_weights_and_gives_them_from_the_base
 def test_an_adapter_of_the_tuned_model_is_released_beside_it_and_talks(adapted: FinishedRun) -> None:
     release = adapted.folder("export")
     assert (release / "adapters" / "soft" / "adapter_model.safetensors").is_file()
+    assert list(find_served([str(release)])[release].values()) == [None, release / "adapters" / "soft"]
     assert "questions.seen" in adapted.artifacts["evaluate.soft"].metrics
     assert adapted.artifacts["adapt.soft"].metrics["trained_parameters"] == 4 * 96
     tokens = {"tokens": torch.arange(100, 164).view(2, 32)}

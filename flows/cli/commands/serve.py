@@ -28,7 +28,8 @@ def serve(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="each a recipe, for its newest released model, the folder of a model, or a GGUF file; RECIPE:VARIANT is a quantized form",
+            help="each a recipe, for its newest released model with its adapters, the folder of a model, or a GGUF file; RECIPE:NAME is a "
+            "quantized form or an adapter alone",
         ),
     ],
     host: Annotated[str, typer.Option(help="address to listen on; one beyond this machine needs a key")] = "127.0.0.1",

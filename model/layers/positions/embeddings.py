@@ -37,8 +37,10 @@ class SinusoidalPositions:
     def add(self, x_BTD: Tensor, positions_XT: Tensor, stop: int) -> Tensor:
         """Add the vectors of `positions_XT`, all below `stop`."""
         key = (x_BTD.device, x_BTD.dtype)
-        if key not in self._tables or len(self._tables[key]) < stop:
+        table_PD = self._tables.get(key)
+        if table_PD is None or len(table_PD) < stop:
             frequency = 10_000.0 ** -(torch.arange(0, self.width, 2).float() / self.width)
             angle_PF = torch.arange(stop, dtype=torch.float32)[:, None] * frequency[None, :]
-            self._tables[key] = torch.stack((angle_PF.sin(), angle_PF.cos()), dim=-1).flatten(1).to(x_BTD)
-        return x_BTD * math.sqrt(self.width) + self._tables[key][positions_XT]
+            # Another thread may read texts with the same network; each goes on with the table that it has seen.
+            self._tables[key] = table_PD = torch.stack((angle_PF.sin(), angle_PF.cos()), dim=-1).flatten(1).to(x_BTD)
+        return x_BTD * math.sqrt(self.width) + table_PD[positions_XT]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.serving import KEY, find_model, read_key, said_of
+from flows.cli.serving import KEY, find_model, find_served, read_key, said_of
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
@@ -27,6 +27,26 @@ def test_a_model_is_a_folder_a_form_of_it_or_a_gguf_file(folder: Path) -> None:
         find_model(str(folder / "y.gguf"))
     with pytest.raises(LookupError, match="has no variant 'tiny'; it has small"):
         find_model(f"{folder}:tiny")
+
+
+def test_a_model_brings_the_adapters_beside_it_and_one_may_be_named_alone(folder: Path) -> None:
+    for name in ("soft", "low"):
+        (folder / "adapters" / name).mkdir(parents=True)
+        (folder / "adapters" / name / "adapter_config.json").write_text("{}")
+    low, soft = folder / "adapters" / "low", folder / "adapters" / "soft"
+    assert find_served([str(folder)]) == {folder: {"mine": None, "mine:low": low, "mine:soft": soft}}
+    assert find_served([f"{folder}:soft"]) == {folder: {"mine:soft": soft}}
+    assert find_served([f"{folder}:soft", str(folder)]) == {folder: {"mine:soft": soft, "mine": None, "mine:low": low}}
+    assert find_served([str(folder)], every_adapter=False) == {folder: {"mine": None}}
+    assert find_served([f"{folder}:small"]) == {folder / "small": {f"{folder}:small": None}}
+    with pytest.raises(LookupError, match="has neither a variant nor an adapter 'tiny'; its adapters are low, soft"):
+        find_served([f"{folder}:tiny"])
+    (folder.parent / "other" / "mine").mkdir(parents=True)
+    (folder.parent / "other" / "mine" / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="two models would be called mine"):
+        find_served([str(folder), str(folder.parent / "other" / "mine")])
+    first, _, third, *_ = said_of(folder, soft)
+    assert "decoder" in first and f"with the adapter in {soft}" in third
 
 
 def test_what_is_said_of_a_model_without_a_record_is_its_size_and_place(folder: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.networks.encoder_config import EncoderConfig
+from model.networks.network import Network
+from model.networks.recurrent_config import RecurrentConfig
 from model.serving.encoding import OwnEncoder
 from model.serving.own import OwnModel
 from model.serving.served import About
@@ -24,12 +26,20 @@ def tiny(decoder: Decoder, chat_format: ChatFormat) -> OwnModel:
 
 
 @pytest.fixture(scope="module")
-def address(tiny: OwnModel, decoder: Decoder, chat_format: ChatFormat) -> Iterator[str]:
-    """A server of a decoder, the same with a draft, and an encoder."""
+def networks(decoder: Decoder) -> dict[str, Network]:
+    """What the models at `address` compute, by their names."""
+    gru = RecurrentConfig(width=32, layers=1, context=64, initial_std=0.4).build(decoder.vocab_size, seed=3).eval()
     encoder = EncoderConfig(width=32, layers=1, heads=4, feed_forward=64, context=64).build(decoder.vocab_size, seed=2).eval()
+    return {"tiny": decoder, "drafted": decoder, "gru": gru, "vectors": encoder}
+
+
+@pytest.fixture(scope="module")
+def address(tiny: OwnModel, networks: dict[str, Network], decoder: Decoder, chat_format: ChatFormat) -> Iterator[str]:
+    """A server of a decoder, the same with a draft, gated recurrent units, and an encoder."""
     about = About("vectors", [], 64, 1, None, ("embeddings",), "folio")
     drafted = own_model(decoder, chat_format, "drafted", draft=random_decoder(decoder.vocab_size, seed=5))
-    with serving([tiny, drafted, OwnEncoder(encoder, chat_format, about, LIMITS)]) as address:
+    gru = own_model(networks["gru"], chat_format, "gru")
+    with serving([tiny, drafted, gru, OwnEncoder(networks["vectors"], chat_format, about, LIMITS)]) as address:
         yield address
 
 

@@ -23,7 +23,8 @@ LIMITS = ServeLimits(rows=4, waiting=8, max_tokens=64, body_bytes=20_000)
 def own_model(
     network: Network, chat_format: ChatFormat, name: str = "tiny", limits: ServeLimits = LIMITS, draft: Network | None = None
 ) -> OwnModel:
-    about = About(name, ["a tiny model", "of no making"], network.config.context, 1, "folio-0123", ("chat", "completions"), "folio")
+    abilities = ("chat", "completions", "embeddings")
+    about = About(name, ["a tiny model", "of no making"], network.config.context, 1, "folio-0123", abilities, "folio")
     return OwnModel(network.decoding(), chat_format, about, limits, None if draft is None else draft.decoding())
 
 

@@ -50,6 +50,12 @@ def test_llama_cpp_answers_as_folio_does_and_its_death_is_told(
         assert plain("".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)) == plain(text)
         with pytest.raises(openai.BadRequestError, match=r"guided_regex is not offered by llama\.cpp"):
             client.chat.completions.create(model="there", messages=ASKED, extra_body={"guided_regex": "a"})
+        tool: Any = {"type": "function", "function": {"name": "find"}}
+        with pytest.raises(openai.BadRequestError, match=r"tools and their calls are not offered by llama\.cpp"):
+            client.chat.completions.create(model="there", messages=ASKED, tools=[tool])
+        assert client.chat.completions.create(model="there", messages=ASKED, tools=[tool], tool_choice="none", max_tokens=2).choices
+        with pytest.raises(openai.NotFoundError, match=r"computed by llama\.cpp, which gives no embeddings here"):
+            client.embeddings.create(model="there", input="Ada")
         os.kill(model._child._process.pid, signal.SIGKILL)
         time.sleep(0.5)
         assert httpx.get(f"{address}/health").status_code == 503

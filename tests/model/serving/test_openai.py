@@ -15,6 +15,7 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.networks.decoder import Decoder
+from model.networks.network import Network
 
 ASKED: list[Any] = [{"role": "user", "content": "Who walked?"}]
 
@@ -133,14 +134,42 @@ def test_an_encoder_gives_vectors_of_length_1(client: openai.OpenAI, address: st
     packed: Any = client.post("/embeddings", body={"model": "vectors", "input": "Bruno", "encoding_format": "base64"}, cast_to=object)
     values = struct.unpack("<32f", base64.b64decode(packed["data"][0]["embedding"]))
     assert list(values) == pytest.approx(found.data[1].embedding, abs=1e-6)
-    with pytest.raises(openai.NotFoundError, match="writes text and has no embeddings"):
-        client.embeddings.create(model="tiny", input="x")
     with pytest.raises(openai.NotFoundError, match="writes no text"):
         client.chat.completions.create(model="vectors", messages=ASKED)
 
 
+@pytest.mark.parametrize("model", ["tiny", "drafted", "gru", "vectors"])
+def test_every_model_gives_the_mean_of_its_hidden_vectors(
+    client: openai.OpenAI, networks: dict[str, Network], chat_format: ChatFormat, model: str
+) -> None:
+    texts = ["Ada walked", "On day 3 Bruno walked from Avel to Brin", "x"]
+    found = client.embeddings.create(model=model, input=texts)  # the client asks for base64
+    rows = [chat_format.encode_document(text) for text in texts]
+    for ids, one in zip(rows, found.data, strict=True):
+        with torch.no_grad():
+            mean_D = networks[model]({"tokens": torch.tensor([ids])})[0, 1:].mean(0)
+        assert one.embedding == pytest.approx((mean_D / mean_D.norm()).tolist(), abs=1e-4)
+    assert [one.index for one in found.data] == [0, 1, 2] and found.usage.prompt_tokens == sum(map(len, rows))
+    by_ids = client.embeddings.create(model=model, input=rows[0], encoding_format="float")
+    assert by_ids.data[0].embedding == pytest.approx(found.data[0].embedding, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "code"),
+    [("walk " * 100, "this model reads at most 64", "context_length_exceeded"), ("", "text 0 is empty", "invalid_value"),
+     ([["a"]], "input", "invalid_value"), ([], "input", "invalid_value"), ([[5000]], "holds token 5000", "invalid_value")],
+)  # fmt: skip
+def test_a_text_that_can_t_be_embedded_is_refused_in_openai_s_form(client: openai.OpenAI, given: Any, said: str, code: str) -> None:
+    for model in ("tiny", "gru", "vectors"):
+        with pytest.raises(openai.BadRequestError, match=said) as error:
+            client.embeddings.create(model=model, input=given)
+        assert error.value.code == code and error.value.type == "invalid_request_error" and str(error.value.param).startswith("input")
+    with pytest.raises(openai.BadRequestError, match="dimensions is not offered"):
+        client.embeddings.create(model="tiny", input="Ada", dimensions=8)
+
+
 def test_models_are_listed_and_one_that_is_not_there_is_named(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["tiny", "drafted", "vectors"]
+    assert [model.id for model in client.models.list()] == ["tiny", "drafted", "gru", "vectors"]
     assert client.models.retrieve("tiny").owned_by == "folio"
     with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'"):
         client.chat.completions.create(model="gpt", messages=ASKED)

@@ -1,0 +1,136 @@
+"""Messages of a conversation and descriptions of tools, as OpenAI's API has them."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Text = Annotated[str, Field(max_length=1 << 20)]
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        """Drop what is null: the official client sends an answer back with all of its fields."""
+        return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
+
+
+class Part(_Given):
+    """A part of a message: text is the only kind offered."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class Function(_Given):
+    """A function that may be called. parameters: the JSON schema of its arguments, an object; without it there are none."""
+
+    name: FunctionName
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None  # arguments always follow the schema
+
+    @model_validator(mode="after")
+    def _takes_an_object(self) -> Function:
+        kind = (self.parameters or {}).get("type", "object")
+        if kind != "object":
+            raise ValueError(f"the parameters of {self.name} are of type {kind!r}; arguments are always an object")
+        return self
+
+
+class Tool(_Given):
+    """A tool: functions are the only kind offered."""
+
+    type: Literal["function"]
+    function: Function
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The tool as the chat template shows it."""
+        return {"type": "function", "function": self.function.model_dump(exclude_none=True, exclude={"strict"})}
+
+
+class FunctionNamed(_Given):
+    """The name of a function."""
+
+    name: FunctionName
+
+
+class ToolNamed(_Given):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: FunctionNamed
+
+
+class CalledFunction(_Given):
+    """What was called, with arguments as JSON text."""
+
+    name: FunctionName
+    arguments: Text
+
+    @model_validator(mode="after")
+    def _is_an_object(self) -> CalledFunction:
+        try:
+            is_object = isinstance(json.loads(self.arguments), dict)
+        except ValueError:
+            is_object = False
+        if not is_object:
+            raise ValueError(f"the arguments of {self.name} are not a JSON object: {self.arguments[:80]!r}")
+        return self
+
+
+class ToolCall(_Given):
+    """A call that the assistant made."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(_Given):
+    """One message. tool_calls: of the assistant's. tool_call_id: the call whose result a tool's message is."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[Part] | None = None
+    tool_calls: list[ToolCall] = Field(default_factory=list, max_length=128)
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_role_has(self) -> ChatMessage:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a message of the {self.role} has tool_calls, which only the assistant's have")
+        if (self.tool_call_id is not None) != (self.role == "tool"):
+            raise ValueError(f"role={self.role} and tool_call_id={self.tool_call_id!r} do not go together: a tool's message has one")
+        if self.content is None and not self.tool_calls:
+            raise ValueError(f"a message of the {self.role} has no content")
+        return self
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The message as the chat format takes it; OpenAI calls the system `developer` too."""
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or [])
+        told: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
+        if self.tool_calls:
+            called = [(call.function.name, json.loads(call.function.arguments)) for call in self.tool_calls]
+            told["tool_calls"] = [{"type": "function", "function": {"name": name, "arguments": given}} for name, given in called]
+        return told
+
+
+def orphan(messages: list[ChatMessage]) -> str:
+    """Return the first tool_call_id without a call before it whose result it could be; empty: all have one."""
+    open_calls: set[str] = set()
+    for message in messages:
+        if message.role == "assistant":
+            open_calls = {call.id for call in message.tool_calls}
+        elif message.tool_call_id is not None:
+            if message.tool_call_id not in open_calls:
+                return message.tool_call_id
+            open_calls.discard(message.tool_call_id)
+    return ""

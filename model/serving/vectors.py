@@ -1,0 +1,63 @@
+"""Embeddings of one model behind the address: one request is computed at a time, its texts in batches, and a few may wait."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import struct
+import threading
+from collections.abc import Sequence
+
+from starlette.responses import JSONResponse, Response
+
+from model.inference.chat_format import ChatFormat
+from model.inference.embed import HiddenVectors, embed
+from model.serving.errors import ApiError, busy
+from model.serving.limits import ServeLimits
+from model.serving.schema import EmbeddingRequest
+
+
+class Vectors:
+    """Turns texts into vectors by one network. `name`: the model's."""
+
+    def __init__(self, reader: HiddenVectors, chat_format: ChatFormat, name: str, limits: ServeLimits) -> None:
+        self._reader, self._format, self._name, self._limits = reader, chat_format, name, limits
+        self._one = threading.Lock()
+        self._asked = 0
+
+    def load(self) -> tuple[int, int]:
+        """Return how many requests are computed, and how many wait."""
+        return min(self._asked, 1), max(0, self._asked - 1)
+
+    async def answer(self, asked: EmbeddingRequest) -> Response:
+        """Return the vectors in OpenAI's form. Raise ApiError for texts that can't be read, and where too many requests wait."""
+        if self._asked > self._limits.waiting:
+            raise busy(f"{self._asked} requests for vectors wait already; try again later")
+        self._asked += 1
+        try:
+            return await asyncio.to_thread(self._answer, asked)
+        finally:
+            self._asked -= 1
+
+    def _answer(self, asked: EmbeddingRequest) -> Response:
+        texts = [self._format.encode_document(text) if isinstance(text, str) else text for text in asked.inputs]
+        long = next((len(text) for text in texts if len(text) > self._reader.context), 0)
+        try:
+            with self._one:
+                vectors = embed(self._reader, texts, self._format.bos_id)
+        except ValueError as error:
+            raise ApiError(400, str(error), param="input", code="context_length_exceeded" if long else "invalid_value") from None
+        return vectors_response(self._name, vectors, sum(map(len, texts)), asked.encoding_format)
+
+
+def vectors_response(model: str, vectors: Sequence[Sequence[float]], tokens: int, encoding: str) -> JSONResponse:
+    """Return vectors in OpenAI's form: lists of numbers, or little-endian fp32 in base64."""
+    told = [
+        {"object": "embedding", "index": index, "embedding": list(vector) if encoding == "float" else _packed(vector)}
+        for index, vector in enumerate(vectors)
+    ]
+    return JSONResponse({"object": "list", "data": told, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+
+
+def _packed(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
