@@ -35,6 +35,11 @@ def document_id(source: str, path: str) -> str:
     return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[: ID_BITS // 4]
 
 
+def text_digest(text: str) -> str:
+    """Return the sha256 of a text in UTF-8, 64 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:
     """Write rows in the order given and return how many."""
     pending, count = iter(rows), 0

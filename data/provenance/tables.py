@@ -35,6 +35,11 @@ class IngestedDocument:
     parts: int = 1
 
     @property
+    def is_record(self) -> bool:
+        """Whether it is one of many in its file, whose name may be its number there."""
+        return "#" in self.path
+
+    @property
     def name(self) -> str:
         """Source and path, joined by a slash."""
         return f"{self.source}/{self.path}"

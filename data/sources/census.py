@@ -28,9 +28,10 @@ from data.documents.rows import RowWriter, write_query
 from data.documents.schema import document_id
 from data.documents.sharding import CorpusShard
 from data.sources.archives.archive import Member, is_archive, list_members, matches_globs, read_members, unpacked
-from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.fetching.pinned import fetch_pinned
+from data.sources.fetching.manifest import read_manifest
+from data.sources.fetching.pinned import fetch_entries, fetch_pinned
 from data.sources.files import FOLDER, NO_ENDING, DigestOf, observed_name, survey
 from data.sources.formats import ending_of, matches_formats, type_from_name
 from data.sources.work_grouping import WorkGrouping
@@ -58,7 +59,10 @@ def census(
     with open_database(scratch, threads=threads, memory=memory) as work:
         with RowWriter(work.folder / "entries.parquet", ENTRIES) as writer:
             for source in config.sources:
-                for path, kind, state in _entries(source, root, fetched, work.folder, config.archive_depth):
+                files = fetched
+                if isinstance(source, ManifestSource):
+                    files = fetch_entries(source, read_manifest(source, root), cache)
+                for path, kind, state in _entries(source, root, files, work.folder, config.archive_depth):
                     grouped = WorkGrouping(source.label, getattr(source, "join", None), None).work_of(path)
                     row = {"id": document_id(source.label, grouped), "source": source.label, "path": path}
                     writer.write(row | {"kind": kind, "state": state})
@@ -105,6 +109,9 @@ def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
     names: defaultdict[str, list[str]] = defaultdict(list)
     archives: dict[str, Path] = {}
     for source in config.sources:
+        if isinstance(source, ManifestSource):
+            listed = [f"{name}\0{entry.state}" for name, entry in read_manifest(source, root).items()]
+            names[observed_name(source.label, source.manifest)] = listed
         if isinstance(source, FilesSource):
             found = survey(source, root)
             for name in (*found.files, *found.faults, *found.others):
@@ -125,6 +132,9 @@ def _entries(source: SourceConfig, root: Path, fetched: Mapping[str, Path], scra
             yield from _file(name, path, source.formats, inside)
         yield from ((name, fault.partition(":")[0], "asked for") for name, fault in found.faults.items())
         yield from ((name, kind, "opened" if kind == FOLDER else "not asked for") for name, kind in found.others.items())
+    elif isinstance(source, ManifestSource):
+        for name, path in fetched.items():
+            yield from _file(name, path, source.formats, inside)
     elif isinstance(source, RemoteSource):
         yield from _file(source.file, fetched[source.label], source.formats, inside)
     elif isinstance(source, PackageSource):

@@ -1,7 +1,8 @@
 """The configuration of ingest: what is read, and how.
 
 A source's configuration is its identity: packages and URLs are pinned by sha256, and a universe's books are an input of the stage. Only
-local files can change under the same configuration, so `data.sources.files.source_state` adds their names and content to the stage's key.
+local files can change under the same configuration, so `data.sources.files.source_state` adds their names and content to the stage's key,
+and the entries of manifests.
 Fields that this covers already (which files), and the licence, which no document holds, are marked as no part of the identity.
 """
 
@@ -72,6 +73,15 @@ Licence = Annotated[
     str, Field(json_schema_extra=NOT_IDENTITY, description="terms under which the texts may be used, for the model card; text")
 ]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file that is fetched, 64 hex digits")]
+MaxMegabytes = Annotated[int, Field(ge=1, json_schema_extra=NOT_IDENTITY, description="refuse a larger download; megabytes")]
+MaxHours = Annotated[
+    float,
+    Field(
+        gt=0,
+        json_schema_extra=NOT_IDENTITY,
+        description="end a download that takes longer in all, whatever it brings; the next run goes on where it ended; hours",
+    ),
+]
 
 
 class TextSourceBase(BaseModel, frozen=True, extra="forbid"):
@@ -128,7 +138,8 @@ class RemoteSource(TextSourceBase, hide_input_in_errors=True):
         description="http(s), s3, gs, az, abfs or any other URL that fsspec knows; without credentials, which come from the environment"
     )
     sha256: Sha256
-    max_megabytes: int = Field(4096, ge=1, json_schema_extra=NOT_IDENTITY, description="refuse a larger download; megabytes")
+    max_megabytes: MaxMegabytes = 4096
+    max_hours: MaxHours = 24.0
     formats: Formats = USUAL
     text_field: TextField = "text"
     id_field: IdField = None
@@ -152,6 +163,33 @@ class RemoteSource(TextSourceBase, hide_input_in_errors=True):
     def label(self) -> str:
         """The source's name in its documents."""
         return self.name or self.file
+
+
+class ManifestSource(TextSourceBase):
+    """Files and archives at URLs that a list names, each fetched once and then read like a local file."""
+
+    kind: Literal["manifest"] = Field("manifest", description="files at URLs, listed in a file")
+    name: str = Field("", pattern=NAME + "*$", description="source name, part of its documents' ids; empty: the list's file name; no slash")
+    manifest: str = Field(
+        min_length=1,
+        json_schema_extra=NOT_IDENTITY,
+        description="file with a URL, its sha256 and, if wanted, name and licence on each line, separated by tabs or as a JSON object; "
+        "`folio corpus pin` writes one; path relative to the recipe's root",
+    )
+    max_megabytes: MaxMegabytes = 4096
+    max_hours: MaxHours = 24.0
+    formats: Formats = USUAL
+    text_field: TextField = "text"
+    id_field: IdField = None
+    title_field: TitleField = None
+    encoding: Encoding = "detect"
+    join: Join = None
+    licence: Licence = "not stated"
+
+    @property
+    def label(self) -> str:
+        """The source's name in its documents."""
+        return self.name or PurePosixPath(self.manifest).name
 
 
 class PackageSource(TextSourceBase):
@@ -179,7 +217,7 @@ class PackageSource(TextSourceBase):
         return self.name or self.package
 
 
-TextSource = FilesSource | RemoteSource | PackageSource
+TextSource = FilesSource | RemoteSource | ManifestSource | PackageSource
 SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource, Field(discriminator="kind")]
 
 
@@ -197,11 +235,17 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid"):
         description="open archives inside archives down to this level, 1 being the outermost; deeper ones are quarantined; count",
     )
     shards: int = Field(8, ge=1, le=4096, description=SHARDS)
-    without: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(
+    without: tuple[Annotated[str, Field(pattern=r"^([0-9a-f]{16}|[0-9a-f]{64})$")], ...] = Field(
         (),
         json_schema_extra=NOT_IDENTITY,
-        description="documents that are never read, by id, whatever their source (see folio takedown); ids",
+        description="documents that are never read, by id or by the sha256 of their text, whatever their source (see folio takedown); a "
+        "record that its number names is left out by its text, since numbers move; ids and digests",
     )
+
+    @property
+    def without_texts(self) -> frozenset[str]:
+        """The sha256 of texts that are never read, 64 hex digits."""
+        return frozenset(one for one in self.without if len(one) == 64)
 
     @property
     def has_entries(self) -> bool:

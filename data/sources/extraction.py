@@ -32,7 +32,7 @@ from data.sources.decode import is_blank
 from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
 from data.sources.document_store import CONVERSATION, DocumentStore, SourceText
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.formats import RECORDS, ZIPPED, matches_formats, type_from_name
+from data.sources.formats import FIELDED, NUMBERED, RECORDS, ZIPPED, matches_formats, type_from_name
 from data.sources.readers.parsing.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
@@ -44,7 +44,7 @@ class Extractor:
     """Reads a source's files into a document store.
 
     `strict`: raise HostileArchive instead of quarantining, for files the recipe pins; `depth`: how many levels of archives are opened;
-    `shape`: how the source's records hold conversations; "": they hold texts."""
+    `shape`: how the source's records hold conversations; "": they hold texts; `licence`: terms of a file that differ from its source's."""
 
     works: WorkGrouping
     store: DocumentStore
@@ -55,6 +55,7 @@ class Extractor:
     strict: bool = False
     depth: int = 1
     shape: Shape | Literal[""] = ""
+    licence: str = ""
 
     def quarantine(self, name: str, reason: str) -> None:
         """Record an unreadable file, in the one shard that its document would belong to."""
@@ -189,8 +190,13 @@ class Extractor:
             elif isinstance(record, BrokenRecord):
                 self.store.quarantine(self.works.source, _record_path(work or name, record.name), record.reason)
 
+    def _includes(self, kind: str, work: str) -> bool:
+        """Return whether the shard reads a record. One that its number names is read even if excluded by id: the store refuses it."""
+        numbered = kind in NUMBERED or (kind in FIELDED and self.options.id_field is None)
+        return self.works.includes_place(work) if numbered else self.works.includes_work(work)
+
     def _read_records(self, name: str, kind: str, stream: IO[bytes]) -> None:
-        for result in READERS[kind](stream, self.options, lambda record: self.works.includes_work(_record_path(name, record))):
+        for result in READERS[kind](stream, self.options, lambda record: self._includes(kind, _record_path(name, record))):
             work = _record_path(name, result.name)
             if isinstance(result, Record):
                 self._add(name, kind, result, work)
@@ -212,7 +218,7 @@ class Extractor:
             for result in self.sandbox.read(kind, path or Path(copy.name), self.options, wanted):
                 work = _record_path(name, result.name)
                 # The sandbox knows the shard, not which documents are excluded.
-                if not self.works.includes_work(work):
+                if not self._includes(kind, work):
                     continue
                 if isinstance(result, Record):
                     self._add(name, kind, result, work)
@@ -241,6 +247,7 @@ class Extractor:
                 title=title,
                 url=record.url,
                 form=CONVERSATION if self.shape else "",
+                licence=self.licence,
             )
         )
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.documents.sharding import CorpusShard, in_shard
-from data.sources.config import FilesSource, IngestConfig
+from data.sources.config import FilesSource, IngestConfig, ManifestSource
 from data.sources.errors import SourceError
+from data.sources.fetching.manifest import shard_entries
 from data.sources.formats import matches_formats, type_from_name
 from data.sources.globbing import Glob
 from data.sources.walking import LINKED, Entry, fault_of, walk
@@ -104,18 +105,28 @@ def _chosen(files: dict[str, Path], works: WorkGrouping | None) -> dict[str, Pat
 def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """Return {source name/relative path: digest} of the shard's local files, and why others can't be read, for the key of ingest.
 
-    Archives and files of records concern every shard. The shard's excluded documents are listed too. Packages, URLs and universes are
+    Archives and files of records concern every shard. Files that a manifest lists are there with the digests that it states. The shard's
+    excluded documents are listed too, and in every shard the digests of excluded texts. Packages, URLs and universes are
     left out: their configuration and inputs already say which bytes they are. Raise SourceError for a missing path."""
     files: dict[str, Path] = {}
     faults: dict[str, str] = {}
+    listed: dict[str, str] = {}
     for source in config.sources:
-        if isinstance(source, FilesSource):
-            found = shard_files(source, root, WorkGrouping(source.label, source.join, shard, frozenset(config.without)))
+        if isinstance(source, FilesSource | ManifestSource):
+            works = WorkGrouping(source.label, source.join, shard, frozenset(config.without))
+        if isinstance(source, ManifestSource):
+            listed |= {observed_name(source.label, name): one.state for name, one in shard_entries(source, root, works).items()}
+        elif isinstance(source, FilesSource):
+            found = shard_files(source, root, works)
             files |= {observed_name(source.label, name): path for name, path in found[0].items()}
             faults |= {observed_name(source.label, name): fault for name, fault in found[1].items()}
     digests = digest_of(files.values())
-    excluded = {f"document {document} (never to be read)": "excluded" for document in config.without if in_shard(shard, document)}
-    return {name: digests[path] for name, path in files.items()} | faults | excluded
+    excluded = {
+        f"document {document} (never to be read)": "excluded"
+        for document in config.without
+        if document in config.without_texts or in_shard(shard, document)
+    }
+    return {name: digests[path] for name, path in files.items()} | faults | listed | excluded
 
 
 def observed_name(source: str, name: str) -> str:

@@ -22,6 +22,8 @@ RECORDS = frozenset({"jsonl", "json", "csv", "parquet", "warc", "mbox", "mediawi
 """Formats with many documents in one file."""
 FIELDED = frozenset({"jsonl", "json", "csv", "parquet"})
 """Formats whose records have named fields."""
+NUMBERED = frozenset({"warc", "mbox"})
+"""Formats whose records are named by their number alone."""
 OWN_ENCODING = frozenset({"epub", "pdf", "docx", "odt", "rtf", "fb2", "tei", "json", "parquet", "mbox", "mediawiki"})
 """Formats that say themselves how their letters are encoded."""
 ZIPPED = frozenset({"epub", "docx", "odt"})

@@ -14,19 +14,20 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from data.conversations.shapes.registry import Shape
 from data.documents.sharding import CorpusShard
 from data.sources.archives.archive import matches_globs
-from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.conversation_config import ConversationSourceBase
 from data.sources.document_store import DocumentStore, SourceText
 from data.sources.errors import HostileArchive, SourceError, Unreadable
 from data.sources.extraction import Extractor
-from data.sources.fetching.pinned import fetch_pinned
+from data.sources.fetching.manifest import shard_entries
+from data.sources.fetching.pinned import fetch_entries, fetch_pinned
 from data.sources.files import observed_name, shard_files
 from data.sources.formats import type_from_name
 from data.sources.hash_cache import cached_sha256, file_state
@@ -65,7 +66,7 @@ def ingest(
     scratch.mkdir(parents=True, exist_ok=True)
     fetched = fetch_pinned(config.sources, inputs.cache)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reading-") as folder, ParserSandbox() as sandbox:
-        store = DocumentStore(Path(folder), 1 if shard is None else shard.count)
+        store = DocumentStore(Path(folder), 1 if shard is None else shard.count, frozenset(config.without))
         try:
             for source in config.sources:
                 works = WorkGrouping(source.label, getattr(source, "join", None), shard, frozenset(config.without))
@@ -96,6 +97,8 @@ def _read_source(source: SourceConfig, extractor: Extractor, inputs: IngestInput
         _read_package(source, extractor, fetched[source.label])
     elif isinstance(source, RemoteSource):
         extractor.read_path(source.file, fetched[source.label])
+    elif isinstance(source, ManifestSource):
+        _read_listed(source, extractor, inputs)
     elif isinstance(source, FilesSource):
         _read_files(extractor, *shard_files(source, inputs.root, extractor.works), inputs.observed)
     elif isinstance(source, SyntheticSource):
@@ -119,11 +122,26 @@ def _read_package(source: PackageSource, extractor: Extractor, archive: Path) ->
         raise SourceError(f"{archive.name} is damaged ({error}); delete it from the cache, and it is fetched again") from error
 
 
+def _read_listed(source: ManifestSource, extractor: Extractor, inputs: IngestInputs) -> None:
+    """Read the files that a manifest lists. Raise SourceError where the list differs from what was observed."""
+    listed = shard_entries(source, inputs.root, extractor.works)
+    states = {observed_name(source.label, name): entry.state for name, entry in listed.items()}
+    if inputs.observed is not None and (changed := sorted(states.items() ^ _observed(source.label, inputs.observed).items())):
+        raise _changed(changed[0][0])
+    for name, path in fetch_entries(source, listed, inputs.cache).items():
+        replace(extractor, licence=listed[name].licence).read_path(name, path)
+
+
+def _observed(source: str, observed: Mapping[str, str]) -> dict[str, str]:
+    """Return what was observed of a source."""
+    prefix = observed_name(source, "")
+    return {name: state for name, state in observed.items() if name.startswith(prefix)}
+
+
 def _read_files(extractor: Extractor, files: Mapping[str, Path], faults: Mapping[str, str], observed: Mapping[str, str] | None) -> None:
     """Read `files` and quarantine what has a fault. Raise SourceError where either differs from what was observed."""
     names = {observed_name(extractor.works.source, name): name for name in (*files, *faults)}
-    prefix = observed_name(extractor.works.source, "")
-    known = {} if observed is None else {name: state for name, state in observed.items() if name.startswith(prefix)}
+    known = {} if observed is None else _observed(extractor.works.source, observed)
     if observed is not None and (differing := sorted(names.keys() ^ known.keys())):
         raise _changed(differing[0])
     for observed_as, name in names.items():

@@ -38,6 +38,10 @@ class WorkGrouping:
         """Return whether the shard reads a file that is a document or a part of one."""
         return self.includes_work(self.work_of(name))
 
+    def includes_place(self, work: str) -> bool:
+        """Return whether the shard holds the work of this name, excluded or not."""
+        return in_shard(self.shard, document_id(self.source, work))
+
     def includes_work(self, work: str) -> bool:
         """Return whether the shard reads the work of this name."""
         document = document_id(self.source, work)

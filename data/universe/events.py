@@ -103,9 +103,7 @@ def _passages(split: Path, known: Mapping[str, Mapping[Attribute, AskableFact]],
                         yield one
 
 
-def _passage(
-    book: str, paragraph: str, entity: str, facts: Mapping[Attribute, AskableFact], config: EventPassages
-) -> Passage | None:
+def _passage(book: str, paragraph: str, entity: str, facts: Mapping[Attribute, AskableFact], config: EventPassages) -> Passage | None:
     """Return a paragraph up to the last of an entity's facts; None if it does not tell each once, or the last ones in one sentence."""
     sentences = _SENTENCE.split(" ".join(paragraph.split()))
     places: dict[Attribute, int] = {}

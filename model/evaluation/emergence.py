@@ -1,8 +1,8 @@
 """What emerges in thinking, looked for and counted: whether thoughts correct themselves, and are longer on harder questions.
 
 Thoughts are those of greedy answers with the largest budget. One corrects itself if it has a phrase of `CORRECTIONS`; one restates if it
-says a sentence again with another end, such as "Ada lives in Oster. Ada lives in Holm.", which is how a model corrects itself that has never
-read such a phrase. Neither tells whether the correction is right; `corrected_right` is the share of right answers among both. A question is
+says a sentence again with another end, such as "Ada lives in Oster. Ada lives in Holm.", as a model does that has never read such a phrase.
+Neither tells whether the correction is right; `corrected_right` is the share of right answers among both. A question is
 as hard as the number of facts that it takes, one after the other, where that is known.
 """
 

@@ -62,7 +62,7 @@ def _sources(takedown: Takedown) -> list[Step]:
     if "package" in kinds and document.parts == 1:
         globs = json.dumps([glob.escape(document.path)])
         steps.append(Step(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}"))
-    without = f"write into the recipe's file that it is never read, whatever its source: ingest.without: {json.dumps(takedown.without)}"
+    without = f"write into the recipe's file that it is never read, whatever its source: ingest.without: {json.dumps(takedown.never_read)}"
     steps.append(Step(f"{'or ' if steps else ''}{without}"))
     return steps
 
@@ -70,7 +70,7 @@ def _sources(takedown: Takedown) -> list[Step]:
 def _without(takedown: Takedown, run: RunRecord | None) -> str:
     """All documents that are never to be read: those that the run left out already, too."""
     before = run.configuration.get("ingest", {}).get("without", ()) if run else ()
-    return json.dumps(list(dict.fromkeys((*before, *takedown.without))))
+    return json.dumps(list(dict.fromkeys((*before, *takedown.never_read))))
 
 
 def _recipe(name: str, run: RunRecord | None) -> str:

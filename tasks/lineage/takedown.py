@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from data.provenance.tables import IngestedDocument, find_shared_text
+from data.documents.schema import text_digest
+from data.provenance.tables import IngestedDocument, find_shared_text, rows_of
 from tasks.lineage.documents import read_documents
 from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
-from tasks.lineage.inspections import DOCUMENT_TABLES, LEDGER
+from tasks.lineage.inspections import DOCUMENT_TABLES, DOCUMENTS, LEDGER
 from tasks.lineage.resolve import registered_versions
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
@@ -36,7 +38,8 @@ class Takedown:
 
     `related`: id -> the documents that share its text; `names`: id -> what they are called; `left_corpus`: where stages removed it, though
     its words may still be among what they removed; `learned_elsewhere`: what learned its text from a duplicate that was kept instead;
-    `rerun`: recipe -> positions that may run again; `sources`: the recipe's sources that read it.
+    `rerun`: recipe -> positions that may run again; `sources`: the recipe's sources that read it; `digests`: id -> sha256 of the text, of
+    records, which their place doesn't name for long.
     """
 
     document: IngestedDocument
@@ -51,6 +54,7 @@ class Takedown:
     rerun: dict[str, tuple[str, ...]]
     sources: tuple[dict[str, Any], ...]
     quoted_in_reports: bool
+    digests: dict[str, str]
 
     @property
     def contains(self) -> list[Holding]:
@@ -71,6 +75,11 @@ class Takedown:
     def without(self) -> list[str]:
         """Ids that must never be read again: the document's own and its duplicates'."""
         return [self.document.id, *(identity for identity, relation in self.related.items() if relation.whole)]
+
+    @property
+    def never_read(self) -> list[str]:
+        """What `ingest.without` must name: digests of records, ids of other documents."""
+        return [self.digests.get(identity, identity) for identity in self.without]
 
 
 def plan_takedown(snapshot: StoreSnapshot, document: IngestedDocument, read_by: Iterable[Artifact]) -> Takedown:
@@ -99,6 +108,7 @@ def plan_takedown(snapshot: StoreSnapshot, document: IngestedDocument, read_by: 
         registered=registered,
         rerun=_rerun(snapshot, runs, readers),
         sources=tuple(sources.values()),
+        digests=_digests(snapshot, {other.id for other in (document, *names.values()) if other.is_record}),
         quoted_in_reports=any(h.parts and snapshot.hook(h.artifact).quoted_in_report for h in holdings),
     )
 
@@ -136,6 +146,18 @@ def _documents(snapshot: StoreSnapshot, ids: set[str]) -> dict[str, IngestedDocu
     for artifact in snapshot.graph.newest_first:
         if snapshot.hook(artifact).reads_sources and ids - set(found):
             found |= {document.id: document for _, document in read_documents(snapshot, [artifact]) if document.id in ids}
+    return found
+
+
+def _digests(snapshot: StoreSnapshot, records: set[str]) -> dict[str, str]:
+    """Id -> sha256 of the text, of records whose text is still in the store."""
+    found: dict[str, str] = {}
+    for artifact in snapshot.graph.newest_first if records else ():
+        if not snapshot.hook(artifact).reads_sources:
+            continue
+        for identity in sorted(records - set(found)):
+            with suppress(FileNotFoundError), snapshot.open(artifact, DOCUMENTS) as stream:
+                found |= {row["id"]: text_digest(row["text"]) for row in rows_of(stream, identity, ("id", "text"))}
     return found
 
 

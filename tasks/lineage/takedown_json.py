@@ -27,6 +27,7 @@ def takedown_json(takedown: Takedown, own: OwnPhrases | None = None, search: Sea
             for identity, relation in takedown.related.items()
         ],
         "without": takedown.without,
+        "ingest_without": takedown.never_read,
         "runs": [{"id": run.id, "recipe": run.recipe, "started": run.started, "mlflow_run_id": run.mlflow_run_id} for run in takedown.runs],
         "registered": [model.model_dump() | {"run": run.id} for model, run in takedown.registered],
         "rerun": {recipe: list(positions) for recipe, positions in takedown.rerun.items()},

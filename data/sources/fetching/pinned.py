@@ -1,12 +1,13 @@
-"""Fetches the pinned files of all sources, several at once."""
+"""Fetches the pinned files of sources, several at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from data.sources.config import PackageSource, RemoteSource, SourceConfig
+from data.sources.config import ManifestSource, PackageSource, RemoteSource, SourceConfig
+from data.sources.fetching.manifest import Entry
 from data.sources.fetching.package import fetch_package
 from data.sources.fetching.remote import fetch_remote
 
@@ -19,6 +20,13 @@ def fetch_pinned(sources: Sequence[SourceConfig], cache: Path) -> dict[str, Path
     with ThreadPoolExecutor(AT_ONCE) as pool:
         files = [pool.submit(_fetch, source, cache) for source in pinned]
         return {source.label: file.result() for source, file in zip(pinned, files, strict=True)}
+
+
+def fetch_entries(source: ManifestSource, entries: Mapping[str, Entry], cache: Path) -> dict[str, Path]:
+    """Return {name: file} of the files that a manifest lists. Raise SourceError for the first, in order, that can't be fetched."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        files = {name: pool.submit(fetch_remote, entry.pinned(source), cache) for name, entry in entries.items()}
+        return {name: file.result() for name, file in files.items()}
 
 
 def _fetch(source: PackageSource | RemoteSource, cache: Path) -> Path:

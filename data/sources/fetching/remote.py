@@ -1,9 +1,10 @@
 """Fetches a pinned file from a URL through fsspec, once.
 
 The returned file has the pinned sha256, which is compared before anything reads it. A download stops when it passes the recipe's limit, and
-only complete files enter the cache. It may last as long as it brings something: a read that brings nothing for STALLED seconds, a cut or a
-server's error is tried again up to ATTEMPTS times in a row, from the byte reached; what was fetched before a run was killed is not fetched
-again. Credentials, proxies and certificates are those that fsspec's drivers find in the environment; none is in the recipe.
+only complete files enter the cache. A read that brings nothing for STALLED seconds, a cut or a server's error is tried again up to ATTEMPTS
+times in a row, from the byte reached; what was fetched before a run was killed is not fetched again. After `max_hours` in all a download
+ends, even where bytes still drip in; the next run goes on from there. Credentials, proxies and certificates are those that fsspec's drivers
+find in the environment; none is in the recipe.
 
 Costs one download and one pass to compare it. A cached file with the right sha256 is used as it is, so a run needs no network once the
 cache is filled, by a run or by hand. Processes that want one file at the same time fetch it once; different files are fetched at once.
@@ -11,6 +12,7 @@ cache is filled, by a run or by hand. Processes that want one file at the same t
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,6 +21,7 @@ from typing import IO, Any
 
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
+from data.sources.fetching.deadline import Deadline, TimeIsUp
 from data.sources.fetching.lock import exclusive
 from data.sources.fetching.urls import CREDENTIALS, storage_scheme
 from data.sources.hash_cache import cached_sha256, file_sha256
@@ -41,10 +44,11 @@ def fetch_remote(source: RemoteSource, cache: Path) -> Path:
             return target
         partial = cache / f".{target.name}.partial"
         resumed = partial.exists()
-        actual = _download(source, partial, target)
+        deadline = Deadline(source.max_hours * 3600)
+        actual = _download(source, partial, target, deadline)
         if actual != source.sha256 and resumed:
             # What an earlier run left may be the beginning of another version.
-            actual = _download(source, partial, target)
+            actual = _download(source, partial, target, deadline)
         if actual != source.sha256:
             raise SourceError(
                 f"{source.url}: expected sha256 {source.sha256}, got {actual}. The file was not read. If the new content is what you "
@@ -54,53 +58,87 @@ def fetch_remote(source: RemoteSource, cache: Path) -> Path:
     return target
 
 
-def _download(source: RemoteSource, partial: Path, target: Path) -> str:
-    """Download the URL to `partial`, resuming after the bytes already there, and return its sha256; leave no other content there.
+def pin_remote(url: str, cache: Path, max_megabytes: int, max_hours: float) -> RemoteSource:
+    """Fetch a file whose sha256 is not known yet into `cache`; return it as a source that pins what was fetched.
 
-    `target`: where a user can put it by hand, for errors."""
-    limit = source.max_megabytes << 20
-    try:
-        _download_whole(source.url, partial, limit)
-    except ImportError as error:
-        extra = EXTRAS.get(storage_scheme(source.url))
-        way = f"pip install 'folio[{extra}]'" if extra else f"install the driver that fsspec names ({error})"
-        raise SourceError(f"{source.url}: its driver is not installed; {way}, or put the file at {target} by hand") from error
-    except Exception as error:
-        # Each driver raises errors of its own network library.
-        where = CREDENTIALS.get(storage_scheme(source.url), "the environment that its driver reads")
-        kept = f" {partial.stat().st_size} bytes are kept, and the next run continues from there." if partial.is_file() else ""
-        raise SourceError(
-            f"{source.url} could not be fetched: {type(error).__name__}: {error}.{kept} Check the address, the network and the credentials "
-            f"({where}), or put the file (sha256 {source.sha256}) at {target} by hand"
-        ) from error
-    if partial.stat().st_size > limit:
-        partial.unlink()
-        raise SourceError(f"{source.url} is larger than {source.max_megabytes} MB; raise `max_megabytes` if it should be. Nothing was kept")
+    Raise SourceError if it can't be fetched."""
+    source = RemoteSource(url=url, sha256="0" * 64, max_megabytes=max_megabytes, max_hours=max_hours)
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = cache / f".pin-{hashlib.sha256(url.encode()).hexdigest()[:16]}-{source.file}.partial"
+    with exclusive(partial.with_suffix(".lock")):
+        # Nothing says whether what an earlier attempt left is the beginning of the same file.
+        partial.unlink(missing_ok=True)
+        _save(source, partial, None, Deadline(max_hours * 3600))
+        pinned = source.model_copy(update={"sha256": file_sha256(partial)})
+        partial.replace(cache / f"{pinned.sha256[:16]}-{pinned.file}")
+    return pinned
+
+
+def _download(source: RemoteSource, partial: Path, target: Path, deadline: Deadline) -> str:
+    """Download the URL to `partial`, resuming after the bytes already there, and return its sha256; leave no other content there."""
+    _save(source, partial, target, deadline)
     actual = file_sha256(partial)
     if actual != source.sha256:
         partial.unlink()
     return actual
 
 
-def _download_whole(url: str, partial: Path, limit: int) -> None:
-    """Append to `partial` until the content ends or passes the limit. Raise the driver's error after ATTEMPTS that brought nothing."""
+def _save(source: RemoteSource, partial: Path, target: Path | None, deadline: Deadline) -> None:
+    """Save the content of the URL in `partial`, behind what is there. Raise SourceError if it can't be fetched or is too large.
+
+    `target`: where a user can put it by hand, for errors; None for a file that isn't pinned yet, which has to be fetched whole again."""
+    limit = source.max_megabytes << 20
+    by_hand = f", or put the file (sha256 {source.sha256}) at {target} by hand" if target else ""
+    try:
+        _download_whole(source.url, partial, limit, deadline)
+    except ImportError as error:
+        extra = EXTRAS.get(storage_scheme(source.url))
+        way = f"pip install 'folio[{extra}]'" if extra else f"install the driver that fsspec names ({error})"
+        raise SourceError(f"{source.url}: its driver is not installed; {way}{by_hand}") from error
+    except TimeIsUp as error:
+        raise SourceError(
+            f"{source.url} took longer than max_hours={source.max_hours:g} in all.{_kept(partial) if target else ''} Raise "
+            f"`max_hours`{by_hand}"
+        ) from error
+    except Exception as error:
+        # Each driver raises errors of its own network library.
+        where = CREDENTIALS.get(storage_scheme(source.url), "the environment that its driver reads")
+        raise SourceError(
+            f"{source.url} could not be fetched: {type(error).__name__}: {error}.{_kept(partial) if target else ''} Check the address, the "
+            f"network and the credentials ({where}){by_hand}"
+        ) from error
+    if partial.stat().st_size > limit:
+        partial.unlink()
+        raise SourceError(f"{source.url} is larger than {source.max_megabytes} MB; raise `max_megabytes` if it should be. Nothing was kept")
+
+
+def _kept(partial: Path) -> str:
+    return f" {partial.stat().st_size} bytes are kept, and the next run goes on from there." if partial.is_file() else ""
+
+
+def _download_whole(url: str, partial: Path, limit: int, deadline: Deadline) -> None:
+    """Append to `partial` until the content ends or passes the limit.
+
+    Raise the driver's error after ATTEMPTS that brought nothing, and TimeIsUp at the deadline."""
     failed = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
-            _append(url, partial, before, limit)
+            _append(url, partial, before, limit, deadline)
             return
+        except TimeIsUp:
+            raise
         except Exception as error:
             brought = partial.exists() and partial.stat().st_size > before
             failed = 1 if brought else failed + 1
             if not _is_transient(error) or failed >= ATTEMPTS:
                 raise
-            time.sleep(min(PAUSE * 2 ** (failed - 1), LONGEST_PAUSE))
+            time.sleep(min(PAUSE * 2 ** (failed - 1), LONGEST_PAUSE, deadline.remaining()))
 
 
-def _append(url: str, partial: Path, start: int, limit: int) -> None:
+def _append(url: str, partial: Path, start: int, limit: int, deadline: Deadline) -> None:
     try:
-        opened = _open(url, start)
+        opened = deadline.call(lambda: _open(url, start))
     except Exception as error:
         # There is nothing behind the last byte: the file was complete.
         if getattr(error, "status", None) == 416:
@@ -110,7 +148,8 @@ def _append(url: str, partial: Path, start: int, limit: int) -> None:
         output.seek(reached)
         output.truncate()
         size = reached
-        while size <= limit and (block := stream.read(BLOCK)):
+        # A read may bring a byte at a time for ever, so each is waited for only until the deadline.
+        while size <= limit and (block := deadline.call(lambda: stream.read(BLOCK))):
             output.write(block)
             size += len(block)
 

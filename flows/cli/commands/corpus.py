@@ -1,7 +1,8 @@
-"""`folio corpus`: what happened to every document and every piece of text. Reads the store alone."""
+"""`folio corpus`: what happened to every document and every piece of text, read from the store alone; and lists of what lies at a URL."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,3 +73,23 @@ def why(
     from flows.cli.views.corpus_why import explain_duplicates
 
     print(explain_duplicates(first, second, recipe, as_json=as_json, store=store))
+
+
+@corpus_app.command()
+def pin(
+    url: Annotated[str, typer.Argument(metavar="URL", help="what lies below it is listed: http(s), s3, gs, az or what else fsspec knows")],
+    manifest: Annotated[Path, typer.Argument(metavar="FILE", help="the list to write, for a source of kind: manifest")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="only files of this format (repeatable); by default all that a recipe reads"),
+    ] = None,
+    max_megabytes: Annotated[int, typer.Option(metavar="MEGABYTES", min=1, help="refuse a larger file")] = 4096,
+    max_hours: Annotated[float, typer.Option(metavar="HOURS", min=0.001, help="end the listing, or a download, that takes longer")] = 24.0,
+) -> None:
+    """Fetch what lies below a URL once, and write a list of it that a recipe can read for ever: URL, sha256 and name of each file.
+
+    Example: `folio corpus pin s3://bucket/books/ books.tsv`, then in the recipe `{kind: manifest, manifest: books.tsv}`
+    """
+    from flows.cli.pinning import pin_below
+
+    print(pin_below(url, manifest, tuple(formats or ()), max_megabytes, max_hours))

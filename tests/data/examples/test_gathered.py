@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.decontaminate import decontaminate
 from data.dedup.dedup import dedup
-from data.documents.schema import document_id
+from data.documents.schema import document_id, text_digest
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.examples.make import make_examples
 from data.sources.files import source_state
@@ -154,8 +154,9 @@ def test_generated_examples_are_mixed_in_and_give_the_questions(folder: Path, tm
 
 def test_an_excluded_conversation_is_not_read_and_the_ledger_says_so(folder: Path, tmp_path: Path) -> None:
     identity = document_id("feedback", "feedback.parquet#2")
-    reading = config().reading((identity,))
-    assert set(source_state(reading, folder, None, digests)) > {f"document {identity} (never to be read)"}
+    (text,) = (row["text"] for row in table(folder / "ingest" / "documents.parquet") if row["id"] == identity)
+    reading = config().reading((text_digest(text),))
+    assert set(source_state(reading, folder, None, digests)) > {f"document {text_digest(text)} (never to be read)"}
     ingest(reading, tmp_path / "out", IngestInputs(folder, folder), None, **limits(tmp_path / "scratch"))
     assert identity not in {row["id"] for row in table(tmp_path / "out" / "documents.parquet")}
     assert [row["rule"] for row in table(tmp_path / "out" / "ledger.parquet") if row["id"] == identity] == ["never to be read"]

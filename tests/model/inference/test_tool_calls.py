@@ -81,7 +81,7 @@ ARGUMENTS = st.dictionaries(st.text(max_size=6), st.text(alphabet='}]{"\\</tool_
 
 @settings(max_examples=200, deadline=None)
 @given(
-    content=st.text(alphabet="<tool_call>/ {}\"\n:,ab", max_size=30).filter(lambda text: "<tool_call>" not in text),
+    content=st.text(alphabet='<tool_call>/ {}"\n:,ab', max_size=30).filter(lambda text: "<tool_call>" not in text),
     calls=st.lists(st.tuples(st.sampled_from(["find", "a-b_9"]), ARGUMENTS), max_size=3),
     cuts=st.lists(st.integers(0, 300), max_size=20),
 )

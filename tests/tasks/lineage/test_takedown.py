@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from data.documents.schema import document_id, text_digest
 from tasks.lineage.documents import find_document
 from tasks.lineage.removal import instructions
 from tasks.lineage.takedown import Takedown, plan_takedown
@@ -214,3 +215,15 @@ def test_a_takedown_as_json(corpus: Corpus) -> None:
     assert {held["stage"] for held in found["learned_from_what_was_kept_in_its_place"]} == {"tokenizer", "pretrain", "tune", "export"}
     assert found["registered"][0]["alias"] == "champion"
     assert found["shares_text"][0]["id"] == ALICE
+
+
+def test_a_record_is_to_be_left_out_by_its_text_and_found_by_its_id(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    text = "A record of many, whose number is another record's as soon as a line before it is gone."
+    corpus.run(texts={**TEXTS, "talks.jsonl#7": text})
+    found = takedown_of(corpus, "talks.jsonl#7")
+    identity = document_id("books", "talks.jsonl#7")
+    assert (found.without, found.never_read) == ([identity], [text_digest(text)])
+    steps = "\n".join(map(str, instructions(found)))
+    assert f'ingest.without: ["{text_digest(text)}"]' in steps
+    assert f"folio gc --delete --without {identity}" in steps

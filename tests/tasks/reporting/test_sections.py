@@ -96,7 +96,10 @@ def test_what_emerged_in_thinking_is_drawn_and_thoughts_that_correct_themselves_
     metrics |= {f"thinking.{what}_{hops}_hops": value * hops for hops in (1, 2) for what, value in (("tokens", 11.0), ("right", 0.4))}
     metrics |= {"thinking.longer_per_hop": 11.0, "thinking.longer_per_hop_low": 9.0, "thinking.longer_per_hop_high": 13.0}
     thought = {"set": "hops", "question": "Who rules?", "hops": 2, "tokens": 9, "restated": False, "right": True}
-    thoughts = [{**thought, "thought": f"Holm. Wait. {HOSTILE}", "corrections": ["wait"]}, {**thought, "thought": "Oster.", "corrections": []}]
+    thoughts = [
+        {**thought, "thought": f"Holm. Wait. {HOSTILE}", "corrections": ["wait"]},
+        {**thought, "thought": "Oster.", "corrections": []},
+    ]
     maker.made("evaluate.chat", {"samples.jsonl": [], "thoughts.jsonl": thoughts}, metrics=metrics)
     shown = maker.page().sections["measured"]
     assert "How long it thinks, chat model" in shown and "longer thought on harder problems" in shown and "22 tokens" in shown

@@ -1,14 +1,16 @@
 """WARC (ISO 28500) and WET: responses of web servers. A record's number counts all records of the file, of any type.
 
-Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are skipped;
-they are not documents. A response without success is quarantined with its status, and a record that doesn't end where its length says with
-that: the records behind it are found again by their first line.
+Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are not
+documents; each type of them is quarantined as one row with its count. A response without success is quarantined with its status, and a
+record that doesn't end where its length says with that: the records behind it are found again by their first line.
 """
 
 from __future__ import annotations
 
 import io
+import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -18,6 +20,9 @@ from data.sources.readers.parsing.record import BrokenRecord, EmbeddedFile, Read
 from data.sources.readers.records.warc_frames import WarcFrames
 
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}
+WITH_CONTENT = ("response", "resource", "conversion")
+OTHERS, MOST_LABELS, LONGEST_LABEL = "other types", 50, 80
+"""Types are what a file says, so they are as many and as long as it likes."""
 FAULTS = (EOFError, OSError, ValueError, LookupError, AttributeError, zlib.error)
 
 
@@ -28,13 +33,16 @@ def read_warc(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     from warcio.statusandheaders import StatusAndHeadersParserException
 
     number = found = 0
+    others: Counter[str] = Counter()
     for frame, fault in WarcFrames(stream, options.limit):
         number += 1
         name = str(number)
         try:
             record = None if fault else next(ArchiveIterator(io.BytesIO(frame)), None)
             kind, charset = _content_type(record) if record else ("", "")
-            if not fault and (record is None or record.rec_type not in ("response", "resource", "conversion") or kind not in KINDS):
+            if not fault and (record is None or record.rec_type not in WITH_CONTENT or kind not in KINDS):
+                label = _label(record, kind)
+                others[label if label in others or len(others) < MOST_LABELS else OTHERS] += 1
                 continue
             found += 1
             if wanted(name):
@@ -45,8 +53,20 @@ def read_warc(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
             found += 1
             if wanted(name):
                 yield BrokenRecord(f"damaged record: {error}", name)
+    for label, count in sorted(others.items()):
+        if wanted(label):
+            yield BrokenRecord(f"not read: {count} of type {label}", label)
     if not found:
         raise Unreadable(f"no text: none of its {number} records is an answer of HTML or plain text")
+
+
+def _label(record: Any, kind: str) -> str:
+    """Return the type of a record that holds no text: its own, and that of its content where it is an answer."""
+    if record is None:
+        return "blank record"
+    own = str(record.rec_type or "").lower()
+    named = f"{own} of {kind or 'no stated type'}" if own in WITH_CONTENT else own or "no stated type"
+    return re.sub(r"[^a-z0-9/.+ _-]", "?", named)[:LONGEST_LABEL]
 
 
 def _content_type(record: Any) -> tuple[str, str]:

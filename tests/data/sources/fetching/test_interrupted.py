@@ -17,6 +17,7 @@ import pytest
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
 from data.sources.fetching import remote
+from data.sources.fetching.deadline import Deadline, TimeIsUp
 from data.sources.fetching.pinned import fetch_pinned
 from data.sources.fetching.remote import fetch_remote
 
@@ -146,3 +147,49 @@ def test_several_that_want_one_file_fetch_it_once_and_several_files_are_fetched_
     sources = [RemoteSource(name=f"s{number}", url=url.replace("box", f"box{number}"), sha256=DIGEST) for number in range(3)]
     assert [path.read_bytes() for path in fetch_pinned(sources, tmp_path / "many").values()] == [CONTENT] * 3
     assert served.at_once > 1
+
+
+def test_a_server_that_drips_for_ever_is_left_at_the_limit_and_what_it_gave_is_kept(tmp_path: Path) -> None:
+    stopped = threading.Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(CONTENT)))
+            self.end_headers()
+            for byte in CONTENT:
+                if stopped.wait(0.05):
+                    return
+                try:
+                    self.wfile.write(bytes((byte,)))
+                except OSError:
+                    return
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/box.bin"
+        with pytest.raises(SourceError, match=r"took longer than max_hours=0\.001 in all\..* Raise `max_hours`.*by hand"):
+            fetch_remote(RemoteSource(name="box", url=url, sha256=DIGEST, max_hours=0.001), tmp_path)
+        stopped.set()
+        server.shutdown()
+        thread.join()
+    assert CONTENT.startswith((tmp_path / f".{DIGEST[:16]}-box.bin.partial").read_bytes())
+
+
+def test_a_call_that_never_answers_is_left_at_the_deadline_and_an_error_of_its_own_is_its_own() -> None:
+    never = threading.Event()
+    with pytest.raises(TimeIsUp):
+        Deadline(0.05).call(never.wait)
+    never.set()
+
+    def late() -> None:
+        raise TimeoutError("the server's")
+
+    with pytest.raises(TimeoutError, match="the server's"):
+        Deadline(3600.0).call(late)
+    with pytest.raises(TimeIsUp):
+        Deadline(0.0).remaining()

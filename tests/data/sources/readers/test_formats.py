@@ -43,6 +43,7 @@ MANY = {
     "i.parquet": table(ROWS),
     "j.warc": warc([("text/html; charset=utf-8", page("web").encode()), ("image/png", b"\x89PNG"), ("text/plain", prose("note").encode())]),
 }
+OTHERS = {"j.warc#request": "not read: 3 of type request", "j.warc#response of image/png": "not read: 1 of type response of image/png"}
 RECORDS = {f"{name}#{number}": row["text"] for name in ("f.jsonl", "g.csv", "h.tsv", "i.parquet") for number, row in enumerate(ROWS, 1)}
 
 
@@ -63,7 +64,7 @@ def test_each_format_gives_its_text_and_says_what_it_was_read_as(shelf: Path, tm
         "j.warc#2": prose("web"),
         "j.warc#6": prose("note"),
     }
-    assert found.texts == expected and not found.reasons
+    assert found.texts == expected and found.reasons == OTHERS
     assert set(found.formats.values()) == {"txt", "md", "html", "epub", "pdf", "jsonl", "csv", "parquet", "warc"}
     assert {path: found.documents[path]["title"] for path in ("b.md", "c.html", "d.epub", "j.warc#2", "f.jsonl#3")} == {
         "b.md": "The sea", "c.html": "The tale of web", "d.epub": "The book", "j.warc#2": "The tale of web", "f.jsonl#3": "f 3",
@@ -80,7 +81,7 @@ def test_the_shards_together_are_what_one_shard_gives_in_every_format(shelf: Pat
     one, many = read_all(shelf, tmp_path / "one"), read_all(shelf, tmp_path / "many", shards)
     assert many == one
     assert list(many.documents) == list(one.documents), "ids ascend through the shards"
-    assert set(one.reasons) == {"m.jsonl#1", "n.csv"}
+    assert set(one.reasons) == {"m.jsonl#1", "n.csv", *OTHERS, *(f"l.tar/{name}" for name in OTHERS)}
 
 
 def test_threads_memory_and_the_order_of_records_change_no_byte(shelf: Path, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_file_is_read_the_same_in_every_compression(tmp_path: Path, ending: st
     plain = read_all(write(tmp_path / "plain", WHOLE | MANY), tmp_path / "a").texts
     packed = read_all(folder, tmp_path / "b")
     assert {path.replace(ending, "") if ending else path: text for path, text in packed.texts.items()} == plain
-    assert not packed.reasons
+    assert packed.reasons == {name.replace("#", f"{ending}#", 1): reason for name, reason in OTHERS.items()}
 
 
 @pytest.mark.parametrize("ending", ARCHIVERS)
@@ -112,7 +113,8 @@ def test_members_of_an_archive_are_read_as_files_are_packed_or_not(tmp_path: Pat
     folder = write(tmp_path / "shelf", {f"box{ending}": ARCHIVERS[ending](members)})
     plain = read_all(write(tmp_path / "plain", members), tmp_path / "a").texts
     found = read_all(folder, tmp_path / "b", shards=2)
-    assert {path.removeprefix(f"box{ending}/"): text for path, text in found.texts.items()} == plain and not found.reasons
+    assert {path.removeprefix(f"box{ending}/"): text for path, text in found.texts.items()} == plain
+    assert found.reasons == {f"box{ending}/{name}": reason for name, reason in OTHERS.items()}
 
 
 def test_records_are_called_by_their_field_and_titled_by_another(shelf: Path, tmp_path: Path) -> None:
@@ -148,7 +150,8 @@ def test_a_file_without_text_is_quarantined_with_its_own_reason(tmp_path: Path) 
     kinds = {path: reason.partition(":")[0] for path, reason in found.reasons.items()}
     assert kinds == {
         "scan.pdf": "no text layer", "locked.pdf": "encrypted", "script.html": "no main text", "front.md": "empty", "empty.jsonl": "empty",
-        "no_pages.epub": "no text", "no_chapter.epub": "damaged epub", "pictures.warc": "no text", "other.csv": "no such column",
+        "no_pages.epub": "no text", "no_chapter.epub": "damaged epub", "pictures.warc": "no text", "pictures.warc#request": "not read",
+        "pictures.warc#response of image/png": "not read", "other.csv": "no such column",
         "other.parquet": "no such column", "numbers.parquet": "no text",
     }  # fmt: skip
 
@@ -171,7 +174,7 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
     assert set(found.texts.values()) == {"A good one."}
     assert sorted(found.texts) == ["a.jsonl#1", "a.jsonl#5", "a.jsonl#8", "b.csv#1", "b.csv#4", "c.parquet#1", "d.warc#4"]
     broken = {f"a.jsonl#{n}" for n in (2, 3, 4, 6, 7)} | {f"b.csv#{n}" for n in (2, 3, 5)} | {"c.parquet#2", "c.parquet#3"}
-    assert set(found.reasons) == broken | {"d.warc#2", "e.warc#2"}
+    assert set(found.reasons) == broken | {"d.warc#2", "e.warc#2", "d.warc#request", "e.warc#request"}
     assert found.reasons["a.jsonl#7"] == "broken record: nested too deeply"
     assert found.reasons["e.warc#2"] == "no success: HTTP status 404"
 
