@@ -110,8 +110,8 @@ def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
     archives: dict[str, Path] = {}
     for source in config.sources:
         if isinstance(source, ManifestSource):
-            listed = [f"{name}\0{entry.state}" for name, entry in read_manifest(source, root).items()]
-            names[observed_name(source.label, source.manifest)] = listed
+            entries = read_manifest(source, root).items()
+            names[observed_name(source.label, source.manifest)] = [f"{name}\0{entry.state}" for name, entry in entries]
         if isinstance(source, FilesSource):
             found = survey(source, root)
             for name in (*found.files, *found.faults, *found.others):

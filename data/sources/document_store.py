@@ -131,10 +131,10 @@ class DocumentStore:
                         counts[name] += more
             kept.close()
             if places:
-                more = f"; and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+                others = f"; and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
                 raise SourceError(
                     "ingest.without names records by their place, which is another record's once a line before it is gone. Write the "
-                    f"digest of the text instead of the id, if that text is meant: {'; '.join(places[:SHOWN])}{more}"
+                    f"digest of the text instead of the id, if that text is meant: {'; '.join(places[:SHOWN])}{others}"
                 )
             quarantined = parquet([self._folder / "quarantined.parquet"])
             counts["quarantined"] = float(self._quarantined.count)

@@ -90,10 +90,10 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
     from importlib.util import find_spec
 
     told = getattr(recipe.examples, "generated", recipe.examples)
-    if told is not None and told.gym and find_spec("reasoning_gym") is None:
+    if (problems := getattr(told, "gym", ())) and find_spec("reasoning_gym") is None:
         key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
         yield (
-            f"{key} has {told.gym[0].dataset} and needs reasoning_gym, which is not installed: pip install 'folio[gym]', or leave gym out"
+            f"{key} has {problems[0].dataset} and needs reasoning_gym, which is not installed: pip install 'folio[gym]', or leave gym out"
         )
 
     for number, variant in enumerate(recipe.release.variants):

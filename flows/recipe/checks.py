@@ -296,10 +296,10 @@ def _judges(recipe: Recipe) -> Iterator[str]:
     made, named = list[str](), {step.judge for step in recipe.tuning}
     for chapter in ("base", "chat", "release"):
         if judge := getattr(recipe.evaluate, chapter).judge:
-            known = [step.name for step in recipe.tuning if not step.MAKES_POLICY] if chapter != "base" else []
+            judges = [step.name for step in recipe.tuning if not step.MAKES_POLICY] if chapter != "base" else []
             named.add(judge)
-            if judge not in known:
-                there = "which come after the base model" if chapter == "base" else f"which are: {', '.join(known) or 'none'}"
+            if judge not in judges:
+                there = "which come after the base model" if chapter == "base" else f"which are: {', '.join(judges) or 'none'}"
                 yield f"evaluate.{chapter}.thinking.reward_model={judge!r} is none of tuning's steps of kind reward, {there}; correct it"
     for number, step in enumerate(recipe.tuning):
         if step.judge and step.judge not in made:

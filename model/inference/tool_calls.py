@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.inference.chat_format import ChatFormat, ChatFormatError
+from model.inference.chat_format import ChatFormat, ChatFormatError, Message
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 # What json.dumps writes, and so what templates show: no other white space, or a small model would write nothing else.
@@ -37,7 +37,7 @@ class CallForm:
             raise ChatFormatError(f"this model writes tool calls with a special token, {special[0]}, which is not offered; leave tools out")
         functions = [{"name": name, "description": _SHOWN, "parameters": {"type": "object", "properties": {}}} for name in _PROBES]
         calls = [{"type": "function", "function": {"name": name, "arguments": _ARGUMENTS}} for name in _PROBES]
-        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+        messages: list[Message] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}]
         text = chat_format.render(messages, [{"type": "function", "function": function} for function in functions])
         if _SHOWN not in text:
             raise ChatFormatError("this model's chat template shows no tools to it; leave tools out, or describe them in a message")
