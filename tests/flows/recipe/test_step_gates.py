@@ -93,7 +93,7 @@ def test_a_gate_is_given_key_by_key_or_with_its_defaults() -> None:
 
 
 WRONG = [
-    (("sft.gate.most_bits=1",), "sft.gate.most_bits: unknown key (value 1); did you mean most_bits_per_byte"),
+    (("sft.gate.most_bits=1",), "sft.gate.most_bits: unknown key (value 1); did you mean most_right_lost or most_bits_per_byte"),
     (("split.val=0", "split.train=0.95", "sft.gate={}"), "sft.gate.most_bits_per_byte=0.1 is judged on the val split, and split.val=0"),
     (("tuning=[{kind: sft, name: corpus, gate: {}}]",), "tuning[0].gate would be gate.corpus, which judges a chapter"),
     (

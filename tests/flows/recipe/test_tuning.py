@@ -137,7 +137,7 @@ WRONG = [
     ("evaluate.chat.question_sets=[hops]", "evaluate.chat.question_sets names hops, which needs examples of kind universe"),
     ("evaluate.chat.question_sets=[unknown]", "names unknown, which needs examples of kind universe with unknown above 0"),
     ("dpo={loss: ipo, label_smoothing: 0.1}", "label_smoothing=0.1 does nothing with loss=ipo"),
-    ("tuning=[{kind: ppo, reward_model: judge}]", "tuning[0].reward_model='judge' is no earlier step of kind reward, which are: none"),
+    ("tuning=[{kind: ppo, reward_model: judge}]", "tuning[0].reward_model='judge' isn't an earlier step of kind reward, which are: none"),
     ("tuning=[{kind: sft}, {kind: reward}]", "tuning[1] makes the reward model 'reward', which no later step names"),
     ("tuning=[{kind: ppo, reward_weight: 2}]", "tuning[0].reward_weight=2.0 does nothing while tuning[0].reward_model"),
     ("dpo.batas=1", "dpo.batas: unknown key (value 1); did you mean beta"),
