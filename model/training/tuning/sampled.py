@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from model.aims.sampled_reward import SampledRewardAim
 
 # The examples' files of questions that a step with these `questions` never asks.
-HELD_OUT = {"seen": ("questions_heldout",), "reasoning": ("questions_hops", "questions_arithmetic")}
+HELD_OUT = {
+    "seen": ("questions_heldout",),
+    "reasoning": ("questions_hops", "questions_arithmetic"),
+    "passages": ("questions_events",),
+    "programs": ("questions_program_templates",),
+    "gym": ("questions_gym_heldout",),
+}
 
 
 class SampledConfig(TuningConfig):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -85,6 +85,13 @@ CONFIGS: list[TuningStep] = [SftConfig(), DpoConfig(), DpoConfig(loss="ipo"), Kt
 def test_a_measure_whose_name_ends_in_loss_is_better_lower_and_no_other(config: TuningStep) -> None:
     aim = config.aim()
     assert aim.MEASURE.endswith("_loss") == aim.LOWER_IS_BETTER
+
+
+@pytest.mark.parametrize("asked", get_args(GrpoConfig.model_fields["questions"].annotation))
+def test_replies_are_measured_on_questions_that_the_step_does_not_ask(asked: Any) -> None:
+    step = GrpoConfig(questions=asked)
+    files = [f"{name}.jsonl" for name in step.aim().questions]
+    assert files and step.asks not in files
 
 
 @pytest.mark.parametrize("given", [{"rows": 5}, {"most_bits_per_byte": -0.1}, {"most_right_lost": 2}, {"overrule": "yes"}, {"by": 1}])
