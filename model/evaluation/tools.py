@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.networks.directory import ModelError
 from model.quantization.compressed.quantizer import quiet
 from model.quantization.config import quantizer_of
+from model.quantization.onnx.runtime import OnnxRuntime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,7 +111,9 @@ def _llama_cpp(directory: Path, context: int, threads: int) -> Tool:
     return LlamaCpp(file, context, threads=threads)
 
 
-TOOLS: Mapping[str, Callable[[Path, int, int], Tool]] = {"folio": FolioTool, "transformers": TransformersTool, "llama.cpp": _llama_cpp}
+TOOLS: Mapping[str, Callable[[Path, int, int], Tool]] = {
+    "folio": FolioTool, "transformers": TransformersTool, "llama.cpp": _llama_cpp, "onnxruntime": OnnxRuntime,
+}  # fmt: skip
 
 
 def tool_of(directory: Path) -> str:

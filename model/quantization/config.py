@@ -17,9 +17,10 @@ from model.quantization.entry import read_quantization
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.int4 import Int4Config
 from model.quantization.int8 import Int8Config
+from model.quantization.onnx.config import OnnxConfig
 from model.quantization.protocol import Quantizer, QuantizerConfig
 
-AnyKind = Int8Config | Int4Config | GptqConfig | AwqConfig | W8a8Config | Fp8Config | GgufConfig
+AnyKind = Int8Config | Int4Config | GptqConfig | AwqConfig | W8a8Config | Fp8Config | GgufConfig | OnnxConfig
 VariantConfig = Annotated[AnyKind, Field(discriminator="kind")]
 """A quantized form of the released model, by `kind`."""
 KINDS: dict[str, type[QuantizerConfig]] = {kind.FORMAT: kind for kind in get_args(AnyKind)}

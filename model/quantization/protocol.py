@@ -40,7 +40,7 @@ class Quantizer(Protocol):
 
     @property
     def runs_in(self) -> str:
-        """The tool that users run it in: folio, transformers or llama.cpp. It is measured there."""
+        """The tool that users run it in: folio, transformers, llama.cpp or onnxruntime. It is measured there."""
 
     def uses(self, folder: str) -> tuple[Use, ...]:
         """Return how other tools use it from the release's directory, where it is in `folder`."""

@@ -27,6 +27,7 @@ from model.quantization.config import VariantConfig
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.int4 import Int4Config
 from model.quantization.int8 import Int8Config
+from model.quantization.onnx.config import OnnxConfig
 from model.quantization.quantize import quantize
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
@@ -44,6 +45,7 @@ FORMS: dict[str, VariantConfig] = {
     "GGUF Q5_K_M": GgufConfig(kind="gguf", type="Q5_K_M"),
     "GGUF Q4_K_M": GgufConfig(kind="gguf", type="Q4_K_M"),
     "GGUF Q4_0": GgufConfig(kind="gguf", type="Q4_0"),
+    "ONNX": OnnxConfig(kind="onnx"),
 }
 INT8 = ("INT8",)
 FOUR_BITS = ("INT4", "GPTQ", "AWQ", "GGUF Q4_K_M", "GGUF Q4_0")

@@ -15,6 +15,7 @@ from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
+from model.quantization.onnx.config import OnnxConfig
 
 NO_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 LORA = "tuning=[{kind: sft, adapter: {kind: lora, targets: [querry]}}]"
@@ -71,6 +72,15 @@ def test_a_driver_of_an_object_store_that_is_not_installed_is_named_with_the_com
     assert "ingest.sources[0].url=s3://bucket/books.zip needs no_such_driver, which is not installed: pip install 'folio[s3]'" in list(
         machine_problems(load("four_books", changes))
     )
+
+
+def test_a_library_of_a_form_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OnnxConfig, "LIBRARIES", {"no_such_runtime": "onnx"})
+    changes = ("release.variants=[{kind: onnx}]", "gates.release.bounds=[{metric: release.test.bits_per_byte, maximum: 9}]")
+    assert (
+        "release.variants[0] is of kind onnx and needs no_such_runtime, which is not installed: pip install 'folio[onnx]', or leave the "
+        "variant out"
+    ) in list(machine_problems(load("universe", changes)))
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
