@@ -18,6 +18,8 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid"):
         "corrupted_share": ("corrupted",),
         "page_lines": ("repeated_pages", "page_numbers", "running_heads"),
         "wrap_limit": ("unwrap", "hyphenation"),
+        "roman_numbers": ("page_numbers",),
+        "ocr_words": ("ocr",),
         "ocr_known": ("ocr",),
         "ocr_ratio": ("ocr",),
     }
@@ -27,8 +29,13 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     )
     characters: bool = Field(True, description="compose Unicode, open ligatures, drop control and invisible characters, tidy spaces")
     quotes: bool = Field(True, description="curly and low quotation marks and apostrophes to straight ones")
+    long_s: bool = Field(False, description="the long s of old prints (ſ) to s")
     dashes: Literal["keep", "em"] = Field(
         "em", description="em: turn double hyphens, bars and spaced en dashes into em dashes; keep: leave them"
+    )
+    digits: bool = Field(False, description="letters that OCR read in numbers to digits: l9l4 to 1914, 18O5 to 1805; 50l. (pounds) stays")
+    stamps: bool = Field(
+        False, description="remove notices and stamps of Google, the Internet Archive, HathiTrust and Faded Page, wherever they are"
     )
     boilerplate: bool = Field(True, description="remove notices of libraries, scanners and Project Gutenberg at a document's head and foot")
     boilerplate_lines: int = Field(600, ge=0, description="how far from head and foot Project Gutenberg's markers are searched for; lines")
@@ -38,6 +45,7 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     )
     repeated_pages: bool = Field(True, description="remove a page that equals the one before it, as when scanned twice")
     page_numbers: bool = Field(True, description="remove page numbers that are alone on a line and count up at the distance of a page")
+    roman_numbers: bool = Field(False, description="page numbers may be small Roman numerals, too (xii), as in prefaces")
     page_lines: int = Field(15, ge=2, description="fewest lines of text on a page; numbers closer together are not page numbers; lines")
     running_heads: bool = Field(True, description="remove running heads and feet: lines that repeat next to page numbers or once a page")
     contents: bool = Field(True, description="remove tables of contents: lists of titles that occur again or lead to page numbers")
@@ -48,6 +56,11 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     unwrap: bool = Field(True, description="join hard-wrapped lines of prose; verse keeps its lines")
     wrap_limit: int = Field(120, ge=40, description="a longer line is a whole paragraph, not a hard-wrapped line; characters")
     ocr: bool = Field(True, description="correct words that OCR misread, using the words of the shard")
+    ocr_words: bool = Field(
+        False,
+        description="correct also forms that are in no English word list, in documents with many such, by a model of words and of shapes "
+        "that OCR confuses (pip install 'folio[ocr]')",
+    )
     ocr_known: int = Field(3, ge=2, description="how often a word must occur in the shard to serve as a correction; occurrences")
     ocr_ratio: float = Field(3.0, gt=1, description="how many times more frequent than the misread form a correction must be; ratio")
     minimum_characters: int = Field(200, ge=0, description="a document that is shorter after cleaning is removed; characters")

@@ -14,6 +14,7 @@ from data.cleaning.encoding import find_mojibake
 from data.cleaning.rules import RULE_NUMBER, RULES, Rule
 from data.cleaning.sql import SQL
 from data.cleaning.state import CleaningState
+from data.cleaning.word_model import find_misread_words
 from data.documents.database import parquet
 
 # Word counts are aggregated whenever they have grown by half plus this many rows, so rows of many batches don't pile up.
@@ -35,6 +36,9 @@ def run_round(state: CleaningState) -> int:
     state.run_file("lexicon.sql")
     if state.config.ocr:
         state.run_file("misread_words.sql")
+        if state.config.ocr_words:
+            find_misread_words(state.work.connection)
+        state.run_file("corrections.sql")
         _reopen(state)
     for number, part in enumerate(ranges):
         state.load(part, PENDING)
@@ -117,6 +121,8 @@ def _join_lines(state: CleaningState) -> None:
         WHERE joint = 'hyphen' GROUP BY d"""
     )
     if state.config.ocr and state.work.number("SELECT count(*) FROM corrections"):
+        if state.config.ocr_words:
+            state.run_file("modelled_documents.sql")
         state.run_file("correct_words.sql")
         _record(state, "misread words", "place, inner_place")
     state.run_file("rebuilt.sql")

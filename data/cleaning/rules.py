@@ -2,8 +2,8 @@
 
 A rule of phase `repair` or `line` is one SELECT in `sql/`, named after its option, over table suspects (the lines that may need a repair)
 or lines. It returns the lines it changes: d, n, before, line (NULL: remove the line) and the number of characters changed (0: layout only).
-`rounds` accounts for all of them in the same way. The rules of phase `join` combine lines: join_lines.sql, misread_words.sql and
-correct_words.sql.
+`rounds` accounts for all of them in the same way. The rules of phase `join` combine lines: join_lines.sql, misread_words.sql,
+corrections.sql and correct_words.sql.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ RULES = (
     Rule("encoding", "encoding", "repair", "changed", "wrong decoding (cafÃ©) and leftover entities (&amp;) are not the author's"),
     Rule("characters", "characters", "repair", "changed", "each character in one form; control characters and odd spaces mean nothing"),
     Rule("quotes", "quotes", "repair", "changed", "one kind of quotation mark, whichever the printer used"),
+    Rule("long s", "long_s", "repair", "changed", "a letter that printers gave up; one word is not to have two spellings"),
     Rule("dashes", "dashes", "repair", "changed", "one kind of dash, whichever the typist used", setting="em"),
+    Rule("digits", "digits", "line", "changed", "OCR confuses 1 with l and I, and 0 with O"),
+    Rule("stamps", "stamps", "line", "cut", "what a scanner adds to each page or book is not the author's"),
     Rule("boilerplate", "boilerplate", "line", "cut", "notices of libraries and scanners are not the author's"),
     Rule("corrupted", "corrupted", "line", "cut", "nothing can be learned from symbol soup"),
     Rule("repeated pages", "repeated_pages", "line", "cut", "a page scanned twice was written once"),

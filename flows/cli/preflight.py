@@ -41,6 +41,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
     yield from _unwritable(recipe)
     yield from _drivers(recipe)
     yield from _libraries(recipe)
+    yield from _word_list(recipe)
     yield from _launcher(recipe)
     for section, train in recipe.trainings.items():
         yield from _eight_bits(recipe, section, train)
@@ -103,6 +104,14 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
                     f"release.variants[{number}] is of kind {variant.kind} and needs {module}, which is not installed: "
                     f"pip install 'folio[{extra}]', or leave the variant out"
                 )
+
+
+def _word_list(recipe: Recipe) -> Iterator[str]:
+    """The word list of the cleaning rule that asks for one, which is an extra."""
+    from importlib.util import find_spec
+
+    if recipe.clean.ocr_words and find_spec("symspellpy") is None:
+        yield "clean.ocr_words=true needs symspellpy, which is not installed: pip install 'folio[ocr]', or set it to false"
 
 
 def _launcher(recipe: Recipe) -> Iterator[str]:

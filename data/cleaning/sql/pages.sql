@@ -3,9 +3,11 @@
 -- A number is a page number if it is alone on its line, a neighbouring one counts on from it at the distance of a page, and the numbers of
 -- its document interrupt sentences, as chapter and stanza numbers never do; or are set off (- 12 -, [12], Page 12); or come as regularly as
 -- pages and either interrupt a sentence once or are next to form feeds or a line that occurs again and again.
+-- With roman_numbers a small Roman numeral is a number too.
 -- Only documents with a number on a short line, a form feed or a short line that occurs four times can have any.
 CREATE OR REPLACE TEMP TABLE short_lines AS
-SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]') AS numbered FROM lines SEMI JOIN stale USING (d) WHERE length(line) <= 90;
+SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]')
+    OR (getvariable('roman_numbers') AND regexp_full_match(line, '[\[({<|*~=—-]* ?[ivxlc]+ ?[\])}>|*~=—.-]*')) AS numbered FROM lines SEMI JOIN stale USING (d) WHERE length(line) <= 90;
 
 CREATE OR REPLACE TEMP TABLE often AS SELECT d, said FROM short_lines GROUP BY d, said HAVING count(*) >= 4;
 
@@ -20,13 +22,15 @@ FROM seen LEFT JOIN short_lines USING (d, n) WINDOW w AS (PARTITION BY d ORDER B
 
 CREATE OR REPLACE TEMP TABLE found AS
 SELECT placed.*, line, line = chr(12) AS feed,
-    CASE WHEN length(line) <= 24 THEN try_cast(regexp_extract(line,
-        '(?i)^(?:[\[({<|*~=—-]+ ?)?(?:(?:page|pag|pg|p)\.? ?)?([0-9]{1,4})(?: ?(?:of|/) ?[0-9]{1,4})?(?: ?[\])}>|*~=—-]+)?\.?$', 1) AS INTEGER) END AS number,
+    coalesce(CASE WHEN length(line) <= 24 THEN try_cast(regexp_extract(line,
+        '(?i)^(?:[\[({<|*~=—-]+ ?)?(?:(?:page|pag|pg|p)\.? ?)?([0-9]{1,4})(?: ?(?:of|/) ?[0-9]{1,4})?(?: ?[\])}>|*~=—-]+)?\.?$', 1) AS INTEGER) END, roman.value) AS number,
     CASE WHEN regexp_matches(line, '^[\[(]?[0-9]|[0-9][\])]?$') THEN try_cast(coalesce(
         nullif(regexp_extract(line, '^[\[(]?([0-9]{1,4})[\])]?[ .|—-]+\D{3,}$', 1), ''),
         nullif(regexp_extract(line, '^\D{3,}?[ .|—-]+[\[(]?([0-9]{1,4})[\])]?$', 1), '')) AS INTEGER) END AS beside,
     regexp_matches(line, '(?i)^([\[({<|*~=—-]|p)') AS set_off
-FROM placed JOIN lines USING (d, n) WHERE numbered;
+FROM placed JOIN lines USING (d, n)
+LEFT JOIN romans roman ON getvariable('roman_numbers') AND numeral = regexp_extract(line, '^[\[({<|*~=—-]* ?([ivxlc]+) ?[\])}>|*~=—.-]*$', 1)
+WHERE numbered;
 
 CREATE OR REPLACE TEMP TABLE page_numbers AS
 WITH numbers AS (

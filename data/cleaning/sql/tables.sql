@@ -16,5 +16,11 @@ CREATE TEMP TABLE machine_read (d INTEGER);
 CREATE TEMP TABLE counts (chunk VARCHAR, times BIGINT);
 CREATE TEMP TABLE settled_counts (chunk VARCHAR, times BIGINT);
 
+-- Roman numerals up to 399.
+CREATE TEMP TABLE romans AS
+SELECT k::INTEGER AS value, repeat('c', (k // 100)::INTEGER) || tens[k // 10 % 10 + 1] || ones[k % 10 + 1] AS numeral
+FROM range(1, 400) AS numbers(k), (SELECT ['', 'x', 'xx', 'xxx', 'xl', 'l', 'lx', 'lxx', 'lxxx', 'xc'] AS tens,
+    ['', 'i', 'ii', 'iii', 'iv', 'v', 'vi', 'vii', 'viii', 'ix'] AS ones);
+
 -- Lines that belong to the page and not to the text, see pages.sql.
 CREATE TEMP TABLE furniture (d INTEGER, n INTEGER, kind VARCHAR);
