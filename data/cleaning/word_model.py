@@ -28,7 +28,10 @@ PAIRS = (
 )
 CONFUSED = tuple((one, other) for pair in PAIRS.split("|") for one, other in (pair.split(), pair.split()[::-1]))
 """What is seen, what was printed."""
-ENDINGS = tuple("s es ed d ing ly er ers ors est eth st th n en ness ful less man men like".split())
+ENDINGS = (
+    *("s", "es", "ed", "d", "ing", "ly", "er", "ers", "ors", "est", "eth"),
+    *("st", "th", "n", "en", "ness", "ful", "less", "man", "men", "like"),
+)
 SHORTEST, LONGEST, PART = 3, 24, 3
 BESIDE = """SELECT DISTINCT lower(unnest(regexp_extract_all(chunk, '(\\p{L}+)[''_]', 1) || regexp_extract_all(chunk, '[''_](\\p{L}+)', 1)))
     FROM counts WHERE regexp_matches(chunk, '[''_]')"""

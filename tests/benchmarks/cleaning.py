@@ -1,9 +1,9 @@
 """What cleaning repairs in books that no rule was tuned on: python -m tests.benchmarks.cleaning [--kilobytes 300] [--work DIR]
 
-Three English books of `classics` are damaged by a generator of its own, one kind of damage at a time, and cleaned with the rules that a recipe
-has to ask for (ocr_words, digits, long_s, roman_numbers, stamps). A damaged word counts as repaired if it is as it was. **False edits** are
-words that were right and are not afterwards, in the damaged books and in the right ones; beside those a French one, since the word list is
-English.
+Three English books of `classics` are damaged by a generator of its own, one kind of damage at a time, and cleaned with the rules that a
+recipe has to ask for (ocr_words, digits, long_s, roman_numbers, stamps). A damaged word counts as repaired if it is as it was. **False
+edits** are words that were right and are not afterwards, in the damaged books, in the right ones, and in a French one, since the word list
+is English.
 
 The generator's confusions are its own list, of what OCR engines are known to confuse; some are not in the model's, and some make words of
 English, which no rule repairs without a look at the sense.

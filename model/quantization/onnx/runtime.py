@@ -42,7 +42,8 @@ class OnnxRuntime:
 
     def logits(self, ids: Sequence[int]) -> NDArray[Any]:
         """Return logits [tokens, vocabulary] of a text."""
-        return self.batch([list(ids)])[0]
+        logits_TV: NDArray[Any] = self.batch([list(ids)])[0]
+        return logits_TV
 
     def batch(self, rows: Sequence[Sequence[int]]) -> NDArray[Any]:
         """Return logits [rows, tokens, vocabulary] of texts of one length."""
