@@ -26,8 +26,9 @@ WRONG = [
     (("evaluate.chat.thinking={questions: seen, emergence: [hops]}",), "thinking.emergence names hops, which needs examples of kind"),
     (("evaluate.chat.thinking={questions: seen, best: [4]}",), "best=[4] needs a judge; name a step of kind reward in reward_model"),
     (("evaluate.chat.thinking={questions: seen, reward_model: reward}",), "reward_model=\"reward\" does nothing while"),
-    ((THINKING,), "evaluate.chat.thinking.reward_model='reward' is none of tuning's steps of kind reward, which are: none"),
-    ((JUDGED, THINKING.replace("chat", "base")), "evaluate.base.thinking.reward_model='reward' is none of tuning's steps of kind reward"),
+    ((THINKING,), "evaluate.chat.thinking.reward_model='reward' isn't one of tuning's steps of kind reward, which are: none"),
+    ((JUDGED, THINKING.replace("chat", "base")), "evaluate.base.thinking.reward_model='reward' isn't one of tuning's steps of kind reward"),
+    (("examples.events={taught: 9}", "split.mode=all_train"), "examples.events holds passages of other books out, and split.mode"),
     (("examples.gym=[{dataset: countdown}]",), "dataset=countdown is refused: its scorer runs the reply as Python"),
     (("examples.gym=[{dataset: gcd}, {dataset: gcd}]",), "gym has gcd 2 times; keep one"),
 ]  # fmt: skip
