@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flows.cli.preflight import machine_problems
 from flows.recipe.loading import load
 from flows.recipe.measured import metrics_of
 from flows.recipe.validation import RecipeError
+from tests.flows.recipe.test_tuning import planned
 
 GRPO = "{kind: grpo, questions: programs, rollouts: {rewards: [{kind: program}]}}"
 PROGRAMS = ("examples.programs={taught: 20}", f"tuning=[{{kind: sft}}, {GRPO}]")
@@ -51,6 +54,12 @@ def test_a_reward_model_that_evaluation_alone_uses_is_made_and_its_metric_can_be
     recipe = load("universe", (JUDGED, THINKING))
     assert recipe.evaluate.chat.judge == "reward" and "chat.thinking.best_4" in metrics_of(recipe, "chat")
     assert recipe.evaluate.chat.without_judge().judge == ""
+
+
+def test_a_model_is_judged_as_soon_as_the_reward_model_exists_and_not_before(tmp_path: Path) -> None:
+    plan = planned(("tuning=[{kind: sft}, {kind: reward}, {kind: sft, name: second}]", THINKING), tmp_path)
+    assert "tune.reward" not in plan["evaluate.sft"].causes[-1]
+    assert "tune.reward" in plan["evaluate.chat"].causes[-1] and "tune.reward" not in plan["tune.second"].causes[-1]
 
 
 def test_problems_of_reasoning_gym_are_refused_before_the_start_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
