@@ -269,6 +269,8 @@ def _empty(recipe: Recipe, split: str) -> str:
 def _question_sets(recipe: Recipe) -> Iterator[str]:
     """Question sets that the examples do not generate, and rewards that can't judge what is asked."""
     made = {"seen", "heldout", *recipe.examples.question_sets}
+    if "events" in made and recipe.split.mode == "all_train":
+        yield "examples.events holds passages of other books out, and split.mode=all_train leaves no others; choose another mode"
     for section, step in recipe.trainings.items():
         if not isinstance(step, SampledConfig):
             continue
@@ -300,7 +302,7 @@ def _judges(recipe: Recipe) -> Iterator[str]:
             named.add(judge)
             if judge not in judges:
                 there = "which come after the base model" if chapter == "base" else f"which are: {', '.join(judges) or 'none'}"
-                yield f"evaluate.{chapter}.thinking.reward_model={judge!r} is none of tuning's steps of kind reward, {there}; correct it"
+                yield f"evaluate.{chapter}.thinking.reward_model={judge!r} isn't one of tuning's steps of kind reward, {there}; correct it"
     for number, step in enumerate(recipe.tuning):
         if step.judge and step.judge not in made:
             known = ", ".join(made) or "none"

@@ -122,7 +122,7 @@ def corrections_in(thought: str) -> list[str]:
 
 
 def restates(thought: str) -> bool:
-    """Return whether a thought says a sentence again with another last word; two words alone are no sentence."""
+    """Return whether a thought says a sentence again with another last word; two words alone do not count."""
     ends: dict[tuple[str, ...], str] = {}
     for sentence in _SENTENCE.split(thought):
         *beginning, last = sentence.casefold().rstrip(".!? ").split() or [""]

@@ -24,7 +24,7 @@ class GymReward(RewardBase):
 
 
 class GymScore:
-    """The scorer's number for what the reply says after thinking; 0 for a question that is none of its problems."""
+    """The scorer's number for what the reply says after thinking; 0 for a question that is not one of its problems."""
 
     def score(self, reply: Reply) -> float:
         entry = reply.question.get("entry")

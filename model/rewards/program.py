@@ -32,7 +32,7 @@ class ProgramReward(RewardBase):
 
 @dataclass(frozen=True)
 class RightProgram:
-    """The share of hidden inputs answered right; 0 for a reply that is no program, or a question that has no such inputs."""
+    """The share of hidden inputs answered right; 0 for a reply that is not a program, or a question that has no such inputs."""
 
     steps: int
 

@@ -23,7 +23,7 @@ _KNOWN = (
 
 
 class ProgramError(ValueError):
-    """A program that is none, does what can't be done, or goes beyond its bounds; the message says what and names the line."""
+    """A text that is not a program, or one that does what can't be done or exceeds its bounds; the message says what, and on which line."""
 
 
 def program_text(reply: str) -> str:
@@ -33,7 +33,7 @@ def program_text(reply: str) -> str:
 
 
 def parse_program(text: str) -> dict[str, ast.FunctionDef]:
-    """Return the functions of a program by name. Raise ProgramError for a text that is none, or that uses what is not known here."""
+    """Return the functions of a program by name. Raise ProgramError for a text that is not a program, or uses what is not known here."""
     if len(text) > CHARACTERS:
         raise ProgramError(f"the program has {len(text)} characters, more than {CHARACTERS}")
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from flows.cli.preflight import machine_problems
 from flows.recipe.loading import load
 from flows.recipe.measured import metrics_of
 from flows.recipe.validation import RecipeError
+from tests.flows.recipe.test_tuning import planned
 
 GRPO = "{kind: grpo, questions: programs, rollouts: {rewards: [{kind: program}]}}"
 PROGRAMS = ("examples.programs={taught: 20}", f"tuning=[{{kind: sft}}, {GRPO}]")
@@ -26,8 +29,9 @@ WRONG = [
     (("evaluate.chat.thinking={questions: seen, emergence: [hops]}",), "thinking.emergence names hops, which needs examples of kind"),
     (("evaluate.chat.thinking={questions: seen, best: [4]}",), "best=[4] needs a judge; name a step of kind reward in reward_model"),
     (("evaluate.chat.thinking={questions: seen, reward_model: reward}",), "reward_model=\"reward\" does nothing while"),
-    ((THINKING,), "evaluate.chat.thinking.reward_model='reward' is none of tuning's steps of kind reward, which are: none"),
-    ((JUDGED, THINKING.replace("chat", "base")), "evaluate.base.thinking.reward_model='reward' is none of tuning's steps of kind reward"),
+    ((THINKING,), "evaluate.chat.thinking.reward_model='reward' isn't one of tuning's steps of kind reward, which are: none"),
+    ((JUDGED, THINKING.replace("chat", "base")), "evaluate.base.thinking.reward_model='reward' isn't one of tuning's steps of kind reward"),
+    (("examples.events={taught: 9}", "split.mode=all_train"), "examples.events holds passages of other books out, and split.mode"),
     (("examples.gym=[{dataset: countdown}]",), "dataset=countdown is refused: its scorer runs the reply as Python"),
     (("examples.gym=[{dataset: gcd}, {dataset: gcd}]",), "gym has gcd 2 times; keep one"),
 ]  # fmt: skip
@@ -50,6 +54,12 @@ def test_a_reward_model_that_evaluation_alone_uses_is_made_and_its_metric_can_be
     recipe = load("universe", (JUDGED, THINKING))
     assert recipe.evaluate.chat.judge == "reward" and "chat.thinking.best_4" in metrics_of(recipe, "chat")
     assert recipe.evaluate.chat.without_judge().judge == ""
+
+
+def test_a_model_is_judged_as_soon_as_the_reward_model_exists_and_not_before(tmp_path: Path) -> None:
+    plan = planned(("tuning=[{kind: sft}, {kind: reward}, {kind: sft, name: second}]", THINKING), tmp_path)
+    assert "tune.reward" not in plan["evaluate.sft"].causes[-1]
+    assert "tune.reward" in plan["evaluate.chat"].causes[-1] and "tune.reward" not in plan["tune.second"].causes[-1]
 
 
 def test_problems_of_reasoning_gym_are_refused_before_the_start_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
