@@ -34,7 +34,7 @@ def change(setting: str, *says: str, name: str = "universe") -> Mistake:
 
 NAMES = [
     Mistake("rnu universe", ("No such command 'rnu'", "Did you mean 'run'", "folio --help")),
-    Mistake("plan universe --sett seed=2", ("--sett is no option", "did you mean --set?", "folio plan --help")),
+    Mistake("plan universe --sett seed=2", ("--sett is not an option", "did you mean --set?", "folio plan --help")),
     Mistake("plan universe twice", ("plan:", "twice", "folio plan --help")),
     Mistake("accept pretrain", ("accept: Missing option '--reason'", "folio accept --help")),
     Mistake("card universe --output no/card.md", ("There is no folder no; make it", "--output")),

@@ -23,7 +23,7 @@ def test_a_model_is_a_folder_a_form_of_it_or_a_gguf_file(folder: Path) -> None:
     assert find_model(str(folder)) == folder and find_model(f"{folder}:small") == folder / "small"
     (folder / "x.gguf").write_bytes(b"GGUF")
     assert find_model(str(folder / "x.gguf")) == folder / "x.gguf"
-    with pytest.raises(LookupError, match=r"y\.gguf is no file; did you mean x\.gguf"):
+    with pytest.raises(LookupError, match=r"y\.gguf is not a file; did you mean x\.gguf"):
         find_model(str(folder / "y.gguf"))
     with pytest.raises(LookupError, match="has no variant 'tiny'; it has small"):
         find_model(f"{folder}:tiny")

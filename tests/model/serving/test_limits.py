@@ -65,7 +65,7 @@ def test_five_hundred_malformed_requests_get_4xx_and_the_server_goes_on(address:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (asked(tools=[{"type": "function"}]), "tools is not offered"),
+        (asked(tools=[{"type": "function"}]), "tools.0.function: Field required"),
         (asked(temperatur=1), "temperatur is not offered"),
         (asked(temperature=3), "temperature: Input should be less than or equal to 2"),
         (asked(temperature="hot"), "temperature: Input should be a valid number"),

@@ -102,7 +102,7 @@ def test_another_sha256_is_an_error_that_names_the_file(server: str, tmp_path: P
         (["https://example.org/a.txt"], r"books\.tsv, line 1: sha256: Field required.*A line holds url, sha256, name, licence"),
         (["", "https://example.org/a.txt abc"], r"line 2: sha256: String should match"),
         ([f"https://ann:pearl@example.org/a.txt {'0' * 64}"], r"line 1: https://\.\.\.@example\.org/a\.txt holds a user or password"),
-        ([f"books/a.txt {'0' * 64}"], "line 1: .*is no URL"),
+        ([f"books/a.txt {'0' * 64}"], "line 1: .*is not a URL"),
         ([f"https://example.org/a.txt {'0' * 64} ../a.txt"], "line 1: name: .*not a path below the source"),
         ([f"https://a.org/a.txt {'0' * 64}", f"https://b.org/a.txt {'0' * 64}"], r"line 2: two files are called 'a\.txt'"),
         (["\t".join(["https://a.org/a.txt", "0" * 64, "a", "b", "c"])], "line 1: it has 5 fields"),

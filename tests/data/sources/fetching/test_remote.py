@@ -104,7 +104,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra(digest: str, tmp
         ("zip://a.txt::https://example.org/a.zip", "a chain of file systems"),
         ("file:///home/ann/a.zip", "a path on this machine.*kind: files"),
         ("local:///home/ann/a.zip", "a path on this machine"),
-        ("books/a.zip", "is no URL.*local files has kind: files"),
+        ("books/a.zip", "is not a URL.*local files has kind: files"),
     ],
 )
 def test_a_url_with_a_secret_and_a_text_that_is_no_url_are_refused_without_showing_the_secret(url: str, words: str) -> None:
