@@ -36,8 +36,5 @@ def synchronize(journal: Journal, servers: Servers) -> Iterator[Synced]:
             owed.add(servers.mlflow)
         if owed:
             journal.owe(record.id, owed)
-            try:
-                with settlement(journal, servers, record.id, wait=False) as run:
-                    yield Synced(record, run.close())
-            except BlockingIOError:
-                yield Synced(record, {"MLflow and Prefect": "another process is already doing that"})
+            with settlement(journal, servers, record.id, wait=True) as run:  # a follower may be telling them right now
+                yield Synced(record, run.close())

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-CAPACITY = 1 << 17  # definitions in one process; the file is sparse
+CAPACITY = 1 << 17  # definitions in one process, a byte each
 VERSION = 3
 
 
@@ -38,10 +38,13 @@ class MarkFile:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         flags = os.open(self.folder / f"{name}.flags", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.ftruncate(flags, CAPACITY)
+        if hasattr(os, "posix_fallocate"):  # a page that a full disk has no room for would end the process by a signal
+            os.posix_fallocate(flags, 0, CAPACITY)
+        else:
+            os.ftruncate(flags, CAPACITY)
         self.flags = memoryview(mmap.mmap(flags, CAPACITY))
         os.close(flags)
-        self._path = self.folder / f"{name}.log"
+        self._path, self._lost = self.folder / f"{name}.log", False
         self._log = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         python = ".".join(map(str, sys.version_info[:3]))
         self.log("start", VERSION, os.getpid(), os.getppid(), time.time_ns(), self.snapshot, python, str(self.root))
@@ -59,9 +62,10 @@ class MarkFile:
         """Write one line, unless this process has written it before.
 
         Raises OSError if it can't be written whole; the log is then deleted, so that the process is missed even if what it runs goes on.
+        What comes after that is not written, so that the error can be described by marked code.
         """
         line = json.dumps([kind, *values])
-        if line in self._seen:
+        if self._lost or line in self._seen:
             return
         with self._lock:
             self._seen.add(line)
@@ -71,6 +75,7 @@ class MarkFile:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             except OSError:
                 self._path.unlink(missing_ok=True)
+                self._lost = True
                 raise
 
     def module(self, name: str, path: str, qualnames: list[str], renew: Callable[[memoryview], None]) -> None:

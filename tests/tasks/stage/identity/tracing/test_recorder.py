@@ -115,6 +115,23 @@ def test_a_torn_log_voids_the_record(tmp_path: Path) -> None:
         Marks.read(toy.home / "marks-1")
 
 
+def test_a_log_that_cannot_be_written_is_an_error_that_marked_code_can_describe_and_voids_the_record(tmp_path: Path) -> None:
+    near = """
+import resource, signal
+def work():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    try:
+        return getattr(work, "never_asked_for", None)
+    except OSError as error:
+        return f"{type(error).__name__}, {getattr(error, 'nor_this', 'described')}"
+"""
+    toy = program(tmp_path, near=near)
+    with pytest.raises(MissingMarks, match="no process has marked"):
+        toy.run()
+    assert toy.said == "OSError, described"
+
+
 def test_a_file_that_was_edited_since_the_run_began_is_not_read(tmp_path: Path) -> None:
     body = "    RULE.write_text('2')\n    return RULE.read_text()\n"
     near = f"from pathlib import Path\nRULE = Path(__file__).with_name('rule.py')\ndef work():\n{body}"
