@@ -76,7 +76,7 @@ class TimeEstimate:
         """Return the estimate as a phrase."""
         if not self.most.likely:
             return "nothing tells how long it takes before it has run once" if self.unknown else "nothing to do"
-        rest = f", and {plural(len(self.unknown), 'stage')} that nothing compares with" if self.unknown else ""
+        rest = f", and {plural(len(self.unknown), 'stage')} of unknown duration" if self.unknown else ""
         if self.certain == self.most or not self.certain.likely:
             return f"{span(self.most)}{rest}"
         return f"{span(self.certain)}, or {span(self.most)} if all that may run does{rest}"

@@ -62,7 +62,7 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     assert lines[0].split() == ["ingest[0]", "run", "-", "it", "has", "never", "run"]
     assert "waits on ingest[0]" in lines[2]
     first = next(number for number, line in enumerate(lines) if line.startswith("27 run; about "))
-    assert "stages that nothing compares with" in " ".join(lines[first:])
+    assert "stages of unknown duration" in " ".join(lines[first:])
     assert any(line.startswith("pretrain ") and "not measured here" in line for line in lines[first:])
     assert max(map(len, lines)) <= 100
     assert not (tmp_path / "home" / "store").exists()
@@ -81,7 +81,7 @@ def test_a_plan_says_how_long_the_run_will_take_and_what_that_rests_on() -> None
             [forecast("sft", 70.0), forecast("dpo", 5.0, "wait")],
             "about 1:10 (0:35 to 1:45), or about 1:15 (0:40 to 1:50) if all that may run does",
         ),
-        ([forecast("sft", 70.0), forecast("dpo", None)], "about 1:10 (0:35 to 1:45), and 1 stage that nothing compares with"),
+        ([forecast("sft", 70.0), forecast("dpo", None)], "about 1:10 (0:35 to 1:45), and 1 stage of unknown duration"),
         ([forecast(f"clean[{number}]", 30.0) for number in range(4)], "about 1:00 (0:45 to 1:15)"),
         ([forecast("clean[0]", 90.0), forecast("clean[1]", 10.0)], "about 1:30 (0:45 to 2:15)"),
         ([forecast("sft", None)], "nothing tells how long it takes before it has run once"),
