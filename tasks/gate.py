@@ -64,7 +64,7 @@ def require(verdict: StageOutput, config: GateConfig, way_out: str = "") -> None
 
 
 class Judged(NamedTuple):
-    """A verdict. `overruled`: the reason for which a failed gate was overruled; empty if it was not. `cut`: verdicts that the table cuts."""
+    """A verdict. `overruled`: the reason for which a failed gate was overruled; empty if it was not. `cut`: verdicts that the table cut."""
 
     passed: bool
     overruled: str
