@@ -51,7 +51,7 @@ def require(verdict: StageOutput, config: GateConfig, way_out: str = "") -> None
     judged = read_verdict(verdict) if isinstance(verdict, Artifact) else None
     if isinstance(verdict, Artifact) and judged and not judged.passed:
         if not judged.overruled:
-            told = "\n".join(filter(None, (judged.table, *judged.cut, way_out)))
+            told = "\n".join(filter(None, (judged.table, way_out)))
             raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{told}")
         log(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
         return
@@ -64,12 +64,11 @@ def require(verdict: StageOutput, config: GateConfig, way_out: str = "") -> None
 
 
 class Judged(NamedTuple):
-    """A verdict. `overruled`: the reason for which a failed gate was overruled; empty if it was not. `cut`: verdicts that the table cut."""
+    """A verdict. `overruled`: the reason for which a failed gate was overruled; empty if it was not."""
 
     passed: bool
     overruled: str
     table: str
-    cut: tuple[str, ...]
 
 
 def read_verdict(verdict: Artifact) -> Judged:
@@ -78,5 +77,4 @@ def read_verdict(verdict: Artifact) -> Judged:
     found = json.loads(store.read(verdict, "verdict.json"))
     holds = [row["verdict"] == "passed" for row in found["rows"]]
     table = gate_text([[str(row[name]) for name in HEADER] for row in found["rows"]])
-    cut = tuple(f"{row['metric']}: {row['verdict']}" for row in found["rows"] if row["verdict"] not in table)
-    return Judged(bool(holds) and all(holds), found["overruled"] or "", table, cut)
+    return Judged(bool(holds) and all(holds), found["overruled"] or "", table)

@@ -46,10 +46,12 @@ def _gate(results: Results, position: str) -> Gate:
 
 
 def gate_text(rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows of a verdict as a table for a terminal."""
+    """Return the rows of a verdict as a table for a terminal; verdicts that it cuts follow below it, whole."""
     table = [HEADER, *map(with_ratio, rows)]
     rule = tuple("-" * max(len(row[i]) for row in table) for i in range(len(HEADER)))
-    return "\n".join(columns([HEADER, rule, *table[1:]]))
+    lines = columns([HEADER, rule, *table[1:]])
+    cut = [f"{metric}: {verdict}" for (metric, *_, verdict), line in zip(rows, lines[2:], strict=True) if not line.endswith(verdict)]
+    return "\n".join([*lines, *cut])
 
 
 def with_ratio(row: Sequence[str]) -> tuple[str, ...]:
