@@ -149,9 +149,21 @@ def _append(url: str, partial: Path, start: int, limit: int, deadline: Deadline)
         output.truncate()
         size = reached
         # A read may bring a byte at a time for ever, so each is waited for only until the deadline.
-        while size <= limit and (block := deadline.call(lambda: stream.read(BLOCK))):
-            output.write(block)
-            size += len(block)
+        try:
+            while size <= limit and (block := deadline.call(lambda: stream.read(BLOCK))):
+                output.write(block)
+                size += len(block)
+        except TimeIsUp:
+            raise
+        except Exception:
+            output.write(_arrived(stream))
+            raise
+
+
+def _arrived(stream: Any) -> bytes:
+    """Return the bytes that came before a connection was cut: aiohttp raises without handing them out, so every attempt might lose all."""
+    content = getattr(getattr(stream, "r", None), "content", None)
+    return bytes(content._read_nowait(-1)) if hasattr(content, "_read_nowait") else b""
 
 
 def _open(url: str, start: int) -> AbstractContextManager[tuple[IO[bytes], int]]:
