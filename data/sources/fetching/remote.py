@@ -163,7 +163,7 @@ def _append(url: str, partial: Path, start: int, limit: int, deadline: Deadline)
 def _arrived(stream: Any) -> bytes:
     """Return the bytes that came before a connection was cut: aiohttp raises without handing them out, so every attempt might lose all."""
     content = getattr(getattr(stream, "r", None), "content", None)
-    return bytes(content._read_nowait(-1)) if hasattr(content, "_read_nowait") else b""
+    return bytes(content._read_nowait(-1)) if content is not None and hasattr(content, "_read_nowait") else b""
 
 
 def _open(url: str, start: int) -> AbstractContextManager[tuple[IO[bytes], int]]:
