@@ -253,7 +253,13 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             export=self.export,
             card=self.card.completed(self.name, self.description),
             training=tuple(
-                TrainingFact(title=step.title, length=step.length, learning_rate=step.learning_rate, precision=step.precision.kind)
+                TrainingFact(
+                    title=step.title,
+                    length=step.length,
+                    learning_rate=step.learning_rate,
+                    precision=step.precision.kind,
+                    may_end_early=step.guards.patience > 0,
+                )
                 for step in (step.resolved() for step in (*([self.pretrain] if self.pretrains else []), *self.tuning))
             ),
             row_length=self.pack.sequence_length,

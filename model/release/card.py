@@ -18,6 +18,7 @@ from model.training.length import TrainingLength
 if TYPE_CHECKING:
     from model.release.account import Account
 
+AT_MOST = ", at most"
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
 
@@ -46,6 +47,7 @@ class TrainingFact(BaseModel, frozen=True, extra="forbid"):
     length: TrainingLength = Field(description="its updates and the rows in each")
     learning_rate: float = Field(description="peak learning rate")
     precision: str = Field(description="type of its matrix products")
+    may_end_early: bool = Field(False, description="whether its length is a limit, as patience may end it before")
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
@@ -93,13 +95,15 @@ def training_facts(
     facts: dict[str, str | int | float] = {"seed": seed}
     positions = 0
     for number, fact in enumerate(training):
-        steps, rows = fact.length.total_steps(context), fact.length.global_batch
-        facts |= {f"{fact.title}, steps": steps, f"{fact.title}, rows a step": rows, f"{fact.title}, learning rate": fact.learning_rate}
+        steps, rows, most = fact.length.total_steps(context), fact.length.global_batch, AT_MOST if fact.may_end_early else ""
+        tokens = fact.length.sequences_before(steps) * context
+        facts |= {f"{fact.title}, steps{most}": steps, f"{fact.title}, rows a step": rows, f"{fact.title}, learning rate": fact.learning_rate}
         if number == 0 and pretrained:
-            facts[f"{fact.title}, tokens"] = steps * rows * context
-        positions += steps * rows * context
+            facts[f"{fact.title}, tokens{most}"] = tokens
+        positions += tokens
     if training:
-        facts |= {"precision": training[0].precision, "tokens in all steps, padding included": positions}
+        most = AT_MOST if any(fact.may_end_early for fact in training) else ""
+        facts |= {"precision": training[0].precision, f"tokens in all steps, padding included{most}": positions}
         facts["operations of these tokens, forward and backward, FLOPs"] = float(f"{positions * flops:.3g}")
     return facts
 

@@ -26,6 +26,7 @@ from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
 from tests.end_to_end.conftest import FinishedRun, run_at_home
 
+pytestmark = pytest.mark.slow
 RECIPE = str(Path(__file__).with_name("variants.yaml"))
 
 

@@ -121,6 +121,7 @@ def test_names_and_licences_reread_nothing_and_another_number_of_shards_everythi
     assert again == ({*READING, *elsewhere} if elsewhere else set())
 
 
+@pytest.mark.slow
 def test_one_shard_made_again_equals_that_of_a_fresh_run(made: Recipe, tmp_path: Path) -> None:
     shutil.copytree(made.root, tmp_path / "books")
     shutil.copytree(made.store, tmp_path / "store")
@@ -167,6 +168,7 @@ def test_a_source_that_gives_no_text_stops_the_run_and_then_the_plan_by_name(pre
             attempt(recipe)
 
 
+@pytest.mark.slow
 def test_a_universe_is_made_once_and_its_truth_goes_to_audit_and_examples(prefect: None, tmp_path: Path) -> None:
     source = "ingest.sources[0]"
     small = (f"{source}.books=12", f"{source}.exact_copies=1", f"{source}.near_editions=1", "ingest.shards=3", "examples.minimum_books=1")

@@ -169,8 +169,11 @@ RESOURCES = [
 ]
 LIBRARIES = [
     Line("ftfy", Libraries((("ftfy", "99.0"),)), CLEANED, "library ftfy:"),
-    Line(
-        "jinja2", Libraries((("jinja2", "99.0"),)), f"evaluate.base {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8", "library jinja2:"
+    Line(  # pack and encode render the conversations by the chat template
+        "jinja2",
+        Libraries((("jinja2", "99.0"),)),
+        f"pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
+        "library jinja2:",
     ),
     Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup split audit", "library duckdb:"),
     Line(

@@ -128,6 +128,7 @@ def test_a_plan_can_be_printed_as_json(capsys: pytest.CaptureFixture[str], monke
     assert {stage["action"] for stage in output["stages"]} == {"run"}
 
 
+@pytest.mark.slow
 def test_a_size_is_proposed_with_its_reasons_before_anything_ran(tmp_path: Path) -> None:
     words = ("size", "four_books", "--device", "h100", "--devices", "2", "--set", "rates.gpu_hour=3")
     sized = folio(tmp_path / "home", *words)

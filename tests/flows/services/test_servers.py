@@ -142,6 +142,7 @@ def test_the_server_of_another_home_is_named_and_not_adopted(monkeypatch: pytest
         processes.stop()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_slow_is_said_to_run_still_and_how_to_wait_longer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))

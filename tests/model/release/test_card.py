@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, render_card
+from model.release.card import CorpusFact, ModelCard, TrainingFact, escape_markdown, figure, render_card, training_facts
+from model.training.length import TrainingLength
 
 PLAIN_FORM: dict[str, Any] = {"tools": [], "released": True, "failed": "", "overruled": "", "megabytes": 1.5, "bits": 8.1, "tool": "folio",
                               "measured": {}, "uses": []}  # fmt: skip
@@ -39,6 +40,18 @@ def test_a_full_card_holds_every_fact() -> None:
     assert "\n\n\n" not in text
 
 
+def test_lengths_that_patience_may_cut_are_called_limits() -> None:
+    length = TrainingLength(steps=10, global_batch=4)
+    whole, cut = (
+        TrainingFact(title=title, length=length, learning_rate=0.1, precision="fp32", may_end_early=early)
+        for title, early in (("pretrain", False), ("sft", True))
+    )
+    facts = training_facts((whole, cut), context=8, seed=1, flops=6.0)
+    assert facts["pretrain, steps"] == 10 and facts["pretrain, tokens"] == 320
+    assert facts["sft, steps, at most"] == 10 and facts["tokens in all steps, padding included, at most"] == 640
+    assert "tokens in all steps, padding included" in training_facts((whole,), context=8, seed=1, flops=6.0)
+
+
 def test_missing_facts_are_shown_as_missing() -> None:
     text = render_card(PLAIN, FACTS)
     assert text.count("Not stated.") == 4 and "No gate was passed: treat this model as untested." in text
@@ -50,7 +63,7 @@ def test_a_card_without_limits_or_use_is_refused() -> None:
             ModelCard.model_validate({**PLAIN.model_dump(), missing: ()})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(hostile=st.text(max_size=30) | st.sampled_from(["---\nx: 1", "<script>", "a | b", "[x](y)", "`x`", "# h", "- i"]))
 def test_text_from_outside_cannot_become_markup_front_matter_or_a_column(hostile: str) -> None:
     fields = {"name": f"x{hostile}", "licence": hostile, "gates": ((hostile,) * 5,), "lineage": {hostile: hostile}}

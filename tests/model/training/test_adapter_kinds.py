@@ -35,11 +35,16 @@ SETTINGS: list[dict[str, Any]] = [
     {"kind": "prompt", "length": 4},
 ]
 KINDS = pytest.mark.parametrize("adapter", SETTINGS, ids=lambda settings: settings["kind"])
+QUICKLY_ONE = pytest.mark.parametrize(
+    "adapter",
+    [SETTINGS[0], *(pytest.param(settings, marks=pytest.mark.slow) for settings in SETTINGS[1:])],
+    ids=[settings["kind"] for settings in SETTINGS],
+)
 TWO_KINDS = pytest.mark.parametrize("adapter", [SETTINGS[0], SETTINGS[2]], ids=lambda settings: settings["kind"])
 FAST = {"learning_rate": 5e-2}
 
 
-@KINDS
+@QUICKLY_ONE
 def test_it_loses_the_same_in_every_zero_stage_and_goes_on_from_its_checkpoints(tuned: Any, base: Job, adapter: dict[str, Any]) -> None:
     curves, jobs = [], []
     for stage in (0, 2, 3):

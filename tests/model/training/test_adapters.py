@@ -151,7 +151,7 @@ def test_the_adapter_beside_the_model_gives_it_from_the_base_with_peft(tuned: An
     )
 
 
-@STAGES
+@pytest.mark.parametrize("zero_stage", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_run_that_stops_and_resumes_ends_with_the_same_bytes(tuned: Any, zero_stage: int) -> None:
     resources = {"zero_stage": zero_stage, "checkpoint_every_steps": 1000}
     keys = {"ema_decay": 0.8, "adapter": {**LORA, "dropout": 0.2}}

@@ -79,7 +79,7 @@ def test_adamw_with_cosine_and_clipping_is_bit_for_bit_a_plain_torch_loop(make_j
 OPTIMIZERS = {"sgd": 1.0, "momentum": 0.1, "adam": 1e-2, "adamw": 1e-2, "lion": 2e-3, "sophia": 3e-3}
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [pytest.param(name, marks=() if name == "adamw" else pytest.mark.slow) for name in OPTIMIZERS])
 def test_an_optimizer_learns_the_same_on_zero_partitions(make_job: JobMaker, optimizer: str) -> None:
     keys = {"optimizer": optimizer, "learning_rate": OPTIMIZERS[optimizer], "steps": 8, "ema_decay": 0.5}
     keys |= {"sophia_every": 3} if optimizer == "sophia" else {}

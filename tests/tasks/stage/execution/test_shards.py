@@ -96,8 +96,8 @@ def test_every_shard_has_an_artifact_and_a_stage_that_is_not_sharded_reads_them_
     ("change", "runs"),
     [
         ("edit", {"read[1]", "shout[1]", "bind"}),
-        ("add", {"read[0]", "shout[0]", "bind"}),
-        ("remove", {"read[2]", "shout[2]", "bind"}),
+        pytest.param("add", {"read[0]", "shout[0]", "bind"}, marks=pytest.mark.slow),
+        pytest.param("remove", {"read[2]", "shout[2]", "bind"}, marks=pytest.mark.slow),
         ("rename", {"read[1]", "read[2]", "shout[1]", "shout[2]", "bind"}),
         ("same bytes", set[str]()),
         ("elsewhere", set[str]()),
