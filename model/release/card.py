@@ -97,7 +97,11 @@ def training_facts(
     for number, fact in enumerate(training):
         steps, rows, most = fact.length.total_steps(context), fact.length.global_batch, AT_MOST if fact.may_end_early else ""
         tokens = fact.length.sequences_before(steps) * context
-        facts |= {f"{fact.title}, steps{most}": steps, f"{fact.title}, rows a step": rows, f"{fact.title}, learning rate": fact.learning_rate}
+        facts |= {
+            f"{fact.title}, steps{most}": steps,
+            f"{fact.title}, rows a step": rows,
+            f"{fact.title}, learning rate": fact.learning_rate,
+        }
         if number == 0 and pretrained:
             facts[f"{fact.title}, tokens{most}"] = tokens
         positions += tokens
