@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.provenance.tables import IngestedDocument
 from tasks.lineage.takedown import Takedown
 from tasks.lineage.word_search import Holder, Search
 from tasks.stage.store.journal import RunRecord
@@ -58,13 +59,20 @@ def _sources(takedown: Takedown) -> list[Step]:
     kinds = {source.get("kind") for source in takedown.sources}
     if "files" in kinds:
         joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
-        steps.append(Step(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root{twins}"))
-    if "package" in kinds and document.parts == 1:
+        steps.append(Step(f"{_removal(document)} of source {document.source}{joined}, below the recipe's root{twins}"))
+    if "package" in kinds and document.parts == 1 and not document.is_record:
         globs = json.dumps([glob.escape(document.path)])
         steps.append(Step(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}"))
     without = f"write into the recipe's file that it is never read, whatever its source: ingest.without: {json.dumps(takedown.never_read)}"
     steps.append(Step(f"{'or ' if steps else ''}{without}"))
     return steps
+
+
+def _removal(document: IngestedDocument) -> str:
+    if not document.is_record:
+        return f"delete or move the file {document.path}"
+    file, _, record = document.path.rpartition("#")
+    return f"take record {record} out of the file {file}"
 
 
 def _without(takedown: Takedown, run: RunRecord | None) -> str:

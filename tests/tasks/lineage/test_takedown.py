@@ -225,5 +225,6 @@ def test_a_record_is_to_be_left_out_by_its_text_and_found_by_its_id(tmp_path: Pa
     identity = document_id("books", "talks.jsonl#7")
     assert (found.without, found.never_read) == ([identity], [text_digest(text)])
     steps = "\n".join(map(str, instructions(found)))
+    assert "take record 7 out of the file talks.jsonl of source books" in steps and "talks.jsonl#7" not in steps
     assert f'ingest.without: ["{text_digest(text)}"]' in steps
     assert f"folio gc --delete --without {identity}" in steps
