@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tasks.stage.store.index import ADDRESS_DIGITS
 ROOT = Path(__file__).parents[2]
 RECIPE = Path(__file__).parent / "recipe.yaml"
 GONE_SECONDS = 60.0
+EVERYTHING = "all its processes"
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,15 @@ class Bench:
     home: Path
     environment: dict[str, str]
     known: dict[str, Record] = field(default_factory=dict)
+    seconds: float = 0.0
 
     @property
     def store(self) -> Path:
         """Where the artifacts lie."""
         return self.home / "store"
 
-    def launch(self, *words: str, kill: Kill = Kill()) -> Launch:
-        """Run the recipe until it ends or is killed; no process of it is alive afterwards."""
+    def launch(self, *words: str, kill: Kill = Kill(), after: float | None = None) -> Launch:
+        """Run the recipe until it ends or is killed; no process of it is alive afterwards. `after`: seconds until kill -9 from outside."""
         record = self.known.get(kill.position)
         if record and kill.position in self.whole():
             # A shard that came in beside the one that was killed: it is to be made under this launch's eyes.
@@ -83,11 +86,24 @@ class Bench:
             *words,
         ]
         before, began = frozenset(self.whole()), time.monotonic()
-        done = subprocess.run(
-            command, env=self.environment | {"FOLIO_HOME": str(self.home)}, cwd=ROOT, capture_output=True, text=True, timeout=600
+        process = subprocess.Popen(
+            command,
+            env=self.environment | {"FOLIO_HOME": str(self.home)},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        try:
+            out, err = process.communicate(timeout=600 if after is None else after)
+        except subprocess.TimeoutExpired:
+            assert after is not None, "the run does not end"
+            for victim in [process, *(psutil.Process(process.pid).children(recursive=True) if kill.victim == EVERYTHING else ())]:
+                with suppress(psutil.NoSuchProcess):
+                    victim.kill()
+            out, err = process.communicate(timeout=GONE_SECONDS)
         self.wait_for_workers()
-        return Launch(kill, done.returncode, done.stdout, done.stderr, time.monotonic() - began, before, frozenset(self.whole()))
+        return Launch(kill, process.returncode, out, err, time.monotonic() - began, before, frozenset(self.whole()))
 
     def wait_for_workers(self) -> None:
         """Fails when a training worker outlives the run that launched it."""
