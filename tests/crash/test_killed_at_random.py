@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_a_run_killed_at_random_moments_ends_with_the_bytes_of_an_undisturbed_on
             killed += launch.code == -9
             launches.append((after, launch))
         same = bench.digests() == undisturbed.digests()
-        for (after, launch), (_, then) in zip(launches, launches[1:], strict=False):
+        for (after, launch), (_, then) in pairwise(launches):
             row = (
                 f"{len(launch.after)} made",
                 f"{after:.1f} s after its start",
