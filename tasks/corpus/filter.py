@@ -11,17 +11,24 @@ from data.filtering.blocked import block_list_digests
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.observed_files import ObservedFiles
+from data.filtering.pii.confusion import write_confusion
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
+from tasks.reporting.personal import PERSONAL
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(
     observes=block_list_digests,
-    hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="filtered")),
+    hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(PERSONAL, title="filtered")),
 )
 def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: Path | None = None) -> Metrics:
-    """documents.parquet of a shard, a classifier if the recipe uses one -> documents.parquet, ledger.parquet, edits.parquet, removed/."""
+    """documents.parquet of a shard, a classifier if the recipe uses one -> documents.parquet, ledger.parquet, edits.parquet, removed/.
+
+    With redaction also personal_data.json, of the first shard: how well personal data is found where it is known.
+    """
+    if config.pii.enabled and (work.shard is None or work.shard.number == 0):
+        write_confusion(work.output, config.pii)
     lists = ObservedFiles(work.root, work.observed)
     return filter_documents(documents, work.output, config, lists, classifier=classifier, progress=work.meter.show, **work.limits)

@@ -56,6 +56,7 @@ def test_filters_run_shard_by_shard_between_cleaning_and_deduplication(prefect: 
     assert sum(artifact.metrics["documents"] for artifact in filtered) == 11
     assert sum(artifact.metrics.get("removed_blocked_phrases", 0) for artifact in filtered) == 1
     assert sum(artifact.metrics.get("redacted_email", 0) for artifact in filtered) == 1
+    assert [any(file.path == "personal_data.json" for file in artifact.files) for artifact in filtered] == [True, False]
     assert {given.stage for given in artifacts["dedup"].inputs.values()} == {"filter"}
     assert artifacts["audit"].metrics["balanced"] == 1 and artifacts["audit"].metrics["documents_removed_filter"] == 1
     rows = pq.read_table(tmp_path / "store" / artifacts["split"].location / "train.parquet", columns=["text", "metadata"]).to_pylist()

@@ -71,6 +71,15 @@ def test_each_rule_is_shown_with_an_example_of_what_it_removed(maker: RunMaker) 
     assert "A machine wrote 1 of them, 14.1 % of the characters." in page.sections["corpus"]
 
 
+def test_how_well_personal_data_is_found_is_a_matrix(maker: RunMaker) -> None:
+    matrix = {"email": {"email": 57, "partly": 1, "nothing": 2}, "nothing": {"email": 3, "partly": 0, "nothing": 57}}
+    maker.made("filter[0]", {"personal_data.json": matrix}, metrics={})
+    maker.made("filter[1]", {}, metrics={})
+    section = maker.page().sections["personal"]
+    assert "what stands there email partly nothing right" in section
+    assert "email 57 1 2 95 % nothing 3 57 95 %" in section
+
+
 def test_sampled_replies_are_shown_with_each_reward_and_the_verifier(maker: RunMaker) -> None:
     reply = {"question": "Who?", "fact": "f", "reply": f"Runa {HOSTILE}", "ended": False, "reward": 1.2, "verified": 0.0}
     replies = [{**reply, "rewards": {"answer": 1.0, "concise": 0.2}}] * 3
