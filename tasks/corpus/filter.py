@@ -14,8 +14,8 @@ from data.filtering.observed_files import ObservedFiles
 from data.filtering.pii.confusion import write_confusion
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
+from tasks.reporting.cleaning import PERSONAL
 from tasks.reporting.hook import ReportHook
-from tasks.reporting.personal import PERSONAL
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
