@@ -141,7 +141,7 @@ def test_a_shard_whose_worker_is_killed_is_made_by_another(library: Library) -> 
 @pytest.mark.slow
 def test_a_shard_that_kills_every_worker_ends_the_run_by_name_and_the_same_command_goes_on(library: Library, cluster: Any) -> None:
     library.write(1, "deadly")
-    lost = r"^read\[1\]: the cluster lost this shard \(KilledWorker.*run the same command again"
+    lost = r"^read\[1\]: the cluster lost this shard \(KilledWorker.*run the same command to continue"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ClusterError, match=lost):
         patch.setattr(cluster.scheduler, "allowed_failures", 0)
         library.run()
