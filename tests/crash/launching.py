@@ -21,6 +21,7 @@ from tasks.stage.store.index import ADDRESS_DIGITS
 ROOT = Path(__file__).parents[2]
 RECIPE = Path(__file__).parent / "recipe.yaml"
 GONE_SECONDS = 60.0
+FOLLOWED_SECONDS = 180.0
 EVERYTHING = "all its processes"
 
 
@@ -107,13 +108,20 @@ class Bench:
 
     def wait_for_workers(self) -> None:
         """Fails when a training worker outlives the run that launched it."""
-        deadline = time.monotonic() + GONE_SECONDS
-        while left := [p for p in psutil.process_iter(["cmdline"]) if self._works(p.info["cmdline"] or [])]:
-            assert time.monotonic() < deadline, f"a worker outlived its run: {left}"
+        self._wait_for("model.training.launch.worker", GONE_SECONDS)
+
+    def wait_for_followers(self) -> None:
+        """Fails when a follower of a run lives longer than it tries to reach servers."""
+        self._wait_for("tasks.stage.recovery.follower", FOLLOWED_SECONDS)
+
+    def _wait_for(self, module: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while left := [p for p in psutil.process_iter(["cmdline"]) if self._runs(module, " ".join(p.info["cmdline"] or []))]:
+            assert time.monotonic() < deadline, f"{module} outlived its run: {left}"
             time.sleep(0.05)
 
-    def _works(self, words: list[str]) -> bool:
-        return "model.training.launch.worker" in words and any(str(self.store) in word for word in words)
+    def _runs(self, module: str, command: str) -> bool:
+        return module in command and str(self.store) in command
 
     def records(self) -> dict[str, Record]:
         """What lies in the store, by position in the flow, in the order in which it was made."""

@@ -112,6 +112,7 @@ def test_a_store_whose_disk_fills_while_a_stage_works(undisturbed: Bench, bench:
     message = run.failed()
     assert any(words in message for words in ("No space left", "bytes free", "bytes are free", "Free space")), message
     assert known not in bench.whole()
+    bench.wait_for_followers()
     (disk / "ballast").unlink()
     goes_on(bench, undisturbed)
 

@@ -152,19 +152,25 @@ def _follow(run: Settlement, changes: Changes) -> None:
     news = threading.Event()
     teller = threading.Thread(target=_tell, args=(run, changes, news))
     teller.start()
-    while not changes.over:
+    try:
+        while not changes.over:
+            news.set()
+            changes.wait()
+        # At once, however long MLflow takes.
+        run.close_if_dead()
+    finally:
+        # The process lives until the thread has ended, so a disk that is full here may not leave it waiting.
+        changes.over = True
         news.set()
-        changes.wait()
-    # At once, however long MLflow takes.
-    run.close_if_dead()
-    news.set()
-    teller.join()
+        teller.join()
 
 
 def _tell(run: Settlement, changes: Changes, news: threading.Event) -> None:
     delays = iter(DELAYS)
-    while not changes.over:
+    while True:
         news.clear()
+        if changes.over:
+            return
         if run.tell_progress():
             news.wait(next(delays, DELAYS[-1]))
         else:
