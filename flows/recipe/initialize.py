@@ -33,6 +33,7 @@ from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal, short
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.guards.config import GuardsConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
@@ -43,6 +44,7 @@ MAX_SHARDS = 64
 MIN_TEXTS_TO_SPLIT = 3
 HEAD_WIDTH = 110  # characters of a line of comment
 WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
+PATIENCE = 4  # measurements of held-out text
 
 # Where nothing is held out no baseline compares: 8 bits per byte is what guessing bytes at random costs.
 LIMITS = Gates(
@@ -157,11 +159,17 @@ def propose(
         sized = proposal.propose(text, machine, job, hours=minutes / 60)
     job = sized.proposed.job
     converses = may_converse(sized.proposed.parameters, text)
+    memorizes = sized.proposed.epochs > proposal.MEMORIZES and blank.split.mode != "all_train"
     changes = {
         "tokenizer": TokenizerConfig(vocab_size=job.vocab_size),
         "model": job.network,
         "pretrain": blank.pretrain.model_copy(
-            update={"tokens": job.train.tokens, "global_batch": job.train.global_batch, "learning_rate": job.train.learning_rate}
+            update={
+                "tokens": job.train.tokens,
+                "global_batch": job.train.global_batch,
+                "learning_rate": job.train.learning_rate,
+                **({"select": "best", "guards": GuardsConfig(patience=PATIENCE)} if memorizes else {}),
+            }
         ),
         "tuning": (SftConfig(steps=100, global_batch=16), DpoConfig(steps=30, global_batch=16)) if converses else (),
         "evaluate": Evaluations(
@@ -218,6 +226,8 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "pretrain.global_batch": "",
         "pretrain.learning_rate": "grows as the run gets shorter (DeepSeek LLM's rule)",
         "pretrain.warmup_steps": "a short run warms up briefly",
+        "pretrain.select": "it would memorize so little text: the weights that do best on held-out text are kept",
+        "pretrain.guards.patience": "and training ends when they get no better",
         "tuning": "a few passes over the examples" if recipe.tuning else "too little text for a model that converses",
         "evaluate.base.rows": "enough for an interval, in seconds",
         "evaluate.base.copying": "small models of little text recite it; this shows how much",
