@@ -116,6 +116,8 @@ def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float
     assert all(warning in said for warning in sized.present.warnings)
     assert (round(sized.proposed.seconds / 60) > minutes) == ("min asked for" in said)
     assert bool(recipe.tuning) == ("chat: none" not in said) == may_converse(sized.proposed.parameters, text)
+    memorizes = sized.proposed.epochs > proposal.MEMORIZES and recipe.split.mode != "all_train"
+    assert (recipe.pretrain.select == "best") == (recipe.pretrain.guards.patience > 0) == memorizes
     assert len(written.splitlines()) <= 60
 
 
