@@ -164,6 +164,7 @@ def described_job(shape: NetworkConfig, vocabulary: int, train: ObjectiveConfig,
         resources=resources,
         tokenizer_digest="",
         train_shards=nowhere,
+        val_shards=nowhere,
         output=nowhere,
         checkpoints=nowhere,
     )

@@ -99,7 +99,10 @@ def _phone(region: str, *, at_home: bool = False) -> Draw:
         import phonenumbers
 
         written = phonenumbers.PhoneNumberFormat.NATIONAL if at_home else phonenumbers.PhoneNumberFormat.INTERNATIONAL
-        example = str(phonenumbers.example_number(region).national_number)
+        known = phonenumbers.example_number(region)
+        if known is None:
+            raise ValueError(f"{region} is no region that phonenumbers knows")
+        example = str(known.national_number)
         while True:
             number = phonenumbers.parse(example[:-4] + _some(draw, string.digits, 4), region)
             if phonenumbers.is_valid_number(number):
