@@ -31,7 +31,7 @@ SCORES = {
 }
 HARM = {"false_edit_share": "changed by cleaning", "dedup_false_share": "lost in deduplication"}
 KIND = "clean_recall_"
-PERSONAL_DATA, NOTHING = "personal_data.json", "nothing"
+PERSONAL_DATA = "personal_data.json"
 
 
 def rules_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
@@ -75,7 +75,7 @@ def personal_section(run: RunSummary, positions: Mapping[str, str]) -> Section |
     if position is None:
         return None
     matrix: dict[str, dict[str, int]] = run.results.json(position, PERSONAL_DATA)
-    columns = list(matrix[NOTHING])
+    columns = list(next(iter(matrix.values())))
     rows = tuple(
         Row((kind, *(count(row[found]) if row[found] else "" for found in columns), share(row[kind] / max(1, sum(row.values())))))
         for kind, row in matrix.items()

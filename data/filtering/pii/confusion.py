@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,11 +25,11 @@ def confusion(config: PiiConfig, sentences: Iterable[Labelled]) -> Matrix:
     the row of nothing.
     """
     searched = enabled_kinds(config)
-    counts: dict[str, Counter[str]] = {}
+    counts = defaultdict[str, Counter[str]](Counter)
     for one in sentences:
         if one.kind != NOTHING and config.action(one.kind) == "off":
             continue
-        row = counts.setdefault(one.kind, Counter())
+        row = counts[one.kind]
         found = find_all(one.text, config, searched)
         at = [mark for mark in found if mark.start < one.end and one.start < mark.end]
         whole = [mark.kind for mark in at if mark.start <= one.start and one.end <= mark.end]
@@ -37,7 +37,7 @@ def confusion(config: PiiConfig, sentences: Iterable[Labelled]) -> Matrix:
             row.update([mark.kind for mark in at] or [NOTHING])
         else:
             row[whole[0] if whole else PARTLY if at else NOTHING] += 1
-        counts.setdefault(NOTHING, Counter()).update(mark.kind for mark in found if mark not in at)
+        counts[NOTHING].update(mark.kind for mark in found if mark not in at)
     columns = (*(kind for kind in KINDS if config.action(kind) != "off"), PARTLY, NOTHING)
     return {kind: {found: counts[kind][found] for found in columns} for kind in (*KINDS, NOTHING) if kind in counts}
 
