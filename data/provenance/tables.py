@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.documents.ledger import CLOSING
+from data.sources.formats import RECORDS
 
 _ID = re.compile(r"\b[0-9a-f]{16}\b")
 _ROWS = 256
@@ -26,18 +27,22 @@ _ROWS = 256
 
 @dataclass(frozen=True, order=True)
 class IngestedDocument:
-    """A document as ingest named it: `path` is its name within its source, `parts` the number of files it was joined from."""
+    """A document as ingest named it: `path` is its name within its source, `parts` the number of files it was joined from.
+
+    `format`: of its file, "" where ingest did not tell.
+    """
 
     id: str
     source: str
     path: str
     title: str
     parts: int = 1
+    format: str = ""
 
     @property
     def is_record(self) -> bool:
         """Whether it is one of many in its file, whose name may be its number there."""
-        return "#" in self.path
+        return "#" in self.path and (not self.format or self.format in RECORDS)
 
     @property
     def name(self) -> str:
@@ -53,7 +58,8 @@ def documents(stream: IO[bytes]) -> Iterator[IngestedDocument]:
     """Yield the documents of a file that ingest wrote, in its order, without their texts."""
     for row in _rows(stream, ("id", "source", "title", "metadata")):
         metadata = json.loads(row["metadata"])
-        yield IngestedDocument(row["id"], row["source"], str(metadata.get("path", "")), row["title"], int(metadata.get("parts", 1)))
+        path, parts, form = str(metadata.get("path", "")), int(metadata.get("parts", 1)), str(metadata.get("format", ""))
+        yield IngestedDocument(row["id"], row["source"], path, row["title"], parts, form)
 
 
 def quarantined(stream: IO[bytes]) -> Iterator[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
 from data.documents.ledger import REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
+from data.sources.formats import type_from_name
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact, InputRecord
@@ -200,7 +201,7 @@ class Corpus:
 
     def _row(self, name: str) -> dict[str, str]:
         return {"id": _id(name), "title": name.removesuffix(".txt").capitalize(), "source": self.source_name, "text": self.texts[name],
-                "metadata": json.dumps({"path": name})}  # fmt: skip
+                "metadata": json.dumps({"path": name, "format": type_from_name(name).format})}  # fmt: skip
 
     def _rows(self) -> list[dict[str, Any]]:
         there = [_id(name) for name in self.texts if _id(name) not in (COPY, SHORT)]

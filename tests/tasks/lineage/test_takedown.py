@@ -217,6 +217,14 @@ def test_a_takedown_as_json(corpus: Corpus) -> None:
     assert found["shares_text"][0]["id"] == ALICE
 
 
+def test_a_file_with_a_hash_sign_in_its_name_is_a_file(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run(texts={**TEXTS, "Notes on C#.txt": "A file of its own, whose name has the sign that stands between a file and its record."})
+    found = takedown_of(corpus, "Notes on C#.txt")
+    assert found.never_read == [document_id("books", "Notes on C#.txt")]
+    assert "delete or move the file Notes on C#.txt of source books" in "\n".join(map(str, instructions(found)))
+
+
 def test_a_record_is_to_be_left_out_by_its_text_and_found_by_its_id(tmp_path: Path) -> None:
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
     text = "A record of many, whose number is another record's as soon as a line before it is gone."
