@@ -116,12 +116,19 @@ class TrainConfig(TrainingLength):
                 f"guards.patience={self.guards.patience} does nothing while eval_every=0: validation loss is measured only at the end; "
                 "set eval_every, or patience=0"
             )
+        if self.guards.patience and self.eval_rows == 0:
+            raise ValueError(
+                f"guards.patience={self.guards.patience} does nothing while eval_rows=0: validation loss is not measured; set eval_rows, "
+                "or patience=0"
+            )
         return self
 
     @model_validator(mode="after")
     def _best_is_looked_for(self) -> TrainConfig:
         if self.select == "best" and self.eval_every == 0:
             raise ValueError('select="best" does nothing while eval_every=0; set eval_every, or give select its default, "last"')
+        if self.select == "best" and self.eval_rows == 0:
+            raise ValueError('select="best" does nothing while eval_rows=0; set eval_rows, or give select its default, "last"')
         return self
 
     @model_validator(mode="after")

@@ -58,6 +58,10 @@ def test_the_best_weights_become_the_model_even_after_a_resume(make_job: JobMake
 def test_patience_without_measurements_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"guards\.patience=3 does nothing while eval_every=0"):
         PretrainConfig(eval_every=0, guards=GuardsConfig(patience=3))
+    with pytest.raises(ValidationError, match=r"guards\.patience=3 does nothing while eval_rows=0"):
+        PretrainConfig(eval_rows=0, guards=GuardsConfig(patience=3))
+    with pytest.raises(ValidationError, match=r'select="best" does nothing while eval_rows=0'):
+        PretrainConfig(eval_rows=0, select="best")
 
 
 def test_by_default_a_curve_is_drawn_that_costs_a_few_percent_of_the_run() -> None:
