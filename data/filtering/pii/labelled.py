@@ -49,13 +49,13 @@ def _some(draw: random.Random, letters: str, count: int) -> str:
 
 
 def _written(form: str) -> Draw:
-    """Return a drawing of texts like `form`, in which # stands for a digit, ^ for a capital, ~ for a small letter and * for any of them."""
+    """Return a function that draws texts like `form`: # is a digit, ^ a capital, ~ a small letter and * any of them."""
     chosen = {"#": string.digits, "^": CAPITALS, "~": LETTERS, "*": LETTERS + CAPITALS + string.digits}
     return lambda draw: "".join(draw.choice(chosen[sign]) if sign in chosen else sign for sign in form)
 
 
 def _checked(module: str, form: str, *, valid: bool = True, start: str = "") -> Draw:
-    """Return a drawing of texts like `form`, behind `start`, whose check digits are right, or wrong."""
+    """Return a function that draws texts like `form` after `start`, with valid check digits or with invalid ones."""
     written = _written(form)
 
     def drawn(draw: random.Random) -> str:
@@ -112,7 +112,7 @@ def _phone(region: str, *, at_home: bool = False) -> Draw:
 
 
 def _address(form: str) -> Draw:
-    """Return a drawing of e-mail addresses; `form` has places for who and where."""
+    """Return a function that draws e-mail addresses; `form` has places for who, where and a number."""
     return lambda draw: form.format(who=draw.choice(WOMEN + MEN).lower(), where=draw.choice(TOWNS).lower(), number=draw.randrange(100))
 
 
