@@ -8,19 +8,25 @@ release  chat model -> quantized variants, Hugging Face directory -> gate -> reg
 
 from __future__ import annotations
 
-from prefect import flow
+from typing import TYPE_CHECKING, Any
+
+from prefect import Flow
 from prefect.states import Cancelled
+from prefect.utilities.annotations import quote
 
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
 from flows.recipe.differences import plain_differences
-from flows.recipe.schema import Recipe
 from flows.release import Release, release
 from tasks.report import reported
 from tasks.stage.execution.approving import AwaitsApproval
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
+
+if TYPE_CHECKING:
+    # Prefect writes a JSON Schema of each type that it can resolve, here of a thousand keys at every start, for a form that nobody sees.
+    from flows.recipe.schema import Recipe
 
 
 def compose(recipe: Recipe) -> Release:
@@ -38,12 +44,29 @@ def make(recipe: Recipe) -> dict[str, Artifact]:
         return run.artifacts
 
 
-@flow(name="folio", flow_run_name="{recipe.name}")
-def pipeline(recipe: Recipe) -> dict[str, Artifact]:
+class RecipeFlow(Flow[["Recipe"], quote]):
+    """A flow of one recipe, which it serializes itself: for that, Prefect would load the whole of a web framework."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return the recipe as Prefect's server keeps it."""
+        return {name: recipe.model_dump(mode="json") for name, recipe in parameters.items()}
+
+
+def _flow(recipe: Recipe) -> quote:
     """Make what a recipe describes, reusing what has not changed. Return every artifact by its position in the flow."""
     try:
-        return make(recipe)
+        return quote(make(recipe))  # or Prefect would look for futures in every field of every record
     except KeyboardInterrupt:
         return Cancelled(message="stopped by a signal")  # type: ignore[return-value]  # Prefect takes a returned state as that of the run
     except AwaitsApproval as waiting:
         return Cancelled(message=str(waiting), data=waiting)  # type: ignore[return-value]  # the caller gets its data raised
+
+
+# A recipe is valid once it is there.
+FLOW = RecipeFlow(_flow, name="folio", flow_run_name="{recipe.name}", validate_parameters=False)
+
+
+def pipeline(recipe: Recipe) -> dict[str, Artifact]:
+    """Run the flow. Return every artifact by its position in it."""
+    artifacts: dict[str, Artifact] = FLOW(recipe).unquote()
+    return artifacts

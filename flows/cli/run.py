@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows.cli.approving import asking
 from flows.cli.disk_space import require_space
+from flows.cli.modules import uncollected
 from flows.cli.preflight import require_machine
 from flows.cli.run_bars import bars
 from flows.cli.signals import stoppable
@@ -57,7 +58,8 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
     from prefect.exceptions import CancelledRun
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.pipeline import pipeline
+    with uncollected():
+        from flows.pipeline import pipeline
 
     print(f"{recipe.name}: running; watch it at {server.url}", flush=True)
     started = time.monotonic()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from data.provenance.tables import splits_of
 from data.tokens.config import PackConfig
-from data.tokens.pack import pack as pack_splits
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.corpus import CORPUS
 from tasks.reporting.hook import ReportHook
@@ -27,5 +26,7 @@ def _inspect(inspection: Inspection) -> Holding:
 @stage(hooks=(LineageHook(_inspect), ReportHook(CORPUS, PACKING)))
 def pack(config: PackConfig, work: Workspace, splits: Path, tokenizer: Path, conversations: Path) -> Metrics:
     """Splits -> train/ val/ test/ token shards, accounting/."""
+    from data.tokens.pack import pack as pack_splits
+
     paths = {name: splits / f"{name}.parquet" for name in SPLITS}
     return pack_splits(paths, tokenizer, conversations, work.output, config, scratch=work.scratch)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO
 
 from data.tokens.config import TokenizerConfig
-from data.tokens.tokenizer import fit_tokenizer
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.tokens import TOKENIZER
@@ -33,4 +32,6 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
 @stage(hooks=(LineageHook(_inspect), ReportHook(TOKENIZER)))
 def tokenizer(config: TokenizerConfig, work: Workspace, train: Path) -> Metrics:
     """train.parquet -> a Hugging Face tokenizer directory."""
+    from data.tokens.tokenizer import fit_tokenizer
+
     return fit_tokenizer(train, work.output, config)

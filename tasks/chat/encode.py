@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.tokens.config import EncodeConfig
-from data.tokens.encode import encode as encode_conversations
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
@@ -24,4 +23,6 @@ def _inspect(inspection: Inspection) -> Holding:
 @stage(hooks=(LineageHook(_inspect),))
 def encode(config: EncodeConfig, work: Workspace, conversations: Path, tokenizer: Path) -> Metrics:
     """Instructions, preferences and labels -> sft/, preference/ and labels/ token shards."""
+    from data.tokens.encode import encode as encode_conversations
+
     return encode_conversations(conversations, tokenizer, work.output, config)

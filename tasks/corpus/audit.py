@@ -9,10 +9,8 @@ import json
 from functools import partial
 from pathlib import Path
 
-from data.audit.audit import audit as audit_splits
 from data.audit.config import AuditConfig
 from data.provenance.tables import has_document
-from data.universe.score import score
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.cleaning import RULES, SCORED
 from tasks.reporting.corpus import CORPUS
@@ -41,6 +39,9 @@ def audit(
     truth: Path | None = None,
 ) -> Metrics:
     """Ledgers of each shard and stage, splits, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
+    from data.audit.audit import audit as audit_splits
+    from data.universe.score import score
+
     once = {"dedup": deduplicated, "decontaminate": decontaminated, "split": splits}
     ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered or []}
     ledgers |= {name: [folder] for name, folder in once.items() if folder is not None}

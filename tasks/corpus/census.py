@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.sources.census import census as count_entries
 from data.sources.census import census_state
 from data.sources.config import IngestConfig
 from tasks.lineage.hook import LineageHook
@@ -19,4 +18,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
 @stage(observes=census_state, hooks=(LineageHook(holds_nothing),))
 def census(config: IngestConfig, work: Workspace, ingested: list[Path]) -> Metrics:
     """Sources and the tables of ingest -> census.parquet, census.json."""
+    from data.sources.census import census as count_entries
+
     return count_entries(config, work.output, ingested, work.root, work.cache, **work.limits)

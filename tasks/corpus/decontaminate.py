@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.decontamination.config import DecontaminateConfig
-from data.decontamination.decontaminate import decontaminate as remove_evaluations
 from data.decontamination.evaluation import evaluation_digests
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
@@ -35,5 +34,7 @@ def decontaminate(
     config: DecontaminateConfig, work: Workspace, documents: Path, test: Path | None = None, questions: Path | None = None
 ) -> Metrics:
     """documents.parquet, and what the run holds out -> documents.parquet, contaminated.parquet, ledger.parquet, removed/."""
+    from data.decontamination.decontaminate import decontaminate as remove_evaluations
+
     held_out = {name: path for name, path in (("test", test), ("questions", questions)) if path is not None}
     return remove_evaluations(documents, work.output, config, root=work.root, observed=work.observed, held_out=held_out, **work.limits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.dedup.config import DedupConfig
-from data.dedup.dedup import dedup as remove_duplicates
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
@@ -17,4 +16,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
 )
 def dedup(config: DedupConfig, work: Workspace, documents: list[Path]) -> Metrics:
     """documents.parquet of each shard -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet, removed/."""
+    from data.dedup.dedup import dedup as remove_duplicates
+
     return remove_duplicates(documents, work.output, config, **work.limits)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.examples.config import ExamplesConfig
-from data.examples.make import make_examples
 from data.provenance.lines import lines_naming
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.hook import ReportHook
@@ -36,4 +35,6 @@ def _inspect(inspection: Inspection) -> Holding:
 @stage(hooks=(LineageHook(_inspect), ReportHook(CONVERSATIONS)))
 def examples(config: ExamplesConfig, work: Workspace, splits: Path, world: Path | None = None, generated: Path | None = None) -> Metrics:
     """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+    from data.examples.make import make_examples
+
     return make_examples(splits, world, work.output, config, generated)

@@ -9,9 +9,6 @@ from pathlib import Path
 
 from data.filtering.blocked import block_list_digests
 from data.filtering.config import FilterConfig
-from data.filtering.filter import filter_documents
-from data.filtering.observed_files import ObservedFiles
-from data.filtering.pii.confusion import write_confusion
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
 from tasks.reporting.cleaning import PERSONAL
@@ -28,6 +25,10 @@ def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: P
 
     With redaction also personal_data.json, of the first shard: how well personal data is found where it is known.
     """
+    from data.filtering.filter import filter_documents
+    from data.filtering.observed_files import ObservedFiles
+    from data.filtering.pii.confusion import write_confusion
+
     if config.pii.enabled and (work.shard is None or work.shard.number == 0):
         write_confusion(work.output, config.pii)
     lists = ObservedFiles(work.root, work.observed)

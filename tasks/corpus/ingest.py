@@ -12,8 +12,6 @@ from data.sources.config import IngestConfig
 from data.sources.conversation_config import ConversationIngest
 from data.sources.empty_sources import refuse_empty_sources
 from data.sources.files import source_state
-from data.sources.ingest import IngestInputs
-from data.sources.ingest import ingest as read_sources
 from tasks.forecast.hook import WorkHook
 from tasks.forecast.measures import source_bytes
 from tasks.lineage.hook import LineageHook
@@ -32,6 +30,9 @@ def ingest(
     config: IngestConfig | ConversationIngest, work: Workspace, universe: Path | None = None, synthetic: Path | None = None
 ) -> Metrics:
     """Sources, books/ of a generated universe, and generated texts -> documents.parquet, quarantine.parquet, ledger.parquet."""
+    from data.sources.ingest import IngestInputs
+    from data.sources.ingest import ingest as read_sources
+
     around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)
     return read_sources(config, work.output, around, work.shard, **work.limits)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.splits.config import SplitConfig
-from data.splits.split import split as split_documents
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
@@ -15,4 +14,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
 @stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
 def split(config: SplitConfig, work: Workspace, documents: Path, clusters: Path) -> Metrics:
     """documents.parquet, clusters.parquet -> train.parquet, val.parquet, test.parquet, ledger.parquet, removed/."""
+    from data.splits.split import split as split_documents
+
     return split_documents(documents, clusters, work.output, config, **work.limits)

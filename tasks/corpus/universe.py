@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from data.universe.config import UniverseSource
-from data.universe.write import write_universe
 from tasks.forecast.hook import WorkHook
 from tasks.forecast.measures import books
 from tasks.lineage.hook import Holding, Inspection, LineageHook
@@ -20,4 +19,6 @@ def _inspect(inspection: Inspection) -> Holding:
 @stage(hooks=(LineageHook(_inspect), WorkHook(books, "books")))
 def universe(config: UniverseSource, work: Workspace) -> Metrics:
     """Nothing -> books/, truth/, world.json."""
+    from data.universe.write import write_universe
+
     return write_universe(work.output, config)

@@ -65,7 +65,7 @@ def _documents(results: Results) -> Table | None:
 
 def _passages(results: Results) -> Table | None:
     path = results.path("audit", "leaks.parquet")
-    rows_read: list[dict[str, Any]] = [] if path is None else pq.read_table(path).to_pylist()
+    rows_read: list[dict[str, Any]] = [] if path is None else pq.ParquetFile(path).read().to_pylist()
     found = sorted(rows_read, key=lambda row: (-row["words"], row["split"], row["id"], row["first_word"]))[:SHOWN]
     rows = [
         Row((NAMES[row["split"]], count(row["words"]), row["title"], row["text"], f"{row['other_title']} ({_where(row)})")) for row in found

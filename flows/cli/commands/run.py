@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, StageName, Verify
+from flows.cli.modules import uncollected
 from flows.cli.signals import stoppable
 
 run_app = typer.Typer()
@@ -20,8 +21,9 @@ def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refre
     Examples: `folio run universe`, `folio run my_books/recipe.yaml --set sft.steps=200`
     """
     with stoppable(last=True):
-        from flows.cli.planning import stages_to_refresh
-        from flows.cli.run import run_recipe
+        with uncollected():
+            from flows.cli.planning import stages_to_refresh
+            from flows.cli.run import run_recipe
 
         settings = tuple(changes or ())
         run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
@@ -59,8 +61,9 @@ def plan(
 def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
     """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
     with stoppable(last=True):
-        from flows.cli.planning import stages_to_refresh
-        from flows.cli.run import run_recipe
+        with uncollected():
+            from flows.cli.planning import stages_to_refresh
+            from flows.cli.run import run_recipe
 
         settings = tuple(changes or ())
         run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)

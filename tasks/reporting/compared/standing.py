@@ -8,7 +8,6 @@ from pathlib import Path
 from model.evaluation.plain_words import Metrics, Standing, passes_over, validation_curve
 from model.training.length import TrainingLength
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 
 TUNED = "evaluate.chat"
@@ -35,11 +34,8 @@ def previous_metrics(store: Store, recipe: str, current: Artifact | None) -> Met
     """Return the metrics of the last other tuned model that the recipe made; nothing if there is none."""
     if current is None:
         return {}
-    for record in Journal(store).newest():
-        place = record.positions.get(TUNED) if record.recipe == recipe else None
-        if place is not None and place.digest != current.digest and isinstance(found := store.find(place.stage, place.address), Artifact):
-            return found.metrics
-    return {}
+    stage, where = TUNED.split(".")
+    return next((made.metrics for made in store.labelled(stage, f"{recipe}-{where}") if made.digest != current.digest), {})
 
 
 def _sequences(pretrained: Artifact) -> int:

@@ -13,7 +13,7 @@ from prefect import Task
 from prefect.task_engine import run_task_sync
 
 from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, Reporter, StageJob
-from tasks.stage.execution.retrying import with_retries
+from tasks.stage.execution.retrying import delays, may_pass
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.run_reporter import RunReporter
 from tasks.stage.execution.run_task import run_task
@@ -29,8 +29,14 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
     raise_if_interrupted()
     reporter = RunReporter(run, position, calls[0])
     context = JobContext(run.store, run.root, run.home, run.record.id, run.started, run.traces, installed(run.traces.cache).versions)
-    task = with_retries(run_task.with_options(name=position, result_storage=run.home / "prefect-results"), run.resources.retries)
-    uncached_task = task.with_options(refresh_cache=True)
+    retries = run.resources.retries
+    task = run_task.with_options(
+        name=position,
+        result_storage=run.home / "prefect-results",
+        retries=retries,
+        retry_delay_seconds=delays(retries),
+        retry_condition_fn=may_pass,
+    )
     to_run = [call for call in calls if call.decision.action == "run"]
     outcomes: dict[str, Outcome] = {}
 
@@ -52,6 +58,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         resources = run.pool.share(len(to_run)) if mapped else run.resources
         elsewhere = mapped and run.pool.elsewhere
         pool = "" if calls[0].shard else run.resources.pools.get(calls[0].decision.stage, "")
+        uncached_task = task.with_options(refresh_cache=True) if to_run else task
         # A worker can't write this run's record, so it is done here.
         if to_run and (elsewhere or pool):
             reporter.start()
@@ -67,8 +74,8 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         raise
     artifacts = {call.decision.position: outcomes[call.decision.position].artifact for call in calls}
     executed = {name for name, outcome in outcomes.items() if outcome.executed}
-    retries = {name: outcome.retries for name, outcome in outcomes.items()}
-    reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, retries)
+    tried = {name: outcome.retries for name, outcome in outcomes.items()}
+    reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, tried)
     stage_done(position)
     return list(artifacts.values())
 

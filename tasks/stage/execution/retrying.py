@@ -23,11 +23,6 @@ def delays(retries: int) -> list[float]:
     return [float(min(FIRST_SECONDS * 2**number, LONGEST_SECONDS)) for number in range(retries)]
 
 
-def with_retries(task: Task[..., Any], retries: int) -> Task[..., Any]:
-    """Return a task that is run again up to `retries` times after a transient fault."""
-    return task.with_options(retries=retries, retry_delay_seconds=delays(retries), retry_condition_fn=may_pass)
-
-
 def may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Return whether to run a failed task again, and say so. Prefect asks only while retries are left."""
     error = state.data

@@ -107,6 +107,10 @@ class StoreIndex:
             self._newest[stage, label] = names, newest.location
         return newest
 
+    def labelled(self, stage: str, label: str) -> Iterator[Artifact]:
+        """Yield the readable records of a stage and label, in the order of their folders."""
+        yield from self.records(self._stage_folder(stage).by_label.get(label, ()))
+
     def recent(self, stage: str, most: int) -> list[Artifact]:
         """Return a stage's latest records, at most `most`; on an object store, which isn't asked for times, any of them."""
         locations = list(self._stage_folder(stage).locations)

@@ -98,6 +98,10 @@ class Store:
         """Return the newest record of a stage and label, which a plan compares with."""
         return self.index.newest(stage, label)
 
+    def labelled(self, stage: str, label: str) -> list[Artifact]:
+        """Return the records of a stage and label, newest first."""
+        return sorted(self.index.labelled(stage, label), key=lambda artifact: artifact.origin.created, reverse=True)
+
     def records(self, stage: str = "") -> Iterator[Artifact]:
         """Yield every readable record of one stage, or of all, in location order."""
         for name in [stage] if stage else self.index.stages():

@@ -12,6 +12,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from tasks.stage.identity.tracing.cached_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[4]
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
-STAT, READ_LINK = os.stat, os.readlink  # as they were before a recorder listens to them
+STAT, READ_LINK, LINKED = os.stat, os.readlink, os.path.islink  # as they were before a recorder listens to them
 SETTLED_NS = 1_000_000_000
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -35,6 +36,7 @@ class Source:
     def __init__(self, root: Path, ignored: tuple[str, ...], exclude: Iterable[str], frozen: dict[str, str] | None, blobs: Path) -> None:
         """Use `of`, `snapshot` or `opened`. `frozen`: digests by path, kept below `blobs`."""
         self.root, self.ignored, self.exclude = root, ignored, frozenset(exclude)
+        self._ignored_name = re.compile("|".join(map(fnmatch.translate, ignored)) or r"(?!)")
         self.manifest: Path | None = None
         self._frozen, self._blobs = frozen, blobs
         self._rooms = None if frozen is None else {path.partition("/")[0] for path in frozen}
@@ -57,15 +59,16 @@ class Source:
         live = cls.of(root, exclude=exclude)
         blobs = folder / "files"
         blobs.mkdir(parents=True, exist_ok=True)
+        kept = {path.name for path in blobs.iterdir()}
         files: dict[str, str] = {}
         for path in live.rooms():
             content = live.text(path)
             if content is None:
                 continue  # an editor's temporary file that vanished meanwhile
             files[path] = digest = live.digest_of(path)
-            if not (blobs / digest).exists():
+            if digest not in kept:
                 write_whole(blobs / digest, content)
-        links = {path: live.link(path) for path in _with_folders(files) if (live.root / path).is_symlink()}
+        links = {path: live.link(path) for path in _with_folders(files) if LINKED(f"{live.root}/{path}")}
         found = {"root": str(live.root), "ignored": live.ignored, "exclude": sorted(live.exclude), "files": files, "links": links}
         text = json.dumps(found, sort_keys=True).encode()
         manifest = folder / f"{hashlib.sha256(text).hexdigest()}.json"
@@ -106,6 +109,11 @@ class Source:
         """Return whether a path lies where this snapshot has all there is; in a live source nothing is."""
         return self._rooms is not None and path.partition("/")[0] in self._rooms
 
+    def is_beside(self, path: str) -> bool:
+        """Return whether a path begins with a name that the root has and this snapshot has not."""
+        first = path.partition("/")[0]
+        return not self.is_frozen(first) and self.exists(first)
+
     def link(self, path: str) -> str:
         """Return where a symbolic link leads, as it says so; "" for anything else."""
         if self.is_frozen(path):
@@ -126,6 +134,8 @@ class Source:
     def is_file(self, path: str) -> bool:
         """Return whether the repository has this file."""
         folder, _, name = path.rpartition("/")
+        if folder and self._frozen is not None and self.is_frozen(path):
+            return path in self._frozen
         return name in self._list(folder)[1]
 
     def is_folder(self, path: str) -> bool:
@@ -176,12 +186,12 @@ class Source:
         return relative
 
     def _is_ignored(self, name: str, path: str) -> bool:
-        return path in self.exclude or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignored)
+        return path in self.exclude or self._ignored_name.match(name) is not None
 
     def _load(self, path: str) -> bytes | None:
         if self._frozen is None or not self.is_frozen(path):
             try:
-                return (self.root / path).read_bytes() if self.is_file(path) else None
+                return _content(f"{self.root}/{path}") if self.is_file(path) else None
             except OSError:
                 return None
         digest = self._frozen.get(path)
@@ -231,6 +241,11 @@ class Source:
             elif not _is_environment(entry.path):
                 folders.append(entry.name)
         return tuple(sorted(folders)), tuple(sorted(files))
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as stream:  # noqa: PTH123  # a path object takes as long as the reading, and there are many files
+        return stream.read()
 
 
 def _is_environment(folder: str) -> bool:

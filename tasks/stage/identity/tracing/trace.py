@@ -8,15 +8,12 @@ import platform
 from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
 from tasks.stage.identity.tracing.changes import Change, differences_of
-from tasks.stage.identity.tracing.code.closure import Closure
-from tasks.stage.identity.tracing.code.modules import Modules
+from tasks.stage.identity.tracing.code.counted import counted_code
 from tasks.stage.identity.tracing.code.normal import data_hash
-from tasks.stage.identity.tracing.code.purity import Purity
 from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.identity.tracing.marks import Marks
@@ -52,12 +49,12 @@ class Trace(BaseModel, frozen=True, extra="forbid"):
 def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trace:
     """Return the trace that an execution with these marks has on a source; a pure function of the two and the installed libraries.
 
-    `cache`: folder, such as `home / "cache" / "traces"`, that keeps what is known of a file by its content.
+    `cache`: folder, such as `home / "cache" / "traces"`, that keeps what is known of a file by its content, and of marks on a snapshot.
     """
     with _computing:
-        closure = Closure(marks, *_modules(marks, source, cache))
-        entries = closure.entries() | _files(marks, source)
-    for name, version in installed(cache).counted({*closure.libraries, *marks.libraries} - source_names(source), marks.present).items():
+        code = counted_code(marks, source, cache)
+        entries = code.entries | _files(marks, source)
+    for name, version in installed(cache).counted({*code.libraries, *marks.libraries} - source_names(source), marks.present).items():
         entries[f"library {name}"] = version
     entries["python"] = platform.python_version()
     entries["rules"] = RULES
@@ -71,22 +68,6 @@ _computing = Lock()
 def source_names(source: Source) -> set[str]:
     """Return the first names of the repository's own modules."""
     return {name.removesuffix("/").removesuffix(".py") for name in source.listing("")}
-
-
-def _modules(marks: Marks, source: Source, cache: Path | None) -> tuple[Modules, Purity]:
-    """Return the facts of a source, shared by all traces on it unless a module's path does not follow from its name."""
-    standard = ("{}.py", "{}/__init__.py")
-    elsewhere = {name: path for name, path in marks.modules.items() if path not in [one.format(name.replace(".", "/")) for one in standard]}
-    elsewhere = {name: path for name, path in elsewhere.items() if name != path}
-    known = _known.setdefault(source, {})
-    key = tuple(sorted(elsewhere.items()))
-    if key not in known:
-        modules = Modules(source, cache, elsewhere)
-        known[key] = (modules, Purity(modules))
-    return known[key]
-
-
-_known: WeakKeyDictionary[Source, dict[tuple[tuple[str, str], ...], tuple[Modules, Purity]]] = WeakKeyDictionary()
 
 
 def _files(marks: Marks, source: Source) -> dict[str, str]:

@@ -57,6 +57,10 @@ class Modules:
             self._paths[module] = next(found, None) if base else None
         return self._paths[module]
 
+    def looked_up(self) -> Iterator[str]:
+        """Yield the names of all modules that were looked up, there or not."""
+        yield from self._paths
+
     def is_ours(self, module: str) -> bool:
         """Return whether a name is a module or a folder of modules of the repository."""
         return self.path_of(module) is not None or bool(module and self.source.is_folder(module.replace(".", "/")))

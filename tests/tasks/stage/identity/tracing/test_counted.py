@@ -1,0 +1,101 @@
+"""What counts of the code is kept for a snapshot, and is what following it again would find."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.stage.identity.tracing.marks import Marks
+from tasks.stage.identity.tracing.source import Source
+from tasks.stage.identity.tracing.trace import Trace, trace_of
+from tests.tasks.stage.identity.tracing.programs import Program, repository
+from tests.tasks.stage.identity.tracing.test_trace import EDITS, FILES
+
+BESIDE = {"toy/near.py": "import loose.inner.far\n\ndef work():\n    return loose.inner.far.leave()\n"}
+
+
+def program(folder: Path, files: dict[str, str]) -> Program:
+    """A program in a folder of its own, with a home beside it."""
+    (folder / "home").mkdir()
+    return Program(repository(folder / "site", files), folder / "home")
+
+
+def frozen(toy: Program) -> Source:
+    """Freeze the program's repository."""
+    return Source.snapshot(toy.root, toy.home / "source")
+
+
+def kept(toy: Program) -> list[Path]:
+    """The answers in the program's cache."""
+    return sorted((toy.home / "cache").glob("*.counted"))
+
+
+def cached(marks: Marks, toy: Program) -> Trace:
+    """The trace by way of the cache."""
+    return trace_of(marks, frozen(toy), cache=toy.home / "cache")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """A program that does a little of everything."""
+    return program(tmp_path_factory.mktemp("kept"), FILES)
+
+
+@pytest.fixture(scope="module")
+def marks(toy: Program) -> Marks:
+    """Its marks."""
+    return toy.run()
+
+
+@pytest.mark.parametrize(("path", "old", "new", "sentence"), EDITS, ids=[edit[3] or "nothing" for edit in EDITS])
+def test_after_every_edit_the_cache_says_what_following_the_code_says(
+    marks: Marks, toy: Program, path: str, old: str, new: str, sentence: str
+) -> None:
+    before, edited = cached(marks, toy), toy.root / path
+    original = edited.read_text() if edited.exists() else None
+    repository(toy.root, {path: (original or "").replace(old, new, 1)})
+    try:
+        after = cached(marks, toy)
+        assert after == trace_of(marks, frozen(toy)) == cached(marks, toy)
+        assert (after == before) is (not sentence)
+    finally:
+        edited.unlink() if original is None else edited.write_text(original)
+    assert cached(marks, toy) == before
+
+
+def test_a_kept_answer_is_used_and_a_damaged_one_is_found_again(marks: Marks, toy: Program) -> None:
+    first = cached(marks, toy)
+    (answer,) = kept(toy)
+    written = answer.stat().st_ino
+    assert cached(marks, toy) == first
+    assert answer.stat().st_ino == written, "it was written again"
+    answer.write_bytes(answer.read_bytes()[:-3] + b"...")
+    assert cached(marks, toy) == first
+    assert answer.stat().st_ino != written
+
+
+def test_an_answer_that_rests_on_code_beside_the_snapshot_is_not_kept(tmp_path: Path) -> None:
+    toy = program(tmp_path, {**BESIDE, "loose/inner/far.py": "def leave():\n    return 1\n"})
+    marks = toy.run()
+    assert "loose/inner/far.py" in marks.modules.values()
+    first = cached(marks, toy)
+    assert not kept(toy)
+    (toy.root / "loose/inner/far.py").write_text("def leave():\n    return 2\n")
+    assert cached(marks, toy) != first
+
+
+def test_a_name_that_appears_beside_the_snapshot_is_seen(marks: Marks, toy: Program) -> None:
+    before = cached(marks, toy)
+    shadow = toy.root / "json"
+    try:
+        repository(toy.root, {"json/tool/data.txt": "", "json.txt": ""})
+        assert cached(marks, toy) == trace_of(marks, frozen(toy))
+        repository(toy.root, {"json/__init__.py": ""})
+        assert cached(marks, toy) == trace_of(marks, frozen(toy))
+    finally:
+        (toy.root / "json.txt").unlink()
+        for path in sorted(shadow.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        shadow.rmdir()
+    assert cached(marks, toy) == before
