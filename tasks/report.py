@@ -7,7 +7,9 @@ written whole or not at all. A run that was stopped gets no page, only its line 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from httpx import HTTPError
 from prefect import task
@@ -53,17 +55,22 @@ def report(error: BaseException | None = None) -> None:
 def _report(failure: str = "", *, stopped: bool = False) -> None:
     run = current_run()
     summary = RunSummary.of(run, failure, stopped=stopped)
-    with use_drawing_cache(run.home / "cache" / "drawings"):
+    with use_drawing_cache(run.home / "cache" / "drawings"), ThreadPoolExecutor(1) as waiting:
         page = write_page(run.home, summary)
-        card = None if failure or stopped else write_card(run)
         told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""
+        shown = waiting.submit(copy_context().run, _show_in_prefect, run.name, told, lineage)
+        card = None if failure or stopped else write_card(run)
     run.note(page=str(page), card=str(card or ""), description=told, headline=headline_metrics(summary.results))
-    name = run.name.lower().replace("_", "-")
     try:
-        create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {run.name}")
-        if lineage:
-            description = f"What the results of the run of {run.name} were made from"
-            create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)
+        shown.result()
     except HTTPError as error:
         log(f"Prefect does not show the report, since its server does not answer ({type(error).__name__})")
     log(f"report: {page}")
+
+
+def _show_in_prefect(recipe: str, told: str, lineage: str) -> None:
+    name = recipe.lower().replace("_", "-")
+    create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {recipe}")
+    if lineage:
+        description = f"What the results of the run of {recipe} were made from"
+        create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -48,6 +49,7 @@ UNUSED = {
     ("torch", "jinja2"): "templates of kernels that it compiles itself",
     ("torch", "fsspec"): "checkpoints that it writes itself, which we don't use",
 }
+METADATA = (".dist-info", ".egg-info")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -88,14 +90,8 @@ def installed(cache: Path | None = None) -> Installed:
 
 @lru_cache(maxsize=4)
 def _installed(path: tuple[str, ...], cache: Path | None) -> Installed:
-    folders = [
-        (entry.name, entry.stat().st_mtime_ns)
-        for place in path
-        if place and Path(place).is_dir()
-        for entry in sorted(Path(place).iterdir())
-        if entry.name.endswith((".dist-info", ".egg-info"))
-    ]
-    key = hashlib.sha256(json.dumps([folders, path]).encode()).hexdigest()
+    folders = {place: names for place in path if place and (names := _metadata(place))}
+    key = hashlib.sha256(json.dumps(folders).encode()).hexdigest()
     file = cache / f"{key}.libraries" if cache is not None else None
     if file is not None and (text := kept(file)) is not None:
         return Installed(**json.loads(text))
@@ -103,6 +99,17 @@ def _installed(path: tuple[str, ...], cache: Path | None) -> Installed:
     if file is not None:
         keep(file, json.dumps(asdict(found)).encode())
     return found
+
+
+def _metadata(place: str) -> list[tuple[str, int]]:
+    """Return the metadata folders of a place on the path of modules, with their times; of an archive or egg, itself."""
+    try:
+        entries = [(entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(place) if entry.name.endswith(METADATA)]
+        return sorted(entries) or ([(place, Path(place).stat().st_mtime_ns)] if place.endswith(".egg") else [])
+    except NotADirectoryError:
+        return [(place, Path(place).stat().st_mtime_ns)]
+    except OSError:
+        return []
 
 
 def _read() -> Installed:
