@@ -15,11 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from data.documents.words import PARAGRAPH_BREAK, SEPARATORS
+
+if TYPE_CHECKING:
+    import duckdb
 
 WORDS = Path(__file__).with_name("words.sql")
 
@@ -82,6 +85,8 @@ def parquet(files: Sequence[Path]) -> str:
 @contextmanager
 def open_database(scratch: Path, *, threads: int, memory: str) -> Iterator[Database]:
     """Open a database under `scratch` with the word macros; `memory` is in DuckDB's notation, such as "2GB"."""
+    import duckdb
+
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="duckdb-", dir=scratch))
     try:

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.documents.database import Database
+
+if TYPE_CHECKING:
+    import duckdb
 
 FETCH_ROWS = 4096
 GROUP_CHARACTERS = 4_000_000

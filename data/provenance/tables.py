@@ -15,7 +15,6 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.documents.ledger import CLOSING
@@ -146,6 +145,8 @@ def text_of(stream: IO[bytes], identity: str) -> str:
 
 def rows_of(stream: IO[bytes], identity: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a document in order. Only row groups that hold one are read in full, one at a time."""
+    import pyarrow.compute as pc
+
     with pq.ParquetFile(stream) as file:
         id_column = file.schema_arrow.get_field_index("id")
         for number in range(file.num_row_groups):

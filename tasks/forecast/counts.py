@@ -14,11 +14,14 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from model.networks.base import NetworkBase
 from tasks.stage.system.atomic_files import write_atomically
+
+if TYPE_CHECKING:
+    from model.networks.base import NetworkBase
 
 MODEL = Path(__file__).resolve().parents[2] / "model"
 COUNTED = ("networks", "layers", "inputs", "hardware/flops.py")

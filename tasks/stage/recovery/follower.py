@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MAIN = "import sys; from tasks.stage.recovery.follower import main; main(*sys.argv[1:])"
 GATHER_SECONDS = 0.5  # what changes within it is told at once
+LAST_WORDS_SECONDS = 1.0
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
@@ -116,6 +117,12 @@ class Changes:
         if not self.over and select.select([self._pipe], [], [], seconds)[0]:
             self.over = not os.read(self._pipe, 1 << 16)
 
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until the run is over, at most for some time, whatever changes meanwhile."""
+        until = time.monotonic() + seconds
+        while not self.over and (left := until - time.monotonic()) > 0:
+            self.wait(left)
+
 
 def main(what: str, url: str, cache: str, *run_ids: str) -> None:
     """Follow one run, or settle several that have ended."""
@@ -126,6 +133,8 @@ def main(what: str, url: str, cache: str, *run_ids: str) -> None:
     if what == "follow":
         # Nothing is to be told before something has changed, so a run that reuses everything has the processors to itself.
         changes.wait()
+        # Nor while it ends: a run that reuses everything changes its journal once, with its last words.
+        changes.wait_for_end(LAST_WORDS_SECONDS)
     from tasks.stage.recovery.servers import Servers
     from tasks.stage.recovery.settlement import settlement
     from tasks.stage.store.journal import Journal

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tasks.stage.store.artifact import Origin
 
+COMMIT = "# branch.oid "
+
 
 def now() -> str:
     """Return the UTC time in ISO 8601 with microseconds."""
@@ -39,11 +41,11 @@ def git_state() -> tuple[str, bool]:
     if shutil.which("git") is None:
         return "", False
     here = Path(__file__).resolve().parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    if commit.returncode != 0:
-        return "", False
-    status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=False)
-    return commit.stdout.strip(), bool(status.stdout.strip())
+    asked = ["git", "status", "--porcelain=v2", "--branch"]
+    status = subprocess.run(asked, cwd=here, capture_output=True, text=True, check=False)
+    lines = status.stdout.splitlines() if status.returncode == 0 else []
+    commit = next((line.removeprefix(COMMIT) for line in lines if line.startswith(COMMIT)), "(initial)")
+    return ("", False) if commit == "(initial)" else (commit, any(not line.startswith("#") for line in lines))
 
 
 @cache
