@@ -18,6 +18,7 @@ import torch
 from model.training.distributed import WorkerRank, import_deepspeed, join, leave
 from model.training.job import Job
 from tests.model.jobs import free_port
+from tests.model.training.exact_muon import multiply_exactly
 
 ROOT = Path(__file__).parents[3]
 ALONE = WorkerRank(0, 0, 1)
@@ -70,10 +71,10 @@ def engine_of(job: Job) -> Any:
     return Engine(TrainModule(network, job.train.build_objective(), job.train.precision), job, ALONE)
 
 
-def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_seconds: float = 300) -> None:
+def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_seconds: float = 300, *, exactly: bool = False) -> None:
     """Train jobs with equal numbers of workers one after the other in the same processes, each with its `stop_after`.
 
-    Raise AssertionError with the reason of each job that failed.
+    `exactly`: Muon's products are in float64. Raise AssertionError with the reason of each job that failed.
     """
     workers = calls[0][0].resources.parallel.workers
     calls_file = folder / "calls.json"
@@ -83,7 +84,7 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_s
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), **meeting, **quiet}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.model.training.alone", str(calls_file)],
+            [sys.executable, "-m", "tests.model.training.alone", str(calls_file), *(["exactly"] if exactly else [])],
             cwd=ROOT,
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
@@ -98,10 +99,12 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_s
             process.kill()
 
 
-def main(calls_file: Path) -> int:
+def main(calls_file: Path, *, exactly: bool) -> int:
     worker = WorkerRank(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
     join(worker)
+    if exactly:
+        multiply_exactly()
     failures = 0
     for described, stop_after in json.loads(calls_file.read_text()):
         job = Job.model_validate(described)
@@ -119,4 +122,4 @@ def failed_file(job: Job, rank: int) -> Path:
 
 
 if __name__ == "__main__":
-    leave(main(Path(sys.argv[1])))
+    leave(main(Path(sys.argv[1]), exactly="exactly" in sys.argv[2:]))

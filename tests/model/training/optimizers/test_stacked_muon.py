@@ -42,3 +42,15 @@ def test_matrices_are_mapped_in_order_however_many_at_once(at_once: int) -> None
 
     found = map_matrices(values, values, whole_matrices, doubled, at_once=at_once)
     assert [float(matrix[0, 0]) for matrix in found] == [0, 2, 4, 6, 8] and max(given_at_once) == min(5, at_once)
+
+
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_a_step_with_exact_products_is_that_of_torch_up_to_the_rounding_of_bf16(shape: tuple[int, int]) -> None:
+    import_deepspeed()
+    from model.training.optimizers.muon import single_steps
+    from tests.model.training.exact_muon import exact_step
+
+    direction_RC = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    (rounded_RC,) = single_steps([direction_RC])
+    difference = torch.linalg.vector_norm(exact_step(direction_RC) - rounded_RC) / torch.linalg.vector_norm(rounded_RC)
+    assert 0 < float(difference) < 0.03
