@@ -1,4 +1,4 @@
-"""Samples the training split: the text that a tokenizer is fitted on, and the held-out text that a sweep compares sizes by.
+"""Sample the training split: the text that a tokenizer is fitted on, and the held-out text that a sweep compares sizes by.
 
 Equal splits and settings give equal samples of at most `sample_bytes`; `Sample.record` lists every chunk in it. Held-out text is never in
 the sample. Only the training split is read: once to measure it, and once each time the sample is read.

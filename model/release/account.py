@@ -34,7 +34,7 @@ class GateFact(BaseModel, frozen=True, extra="forbid"):
 
 
 class CostFact(BaseModel, frozen=True, extra="forbid"):
-    """What stages took to execute, whenever they did."""
+    """The time and money that executions of stages took, in this run or an earlier one."""
 
     name: str = Field(description="which stages; text")
     wall_seconds: float = Field(description="time from begin to end, summed over executions; seconds")

@@ -59,7 +59,7 @@ class GgufFile:
             raise ModelError(f"{self.path} and its parts hold {len(self.tensors)} tensors of {tensors}; fetch the parts again")
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a value of the metadata."""
+        """Return the value of a key; `default` without one."""
         found = self._reader.fields.get(key)
         value = default if found is None else found.contents()
         # The file holds single precision, which writes 1e-05 as 9.999999747378752e-06.

@@ -64,7 +64,7 @@ class TraceChecker:
     def manifest(self, snapshot: str) -> Path:
         """Return the path of another snapshot's manifest, in the source's folder."""
         if self.source.manifest is None:
-            raise RuntimeError("only what executes has a source that was frozen")
+            raise RuntimeError("a source that was not frozen has no manifest, and so has no other snapshot beside it")
         return self.source.manifest.with_name(f"{snapshot}.json")
 
     def save(self, marks: Marks) -> tuple[Trace, str]:
