@@ -30,15 +30,14 @@ def counted_code(marks: Marks, source: Source, cache: Path | None) -> Counted:
     """Return what counts. `cache`: folder that holds one answer for each marks, with what it is an answer to; and the facts of files."""
     if cache is None or source.manifest is None:
         return _followed(marks, _modules(marks, source, cache))
-    content = marks.model_dump_json().encode()
-    file = cache / f"{hashlib.sha256(content).hexdigest()}.counted"
-    question = _question(source)
+    asked = hashlib.sha256(marks.model_dump_json().encode()).hexdigest()
+    file, question = cache / f"{asked}.counted", _question(asked, source)
     if (found := kept(file)) is not None and (answer := json.loads(found))["question"] == question:
         return Counted(answer["entries"], frozenset(answer["libraries"]))
     modules = _modules(marks, source, cache)
     counted = _followed(marks, modules)
     # What lies beside the snapshot can change under it, so an answer that looked there is good for this once.
-    if not any(map(source.is_beside, _looked_at(marks, modules[0]))) and _question(source) == question:
+    if not any(map(source.is_beside, _looked_at(marks, modules[0]))) and _question(asked, source) == question:
         answer = {"question": question, "entries": counted.entries, "libraries": sorted(counted.libraries)}
         keep(file, json.dumps(answer, separators=(",", ":")).encode("utf-8", "surrogatepass"))
     return counted
@@ -49,10 +48,10 @@ def _followed(marks: Marks, modules: tuple[Modules, Purity]) -> Counted:
     return Counted(closure.entries(), frozenset(closure.libraries))
 
 
-def _question(source: Source) -> str:
-    """Return the hash of all that an answer depends on but the marks: the snapshot, the names beside it, Python and the rules."""
+def _question(marks: str, source: Source) -> str:
+    """Return the hash of all that an answer depends on: the marks' digest, the snapshot, the names beside it, Python and the rules."""
     assert source.manifest is not None
-    parts = [_rules(), platform.python_version(), source.manifest.stem, *source.listing("")]
+    parts = [marks, _rules(), platform.python_version(), source.manifest.stem, *source.listing("")]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -75,6 +75,18 @@ def test_a_kept_answer_is_used_and_a_damaged_one_is_found_again(marks: Marks, to
     assert answer.stat().st_ino != written
 
 
+def test_an_answer_for_other_marks_is_not_believed(marks: Marks, toy: Program) -> None:
+    first, nothing = cached(marks, toy), cached(Marks(), toy)
+    assert first != nothing
+    one, other = kept(toy)
+    one_answer, other_answer = one.read_bytes(), other.read_bytes()
+    one.write_bytes(other_answer)
+    other.write_bytes(one_answer)
+    assert cached(marks, toy) == first and cached(Marks(), toy) == nothing
+    for path in (one, other):
+        path.unlink()
+
+
 def test_an_answer_that_rests_on_code_beside_the_snapshot_is_not_kept(tmp_path: Path) -> None:
     toy = program(tmp_path, {**BESIDE, "loose/inner/far.py": "def leave():\n    return 1\n"})
     marks = toy.run()
