@@ -65,6 +65,7 @@ def _documents(results: Results) -> Table | None:
 
 def _passages(results: Results) -> Table | None:
     path = results.path("audit", "leaks.parquet")
+    # `pq.read_table` would load pandas.
     rows_read: list[dict[str, Any]] = [] if path is None else pq.ParquetFile(path).read().to_pylist()
     found = sorted(rows_read, key=lambda row: (-row["words"], row["split"], row["id"], row["first_word"]))[:SHOWN]
     rows = [

@@ -5,6 +5,8 @@
 
     cleaned = clean(recipe.clean, documents=ingested)
 
+A body imports its library function itself where that loads much, since a plan needs the configs alone.
+
 The body sees local paths of its verified inputs, its own config, and a `Workspace` to write into. It is executed at most once at a time
 for a key, and its output is committed atomically. While planning, nothing is executed or changed.
 

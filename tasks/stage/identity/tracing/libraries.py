@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -49,7 +48,7 @@ UNUSED = {
     ("torch", "jinja2"): "templates of kernels that it compiles itself",
     ("torch", "fsspec"): "checkpoints that it writes itself, which we don't use",
 }
-METADATA = (".dist-info", ".egg-info")
+METADATA = (".dist-info", ".egg-info", "EGG-INFO")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -102,14 +101,11 @@ def _installed(path: tuple[str, ...], cache: Path | None) -> Installed:
 
 
 def _metadata(place: str) -> list[tuple[str, int]]:
-    """Return the metadata folders of a place on the path of modules, with their times; of an archive or egg, itself."""
-    try:
-        entries = [(entry.name, entry.stat().st_mtime_ns) for entry in os.scandir(place) if entry.name.endswith(METADATA)]
-        return sorted(entries) or ([(place, Path(place).stat().st_mtime_ns)] if place.endswith(".egg") else [])
-    except NotADirectoryError:
-        return [(place, Path(place).stat().st_mtime_ns)]
-    except OSError:
-        return []
+    """Return the metadata folders of a place on the path of modules, with their times; of an archive, itself."""
+    folder = Path(place)
+    if folder.is_dir():
+        return sorted((entry.name, entry.stat().st_mtime_ns) for entry in folder.iterdir() if entry.name.endswith(METADATA))
+    return [(place, folder.stat().st_mtime_ns)] if folder.exists() else []
 
 
 def _read() -> Installed:
