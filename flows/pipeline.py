@@ -25,7 +25,7 @@ from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
 
 if TYPE_CHECKING:
-    # Prefect writes a JSON Schema of each type that it can resolve, here of a thousand keys at every start, for a form that nobody sees.
+    # Prefect writes a JSON Schema of each type that it can resolve, here of a whole recipe at every start, for a form that nobody sees.
     from flows.recipe.schema import Recipe
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Pause the garbage collector in the block, for imports: they make a million objects that stay, and each collection looks at all."""
+    """Pause the garbage collector in the block, for imports: what they define stays, and each collection looks at all of it."""
     gc.disable()
     try:
         yield
