@@ -123,3 +123,14 @@ def test_every_stage_file_holds_one_stage_or_says_that_it_is_none() -> None:
         made = sum(decorator.startswith("stage(") for decorator in decorators)
         none = "No stage, since" in (ast.get_docstring(tree) or "") or Path(name).name in ("__init__.py",)
         assert made == (0 if none else 1), name
+
+
+def test_settings_are_built_at_their_first_use_since_a_recipe_could_name_far_more_than_it_does() -> None:
+    classes = [
+        (name, node)
+        for name in SOURCES
+        for node in ast.parse((ROOT / name).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "BaseModel" for base in node.bases)
+    ]
+    given = {f"{name}: {node.name}": {key.arg: ast.unparse(key.value) for key in node.keywords} for name, node in classes}
+    assert not [name for name, keywords in given.items() if "extra" in keywords and keywords.get("defer_build") != "True"]

@@ -8,7 +8,7 @@ FORMAT = 2
 """The format version of funnel.json."""
 
 
-class AuditConfig(BaseModel, frozen=True, extra="forbid"):
+class AuditConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How leaks of held-out text into training text are measured."""
 
     words: int = Field(13, ge=3, le=32, description="length of the n-grams that are compared; 13 as in the GPT-3 paper; words")

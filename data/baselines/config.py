@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from data.shards.split_names import SplitNames
 
 
-class BaselineConfig(BaseModel, frozen=True, extra="forbid"):
+class BaselineConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What the model is compared with."""
 
     order: int = Field(5, ge=2, le=8, description="length of the n-grams that are counted: the token and those before it; tokens")

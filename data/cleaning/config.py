@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field
 
 
-class CleanConfig(BaseModel, frozen=True, extra="forbid"):
+class CleanConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The rules of cleaning, in the order they run."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -11,7 +11,7 @@ NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".txt")
 
 
-class EvaluationSet(BaseModel, frozen=True, extra="forbid"):
+class EvaluationSet(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """An evaluation set: questions, passages or answers that models will be evaluated on."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="name of the set in metrics and lists")
@@ -24,7 +24,7 @@ class EvaluationSet(BaseModel, frozen=True, extra="forbid"):
     fields: tuple[str, ...] = Field((), description="fields of an item to search for, each by itself; empty: every field that holds text")
 
 
-class DecontaminateConfig(BaseModel, frozen=True, extra="forbid"):
+class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How text of evaluation sets is found in the corpus and removed; the defaults are GPT-3's (Brown et al. 2020, appendix C)."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

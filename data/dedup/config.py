@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 Criterion = Literal["source", "title", "known_words", "longest"]
 
 
-class PageRule(BaseModel, frozen=True, extra="forbid"):
+class PageRule(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A repeated page: a long run of words that occurs earlier in the same book."""
 
     enabled: bool = Field(True, description="look for repeated pages")
@@ -20,7 +20,7 @@ class PageRule(BaseModel, frozen=True, extra="forbid"):
     similarity: float = Field(0.5, gt=0, le=1, description="least share of a run's windows that match; fraction")
 
 
-class UnitRule(BaseModel, frozen=True, extra="forbid"):
+class UnitRule(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Units of one kind (paragraphs or lines) with equal words: the first stays and its copies are removed."""
 
     enabled: bool = Field(description="look for repeated units of this kind")
@@ -68,7 +68,7 @@ class LineRule(UnitRule, frozen=True, extra="forbid"):
     )
 
 
-class SubstringRule(BaseModel, frozen=True, extra="forbid"):
+class SubstringRule(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Passages that occur earlier word for word, wherever they begin and end (ExactSubstr; Lee et al. 2022, arXiv:2107.06499)."""
 
     enabled: bool = Field(False, description="look for repeated passages")
@@ -76,7 +76,7 @@ class SubstringRule(BaseModel, frozen=True, extra="forbid"):
     inside: bool = Field(True, description="also remove passages that a document repeats of itself, if the copies don't overlap")
 
 
-class NearRule(BaseModel, frozen=True, extra="forbid"):
+class NearRule(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Near-duplicate documents: MinHash proposes, the true Jaccard similarity decides.
 
     A pair of similarity s is proposed with probability 1 - (1 - s**rows)**bands: 0.99 at 0.6 and above 0.999 at 0.7 by default.
@@ -99,7 +99,7 @@ class NearRule(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="seed of the hash functions")
 
 
-class DedupConfig(BaseModel, frozen=True, extra="forbid"):
+class DedupConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The rules of deduplication, applied in the order page, exact, near, paragraph, line, substring."""
 
     page: PageRule = Field(PageRule(), description="repeated pages inside a book")

@@ -13,7 +13,7 @@ from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
 
 
-class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
+class CorpusExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Examples made from the books themselves: continue, which book, who says it, who speaks next."""
 
     OF_UNIVERSE: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
 GeneratedExamples = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
 
 
-class ConversationExamples(BaseModel, frozen=True, extra="forbid"):
+class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Conversations from files, pairs and labelled answers among them, mixed with generated examples where there are any.
 
     They pass the stages that books pass: read, deduplicated, decontaminated and split, each with a ledger.

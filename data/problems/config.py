@@ -17,7 +17,7 @@ REFUSED: dict[str, str] = {
 }
 
 
-class ProgramProblems(BaseModel, frozen=True, extra="forbid"):
+class ProgramProblems(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Small functions to write, each judged by running it on inputs that the question does not show."""
 
     seed: int = Field(0, ge=0, description="seed of the problems and of their inputs; integer")
@@ -29,7 +29,7 @@ class ProgramProblems(BaseModel, frozen=True, extra="forbid"):
     trials: int = Field(6, ge=2, le=20, description="hidden inputs of each problem; count")
 
 
-class GymProblems(BaseModel, frozen=True, extra="forbid"):
+class GymProblems(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Problems of one data set of reasoning-gym, which its own scorer judges. They are made from its seed."""
 
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="data set of reasoning-gym, such as chain_sum; name")

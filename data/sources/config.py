@@ -84,7 +84,7 @@ MaxHours = Annotated[
 ]
 
 
-class TextSourceBase(BaseModel, frozen=True, extra="forbid"):
+class TextSourceBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What all sources of texts share: a key that would do nothing is refused."""
 
     @model_validator(mode="after")
@@ -221,7 +221,7 @@ TextSource = FilesSource | RemoteSource | ManifestSource | PackageSource
 SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource, Field(discriminator="kind")]
 
 
-class IngestConfig(BaseModel, frozen=True, extra="forbid"):
+class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What the corpus is made of."""
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, in the order they are read")

@@ -24,7 +24,7 @@ RecordShape = Annotated[
 ]
 
 
-class ConversationSourceBase(BaseModel, frozen=True, extra="forbid"):
+class ConversationSourceBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What sources of conversations have instead of a text's field, title and parts."""
 
     text_field: ClassVar[str] = ""

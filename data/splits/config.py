@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field, model_validator
 
 
-class SplitConfig(BaseModel, frozen=True, extra="forbid"):
+class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the corpus is split into train, validation and test, and how much of train a machine may have written."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

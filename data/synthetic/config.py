@@ -13,7 +13,7 @@ from data.synthetic.grammar import Grammar
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 
-class TemplatesMaker(BaseModel, frozen=True, extra="forbid"):
+class TemplatesMaker(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Texts generated from templates in the recipe."""
 
     kind: Literal["templates"] = Field("templates", description="texts from templates with {slots}, filled from lists of that name")
@@ -41,7 +41,7 @@ class TemplatesMaker(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class ModelMaker(BaseModel, frozen=True, extra="forbid"):
+class ModelMaker(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Texts written by a model that folio exported earlier."""
 
     kind: Literal["model"] = Field("model", description="texts that an exported model writes, each from a prompt")
@@ -74,7 +74,7 @@ class ModelMaker(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class SyntheticSource(BaseModel, frozen=True, extra="forbid"):
+class SyntheticSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Text written by a machine: marked synthetic in every row, at most `split.synthetic_share` of train, never in validation or test."""
 
     kind: Literal["synthetic"] = Field("synthetic", description="text written by a machine")

@@ -13,7 +13,7 @@ TooLong = Literal["drop", "shorten"]
 CONVERSATIONS = "conversations"  # the source name of conversation rows
 
 
-class TokenizerConfig(BaseModel, frozen=True, extra="forbid"):
+class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the tokenizer is fitted, on the training split only."""
 
     kind: Kind = Field(
@@ -69,7 +69,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class Augmentation(BaseModel, frozen=True, extra="forbid"):
+class Augmentation(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the training documents differ from pass to pass. Validation and test are never augmented."""
 
     passes: int = Field(
@@ -114,7 +114,7 @@ class Augmentation(BaseModel, frozen=True, extra="forbid"):
         return ""
 
 
-class PackConfig(BaseModel, frozen=True, extra="forbid"):
+class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How documents become rows of equal length for pretraining."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
@@ -141,7 +141,7 @@ class PackConfig(BaseModel, frozen=True, extra="forbid"):
         return {"spelling": self.spelling} if self.spelling else {}
 
 
-class EncodeConfig(BaseModel, frozen=True, extra="forbid"):
+class EncodeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How conversations and preference pairs become rows for tuning."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")

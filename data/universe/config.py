@@ -12,7 +12,7 @@ Skill = Literal["answer", "summarize", "format", "explain", "program", "decline"
 MOST_WORDINGS = 6
 
 
-class UniverseSource(BaseModel, frozen=True, extra="forbid"):
+class UniverseSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A generated corpus: small books about one consistent world, with faults added on purpose."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -42,7 +42,7 @@ class UniverseSource(BaseModel, frozen=True, extra="forbid"):
         return "universe"
 
 
-class EventPassages(BaseModel, frozen=True, extra="forbid"):
+class EventPassages(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Passages of books up to a fact that is told next, which can be worked out from what was told before."""
 
     seed: int = Field(0, ge=0, description="seed of which passages are taken; integer")
@@ -51,7 +51,7 @@ class EventPassages(BaseModel, frozen=True, extra="forbid"):
     most_words: int = Field(60, ge=10, le=400, description="longest passage; words")
 
 
-class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
+class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Questions, instructions and preferences about the world, made from its facts."""
 
     OF_UNIVERSE: ClassVar[bool] = True  # its answers are the facts of a generated universe

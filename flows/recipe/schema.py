@@ -54,7 +54,7 @@ class ReleaseEvaluation(EvaluateConfig):
     splits: tuple[str, ...] = Field(("val", "test"), min_length=1, description="splits whose loss is measured; names")
 
 
-class Evaluations(BaseModel, frozen=True, extra="forbid"):
+class Evaluations(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What is measured of each model."""
 
     base: EvaluateConfig = Field(EvaluateConfig(), description="of the pretrained model")
@@ -94,7 +94,7 @@ class ReleaseGate(GateConfig):
     )
 
 
-class Gates(BaseModel, frozen=True, extra="forbid"):
+class Gates(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What must hold before any later stage may use the result."""
 
     corpus: CorpusGate = Field(CorpusGate(), description="of the audited corpus; metrics are named corpus.<metric>")
@@ -107,7 +107,7 @@ class Gates(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Releasing(BaseModel, frozen=True, extra="forbid"):
+class Releasing(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What is released beside the model in full precision."""
 
     variants: tuple[VariantConfig, ...] = Field(
@@ -122,7 +122,7 @@ class Releasing(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Recipe(BaseModel, frozen=True, extra="forbid"):
+class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """From sources to a released model."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="names the run, its artifacts and its MLflow experiment")

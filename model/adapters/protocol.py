@@ -65,7 +65,7 @@ class Adapter(Protocol):
         """Write what `own` returned into `directory`, creating it; write nothing if the adapter adds no parameter."""
 
 
-class AdapterBase(BaseModel, frozen=True, extra="forbid"):
+class AdapterBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The settings of an adapter, as a recipe gives them. A kind adds `kind` and its own."""
 
     LIBRARIES: ClassVar[tuple[str, ...]] = ()

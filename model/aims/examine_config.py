@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from model.aims.config import AimConfig
 
 
-class ExamineConfig(BaseModel, frozen=True, extra="forbid"):
+class ExamineConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What is measured before and after a step."""
 
     aim: AimConfig = Field(description="what the step is for; kind and its settings")

@@ -40,7 +40,7 @@ class Aimed(NamedTuple):
     besides: dict[str, float]
 
 
-class AimBase(BaseModel, frozen=True, extra="forbid"):
+class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What a kind of tuning wants to improve. A kind is one file: this with `kind` and its own settings, and how it is measured.
 
     `MEASURE`: its name among metrics; one that ends in `_loss` is better lower, as everywhere. `TITLE`: what people call it. `UNIT`: what

@@ -13,7 +13,7 @@ SPLIT = "val"  # text that the model did not learn from; nothing is chosen by th
 QUESTIONS = ("seen", "heldout")
 
 
-class StepGate(BaseModel, frozen=True, extra="forbid"):
+class StepGate(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What must hold of a step: it certainly improves what it is for, and certainly costs little elsewhere."""
 
     rows: int = Field(256, ge=6, description="rows, pairs, answers or prompts that its measure is taken on, before and after it; count")

@@ -28,7 +28,7 @@ MEASURED_BY: dict[str, Ability] = {
 }
 
 
-class Probe(BaseModel, frozen=True, extra="forbid"):
+class Probe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A word whose probability after a prompt is measured, at the beginning of a document."""
 
     prompt: str = Field(min_length=1, description="how the document begins; text")
@@ -40,7 +40,7 @@ class Probe(BaseModel, frozen=True, extra="forbid"):
         return ".".join(["probe", *(re.sub(r"\W+", "_", part.lower()).strip("_") for part in (self.prompt, self.word))])
 
 
-class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
+class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What `evaluate` measures, and how much of it."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -10,7 +10,7 @@ FIDELITY = "fidelity."  # before the names of inputs that say what was measured 
 FILE, VERDICT = "metrics.json", "verdict.json"
 
 
-class FidelitySettings(BaseModel, frozen=True, extra="forbid"):
+class FidelitySettings(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How a quantized form is compared with the model."""
 
     rows: int = Field(64, ge=1, description="rows that both read, drawn by the seed from the last split of evaluate.release; rows")
@@ -20,7 +20,7 @@ class FidelitySettings(BaseModel, frozen=True, extra="forbid"):
     speed_tokens: int = Field(64, ge=0, description="tokens that are written to measure its speed; 0: not measured; tokens")
 
 
-class FidelityConfig(BaseModel, frozen=True, extra="forbid"):
+class FidelityConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How one form is compared, and what must hold."""
 
     settings: FidelitySettings = FidelitySettings()

@@ -76,7 +76,7 @@ class Bound(Relation, frozen=True, extra="forbid"):
         return " and ".join(side + relation for side in sides if side) + (" (certain)" if self.certain else "")
 
 
-class GateConfig(BaseModel, frozen=True, extra="forbid"):
+class GateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The bounds of one gate; all must hold."""
 
     bounds: tuple[Bound, ...] = Field(min_length=1, description="bounds that must hold; list")

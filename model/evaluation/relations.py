@@ -28,7 +28,7 @@ class Unpaired(ValueError):
     """Two metrics have too few units in common to be compared."""
 
 
-class Relation(BaseModel, frozen=True, extra="forbid"):
+class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How a metric must compare with another; at most one of the three."""
 
     beats: str | None = Field(

@@ -15,7 +15,7 @@ HOPS = (1, 2, 3)  # facts that a question may take, one after the other
 INTERVAL = ("", "_error", "_low", "_high")
 
 
-class ThinkingConfig(BaseModel, frozen=True, extra="forbid"):
+class ThinkingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Which questions are answered with how much thinking."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"reward_model": ("best",)}

@@ -10,7 +10,7 @@ Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 TokenId = Annotated[int, Field(ge=0)]
 
 
-class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
+class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the next token is chosen: biases and penalties change logits, then come temperature, top_k, top_p and min_p."""
 
     temperature: float = Field(

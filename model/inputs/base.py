@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from model.inputs.protocol import Input
 
 
-class InputBase(BaseModel, frozen=True, extra="forbid"):
+class InputBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One of a network's inputs: a column of its rows, and what turns it into vectors."""
 
     kind: str

@@ -13,7 +13,7 @@ from model.inputs.vectors_config import VectorsConfig
 InputConfig = Annotated[TokensConfig | VectorsConfig, Field(discriminator="kind")]
 
 
-class ReadsInputs(BaseModel, frozen=True, extra="forbid"):
+class ReadsInputs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The inputs of a network, in the order their vectors are summed."""
 
     inputs: tuple[InputConfig, ...] = Field((), description="what it reads of each row, tokens among them; empty: the tokens alone")

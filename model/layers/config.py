@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_va
 GATED = ("swiglu", "geglu")
 
 
-class SizeConfig(BaseModel, frozen=True, extra="forbid"):
+class SizeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Sizes of a network, and what several of its layers share."""
 
     width: int = Field(128, ge=8, description="size of the residual stream; numbers")

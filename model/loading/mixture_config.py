@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 PARTS = 65_536  # a share is a whole number of these parts
 
 
-class MixturePhase(BaseModel, frozen=True, extra="forbid"):
+class MixturePhase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A phase of training with its weights."""
 
     until: float = Field(gt=0, le=1, description="where the phase ends; fraction of training, 1 in the last phase")

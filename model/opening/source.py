@@ -42,7 +42,7 @@ class Shape(NamedTuple):
     vocabulary: int
 
 
-class OpenModelConfig(BaseModel, frozen=True, extra="forbid"):
+class OpenModelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """An open model that a run starts from."""
 
     kind: str

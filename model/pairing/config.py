@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field
 
 
-class ExamplePairs(BaseModel, frozen=True, extra="forbid"):
+class ExamplePairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The examples' pairs, independent of the model."""
 
     kind: Literal["examples"] = Field("examples", description="where rejected answers come from: the examples")
@@ -17,7 +17,7 @@ class ExamplePairs(BaseModel, frozen=True, extra="forbid"):
         return None
 
 
-class OwnPairs(BaseModel, frozen=True, extra="forbid"):
+class OwnPairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Pairs that the model makes before the step: the rejected answer is the wrong one that it finds likeliest."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"temperature": ("samples",), "max_new_tokens": ("samples",)}

@@ -29,7 +29,7 @@ class TrialError(RuntimeError):
     """The trial failed; the message ends with the process's last line."""
 
 
-class TrainingTrial(BaseModel, frozen=True):
+class TrainingTrial(BaseModel, frozen=True, defer_build=True):
     """What a trial measured."""
 
     seconds: float = Field(description="median of one update; seconds")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from model.networks.base import NetworkBase
 
 
-class VariantBase(BaseModel, frozen=True, extra="forbid"):
+class VariantBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The settings of one quantized form. By default a kind needs the model's directory alone, and takes every network."""
 
     CALIBRATES: ClassVar[bool] = False

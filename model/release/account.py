@@ -17,14 +17,14 @@ from model.release.card import ModelCard, render_card
 FACTS = "card.json"
 
 
-class EvaluationFact(BaseModel, frozen=True, extra="forbid"):
+class EvaluationFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One model's measurements on the texts and questions of the run."""
 
     name: str = Field(description="which model: release, a quantized form, a model before it; text")
     metrics: dict[str, float] = Field(description="what was measured; by metric")
 
 
-class GateFact(BaseModel, frozen=True, extra="forbid"):
+class GateFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A gate that the model passed, or that a person overruled."""
 
     name: str = Field(description="position of the gate in the flow; text")
@@ -33,7 +33,7 @@ class GateFact(BaseModel, frozen=True, extra="forbid"):
     answer: str = Field("", description="what a person answered when asked to approve it; empty: nobody was asked; text")
 
 
-class CostFact(BaseModel, frozen=True, extra="forbid"):
+class CostFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The time and money that executions of stages took, in this run or an earlier one."""
 
     name: str = Field(description="which stages; text")
@@ -43,7 +43,7 @@ class CostFact(BaseModel, frozen=True, extra="forbid"):
     money: float | None = Field(None, description="price at the recipe's rates; in `currency`; null: it has no rates")
 
 
-class Account(BaseModel, frozen=True, extra="forbid"):
+class Account(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What a store knows of a release that its export could not know."""
 
     run: str = Field(description="id of the run that released it; text")

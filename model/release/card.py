@@ -22,7 +22,7 @@ AT_MOST = ", at most"
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
 
-class CorpusFact(BaseModel, frozen=True, extra="forbid"):
+class CorpusFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One source of the training text."""
 
     name: str = Field(description="what the source is called; text")
@@ -31,7 +31,7 @@ class CorpusFact(BaseModel, frozen=True, extra="forbid"):
     licence: str = Field("not stated", description="under what terms it may be used; text")
 
 
-class OriginFact(BaseModel, frozen=True, extra="forbid"):
+class OriginFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The model of others that this one was made from."""
 
     name: str = Field(description="what it is called; text")
@@ -40,7 +40,7 @@ class OriginFact(BaseModel, frozen=True, extra="forbid"):
     sha256: dict[str, str] = Field(description="digests of its files, by name")
 
 
-class TrainingFact(BaseModel, frozen=True, extra="forbid"):
+class TrainingFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What a card says of pretraining, or of a step of tuning."""
 
     title: str = Field(description="what it is called; text")
@@ -50,7 +50,7 @@ class TrainingFact(BaseModel, frozen=True, extra="forbid"):
     may_end_early: bool = Field(False, description="whether its length is a limit, as patience may end it before")
 
 
-class ModelCard(BaseModel, frozen=True, extra="forbid"):
+class ModelCard(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The facts of a card. Mappings are shown in their order. Clock times would change the card's bytes; leave them out."""
 
     name: str = Field(min_length=1, description="name of the model; text")

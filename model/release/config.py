@@ -11,7 +11,7 @@ from model.opening.stated import UNSTATED
 MADE_FROM = "It knows what {name} knew and what it has read here, and is often wrong about both."
 
 
-class ExportConfig(BaseModel, frozen=True, extra="forbid"):
+class ExportConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The release directory."""
 
     format: Literal["huggingface", "folio"] = Field(
@@ -24,7 +24,7 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid"):
     max_new_tokens: int = Field(256, ge=1, description="default length of a reply in generation_config.json; tokens")
 
 
-class CardConfig(BaseModel, frozen=True, extra="forbid"):
+class CardConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Facts of the model card that only the model's maker knows."""
 
     name: str = Field("", description="name of the model; empty: the recipe's name; text")

@@ -8,7 +8,7 @@ from model.rewards.answer import AnswerReward
 from model.rewards.config import RewardConfig
 
 
-class RolloutConfig(BaseModel, frozen=True, extra="forbid"):
+class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Which replies are sampled, how often, and what they are rewarded for."""
 
     prompts: int = Field(8, ge=1, description="prompts of a cycle: the replies to them are sampled at once, before its first update; count")
@@ -58,7 +58,7 @@ class RolloutConfig(BaseModel, frozen=True, extra="forbid"):
         return self.prompts * self.group
 
 
-class ReturnsConfig(BaseModel, frozen=True, extra="forbid"):
+class ReturnsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How rewards become advantages, and what holds the policy near the reference."""
 
     gamma: float = Field(1.0, gt=0, le=1, description="factor of what comes one token later; fraction")

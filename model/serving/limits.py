@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 
-class ServeLimits(BaseModel, frozen=True, extra="forbid"):
+class ServeLimits(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The limits of one server; each model has rows and a queue of its own."""
 
     rows: int = Field(16, ge=1, le=4096, description="replies that a model writes at once; count")

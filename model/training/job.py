@@ -23,7 +23,7 @@ class JobError(ValueError):
     """The job and its inputs do not fit together."""
 
 
-class Job(BaseModel, frozen=True, extra="forbid"):
+class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One training run. Paths are absolute or relative to the launching process."""
 
     network: NetworkConfig

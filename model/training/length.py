@@ -10,7 +10,7 @@ from bisect import bisect_left
 from pydantic import BaseModel, Field, model_validator
 
 
-class TrainingLength(BaseModel, frozen=True, extra="forbid"):
+class TrainingLength(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The updates of a training run and the sequences in each."""
 
     steps: int = Field(0, ge=0, description="optimizer steps; 0: as many as `tokens` needs")

@@ -11,7 +11,7 @@ from model.training.parallel.config import ParallelConfig
 from model.training.train_config import TrainConfig
 
 
-class TrainResources(BaseModel, frozen=True, extra="forbid"):
+class TrainResources(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What training may use of the machine. Rounding aside, none of it changes the weights."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

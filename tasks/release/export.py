@@ -19,7 +19,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 ADAPTER = "adapter."  # before the names of inputs that are adapters of the model; a variant's name has no dot
 
 
-class Exporting(BaseModel, frozen=True, extra="forbid"):
+class Exporting(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Everything that decides an export besides the model, and what its card says about training."""
 
     recipe: str = Field(description="name of the recipe")

@@ -28,7 +28,7 @@ LIST = "all-runs.html"
 LATEST = 500
 
 
-class RunEntry(BaseModel, frozen=True, extra="forbid"):
+class RunEntry(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A line of the list."""
 
     id: str = Field(description="of the run")

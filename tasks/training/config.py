@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tasks.stage.store.artifact import Artifact
 
 
-class Pretraining(BaseModel, frozen=True, extra="forbid"):
+class Pretraining(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Everything that decides a pretrained model besides its tokens."""
 
     model: NetworkConfig
@@ -23,7 +23,7 @@ class Pretraining(BaseModel, frozen=True, extra="forbid"):
     row_length: int = Field(0, json_schema_extra=NOT_IDENTITY, description="tokens of a row, as in the rows; 0: the model's context")
 
 
-class Tuning(BaseModel, frozen=True, extra="forbid"):
+class Tuning(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Everything that decides a tuned model besides its rows and the model it starts from."""
 
     train: TuningStep

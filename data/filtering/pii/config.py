@@ -17,7 +17,7 @@ KINDS = ("secret", "email", "iban", "card", "identity", "ip", "phone")
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
-class PiiConfig(BaseModel, frozen=True, extra="forbid"):
+class PiiConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Personal data (PII): replaced by tags as in Dolma (Soldaini et al. 2024, arXiv:2402.00159), or a reason to remove the document.
 
     Actions: redact replaces each occurrence; drop removes a document with more than `drop_above` of the kind, and redacts those of the

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 EXAMPLES = "files, folders or globs under the recipe's root; .txt, .md: one text each; .jsonl: a text in the field `text` of each line"
 
 
-class ClassifierConfig(BaseModel, frozen=True, extra="forbid"):
+class ClassifierConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Logistic regression over hashed words and pairs of words, as in the quality filters of GPT-3 and the Pile.
 
     See Brown et al. 2020 (arXiv:2005.14165, appendix A), and Weinberger et al. 2009 (arXiv:0902.2206) for the hashing.

@@ -23,7 +23,7 @@ from data.sources.work_grouping import WorkGrouping
 FIELDS = ("url", "sha256", "name", "licence")
 
 
-class Entry(BaseModel, frozen=True, extra="forbid", hide_input_in_errors=True):
+class Entry(BaseModel, frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True):
     """A file that a manifest lists."""
 
     url: str = Field(description="where it is fetched from; URL")

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from model.inference.config import SamplingConfig
 
 
-class Turn(BaseModel, frozen=True, extra="forbid"):
+class Turn(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class PromptLine(BaseModel, frozen=True, extra="forbid"):
+class PromptLine(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A line: either a text to be continued or a conversation to be answered."""
 
     id: str | int | None = Field(None, description="repeated with the answer; any name or number")

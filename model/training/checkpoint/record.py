@@ -16,7 +16,7 @@ from model.networks.directory import write_atomically
 RECORD = "latest.json"
 
 
-class CheckpointRecord(BaseModel, frozen=True):
+class CheckpointRecord(BaseModel, frozen=True, defer_build=True):
     """A checkpoint's step, the job it belongs to, the layout it was saved on, and the state of the run's guards (`memory`)."""
 
     step: int

@@ -10,7 +10,7 @@ _ROLLS_BACK = ("on_nan=rollback", "on_spike=rollback")
 _LOOKS_FOR_SPIKES = ("on_spike=stop", "on_spike=rollback")
 
 
-class GuardsConfig(BaseModel, frozen=True, extra="forbid"):
+class GuardsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The policy for losses that are not finite, losses that spike, and a validation loss that stops falling.
 
     A spike is a loss above median + `spike_deviations` * 1.4826 * MAD of the `spike_window` losses before it, MAD being their median

@@ -25,7 +25,7 @@ class EstimatesCurvature(Protocol):
         """Inside, `step` only updates the curvature, from gradients of the mean loss on `tokens` drawn targets."""
 
 
-class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
+class OptimizerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The settings of an optimizer, beside the learning rate and weight decay, which every training has. A kind adds `kind` and its own.
 
     `NEEDS_WHOLE`: ways of dividing or storing weights that it can't be used with, as it needs whole matrices.

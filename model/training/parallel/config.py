@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 Offload = Literal["none", "cpu", "nvme"]
 
 
-class ParallelConfig(BaseModel, frozen=True, extra="forbid"):
+class ParallelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Workers and nodes, what DeepSpeed's ZeRO partitions and offloads, and tensor and pipeline parallelism."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ProductType = Literal["fp32", "bf16", "fp16"]
 
 
-class PrecisionBase(BaseModel, frozen=True, extra="forbid"):
+class PrecisionBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The number type of matrix products; weights, gradients, their reduction and the optimizer are fp32 in all. A kind adds `kind`.
 
     `PRODUCTS`: the type that autocast gives matrix products.

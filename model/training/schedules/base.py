@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 
-class ScheduleBase(BaseModel, frozen=True, extra="forbid"):
+class ScheduleBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The learning rate after the warm-up. A kind adds `kind` and its own settings."""
 
     kind: str = Field(description="learning rate after the warm-up")

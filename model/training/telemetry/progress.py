@@ -18,7 +18,7 @@ HEARTBEAT_SECONDS = 1.0
 SILENT_SECONDS = 5.0
 
 
-class Progress(BaseModel, frozen=True):
+class Progress(BaseModel, frozen=True, defer_build=True):
     """How far a run has come. `loss` is the mean of the last step, in nats per unit; None before the first step of this launch.
 
     `metrics`: everything measured in each step since the last progress, by name, with its `step`.

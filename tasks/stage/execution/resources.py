@@ -17,7 +17,7 @@ class ClusterError(RuntimeError):
     """A cluster can't be used, started or reached, or has lost a shard."""
 
 
-class Resources(BaseModel, frozen=True, extra="forbid"):
+class Resources(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Threads, memory, and where shards are worked on. A pipeline adds what its own stages need in a subclass."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("runner=dask", "runner=ray"), "pool_wait_minutes": ("pools",)}

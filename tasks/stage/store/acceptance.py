@@ -23,14 +23,14 @@ DIGITS = 16
 """Digits of each hash in the name of an acceptance's file."""
 
 
-class AcceptedHash(BaseModel, frozen=True, extra="forbid"):
+class AcceptedHash(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One entry of a trace before and after an accepted change; empty where there is none."""
 
     old: str
     new: str
 
 
-class Acceptance(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
+class Acceptance(BaseModel, frozen=True, extra="forbid", defer_build=True, validate_by_name=True, serialize_by_alias=True):
     """One accepted change."""
 
     format: int = FORMAT

@@ -22,7 +22,7 @@ DIGITS = 16
 """Digits of the subject in the name of an answer's file."""
 
 
-class Approval(BaseModel, frozen=True, extra="forbid"):
+class Approval(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A person's answer about one verdict."""
 
     format: int = 1

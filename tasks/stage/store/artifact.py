@@ -24,7 +24,7 @@ RECORD = "artifact.json"
 FORMAT = 2
 
 
-class File(BaseModel, frozen=True, extra="forbid"):
+class File(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One file of an artifact."""
 
     path: str = Field(description="path inside the artifact, with forward slashes")
@@ -32,7 +32,7 @@ class File(BaseModel, frozen=True, extra="forbid"):
     sha256: str = Field(description="hex digest of the content")
 
 
-class InputRecord(BaseModel, frozen=True, extra="forbid"):
+class InputRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A reference to an input of a stage: an artifact, or the part of it below a prefix."""
 
     stage: str
@@ -50,7 +50,7 @@ class InputRecord(BaseModel, frozen=True, extra="forbid"):
         return data
 
 
-class Cost(BaseModel, frozen=True, extra="forbid"):
+class Cost(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The cost of one execution."""
 
     wall_seconds: float = 0.0
@@ -58,7 +58,7 @@ class Cost(BaseModel, frozen=True, extra="forbid"):
     gpu_seconds: float = Field(0.0, description="wall seconds times devices used")
 
 
-class Origin(BaseModel, frozen=True, extra="forbid"):
+class Origin(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """When, where and by which code an artifact was made; not part of its identity."""
 
     created: str = Field(description="UTC time, ISO 8601")
@@ -132,7 +132,7 @@ class Artifact(BaseModel):
         return InputRecord(stage=self.stage, address=self.address, digest=self.digest, location=self.location)
 
 
-class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
+class ArtifactPart(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Some of an artifact's files, so a stage depends only on what it reads."""
 
     artifact: Artifact
@@ -154,7 +154,7 @@ class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
         return self.artifact.reference().model_copy(update={"digest": self.digest, "part": self.prefix})
 
 
-class PendingArtifact(BaseModel, frozen=True, extra="forbid"):
+class PendingArtifact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Stands in for an artifact that does not exist yet, or for its part at or below `prefix`, while planning."""
 
     position: str
@@ -169,7 +169,7 @@ StageOutput = Artifact | PendingArtifact
 StageInput = Artifact | ArtifactPart | PendingArtifact
 
 
-class ShardedArtifact(BaseModel, frozen=True, extra="forbid"):
+class ShardedArtifact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The output of a sharded stage: one artifact a shard, in the order of the shards."""
 
     position: str = Field(description="the stage's name in the flow")

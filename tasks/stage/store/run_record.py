@@ -14,7 +14,7 @@ NEVER = "it has never run"
 Status = Literal["running", "finished", "failed", "stopped", "crashed"]
 
 
-class PositionRecord(BaseModel, frozen=True, extra="forbid"):
+class PositionRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The artifact that a run had at one position of its flow."""
 
     stage: str
@@ -36,7 +36,7 @@ class PositionRecord(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class StageRecord(BaseModel, frozen=True, extra="forbid"):
+class StageRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How a stage went in a run, all its shards together."""
 
     status: Literal["executing", "executed", "reused", "failed", "stopped"]
@@ -48,7 +48,7 @@ class StageRecord(BaseModel, frozen=True, extra="forbid"):
     is_model: bool = Field(False, description="whether what it makes is a model")
 
 
-class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
+class RegisteredModel(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A model that a run gives to the model registry."""
 
     name: str
@@ -59,7 +59,7 @@ class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
     digest: str
 
 
-class ExportRecord(BaseModel, frozen=True, extra="forbid"):
+class ExportRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What MLflow has been told of a run, and what it calls it."""
 
     mlflow_run_id: str = ""
@@ -74,7 +74,7 @@ class ExportRecord(BaseModel, frozen=True, extra="forbid"):
         return self.told != "running" and not self.problem
 
 
-class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
+class RunRecord(BaseModel, frozen=True, extra="forbid", defer_build=True, validate_by_name=True, serialize_by_alias=True):
     """One pipeline run."""
 
     format: int = 1

@@ -84,7 +84,7 @@ def _cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-class Rates(BaseModel, frozen=True, extra="forbid"):
+class Rates(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Prices of machine time, to show money next to seconds; never identity."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"currency": ("cpu_hour", "gpu_hour")}

@@ -26,7 +26,7 @@ from tasks.stage.store.store import Damaged, Store
 JOB, EVENTS, RESULT = "job.json", "events.jsonl", "result.json"
 
 
-class Typed(BaseModel, frozen=True, extra="forbid"):
+class Typed(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A pydantic value with the module and the name of its class."""
 
     module: str
@@ -44,7 +44,7 @@ class Typed(BaseModel, frozen=True, extra="forbid"):
         return imported(self.module, self.qualname).model_validate_json(self.value)
 
 
-class JobFile(BaseModel, frozen=True, extra="forbid"):
+class JobFile(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """A job for another machine. The worker sees the same paths as the run."""
 
     body: tuple[str, str] = Field(description="module and name")
@@ -127,7 +127,7 @@ class JobFile(BaseModel, frozen=True, extra="forbid"):
         return StageJob(context, call, self.resources.read(), reporter)
 
 
-class Result(BaseModel, frozen=True, extra="forbid"):
+class Result(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What became of a job: an artifact, or an error as `body_errors.describe` gives it, or notes on what was kept when it was stopped."""
 
     artifact: Artifact | None = None

@@ -31,7 +31,7 @@ How = Literal["changed", "added", "gone"]
 WHAT: dict[How, str] = {"changed": "which changed", "added": "which was added", "gone": "which is gone"}
 
 
-class Change(BaseModel, frozen=True):
+class Change(BaseModel, frozen=True, defer_build=True):
     """One entry in which two traces differ; `str(change)` says it as a sentence."""
 
     kind: str

@@ -26,7 +26,7 @@ class MissingMarks(RuntimeError):
     """A process of an execution left no marks, or not all, so nothing can be said about what it ran."""
 
 
-class Marks(BaseModel, frozen=True, extra="forbid"):
+class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What was entered, imported, read and missed. Paths are relative to the repository.
 
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules

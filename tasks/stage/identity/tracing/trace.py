@@ -24,7 +24,7 @@ __all__ = ["Change", "Trace", "changes", "differences", "trace_of"]
 RULES = "2"  # of what counts and how it is hashed; with others an old trace can't be compared
 
 
-class Trace(BaseModel, frozen=True, extra="forbid"):
+class Trace(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What an execution read: "kind path:name" -> hash."""
 
     entries: dict[str, str]
@@ -77,8 +77,9 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
         found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
     found |= {f"size {path}": str(len(source.text(path) or b"")) for path in _counted(marks.status)}
     found |= {f"link {path}": source.link(path) for path in _counted(marks.links)}
+    beside = set(source.listing(""))
     for path in marks.unfound:
-        if source.is_file(path):
+        if _begins(path, beside) and source.is_file(path):
             found[f"module {path}"] = "added"
     for name, path in marks.modules.items():
         base = name.replace(".", "/")
@@ -86,10 +87,17 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
         if first != path and "/" not in name and not is_execution(path):
             found[f"module {name}"] = first
     for name in {*marks.libraries, *marks.present}:
-        shadow = next((one for one in (f"{name}/__init__.py", f"{name}.py") if source.is_file(one)), "")
+        ours = (one for one in (f"{name}/__init__.py", f"{name}.py") if _begins(one, beside))
+        shadow = next((one for one in ours if source.is_file(one)), "")
         if shadow and not any(module.partition(".")[0] == name for module in marks.modules):
             found[f"module {name}"] = shadow
     return found
+
+
+def _begins(path: str, names: set[str]) -> bool:
+    """Return whether the first part of a path is among the names in the root, where most of the paths that were looked for are not."""
+    first, below, _ = path.partition("/")
+    return f"{first}{below}" in names
 
 
 def _counted(asked: Iterable[str]) -> set[str]:
