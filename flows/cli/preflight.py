@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from tasks.stage.execution.resources import ClusterError
 from tasks.stage.execution.run_context import resolve
 
 if TYPE_CHECKING:
+    from data.sources.config import ManifestSource
     from model.training.config import TrainConfig
 
 LAUNCHERS = {"hostfile": "ssh", "slurm": "srun"}
@@ -72,18 +73,33 @@ def unwritable(folder: Path) -> str:
 
 
 def _drivers(recipe: Recipe) -> Iterator[str]:
-    """Missing drivers for the URL schemes of sources."""
+    """Missing drivers for the URL schemes of sources, and manifests that can't be read."""
     from importlib.util import find_spec
 
-    from data.sources.config import RemoteSource
+    from data.sources.config import ManifestSource, RemoteSource
+    from data.sources.errors import SourceError
 
-    sources = [(f"ingest.sources[{n}].url", source) for n, source in enumerate(recipe.ingest.sources)]
-    sources += [(f"examples.sources[{n}].url", source) for n, source in enumerate(getattr(recipe.examples, "sources", ()))]
-    named = [(key, source.url) for key, source in sources if isinstance(source, RemoteSource)]
-    for key, url in named:
+    sources = [(f"ingest.sources[{n}]", source) for n, source in enumerate(recipe.ingest.sources)]
+    sources += [(f"examples.sources[{n}]", source) for n, source in enumerate(getattr(recipe.examples, "sources", ()))]
+    named = {f"{key}.url={source.url}": source.url for key, source in sources if isinstance(source, RemoteSource)}
+    for key, source in sources:
+        if isinstance(source, ManifestSource):
+            try:
+                named |= {f"{key}.manifest={source.manifest}: {url}": url for url in _one_a_scheme(source, recipe)}
+            except SourceError as error:
+                yield f"{key}.manifest: {error}"
+    for what, url in named.items():
         scheme = url.partition("://")[0]
         if (driver := DRIVERS.get(scheme)) and find_spec(driver) is None:
-            yield f"{key}={url} needs {driver}, which is not installed: pip install 'folio[{scheme[:2]}]'"
+            yield f"{what} needs {driver}, which is not installed: pip install 'folio[{scheme[:2]}]'"
+
+
+def _one_a_scheme(source: ManifestSource, recipe: Recipe) -> Iterable[str]:
+    """Return the first URL of each scheme that a manifest lists. Raise SourceError if it can't be read."""
+    from data.sources.fetching.manifest import read_manifest
+
+    urls = sorted(entry.url for entry in read_manifest(source, recipe.run_settings()["root"]).values())
+    return {url.partition("://")[0]: url for url in reversed(urls)}.values()
 
 
 def _libraries(recipe: Recipe) -> Iterator[str]:

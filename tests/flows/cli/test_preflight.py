@@ -74,6 +74,21 @@ def test_a_driver_of_an_object_store_that_is_not_installed_is_named_with_the_com
     )
 
 
+def test_a_missing_driver_is_named_for_what_a_manifest_lists_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(preflight.DRIVERS, "s3", "no_such_driver")
+    listed = tmp_path / "books.tsv"
+    listed.write_text("".join(f"{url}\t{'0' * 64}\n" for url in ("https://host/a.txt", "s3://bucket/b.txt", "s3://bucket/c.txt")))
+    changes = (f"ingest.sources=[{{kind: manifest, manifest: {listed}}}]",)
+    assert list(machine_problems(load("four_books", changes))) == [
+        f"ingest.sources[0].manifest={listed}: s3://bucket/b.txt needs no_such_driver, which is not installed: pip install 'folio[s3]'"
+    ]
+
+
+def test_a_manifest_that_is_missing_is_named_before_the_start(tmp_path: Path) -> None:
+    (problem,) = machine_problems(load("four_books", (f"ingest.sources=[{{kind: manifest, manifest: {tmp_path}/none.tsv}}]",)))
+    assert problem.startswith("ingest.sources[0].manifest: source 'none.tsv'") and "can't be read" in problem
+
+
 def test_a_library_of_a_form_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OnnxConfig, "LIBRARIES", {"no_such_runtime": "onnx"})
     changes = ("release.variants=[{kind: onnx}]", "gates.release.bounds=[{metric: release.test.bits_per_byte, maximum: 9}]")
