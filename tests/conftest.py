@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import tempfile
@@ -65,6 +66,17 @@ class SharedStarts(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((folder for folder in self.together if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+def pytest_collection() -> None:
+    """Pause the garbage collector while tests are collected: all that this makes stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Start it again, for what is made from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
