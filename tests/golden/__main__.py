@@ -3,10 +3,9 @@
     python -m tests.golden record STORE GOLDEN.json
     python -m tests.golden compare STORE GOLDEN.json
 
-STORE is a folder such as .folio/store. `tests/golden/digests.json` holds four_books and universe whole, and classics up to packing.
+STORE is a folder such as .folio/store. `tests/golden/digests.json` holds four_books and universe.
 Compare before and after on one machine: training is bit-exact on one kind of processor only.
-Files below logs/ differ between two equal executions and are left out. Stages and positions that were renamed since a golden file was
-recorded are compared under their new names (`RENAMED`).
+Files below logs/ differ between two equal executions and are left out.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 Digests = Mapping[str, Mapping[str, str]]
-# What an artifact was called -> what it is called: stage, and what the position adds to the label.
-RENAMED = {"sft": ("tune", "-sft"), "dpo": ("tune", "-dpo")}
 
 
 def digests(store: Path) -> dict[str, dict[str, str]]:
@@ -32,17 +29,10 @@ def digests(store: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def renamed(name: str) -> str:
-    """`stage/label` as it is called today."""
-    stage, _, label = name.partition("/")
-    today, position = RENAMED.get(stage, (stage, ""))
-    return f"{today}/{label}{position}"
-
-
 def differences(before: Digests, after: Digests) -> list[str]:
     """One line for each file that is missing, new or different; artifacts that `after` lacks altogether are named once."""
     found: list[str] = []
-    for name, files in sorted((renamed(name), files) for name, files in before.items()):
+    for name, files in sorted(before.items()):
         if name not in after:
             found.append(f"{name}: not made")
             continue

@@ -5,16 +5,16 @@ Each file is fetched once, into the cache that runs read from. An http server is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote
 
 from data.sources.errors import SourceError
 from data.sources.fetching.deadline import Deadline, TimeIsUp
 from data.sources.fetching.manifest import Entry
-from data.sources.fetching.pinned import AT_ONCE
+from data.sources.fetching.pinned import several_at_once
 from data.sources.fetching.remote import CONNECTING, STALLED, pin_remote
 from data.sources.fetching.urls import reject_secrets, storage_scheme
 from data.sources.formats import matches_formats
@@ -23,11 +23,14 @@ MOST = 100_000
 """Files below one URL."""
 
 
-def pin_prefix(url: str, cache: Path, formats: Sequence[str], max_megabytes: int, max_hours: float) -> Iterator[Entry]:
+def pin_prefix(
+    url: str, cache: Path, formats: Sequence[str], max_megabytes: int, max_hours: float, pinned: Mapping[str, Entry] = MappingProxyType({})
+) -> Iterator[Entry]:
     """Yield the files below `url` whose names end like one of `formats`, or are archives, in order of name, each fetched into `cache`.
 
-    `max_megabytes`, `max_hours`: of each file, and for the listing. Raise SourceError if nothing is there or a file can't be fetched, and
-    ValueError for a URL that a recipe couldn't hold."""
+    `max_megabytes`, `max_hours`: of each file, and for the listing; `pinned`: URL -> file that is known and not fetched. Raise SourceError
+    if nothing is there or a file can't be fetched, and ValueError for a URL that a recipe couldn't hold.
+    """
     reject_secrets(url)
     try:
         found = dict(sorted(Deadline(max_hours * 3600).call(partial(_listed, url)).items()))
@@ -41,10 +44,10 @@ def pin_prefix(url: str, cache: Path, formats: Sequence[str], max_megabytes: int
         raise SourceError(f"{url} holds {len(found)} files, none of which ends like one of {', '.join(formats)}")
     if len(chosen) > MOST:
         raise SourceError(f"{url} holds {len(chosen)} files, more than {MOST}; pin one folder at a time")
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        pins = pool.map(lambda one: pin_remote(one, cache, max_megabytes, max_hours), chosen)
-        for one, pinned in zip(chosen, pins, strict=True):
-            yield Entry(url=one, sha256=pinned.sha256, name=found[one])
+    with several_at_once() as pool:
+        digests = pool.map(lambda one: (pinned.get(one) or pin_remote(one, cache, max_megabytes, max_hours)).sha256, chosen)
+        for one, digest in zip(chosen, digests, strict=True):
+            yield Entry(url=one, sha256=digest, name=found[one])
 
 
 def _listed(url: str) -> dict[str, str]:

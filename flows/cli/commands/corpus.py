@@ -88,6 +88,8 @@ def pin(
 ) -> None:
     """Fetch what lies below a URL once, and write a list of it that a recipe can read for ever: URL, sha256 and name of each file.
 
+    The same command goes on where one was stopped.
+
     Example: `folio corpus pin s3://bucket/books/ books.tsv`, then in the recipe `{kind: manifest, manifest: books.tsv}`
     """
     from flows.cli.pinning import pin_below

@@ -21,6 +21,7 @@ from data.sources.fetching.prefix import pin_prefix
 from data.sources.files import source_state
 from data.sources.formats import USUAL
 from data.sources.ingest import IngestInputs, ingest
+from flows.cli.pinning import pin_below
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import Shard, digests, limits, outcome, read, states, write
 
@@ -151,3 +152,17 @@ def test_a_prefix_of_any_file_system_is_listed_and_an_empty_one_is_an_error(tmp_
     with pytest.raises(SourceError, match="holds 1 files, none of which ends like one of csv"):
         list(pin_prefix("memory://library/deep", tmp_path, ("csv",), 9, 1.0))
     assert [entry.name for entry in pin_prefix("memory://library/a.txt", tmp_path, USUAL, 9, 1.0)] == [""]
+
+
+def test_a_pinning_that_ended_early_goes_on_with_what_it_lacks(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    manifest, last = tmp_path / "books.tsv", sorted(FILES)[-1]
+    content = (tmp_path / "served" / last).read_bytes()
+    (tmp_path / "served" / last).write_bytes(bytes(2**20 + 1))
+    with pytest.raises(SourceError, match="larger than"):
+        pin_below(server, manifest, (), 1, 1.0)
+    assert not manifest.exists()
+    (tmp_path / "served" / last).write_bytes(content)
+    assert f"lists {len(FILES)} files, {len(FILES) - 1} of them pinned before" in pin_below(server, manifest, (), 1, 1.0)
+    assert manifest.read_text().splitlines() == [manifest_line(entry) for entry in pin_prefix(server, tmp_path / "work", USUAL, 9, 1.0)]
+    assert not list(tmp_path.glob(".books*"))
