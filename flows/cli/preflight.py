@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,10 @@ from tasks.stage.execution.resources import ClusterError
 from tasks.stage.execution.run_context import resolve
 
 if TYPE_CHECKING:
-    from data.sources.config import ManifestSource
     from model.training.config import TrainConfig
 
 LAUNCHERS = {"hostfile": "ssh", "slurm": "srun"}
-DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}  # by the extra that installs one
 
 
 def require_machine(recipe: Recipe) -> None:
@@ -73,33 +72,38 @@ def unwritable(folder: Path) -> str:
 
 
 def _drivers(recipe: Recipe) -> Iterator[str]:
-    """Missing drivers for the URL schemes of sources, and manifests that can't be read."""
+    """Missing drivers for the addresses of sources, and manifests that can't be read."""
     from importlib.util import find_spec
 
-    from data.sources.config import ManifestSource, RemoteSource
     from data.sources.errors import SourceError
+    from data.sources.fetching.urls import storage_scheme
 
     sources = [(f"ingest.sources[{n}]", source) for n, source in enumerate(recipe.ingest.sources)]
     sources += [(f"examples.sources[{n}]", source) for n, source in enumerate(getattr(recipe.examples, "sources", ()))]
-    named = {f"{key}.url={source.url}": source.url for key, source in sources if isinstance(source, RemoteSource)}
     for key, source in sources:
-        if isinstance(source, ManifestSource):
-            try:
-                named |= {f"{key}.manifest={source.manifest}: {url}": url for url in _one_a_scheme(source, recipe)}
-            except SourceError as error:
-                yield f"{key}.manifest: {error}"
-    for what, url in named.items():
-        scheme = url.partition("://")[0]
-        if (driver := DRIVERS.get(scheme)) and find_spec(driver) is None:
-            yield f"{what} needs {driver}, which is not installed: pip install 'folio[{scheme[:2]}]'"
+        try:
+            addresses = _addresses(source, recipe.run_settings()["root"])
+        except SourceError as error:
+            yield f"{key}.manifest: {error}"
+            continue
+        for named, url in addresses.items():
+            extra = storage_scheme(url)
+            if (driver := DRIVERS.get(extra)) and find_spec(driver) is None:
+                yield f"{key}.{named} needs {driver}, which is not installed: pip install 'folio[{extra}]'"
 
 
-def _one_a_scheme(source: ManifestSource, recipe: Recipe) -> Iterable[str]:
-    """Return the first URL of each scheme that a manifest lists. Raise SourceError if it can't be read."""
+def _addresses(source: object, root: Path) -> dict[str, str]:
+    """Return {key and value: URL} of a source; of a manifest, one URL for each kind of store. Raise SourceError if it can't be read."""
+    from data.sources.config import ManifestSource, RemoteSource
     from data.sources.fetching.manifest import read_manifest
+    from data.sources.fetching.urls import storage_scheme
 
-    urls = sorted(entry.url for entry in read_manifest(source, recipe.run_settings()["root"]).values())
-    return {url.partition("://")[0]: url for url in reversed(urls)}.values()
+    if isinstance(source, RemoteSource):
+        return {f"url={source.url}": source.url}
+    if not isinstance(source, ManifestSource):
+        return {}
+    urls = [entry.url for entry in read_manifest(source, root).values()]
+    return {f"manifest={source.manifest}: {url}": url for url in {storage_scheme(url): url for url in reversed(urls)}.values()}
 
 
 def _libraries(recipe: Recipe) -> Iterator[str]:

@@ -70,7 +70,7 @@ def read_manifest(source: ManifestSource, root: Path) -> dict[str, Entry]:
             continue
         where = f"{source.manifest}, line {number}"
         try:
-            entry = read_line(line)
+            entry = Entry.model_validate(_fields(line))
             reject_secrets(entry.url)
         except ValidationError as error:
             wrong = error.errors()[0]
@@ -91,11 +91,6 @@ def shard_entries(source: ManifestSource, root: Path, works: WorkGrouping) -> di
     """Return what `read_manifest` does, without the documents of other shards."""
     listed = read_manifest(source, root)
     return {name: entry for name, entry in listed.items() if type_from_name(name).may_hold_many or works.includes_file(name)}
-
-
-def read_line(line: str) -> Entry:
-    """Return the file that a line names. Raise ValueError, of which pydantic's ValidationError is one, if it names none."""
-    return Entry.model_validate(_fields(line))
 
 
 def _fields(line: str) -> Mapping[str, object]:

@@ -88,7 +88,7 @@ def pin(
 ) -> None:
     """Fetch what lies below a URL once, and write a list of it that a recipe can read for ever: URL, sha256 and name of each file.
 
-    The same command goes on where one was stopped.
+    Run it again after a stop, and it goes on from there.
 
     Example: `folio corpus pin s3://bucket/books/ books.tsv`, then in the recipe `{kind: manifest, manifest: books.tsv}`
     """

@@ -84,6 +84,14 @@ def test_a_missing_driver_is_named_for_what_a_manifest_lists_too(tmp_path: Path,
     ]
 
 
+@pytest.mark.parametrize(("scheme", "extra"), [("gcs", "gs"), ("abfs", "az"), ("s3a", "s3")])
+def test_another_name_of_a_store_needs_the_same_driver_and_extra(scheme: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(preflight.DRIVERS, extra, "no_such_driver")
+    changes = (f"ingest.sources=[{{kind: remote, name: far, url: '{scheme}://bucket/books.zip', sha256: '{'0' * 64}'}}]",)
+    (problem,) = machine_problems(load("four_books", changes))
+    assert problem.endswith(f"needs no_such_driver, which is not installed: pip install 'folio[{extra}]'")
+
+
 def test_a_manifest_that_is_missing_is_named_before_the_start(tmp_path: Path) -> None:
     (problem,) = machine_problems(load("four_books", (f"ingest.sources=[{{kind: manifest, manifest: {tmp_path}/none.tsv}}]",)))
     assert problem.startswith("ingest.sources[0].manifest: source 'none.tsv'") and "can't be read" in problem

@@ -95,7 +95,7 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
 
 
 def _begins(path: str, names: set[str]) -> bool:
-    """Return whether the first part of a path is among the names in the root, where most of the paths that were looked for are not."""
+    """Return whether the root has the first part of a path; for most modules that were looked for in vain it has not."""
     first, below, _ = path.partition("/")
     return f"{first}{below}" in names
 

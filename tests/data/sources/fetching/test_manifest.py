@@ -166,3 +166,12 @@ def test_a_pinning_that_ended_early_goes_on_with_what_it_lacks(server: str, tmp_
     assert f"lists {len(FILES)} files, {len(FILES) - 1} of them pinned before" in pin_below(server, manifest, (), 1, 1.0)
     assert manifest.read_text().splitlines() == [manifest_line(entry) for entry in pin_prefix(server, tmp_path / "work", USUAL, 9, 1.0)]
     assert not list(tmp_path.glob(".books*"))
+
+
+@pytest.mark.parametrize("kept", [b"https://host/a.txt\tzz\n", b"\xff\xfe\n", b""])
+def test_damage_in_what_a_pinning_kept_is_named_with_the_way_out(server: str, tmp_path: Path, kept: bytes) -> None:
+    (tmp_path / ".books.tsv.partial").write_bytes(kept)
+    with pytest.raises(ValueError, match=r"\.books\.tsv\.partial should hold what was pinned before; remove it to begin anew"):
+        pin_below(server, tmp_path / "books.tsv", (), 1, 1.0)
+    with pytest.raises(ValueError, match="nowhere is not a folder; create it first"):
+        pin_below(server, tmp_path / "nowhere" / "books.tsv", (), 1, 1.0)
