@@ -17,9 +17,9 @@ from prefect.artifacts import create_markdown_artifact
 
 from tasks.reporting.archive import list_stopped, write_page
 from tasks.reporting.card.whole import write_card
-from tasks.reporting.drawing_cache import use_drawing_cache
 from tasks.reporting.headline import headline_metrics
 from tasks.reporting.notice import lineage_notice, notice
+from tasks.reporting.page_cache import use_page_cache
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.run import RunStopped, current_run
 from tasks.stage.system.explanations import explain
@@ -55,7 +55,7 @@ def report(error: BaseException | None = None) -> None:
 def _report(failure: str = "", *, stopped: bool = False) -> None:
     run = current_run()
     summary = RunSummary.of(run, failure, stopped=stopped)
-    with use_drawing_cache(run.home / "cache" / "drawings"), ThreadPoolExecutor(1) as waiting:
+    with use_page_cache(run.home / "cache" / "pages"), ThreadPoolExecutor(1) as waiting:
         page = write_page(run.home, summary)
         told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""
         shown = waiting.submit(copy_context().run, _show_in_prefect, run.name, told, lineage)

@@ -17,9 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from data.decontamination.config import SUFFIXES, DecontaminateConfig, EvaluationSet
 from data.documents.sharding import CorpusShard
 
@@ -98,6 +95,9 @@ def _require_unchanged(name: str, path: Path, observed: Mapping[str, str] | None
 
 
 def _items(path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         if path.suffix.lower() == ".parquet":
             for batch in pq.ParquetFile(path).iter_batches(_ROWS):

@@ -5,7 +5,6 @@ Equal rows give equal bytes: fixed schema, fixed number of rows per group, and n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -15,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS_A_GROUP = 128
-ID_BITS = 64
 
 # id: 16 hex digits that don't depend on the text. metadata: a JSON object. synthetic: written by a machine.
 DOCUMENTS = pa.schema(
@@ -28,16 +26,6 @@ LEDGER = pa.schema(
     | {"count": pa.int64(), "characters": pa.int64(), "net": pa.int64(), "detail": pa.string()}
 )
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "path", "reason")])
-
-
-def document_id(source: str, path: str) -> str:
-    """Return 16 hex digits that identify the path inside the source."""
-    return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[: ID_BITS // 4]
-
-
-def text_digest(text: str) -> str:
-    """Return the sha256 of a text in UTF-8, 64 hex digits."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from data.documents.schema import ID_BITS
+from data.documents.identity import ID_BITS
 
 
 class CorpusShard(Protocol):

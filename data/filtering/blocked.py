@@ -7,37 +7,19 @@ content of listed files is part of the stage's key. Runs at about 10 MB/s on one
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import pyarrow as pa
 
 from data.documents.words import spans
 from data.filtering.batch import Batch, Step, TrackedDocument
-from data.filtering.config import BlockedConfig, FilterConfig
+from data.filtering.config import BlockedConfig
 from data.filtering.language import document_name
-from data.filtering.observed_files import ObservedFiles
+from data.filtering.observed_files import BlockListError, ObservedFiles
 from data.filtering.sql import SQL
 
 ID = re.compile(r"[0-9a-f]{16}")
-
-
-class BlockListError(ValueError):
-    """A block list can't be read, or has a useless entry; the message names it."""
-
-
-def block_list_digests(
-    config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
-) -> dict[str, str]:
-    """Return {block list as the recipe names it: digest} for the key of the filter stage. Raise BlockListError for a missing file."""
-    names = sorted({*config.blocked.document_files, *config.blocked.phrase_files})
-    files = {name: root / name for name in names}
-    for name, path in files.items():
-        if not path.is_file():
-            raise BlockListError(f"filter.blocked: there is no file {name!r} under {root}; correct the name, or put the list there")
-    digests = digest_of(files.values())
-    return {name: digests[path] for name, path in files.items()}
 
 
 def read_entries(inline: Sequence[str], names: Sequence[str], files: ObservedFiles) -> list[str]:

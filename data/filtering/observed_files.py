@@ -6,9 +6,11 @@ What is read is, byte for byte, what the stage's key was computed from; a file t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from data.filtering.config import FilterConfig
 
 
 class FileChanged(OSError):
@@ -28,3 +30,20 @@ class ObservedFiles:
         if self.observed is not None and hashlib.sha256(content).hexdigest() != self.observed.get(name):
             raise FileChanged(f"{name} changed during the run; start the run again")
         return content
+
+
+class BlockListError(ValueError):
+    """A block list can't be read, or has a useless entry; the message names it."""
+
+
+def block_list_digests(
+    config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
+) -> dict[str, str]:
+    """Return {block list as the recipe names it: digest} for the key of the filter stage. Raise BlockListError for a missing file."""
+    names = sorted({*config.blocked.document_files, *config.blocked.phrase_files})
+    files = {name: root / name for name in names}
+    for name, path in files.items():
+        if not path.is_file():
+            raise BlockListError(f"filter.blocked: there is no file {name!r} under {root}; correct the name, or put the list there")
+    digests = digest_of(files.values())
+    return {name: digests[path] for name, path in files.items()}

@@ -1,7 +1,8 @@
 """Query the Parquet files that stages write: which hold a document, its ledger rows, and which documents share its text.
 
 Every function takes an open binary file, local or remote, and reads only the columns and row groups it needs: in a file ordered by id, the
-row groups whose id range includes the document.
+row groups whose id range includes the document. Arrow is loaded when a table is read: stages name these functions for their lineage, and a
+run that reuses everything calls none.
 """
 
 from __future__ import annotations
@@ -14,10 +15,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from data.documents.ledger import CLOSING
 from data.sources.formats import RECORDS
 
 _ID = re.compile(r"\b[0-9a-f]{16}\b")
@@ -86,6 +83,8 @@ def splits_of(stream: IO[bytes], identity: str) -> dict[str, tuple[int, int]]:
 
 def closing_row(stream: IO[bytes], identity: str) -> tuple[str, str, str]:
     """Return (action, rule, detail) of a document's closing row in a ledger; empty strings if it has none."""
+    from data.documents.ledger import CLOSING
+
     rows = rows_of(stream, identity, ("id", "action", "rule", "detail"))
     return next(((row["action"], row["rule"], row["detail"]) for row in rows if row["action"] in CLOSING), ("", "", ""))
 
@@ -145,7 +144,9 @@ def text_of(stream: IO[bytes], identity: str) -> str:
 
 def rows_of(stream: IO[bytes], identity: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a document in order. Only row groups that hold one are read in full, one at a time."""
+    import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
     with pq.ParquetFile(stream) as file:
         id_column = file.schema_arrow.get_field_index("id")
@@ -160,16 +161,31 @@ def rows_of(stream: IO[bytes], identity: str, columns: Sequence[str] | None = No
 
 def first_rows(stream: IO[bytes], most: int) -> list[dict[str, Any]]:
     """Return the first rows of a table, at most `most`."""
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(stream) as file:
         first = next(file.iter_batches(max(most, 1)), None)
         return [] if first is None else first.to_pylist()[:most]
 
 
+def all_rows(stream: IO[bytes]) -> list[dict[str, Any]]:
+    """Return all rows of a table that is known to be small."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(stream) as file:
+        rows: list[dict[str, Any]] = file.read().to_pylist()  # `pq.read_table` would load pandas
+        return rows
+
+
 def count_rows(stream: IO[bytes]) -> int:
     """Return the number of rows of a table, without reading them."""
+    import pyarrow.parquet as pq
+
     return int(pq.read_metadata(stream).num_rows)
 
 
 def _rows(stream: IO[bytes], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
     for batch in pq.ParquetFile(stream).iter_batches(_ROWS, columns=list(columns)):
         yield from batch.to_pylist()

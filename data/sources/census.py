@@ -13,26 +13,24 @@ one pass over the ids and paths of ingest's tables.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from data.documents.database import Database, open_database, parquet
+from data.documents.identity import document_id
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, write_query
-from data.documents.schema import document_id
-from data.documents.sharding import CorpusShard
-from data.sources.archives.archive import Member, is_archive, list_members, matches_globs, read_members, unpacked
+from data.sources.archives.archive import Member, holds_members, list_members, matches_globs, read_members, unpacked
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.fetching.manifest import read_manifest
 from data.sources.fetching.pinned import fetch_entries, fetch_pinned
-from data.sources.files import FOLDER, NO_ENDING, DigestOf, observed_name, survey
+from data.sources.files import FOLDER, NO_ENDING, survey
 from data.sources.formats import ending_of, matches_formats, type_from_name
 from data.sources.work_grouping import WorkGrouping
 
@@ -104,26 +102,6 @@ class Unpacking(NamedTuple):
         return self._replace(levels=self.levels - 1)
 
 
-def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
-    """Return {source name/*.ending: number and digest of the names} of all entries, and the digest of each archive, for the stage's key."""
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    archives: dict[str, Path] = {}
-    for source in config.sources:
-        if isinstance(source, ManifestSource):
-            entries = read_manifest(source, root).items()
-            names[observed_name(source.label, source.manifest)] = [f"{name}\0{entry.state}" for name, entry in entries]
-        if isinstance(source, FilesSource):
-            found = survey(source, root)
-            for name in (*found.files, *found.faults, *found.others):
-                ending = PurePosixPath(name).suffix.lower()
-                state = found.faults.get(name) or found.others.get(name) or "asked for"
-                names[observed_name(source.label, f"*{ending}")].append(f"{name}\0{state}")
-            archives |= {observed_name(source.label, name): path for name, path in found.files.items() if _holds_members(name, path)}
-    digests = digest_of(archives.values())
-    listed = {name: f"{len(all_)}: {hashlib.sha256(chr(10).join(all_).encode()).hexdigest()}" for name, all_ in names.items()}
-    return listed | {name: digests[path] for name, path in archives.items()}
-
-
 def _entries(source: SourceConfig, root: Path, fetched: Mapping[str, Path], scratch: Path, depth: int) -> Iterator[Listed]:
     inside = Unpacking(scratch, getattr(source, "formats", ()), depth)
     if isinstance(source, FilesSource):
@@ -142,7 +120,7 @@ def _entries(source: SourceConfig, root: Path, fetched: Mapping[str, Path], scra
 
 
 def _file(name: str, path: Path, formats: tuple[str, ...], inside: Unpacking) -> Iterator[Listed]:
-    if not _holds_members(name, path):
+    if not holds_members(name, path):
         yield name, type_from_name(name).format or ending_of(name) or NO_ENDING, "asked for"
         return
     try:
@@ -152,13 +130,6 @@ def _file(name: str, path: Path, formats: tuple[str, ...], inside: Unpacking) ->
     opened = any(state == "asked for" for _, _, state in members)
     yield name, "archive", "opened" if opened else "asked for"
     yield from members
-
-
-def _holds_members(name: str, path: Path) -> bool:
-    try:
-        return type_from_name(name).may_hold_many and is_archive(name, path)
-    except (HostileArchive, Unreadable, OSError):
-        return False
 
 
 def _members(archive: Path, prefix: str, chosen: Callable[[str], bool], inside: Unpacking) -> Iterator[Listed]:

@@ -21,9 +21,10 @@ import pyarrow as pa
 
 from data.conversations.read import transcript
 from data.documents.database import Database, open_database, parquet
+from data.documents.identity import document_id, text_digest
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, rows_in_session, write_query
-from data.documents.schema import LEDGER, QUARANTINE, document_id, text_digest
+from data.documents.schema import LEDGER, QUARANTINE
 from data.documents.sharding import shard_of
 from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import SourceError
 
@@ -18,6 +16,8 @@ def refuse_empty_sources(config: IngestConfig, root: Path, metrics: Iterable[Map
     counts = list(metrics)
     for source in config.sources:
         if not sum(shard.get(f"documents.{source.label}", 0.0) for shard in counts):
+            import pyarrow.parquet as pq
+
             count, first = 0, ("", "")
             for path in quarantines:
                 for row in (row for batch in pq.ParquetFile(path).iter_batches(1024) for row in batch.to_pylist()):

@@ -13,15 +13,18 @@ was just added is seen.
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data.documents.sharding import CorpusShard, in_shard
+from data.sources.archives.archive import holds_members
 from data.sources.config import FilesSource, IngestConfig, ManifestSource
 from data.sources.errors import SourceError
-from data.sources.fetching.manifest import shard_entries
+from data.sources.fetching.manifest import read_manifest, shard_entries
 from data.sources.formats import matches_formats, type_from_name
 from data.sources.globbing import Glob
 from data.sources.walking import LINKED, Entry, fault_of, walk
@@ -127,6 +130,26 @@ def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
         if document in config.without_texts or in_shard(shard, document)
     }
     return {name: digests[path] for name, path in files.items()} | faults | listed | excluded
+
+
+def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
+    """Return {source name/*.ending: number and digest of the names} of all entries, and the digest of each archive, for the stage's key."""
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    archives: dict[str, Path] = {}
+    for source in config.sources:
+        if isinstance(source, ManifestSource):
+            entries = read_manifest(source, root).items()
+            names[observed_name(source.label, source.manifest)] = [f"{name}\0{entry.state}" for name, entry in entries]
+        if isinstance(source, FilesSource):
+            found = survey(source, root)
+            for name in (*found.files, *found.faults, *found.others):
+                ending = PurePosixPath(name).suffix.lower()
+                state = found.faults.get(name) or found.others.get(name) or "asked for"
+                names[observed_name(source.label, f"*{ending}")].append(f"{name}\0{state}")
+            archives |= {observed_name(source.label, name): path for name, path in found.files.items() if holds_members(name, path)}
+    digests = digest_of(archives.values())
+    listed = {name: f"{len(all_)}: {hashlib.sha256(chr(10).join(all_).encode()).hexdigest()}" for name, all_ in names.items()}
+    return listed | {name: digests[path] for name, path in archives.items()}
 
 
 def observed_name(source: str, name: str) -> str:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from data.documents.schema import document_id
+from data.documents.identity import document_id
 from data.documents.sharding import CorpusShard, in_shard
 
 

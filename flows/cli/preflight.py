@@ -95,13 +95,14 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
 def _addresses(source: object, root: Path) -> dict[str, str]:
     """Return {key and value: URL} of a source; of a manifest, one URL for each kind of store. Raise SourceError if it can't be read."""
     from data.sources.config import ManifestSource, RemoteSource
-    from data.sources.fetching.manifest import read_manifest
-    from data.sources.fetching.urls import storage_scheme
 
     if isinstance(source, RemoteSource):
         return {f"url={source.url}": source.url}
     if not isinstance(source, ManifestSource):
         return {}
+    from data.sources.fetching.manifest import read_manifest
+    from data.sources.fetching.urls import storage_scheme
+
     urls = [entry.url for entry in read_manifest(source, root).values()]
     return {f"manifest={source.manifest}: {url}": url for url in {storage_scheme(url): url for url in reversed(urls)}.values()}
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from model.release.card import ModelCard, render_card
+
+if TYPE_CHECKING:
+    from jinja2 import BytecodeCache
 
 FACTS = "card.json"
 
@@ -61,7 +64,10 @@ def write_facts(card: ModelCard, facts: Mapping[str, Any], output: Path) -> None
     (output / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def whole_card(release: Path, account: Account) -> str:
-    """Return a release's README.md with an account of its evaluation and gates. Raise FileNotFoundError without card.json."""
+def whole_card(release: Path, account: Account, templates: BytecodeCache | None = None) -> str:
+    """Return a release's README.md with an account of its evaluation and gates; `templates`: keeps the compiled template.
+
+    Raises FileNotFoundError without card.json.
+    """
     told = json.loads((release / FACTS).read_text(encoding="utf-8"))
-    return render_card(ModelCard.model_validate(told["card"]), told["facts"], account)
+    return render_card(ModelCard.model_validate(told["card"]), told["facts"], account, templates)

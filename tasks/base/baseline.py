@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-
 from data.baselines.config import BaselineConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.compared.baselines import BASELINES
@@ -28,6 +26,8 @@ def _inspect(inspection: Inspection) -> Holding:
 @stage(hooks=(LineageHook(_inspect), ReportHook(BASELINES)))
 def baseline(config: BaselineConfig, work: Workspace, packed: Path, splits: Path, examples: Path) -> Metrics:
     """Packed rows, the splits' texts and questions -> metrics.json, units.npz."""
+    import numpy as np
+
     from data.baselines.measure import measure_baselines
     from model.evaluation.units import Units, bits_per_byte_units, write_units
 

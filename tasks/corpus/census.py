@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.sources.census import census_state
 from data.sources.config import IngestConfig
+from data.sources.files import census_state
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import holds_nothing
 from tasks.stage.stage import Metrics, Workspace, stage

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.filtering.blocked import block_list_digests
 from data.filtering.config import FilterConfig
+from data.filtering.observed_files import block_list_digests
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
 from tasks.reporting.cleaning import PERSONAL

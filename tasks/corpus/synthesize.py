@@ -8,8 +8,6 @@ from __future__ import annotations
 from data.provenance.tables import has_document
 from data.synthetic.config import ModelMaker, SyntheticSource
 from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
-from data.synthetic.templates import generate_texts
-from data.synthetic.text_table import write_texts
 from model.inference.config import SamplingConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
@@ -32,6 +30,9 @@ def _inspect(inspection: Inspection) -> Holding:
 @stage(observes=synthetic_state, hooks=(LineageHook(_inspect),))
 def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
     """Templates, or a model directory and prompts -> texts.parquet."""
+    from data.synthetic.templates import generate_texts
+    from data.synthetic.text_table import write_texts
+
     maker = config.maker
     if not isinstance(maker, ModelMaker):
         return write_texts(work.output, maker.kind, generate_texts(maker))

@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
+from data.documents.identity import document_id
 from data.documents.ledger import CLOSING
-from data.documents.schema import document_id
 from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_file, split_lines
 from data.provenance.tables import IngestedDocument, SharedText, find_shared_text, quarantined, rows_of, text_of
 from tasks.lineage.corpus_run import CorpusRun, corpus_runs, find_corpus_run, has_file, newest_corpus_runs

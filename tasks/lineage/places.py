@@ -38,7 +38,7 @@ HOME_PLACES = (
     (r"(prefect-results|prefect)/", Place("Prefect's result", "person", "delete it; folio finds its artifacts without it")),
     (r"logs/", Place("log", "person", "stop the services with folio down, then delete it")),
     (r"cache/artifacts/", Place("local copy of a remote artifact", "person", "delete it; it is fetched again when needed")),
-    (r"cache/drawings/", Place("kept drawing", "person", "delete it; it is drawn again when needed")),
+    (r"cache/pages/", Place("kept part of a page", "person", "delete it; it is made again when needed")),
     (r"cache/source/", Place("snapshot of the source", "person", "delete it when no run is under way")),
     (r"cache/", Place("cache", "person", "delete it; what is needed is fetched or made again")),
     (r"", Place("file in folio's home", "person", "delete it")),

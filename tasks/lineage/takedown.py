@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from data.documents.schema import text_digest
+from data.documents.identity import text_digest
 from data.provenance.tables import IngestedDocument, find_shared_text, rows_of
 from tasks.lineage.documents import read_documents
 from tasks.lineage.holdings import find_holdings

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from model.evaluation.contest import contest
 from tasks.gate import read_verdict
 from tasks.stage.execution.run import current_run
 from tasks.stage.store.artifact import Artifact, StageOutput
@@ -60,6 +59,8 @@ def standing(store: Store, name: str, exported: Artifact, measured: Artifact, sp
             return Standing(
                 "", f"since what was measured of the champion, of run {record.id}, is not in the store; release.promote decides"
             )
+        from model.evaluation.contest import contest
+
         found = contest(store.local(measured), store.local(before), split)
         return Standing(CHAMPION if found.better else "", f"beside the champion of run {record.id} {found.words}")
     return Standing(CHAMPION, "the first whose gate passed")

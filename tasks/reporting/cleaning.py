@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 from data.provenance.edits import removed_file
 from data.provenance.tables import first_rows, rows_of
@@ -143,9 +143,7 @@ def _example(results: Results, stage: str, rule: str) -> Row | None:
     for position, artifact in results.artifacts.items():
         if without_shard(position) != stage or not any(known.path == file for known in artifact.files):
             continue
-        with (results.folder(artifact) / file).open("rb") as stream:
-            found = next((row for row in first_rows(stream, ROWS_READ) if row["text"].strip()), None)
-        if found is not None:
+        for found in results.rows(position, file, _first_with_words):
             text = " ".join(found["text"].split())
             shown = f"{text[:EXCERPT]}…" if len(text) > EXCERPT else text
             return Row((stage, words(rule), _path(results, found["id"]), shown))
@@ -154,9 +152,18 @@ def _example(results: Results, stage: str, rule: str) -> Row | None:
 
 def _path(results: Results, identity: str) -> str:
     """Return the path of a document in its source, or its id if no record has it."""
-    for position, artifact in results.artifacts.items():
+    for position in results.artifacts:
         if without_shard(position) == "ingest":
-            with (results.folder(artifact) / "documents.parquet").open("rb") as stream:
-                if found := next(rows_of(stream, identity, ("id", "metadata")), None):
-                    return str(json.loads(found["metadata"]).get("path", identity))
+            for row in results.rows(position, "documents.parquet", _row_of, identity):
+                return str(json.loads(row["metadata"]).get("path", identity))
     return identity
+
+
+def _first_with_words(removed: IO[bytes]) -> list[dict[str, Any]]:
+    """Return the first row that has words, if it is among the first of the table."""
+    return [row for row in first_rows(removed, ROWS_READ) if row["text"].strip()][:1]
+
+
+def _row_of(documents: IO[bytes], identity: str) -> list[dict[str, Any]]:
+    """Return the row of a document, if the table has it."""
+    return list(rows_of(documents, identity, ("id", "metadata")))[:1]

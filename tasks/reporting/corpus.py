@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.reporting.charts import Bar, Level, funnel_chart
-from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic, title_of
+from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Section, bars_figure, figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, number, plural, share, words

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
-import pyarrow.parquet as pq
-
+from data.provenance.tables import all_rows, first_rows
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import Results, RunSummary
@@ -49,9 +48,7 @@ def _lead(results: Results, leaks: Mapping[str, float], removed: Mapping[str, fl
 
 
 def _documents(results: Results) -> Table | None:
-    path = results.path("audit", "leaked_documents.parquet")
-    batches = () if path is None else pq.ParquetFile(path).iter_batches(SHOWN)
-    worst: list[dict[str, Any]] = next((batch.to_pylist() for batch in batches), [])
+    worst = results.rows("audit", "leaked_documents.parquet", first_rows, SHOWN)
     rows = [
         Row(
             (NAMES[row["split"]], row["title"], row["source"], share(row["in_train"] / row["ngrams"]), share(row["in_val"] / row["ngrams"]))
@@ -64,15 +61,16 @@ def _documents(results: Results) -> Table | None:
 
 
 def _passages(results: Results) -> Table | None:
-    path = results.path("audit", "leaks.parquet")
-    # `pq.read_table` would load pandas.
-    rows_read: list[dict[str, Any]] = [] if path is None else pq.ParquetFile(path).read().to_pylist()
-    found = sorted(rows_read, key=lambda row: (-row["words"], row["split"], row["id"], row["first_word"]))[:SHOWN]
+    found = results.rows("audit", "leaks.parquet", _longest)
     rows = [
         Row((NAMES[row["split"]], count(row["words"]), row["title"], row["text"], f"{row['other_title']} ({_where(row)})")) for row in found
     ]
     header = ("held out", "words", "document", "passage", "also in")
     return Table("The longest passages", header, tuple(rows), right=frozenset({1}), widths=(10, 8, 18, 44, 20)) if rows else None
+
+
+def _longest(leaks: IO[bytes]) -> list[dict[str, Any]]:
+    return sorted(all_rows(leaks), key=lambda row: (-row["words"], row["split"], row["id"], row["first_word"]))[:SHOWN]
 
 
 def _where(row: Mapping[str, Any]) -> str:

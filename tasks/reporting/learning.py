@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
-from data.tokens.encoder import TextEncoder
 from tasks.reporting.charts import Curve, Points, curve_chart
-from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic
+from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Row, Section, Table, figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, number, plural, seconds, share, size
@@ -102,6 +100,10 @@ def _samples(results: Results, position: str, title: str) -> Table | None:
     fitted = results.artifacts.get("tokenizer")
     if fitted is None or not any(file.path == SAMPLES for file in artifact.files):
         return None
+    import numpy as np
+
+    from data.tokens.encoder import TextEncoder
+
     lines = results.lines(position, SAMPLES)
     last = len(lines) - 1
     chosen = {round(number * last / (SAMPLES_SHOWN - 1)) for number in range(SAMPLES_SHOWN)} if last >= SAMPLES_SHOWN else range(last + 1)

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.lineage.tree import TreeLine, fold_shards
-from tasks.reporting.drawing_cache import cached
 from tasks.reporting.lineage_layout import Item, LineageLayout, arrange
+from tasks.reporting.page_cache import cached
 from tasks.reporting.svg import drawing, tag, text
 from tasks.stage.store.artifact import Artifact, InputRecord, without_shard
 

@@ -2,7 +2,7 @@
 
 The template engine escapes every text, such as titles of books and answers of models. The stages say what is shown of them
 (`hook`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second for charts that are not in
-the cache of drawings.
+the cache of pages.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from tasks.reporting.gates import GATES
 from tasks.reporting.headline import headline
 from tasks.reporting.hook import Topic, all_topics, report_hook
+from tasks.reporting.page_cache import CompiledTemplates
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import joined
@@ -34,7 +35,12 @@ def render(run: RunSummary) -> str:
     sections = {topic: topic.draw(run, positions) if (positions := shown[topic]) else None for topic in topics}
     missing = [topic.name for topic, section in sections.items() if section is None]
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        bytecode_cache=CompiledTemplates(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["with_code"] = _with_code
     return environment.get_template("page.html.jinja").render(

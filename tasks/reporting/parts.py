@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from tasks.reporting.charts import LEAST_BAR, LETTER, Bar, Share, bar_chart, letters, share_chart
-from tasks.reporting.drawing_cache import cached
+from tasks.reporting.page_cache import cached
 
 WIDE, NARROW = 520.0, 320.0
 

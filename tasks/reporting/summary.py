@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Concatenate, ParamSpec
 
 from tasks.reporting.compared.standing import TUNED, previous_metrics
+from tasks.reporting.page_cache import cached_rows
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.tracking.cost import Rates
 
+P = ParamSpec("P")
 # How causes begin that only pass on what another stage did.
 FOLLOWS = ("input ", "waits on ")
 
@@ -67,6 +69,16 @@ class Results:
         """Return the content of a JSON file, or None if the run doesn't have the position."""
         path = self.path(position, file)
         return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+    def rows(
+        self, position: str, file: str, read: Callable[Concatenate[IO[bytes], P], list[dict[str, Any]]], *args: P.args, **kwargs: P.kwargs
+    ) -> list[dict[str, Any]]:
+        """Return what `read` finds in a table, from the cache of pages if there; none if the run doesn't have the position."""
+        path = self.path(position, file)
+        if path is None:
+            return []
+        digests = {known.path: known.sha256 for known in self.artifacts[position].files}
+        return cached_rows(read, path, digests[file], *args, **kwargs)
 
     def lines(self, position: str, file: str) -> list[dict[str, Any]]:
         """Return the objects of a JSON lines file; none if the run doesn't have the position."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,16 @@ def test_a_second_run_reuses_every_stage_and_makes_no_artifact(four_books: Finis
     assert {decision.action for decision in decisions} == {"reuse"}
     again = pipeline(four_books.recipe)
     assert again == four_books.artifacts, "records hold keys, digests and the time at which each was made"
+
+
+def test_a_run_that_reuses_everything_loads_no_library_for_tables_training_or_drawings(
+    four_books: FinishedRun, environment: dict[str, str]
+) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "flows.cli.app", "run", "four_books"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert "prefect" in loaded
+    assert not loaded & {"numpy", "pyarrow", "duckdb", "torch", "tokenizers", "matplotlib", "networkx", "mlflow"}
 
 
 def test_a_changed_key_is_named_with_old_and_new_value_and_reruns_only_what_follows(four_books: FinishedRun) -> None:

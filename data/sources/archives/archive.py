@@ -72,6 +72,14 @@ def unpacked(stream: IO[bytes], scratch: Path) -> Iterator[Path]:
         yield Path(copy.name)
 
 
+def holds_members(name: str, path: Path) -> bool:
+    """Return whether a file of this name is an archive that can be opened."""
+    try:
+        return type_from_name(name).may_hold_many and is_archive(name, path)
+    except (HostileArchive, Unreadable, OSError):
+        return False
+
+
 def list_members(archive: Path, chosen: MemberFilter, *, whole: bool = True) -> list[Member]:
     """Return the chosen files of an archive without reading them. Raise HostileArchive or Unreadable as the module describes.
 

@@ -54,7 +54,7 @@ def _wanted(shard: list[Any] | None) -> RecordFilter:
     """Return a filter for the shard's records. `shard`: source, file, number, count; None: all records."""
     if shard is None:
         return lambda name: True
-    from data.documents.schema import document_id
+    from data.documents.identity import document_id
     from data.documents.sharding import shard_of
 
     source, file, number, count = shard

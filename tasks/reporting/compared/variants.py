@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from tasks.reporting.compared.scatter import Point, scatter_chart
-from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic
+from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Row, Section, Table, figure
 from tasks.reporting.sizes import signed
 from tasks.reporting.summary import Results, RunSummary

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
 from data.provenance.tables import quarantined
 from tasks.reporting.hook import Topic
@@ -61,16 +62,23 @@ def _listed(causes: Iterable[tuple[float, str]]) -> str:
     return joined(found) if found else ""
 
 
+def _counted(quarantine: IO[bytes]) -> list[dict[str, Any]]:
+    """Return a row for each reason, in the order of the table: how many records it concerns, and which was the first."""
+    rows: dict[str, dict[str, Any]] = {}
+    for source, path, reason in quarantined(quarantine):
+        rows.setdefault(reason, {"reason": reason, "records": 0, "first": f"{source}/{path}"})["records"] += 1
+    return list(rows.values())
+
+
 def _reasons(results: Results) -> Iterable[Table]:
     """Yield the table of records that hold no conversation, by reason, the most frequent first."""
     found: Counter[str] = Counter()
     first: dict[str, str] = {}
-    for position, artifact in results.artifacts.items():
+    for position in results.artifacts:
         if without_shard(position) == READ:
-            with (results.folder(artifact) / "quarantine.parquet").open("rb") as stream:
-                for source, path, reason in quarantined(stream):
-                    found[reason] += 1
-                    first.setdefault(reason, f"{source}/{path}")
+            for row in results.rows(position, "quarantine.parquet", _counted):
+                found[row["reason"]] += row["records"]
+                first.setdefault(row["reason"], row["first"])
     if found:
         ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         rows = tuple(Row((reason[:LONGEST_REASON], count(number), first[reason])) for reason, number in ordered[:MOST_REASONS])

@@ -8,9 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.reporting.charts import Curve, curve_chart
-from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic
 from tasks.reporting.learning import running_mean, series
+from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Row, Section, Table, figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import number

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from tasks.reporting.charts import Curve, curve_chart
-from tasks.reporting.drawing_cache import cached
+from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, figure
 from tasks.reporting.wording import number, share
 

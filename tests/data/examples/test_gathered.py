@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.decontaminate import decontaminate
 from data.dedup.dedup import dedup
-from data.documents.schema import document_id, text_digest
+from data.documents.identity import document_id, text_digest
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.examples.make import make_examples
 from data.sources.files import source_state

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.documents.words import spans
-from data.filtering.blocked import BlockListError, block_list_digests
 from data.filtering.config import BlockedConfig, FilterConfig
-from data.filtering.observed_files import FileChanged, ObservedFiles
+from data.filtering.observed_files import BlockListError, FileChanged, ObservedFiles, block_list_digests
 from tests.data.filtering.filter_runner import run
 
 

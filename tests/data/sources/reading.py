@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from data.documents.schema import document_id
+from data.documents.identity import document_id
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import source_state
 from data.sources.ingest import IngestInputs, ingest

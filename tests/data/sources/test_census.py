@@ -12,10 +12,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from data.documents.identity import document_id
 from data.documents.ledger import Unbalanced
-from data.documents.schema import document_id
-from data.sources.census import census, census_state
+from data.sources.census import census
 from data.sources.config import FilesSource, IngestConfig, PackageSource
+from data.sources.files import census_state
 from data.sources.hash_cache import file_sha256
 from tests.data.sources.hostile_inputs import HONEST, thousand
 from tests.data.sources.material import make_zip, zipped

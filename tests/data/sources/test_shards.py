@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
-from data.documents.schema import document_id
+from data.documents.identity import document_id
 from data.documents.sharding import in_shard, shard_of
 from data.sources.config import FilesSource, IngestConfig, PackageSource
 from data.sources.empty_sources import refuse_empty_sources

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
+from data.documents.identity import document_id
 from data.documents.ledger import REMOVED
-from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
+from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, write_rows
 from data.sources.formats import type_from_name
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.stage import STAGES

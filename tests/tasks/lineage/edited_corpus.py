@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from data.audit.audit import audit
 from data.audit.config import AuditConfig
+from data.documents.identity import document_id
 from data.documents.ledger import EDITS, REMOVED
-from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id
+from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.corpus_store import SHARDS, Corpus, shard_of

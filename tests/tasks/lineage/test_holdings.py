@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from data.documents.schema import document_id
+from data.documents.identity import document_id
 from data.provenance.tables import IngestedDocument
 from data.synthetic.text_table import COLUMNS
 from tasks.lineage.documents import find_document

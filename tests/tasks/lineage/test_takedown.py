@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from data.documents.schema import document_id, text_digest
+from data.documents.identity import document_id, text_digest
 from tasks.lineage.documents import find_document
 from tasks.lineage.removal import instructions
 from tasks.lineage.takedown import Takedown, plan_takedown

@@ -43,7 +43,7 @@ def home(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
         "mlflow/1/artifacts/samples.json": json.dumps({"sample": SENTENCE.replace(" ", "\n")}).encode(),
         "logs/old.log.gz": gzip.compress(SENTENCE.encode()),
         "prefect-results/abc": json.dumps(json.dumps({"x": SENTENCE})).encode(),
-        "cache/drawings/d.drawing": f"sum\n<svg><title>{SENTENCE}</title></svg>".encode(),
+        "cache/pages/d.drawing": f"sum\n<svg><title>{SENTENCE}</title></svg>".encode(),
         "cache/artifacts/0a1b/train.txt": SENTENCE.encode(),
         "chat-history": SENTENCE.encode(),
         "mlflow/1/artifacts/harmless.txt": b"Call me soon about some of the watery years",
@@ -73,7 +73,7 @@ def test_every_place_is_found_with_its_kind_and_what_removes_it(corpus: Corpus, 
     }
     assert kinds == {
         ("report", "person"), ("MLflow's copy", "person"), ("MLflow's database", "person"), ("log", "person"),
-        ("Prefect's result", "person"), ("kept drawing", "person"), ("local copy of a remote artifact", "person"),
+        ("Prefect's result", "person"), ("kept part of a page", "person"), ("local copy of a remote artifact", "person"),
         ("file in folio's home", "person"), ("work in progress", "gc"), ("quarantined artifact", "gc"), ("journal", "person"),
         ("file beside the artifacts", "person"), ("source", "person"), ("retained model", "person"),
     }  # fmt: skip

@@ -120,11 +120,11 @@ class RunMaker:
         cost: Cost | None = None,
         key: str = "",
     ) -> Artifact:
-        """Commit an artifact for `place`; a list is written as JSON lines, other values as JSON, text as it is."""
+        """Commit an artifact for `place`; a list is written as JSON lines, other values as JSON, text and bytes as they are."""
         output = self.run.store.scratch(place)
         for name, content in ({"content.txt": place} if files is None else files).items():
             (output / name).parent.mkdir(parents=True, exist_ok=True)
-            (output / name).write_text(_written(content), encoding="utf-8")
+            (output / name).write_bytes(content if isinstance(content, bytes) else _written(content).encode())
         stage, _, where = place.rstrip("]").replace("[", ".").partition(".")
         key = key or place.encode().hex().ljust(64, "0")
         label = f"trial-{where}" if where else "trial"

@@ -20,9 +20,8 @@ def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]
         metrics = report_leaks(work, home, home, AuditConfig())
     for stage, measured in more.items():
         maker.made(stage, metrics=measured)
-    audit = maker.made("audit", {"funnel.json": FUNNEL}, metrics=metrics, config={"words": 13})
-    for file in ("leaks.parquet", "leaked_documents.parquet"):
-        (home / file).rename(maker.run.store.local(audit) / file)
+    tables = {file: (home / file).read_bytes() for file in ("leaks.parquet", "leaked_documents.parquet")}
+    maker.made("audit", {"funnel.json": FUNNEL, **tables}, metrics=metrics, config={"words": 13})
     return maker.page()
 
 

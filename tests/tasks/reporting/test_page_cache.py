@@ -1,4 +1,4 @@
-"""Drawings are kept on disk, change no byte of the page, and a fault of the cache costs only time."""
+"""Drawings, rows of tables and templates are kept on disk, change no byte of the page, and a fault of the cache costs only time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
+from jinja2 import DictLoader, Environment, nodes
 from markupsafe import Markup
 
-from tasks.reporting import drawing_cache
+from tasks.reporting import page_cache
 from tasks.reporting.charts import Bar
-from tasks.reporting.drawing_cache import cached, use_drawing_cache
 from tasks.reporting.notice import lineage_notice
 from tasks.reporting.page import render
+from tasks.reporting.page_cache import CompiledTemplates, cached, cached_rows, use_page_cache
 from tasks.reporting.summary import RunSummary
 from tests.tasks.reporting.example_run import RunMaker, whole_run
 
@@ -35,7 +37,7 @@ def square(bars: list[Bar], *, width: float) -> Markup:
 
 
 def draw(folder: Path, label: str = "a", width: float = 1.0) -> Markup:
-    with use_drawing_cache(folder):
+    with use_page_cache(folder):
         return cached(square, [Bar(label, 1, "1")], width=width)
 
 
@@ -52,7 +54,7 @@ def test_the_page_has_the_same_bytes_without_a_cache_and_with_an_empty_or_a_full
     summary = RunSummary.of(maker.run)
     pages = [(render(summary), lineage_notice(summary))]
     for _ in range(2):
-        with use_drawing_cache(tmp_path / "drawings"):
+        with use_page_cache(tmp_path / "drawings"):
             pages.append((render(summary), lineage_notice(summary)))
     assert pages[0] == pages[1] == pages[2]
     assert len(list((tmp_path / "drawings").iterdir())) > 10
@@ -61,23 +63,23 @@ def test_the_page_has_the_same_bytes_without_a_cache_and_with_an_empty_or_a_full
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from tasks.reporting.drawing_cache import use_drawing_cache
+from tasks.reporting.page_cache import use_page_cache
 from tasks.reporting.page import render
 from tasks.reporting.summary import RunSummary
 from tests.tasks.reporting.example_run import RunMaker, whole_run
 
 maker = RunMaker(Path(sys.argv[1]))
 whole_run(maker)
-with use_drawing_cache(Path(sys.argv[2])):
+with use_page_cache(Path(sys.argv[2])):
     page = render(RunSummary.of(maker.run))
-print(json.dumps([page.count("<svg"), sorted({"matplotlib", "networkx"} & set(sys.modules))]))
+print(json.dumps([page.count("<svg"), sorted({"matplotlib", "networkx", "pyarrow"} & set(sys.modules))]))
 """
 
 
 @pytest.mark.slow
 def test_drawing_everything_from_the_cache_imports_no_library_for_it(maker: RunMaker, tmp_path: Path) -> None:
     whole_run(maker)
-    with use_drawing_cache(tmp_path / "drawings"):
+    with use_page_cache(tmp_path / "drawings"):
         page = render(RunSummary.of(maker.run))
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "other"), str(tmp_path / "drawings")]
     assert json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == [page.count("<svg"), []]
@@ -115,7 +117,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
 
 
 def test_the_drawings_used_longest_ago_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing_cache, "MOST_DRAWINGS", 3)
+    monkeypatch.setattr(page_cache, "MOST_KEPT", 3)
     for age, label in enumerate("abc"):
         before = set(tmp_path.iterdir())
         draw(tmp_path, label)
@@ -133,21 +135,68 @@ def test_the_drawings_used_longest_ago_are_deleted(tmp_path: Path, monkeypatch: 
 
 
 def test_other_code_or_another_version_of_a_library_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed = drawing_cache._drawer.__wrapped__
+    hashed = page_cache._maker.__wrapped__
     known = {hashed()}
-    assert {"charts.py", "svg.py", "lineage_drawing.py", "lineage_layout.py"} <= drawing_cache.SOURCES.keys()
-    for name, source in drawing_cache.SOURCES.items():
+    drawing = {f"tasks/reporting/{name}.py" for name in ("charts", "svg", "lineage_drawing", "lineage_layout", "held_out")}
+    assert drawing | {"data/provenance/tables.py"} <= page_cache.SOURCES.keys()
+    for name, source in page_cache.SOURCES.items():
         with monkeypatch.context() as patch:
-            patch.setitem(drawing_cache.SOURCES, name, source + "#")
+            patch.setitem(page_cache.SOURCES, name, source + "#")
             known.add(hashed())
     for library in ("matplotlib", "networkx"):
         with monkeypatch.context() as patch:
-            patch.setattr(drawing_cache, "version", lambda name, library=library: "0" if name == library else "1")
+            patch.setattr(page_cache, "version", lambda name, library=library: "0" if name == library else "1")
             known.add(hashed())
-    assert len(known) == 1 + len(drawing_cache.SOURCES) + 2
+    assert len(known) == 1 + len(page_cache.SOURCES) + 2
+
+
+def rows_in(stream: IO[bytes], most: int) -> list[dict[str, Any]]:
+    """Read something, and note it."""
+    drawn.append(most)
+    return [{"text": line.decode()} for line in stream.read().splitlines()[:most]]
+
+
+def test_rows_are_read_once_for_each_content_reader_and_argument(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text("one ü\ntwo\n")
+
+    def read(digest: str, most: int) -> list[dict[str, Any]]:
+        with use_page_cache(tmp_path / "kept"):
+            return cached_rows(rows_in, table, digest, most)
+
+    assert read("a", 1) == read("a", 1) == [{"text": "one ü"}] and drawn == [1]
+    assert read("a", 2) == [{"text": "one ü"}, {"text": "two"}] and drawn == [1, 2]
+    table.write_text("three\n")
+    assert read("a", 2)[1] == {"text": "two"} and read("b", 2) == [{"text": "three"}] and drawn == [1, 2, 2]
+    assert "one ü".encode() in b"".join(path.read_bytes() for path in (tmp_path / "kept").iterdir()), "a search for the words finds it"
+    for kept in (tmp_path / "kept").iterdir():
+        kept.write_bytes(kept.read_bytes()[:-2])
+    assert read("b", 2) == [{"text": "three"}] and drawn == [1, 2, 2, 2]
+    assert cached_rows(rows_in, table, "b", 2) == [{"text": "three"}] and len(drawn) == 5, "outside of the block nothing is cached"
+
+
+def test_a_template_is_compiled_once_and_anew_when_it_or_this_code_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    class Counting(Environment):
+        def _generate(self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False) -> str:
+            compiled.append(name or "")
+            return super()._generate(source, name, filename, defer_init)
+
+    def show(source: str) -> str:
+        with use_page_cache(tmp_path):
+            return Counting(loader=DictLoader({"t": source}), bytecode_cache=CompiledTemplates()).get_template("t").render(name="ü")
+
+    assert show("Hello {{ name }}") == show("Hello {{ name }}") == "Hello ü" and compiled == ["t"]
+    assert show("Bye {{ name }}") == "Bye ü" and compiled == ["t", "t"]
+    for kept in tmp_path.iterdir():
+        kept.write_bytes(kept.read_bytes()[:-1])
+    assert show("Bye {{ name }}") == "Bye ü" and len(compiled) == 3
+    monkeypatch.setattr(page_cache, "_maker", lambda: "other")
+    assert show("Bye {{ name }}") == "Bye ü" and len(compiled) == 4
 
 
 def test_a_failed_drawing_is_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(IndexError), use_drawing_cache(tmp_path):
+    with pytest.raises(IndexError), use_page_cache(tmp_path):
         cached(square, [], width=1.0)
     assert not list(tmp_path.iterdir())
