@@ -37,6 +37,7 @@ def load_on(folder: Path, *changes: str) -> Recipe:
     return recipe.model_copy(update={"store": str(folder.parent / "store"), "tracking": "none"})
 
 
+@pytest.mark.slow
 def test_filters_run_shard_by_shard_between_cleaning_and_deduplication(prefect: None, tmp_path: Path) -> None:
     folder = tmp_path / "books"
     folder.mkdir()

@@ -15,7 +15,7 @@ from data.splits.config import SplitConfig
 from data.splits.split import SPLITS
 from tests.data.splits.book_splits import Book, Books, assignments, cluster_number, ids_by_split, run_split, split_by_number
 
-few = settings(max_examples=25)
+few = settings(max_examples=12)  # each splits in DuckDB, twice
 NAME = st.text("0123456789abcdef", min_size=6, max_size=6)
 SHARES = st.sampled_from([(0.9, 0.05, 0.05), (0.5, 0.3, 0.2), (0.8, 0.0, 0.2), (0.02, 0.49, 0.49)])
 

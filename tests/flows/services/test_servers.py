@@ -117,6 +117,7 @@ def test_stopping_spares_a_process_that_reuses_a_dead_service_s_id(monkeypatch: 
         stranger.kill()
 
 
+@pytest.mark.slow
 def test_the_server_of_another_home_is_named_and_not_adopted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     homes = tmp_path / "one home", tmp_path / "another"
     monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))

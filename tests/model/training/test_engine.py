@@ -255,7 +255,7 @@ def test_logits_in_chunks_learn_the_same(make_job: JobMaker, monkeypatch: pytest
     assert validated(make_job(resources={"zero_stage": stage}), engine) > 0
 
 
-@pytest.mark.parametrize("stage", [0, 3])
+@pytest.mark.parametrize("stage", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_recomputed_blocks_learn_the_same(make_job: JobMaker, stage: int) -> None:
     kept, _ = losses_of(make_job(resources={"zero_stage": stage}))
     again, engine = losses_of(make_job(resources={"zero_stage": stage, "recompute": "blocks"}))

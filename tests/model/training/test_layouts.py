@@ -24,7 +24,7 @@ def losses(output: Path, name: str = "loss") -> list[float]:
     return [line[name] for line in read_lines(output / "history.jsonl")]
 
 
-@pytest.mark.parametrize("zero_stage", [0, 1])
+@pytest.mark.parametrize("zero_stage", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_job: JobMaker, zero_stage: int) -> None:
     job = make_job(resources={"zero_stage": zero_stage})
     launch(job)

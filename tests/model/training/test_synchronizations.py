@@ -48,7 +48,7 @@ def in_a_step(make_job: JobMaker, resources: dict[str, Any], **train: Any) -> tu
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("stage", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("stage", [0, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (1, 2, 3))])
 def test_nothing_is_waited_for_in_a_step_and_its_numbers_are_fetched_once(make_job: JobMaker, stage: int, optimizer: str) -> None:
     waits, fetches = in_a_step(make_job, {"zero_stage": stage}, optimizer=optimizer)
     assert not waits, waits

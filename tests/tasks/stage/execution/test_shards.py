@@ -98,9 +98,9 @@ def test_every_shard_has_an_artifact_and_a_stage_that_is_not_sharded_reads_them_
         ("edit", {"read[1]", "shout[1]", "bind"}),
         pytest.param("add", {"read[0]", "shout[0]", "bind"}, marks=pytest.mark.slow),
         pytest.param("remove", {"read[2]", "shout[2]", "bind"}, marks=pytest.mark.slow),
-        ("rename", {"read[1]", "read[2]", "shout[1]", "shout[2]", "bind"}),
+        pytest.param("rename", {"read[1]", "read[2]", "shout[1]", "shout[2]", "bind"}, marks=pytest.mark.slow),
         ("same bytes", set[str]()),
-        ("elsewhere", set[str]()),
+        pytest.param("elsewhere", set[str](), marks=pytest.mark.slow),
     ],
 )
 def test_a_changed_book_runs_its_own_shard_and_the_plan_says_so(library: Library, change: str, runs: set[str]) -> None:
