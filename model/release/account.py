@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from model.release.card import ModelCard, render_card
-
-if TYPE_CHECKING:
-    from jinja2 import BytecodeCache
 
 FACTS = "card.json"
 
@@ -49,7 +46,6 @@ class CostFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class Account(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What a store knows of a release that its export could not know."""
 
-    run: str = Field(description="id of the run that released it; text")
     evaluations: tuple[EvaluationFact, ...] = Field((), description="of the release, its forms and the models before it; one entry each")
     baselines: dict[str, float] = Field({}, description="what counting, compressing and guessing reach; by metric")
     gates: tuple[GateFact, ...] = Field((), description="every gate of the run, in the flow's order; one entry each")
@@ -64,10 +60,7 @@ def write_facts(card: ModelCard, facts: Mapping[str, Any], output: Path) -> None
     (output / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def whole_card(release: Path, account: Account, templates: BytecodeCache | None = None) -> str:
-    """Return a release's README.md with an account of its evaluation and gates; `templates`: keeps the compiled template.
-
-    Raises FileNotFoundError without card.json.
-    """
+def whole_card(release: Path, account: Account) -> str:
+    """Return a release's README.md with an account of its evaluation and gates. Raise FileNotFoundError without card.json."""
     told = json.loads((release / FACTS).read_text(encoding="utf-8"))
-    return render_card(ModelCard.model_validate(told["card"]), told["facts"], account, templates)
+    return render_card(ModelCard.model_validate(told["card"]), told["facts"], account)

@@ -16,11 +16,8 @@ from pydantic import BaseModel, Field
 from model.training.length import TrainingLength
 
 if TYPE_CHECKING:
-    from jinja2 import BytecodeCache
-
     from model.release.account import Account
 
-TEMPLATE = "card.md.jinja"
 AT_MOST = ", at most"
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
@@ -73,27 +70,19 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", defer_build=True):
     conversation: tuple[tuple[str, str], ...] = Field((), description="a sample conversation; (role, content) pairs")
 
 
-def render_card(card: ModelCard, facts: Mapping[str, Any], account: Account | None = None, templates: BytecodeCache | None = None) -> str:
-    """Return the README.md of a release; `account`: what became of it, once that is known; `templates`: keeps the compiled template.
+def render_card(card: ModelCard, facts: Mapping[str, Any], account: Account | None = None) -> str:
+    """Return the README.md of a release; `account`: what became of it, once that is known.
 
     `facts` comes from export: parameters, vocabulary, context, dtype, variants, full and plot (of what was measured of them), hub_class
     (of transformers; empty: none), refusal (why none), supports, adapters.
     """
-    from jinja2 import DictLoader, Environment, StrictUndefined
+    from jinja2 import Environment, StrictUndefined
 
-    source = {TEMPLATE: (Path(__file__).parent / TEMPLATE).read_text(encoding="utf-8")}
-    environment = Environment(
-        loader=DictLoader(source),
-        bytecode_cache=templates,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters |= {"md": escape_markdown, "quoted": quoted, "figure": figure, "given": given, "more": more, "interval": interval}
     environment.filters |= {"with_intervals": with_intervals, "hours": hours}
-    return environment.get_template(TEMPLATE).render(card=card, facts=facts, account=account, measured=with_intervals(card.metrics))
+    template = environment.from_string((Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8"))
+    return template.render(card=card, facts=facts, account=account, measured=with_intervals(card.metrics))
 
 
 def training_facts(

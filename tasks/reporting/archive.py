@@ -18,7 +18,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tasks.reporting.headline import headline
 from tasks.reporting.page import HERE, render
-from tasks.reporting.page_cache import CompiledTemplates
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import seconds
 from tasks.stage.system.atomic_files import write_atomically
@@ -112,12 +111,7 @@ def _read(paths: list[Path]) -> Iterator[RunEntry]:
 def render_list(runs: list[RunEntry]) -> str:
     """Return the list as HTML; every text is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(HERE),
-        bytecode_cache=CompiledTemplates(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = Markup((HERE / "page.css").read_text(encoding="utf-8"))
     return environment.get_template("all_runs.html.jinja").render(runs=runs, style=style, latest=LATEST)

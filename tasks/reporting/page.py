@@ -16,7 +16,6 @@ from markupsafe import Markup, escape
 from tasks.reporting.gates import GATES
 from tasks.reporting.headline import headline
 from tasks.reporting.hook import Topic, all_topics, report_hook
-from tasks.reporting.page_cache import CompiledTemplates
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import joined
@@ -35,12 +34,7 @@ def render(run: RunSummary) -> str:
     sections = {topic: topic.draw(run, positions) if (positions := shown[topic]) else None for topic in topics}
     missing = [topic.name for topic, section in sections.items() if section is None]
     environment = Environment(
-        loader=FileSystemLoader(HERE),
-        bytecode_cache=CompiledTemplates(),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["with_code"] = _with_code
     return environment.get_template("page.html.jinja").render(

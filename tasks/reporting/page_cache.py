@@ -1,8 +1,8 @@
 """Cache on disk what a page takes long to make, so a run that reuses everything loads neither Arrow nor a drawing library for it.
 
-Kept are drawings, rows read from tables, and compiled templates. A key is the hash of what they were made from, of the source of this
-folder and of what reads tables, and of the versions of the libraries that draw. What is damaged is made again, and a folder that can't be
-read or written costs only time: neither fails a report.
+Kept are drawings, rows read from tables, and cards, all of it text. A key is the hash of what they were made from, of the source of this
+folder and of what it calls for them, and of the versions of the libraries that make them. What is damaged is made again, and a folder that
+can't be read or written costs only time: neither fails a report.
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec
 
-from jinja2 import BytecodeCache
-from jinja2.bccache import Bucket
 from markupsafe import Markup
 
-from data.provenance import tables
 from tasks.stage.system.atomic_files import write_atomically
 
 P = ParamSpec("P")
-LIBRARIES = ("matplotlib", "networkx")
+LIBRARIES = ("matplotlib", "networkx", "jinja2")
 MOST_KEPT = 800  # about twelve reports' worth, 5 MB
 ROOT = Path(__file__).parents[2]
+CALLED = ("data/provenance/tables.py", "model/release/account.py", "model/release/card.py", "model/release/card.md.jinja")
 # Read on import: later the files may differ from the code that this process runs.
 SOURCES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in (*sorted(Path(__file__).parent.rglob("*.py")), Path(tables.__file__))
+    for path in (*sorted(Path(__file__).parent.rglob("*.py")), *map(ROOT.joinpath, CALLED))
 }
 _folder: ContextVar[Path | None] = ContextVar("folio_pages", default=None)
 
@@ -52,8 +50,7 @@ def use_page_cache(folder: Path) -> Iterator[None]:
 
 def cached(draw: Callable[P, Markup], *args: P.args, **kwargs: P.kwargs) -> Markup:
     """Return `draw(*args, **kwargs)`, from the cache if there is one; arguments are what JSON holds, and dataclasses."""
-    drawn = json.dumps([draw.__module__, draw.__qualname__, args, kwargs], sort_keys=True, default=vars)
-    return Markup(_kept("drawing", drawn, lambda: draw(*args, **kwargs)))
+    return Markup(kept_text("drawing", [draw.__module__, draw.__qualname__, args, kwargs], lambda: draw(*args, **kwargs)))
 
 
 def cached_rows(
@@ -65,45 +62,23 @@ def cached_rows(
         with path.open("rb") as stream:
             return json.dumps(read(stream, *args, **kwargs), ensure_ascii=False)  # so the words in it can be found
 
-    asked = json.dumps([digest, read.__module__, read.__qualname__, args, kwargs], sort_keys=True)
-    rows: list[dict[str, Any]] = json.loads(_kept("rows", asked, make))
+    rows: list[dict[str, Any]] = json.loads(kept_text("rows", [digest, read.__module__, read.__qualname__, args, kwargs], make))
     return rows
 
 
-class CompiledTemplates(BytecodeCache):
-    """Jinja's compiled templates, in the same folder; jinja itself checks that one belongs to the template's source and to this Python."""
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Fill a bucket from the cache, if it has the template."""
-        if (folder := _folder.get()) is not None and (content := _read(self._path(folder, bucket))) is not None:
-            bucket.bytecode_from_string(content)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Keep what a bucket has."""
-        if (folder := _folder.get()) is not None:
-            with suppress(OSError):
-                _write(self._path(folder, bucket), bucket.bytecode_to_string())
-
-    def _path(self, folder: Path, bucket: Bucket) -> Path:
-        return _path(folder, "template", f"{bucket.key} {bucket.checksum}")
-
-
-def _kept(kind: str, key: str, make: Callable[[], str]) -> str:
-    """Return what is kept under a key, or make it and keep it."""
+def kept_text(kind: str, made_of: object, make: Callable[[], str]) -> str:
+    """Return what `make` gives, from the cache if there is one; `made_of`: all that it follows from but code, as JSON and dataclasses."""
     folder = _folder.get()
     if folder is None:
         return make()
-    path = _path(folder, kind, key)
-    if (content := _read(path)) is not None:
-        return content.decode()
+    key = json.dumps([_maker(), kind, made_of], sort_keys=True, default=vars)
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.{kind}"
+    if (kept := _read(path)) is not None:
+        return kept
     made = make()
     with suppress(OSError):
-        _write(path, made.encode())
+        _write(path, made)
     return made
-
-
-def _path(folder: Path, kind: str, key: str) -> Path:
-    return folder / f"{hashlib.sha256(f'{_maker()} {key}'.encode()).hexdigest()}.{kind}"
 
 
 @cache
@@ -112,7 +87,7 @@ def _maker() -> str:
     return hashlib.sha256(json.dumps([SOURCES, [version(name) for name in LIBRARIES], sys.version]).encode()).hexdigest()
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path) -> str | None:
     """Return what is kept in a file, and mark it as used; None if there is none or it is damaged."""
     try:
         checksum, _, content = path.read_bytes().partition(b"\n")
@@ -122,10 +97,11 @@ def _read(path: Path) -> bytes | None:
         return None
     with suppress(OSError):
         os.utime(path)
-    return content
+    return content.decode()
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, text: str) -> None:
+    content = text.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 

@@ -29,7 +29,6 @@ def account_of(store: Store, run: RunRecord) -> Account:
     costs, gates = tuple(_costs(made, rates)), tuple(_gates(store, made))
     measured = [position for position, artifact in made.items() if artifact.stage == "evaluate"]
     return Account(
-        run=run.id,
         evaluations=tuple(
             EvaluationFact(name=position.partition(".")[2] or position, metrics=made[position].metrics)
             for position in sorted(measured, key=lambda position: position != RELEASED)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.release.account import FACTS, whole_card
 from tasks.reporting.card.account import EXPORT, account_of, releasing_run
-from tasks.reporting.page_cache import CompiledTemplates
+from tasks.reporting.page_cache import kept_text
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.run_record import RunRecord
@@ -46,4 +46,5 @@ def write_card(run: PipelineRun) -> Path | None:
 def _rendered(store: Store, exported: Artifact, run: RunRecord) -> str:
     if not (store.local(exported) / FACTS).is_file():
         raise CardError(f"{exported.name} has no {FACTS}: it was exported before cards could be written again; export it anew")
-    return whole_card(store.verified(exported, FACTS).parent, account_of(store, run), CompiledTemplates())
+    release, account = store.verified(exported, FACTS).parent, account_of(store, run)
+    return kept_text("card", [exported.digest, account.model_dump(mode="json")], lambda: whole_card(release, account))

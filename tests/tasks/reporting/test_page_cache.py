@@ -1,4 +1,4 @@
-"""Drawings, rows of tables and templates are kept on disk, change no byte of the page, and a fault of the cache costs only time."""
+"""Drawings, rows of tables and cards are kept on disk, change no byte of the page, and a fault of the cache costs only time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from jinja2 import DictLoader, Environment, nodes
 from markupsafe import Markup
 
 from tasks.reporting import page_cache
 from tasks.reporting.charts import Bar
 from tasks.reporting.notice import lineage_notice
 from tasks.reporting.page import render
-from tasks.reporting.page_cache import CompiledTemplates, cached, cached_rows, use_page_cache
+from tasks.reporting.page_cache import cached, cached_rows, kept_text, use_page_cache
 from tasks.reporting.summary import RunSummary
 from tests.tasks.reporting.example_run import RunMaker, whole_run
 
@@ -138,16 +137,17 @@ def test_other_code_or_another_version_of_a_library_draws_anew(monkeypatch: pyte
     hashed = page_cache._maker.__wrapped__
     known = {hashed()}
     drawing = {f"tasks/reporting/{name}.py" for name in ("charts", "svg", "lineage_drawing", "lineage_layout", "held_out")}
-    assert drawing | {"data/provenance/tables.py"} <= page_cache.SOURCES.keys()
+    assert drawing | set(page_cache.CALLED) <= page_cache.SOURCES.keys()
     for name, source in page_cache.SOURCES.items():
         with monkeypatch.context() as patch:
             patch.setitem(page_cache.SOURCES, name, source + "#")
             known.add(hashed())
-    for library in ("matplotlib", "networkx"):
+    for library in page_cache.LIBRARIES:
         with monkeypatch.context() as patch:
             patch.setattr(page_cache, "version", lambda name, library=library: "0" if name == library else "1")
             known.add(hashed())
-    assert len(known) == 1 + len(page_cache.SOURCES) + 2
+    assert {"matplotlib", "networkx", "jinja2"} <= set(page_cache.LIBRARIES)
+    assert len(known) == 1 + len(page_cache.SOURCES) + len(page_cache.LIBRARIES)
 
 
 def rows_in(stream: IO[bytes], most: int) -> list[dict[str, Any]]:
@@ -175,25 +175,13 @@ def test_rows_are_read_once_for_each_content_reader_and_argument(tmp_path: Path)
     assert cached_rows(rows_in, table, "b", 2) == [{"text": "three"}] and len(drawn) == 5, "outside of the block nothing is cached"
 
 
-def test_a_template_is_compiled_once_and_anew_when_it_or_this_code_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[str] = []
-
-    class Counting(Environment):
-        def _generate(self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False) -> str:
-            compiled.append(name or "")
-            return super()._generate(source, name, filename, defer_init)
-
-    def show(source: str) -> str:
+def test_a_card_is_made_once_for_a_release_and_what_became_of_it(tmp_path: Path) -> None:
+    def card(release: str, account: dict[str, Any]) -> str:
         with use_page_cache(tmp_path):
-            return Counting(loader=DictLoader({"t": source}), bytecode_cache=CompiledTemplates()).get_template("t").render(name="ü")
+            return kept_text("card", [release, account], lambda: drawn.append(account) or f"{release}: {account}")
 
-    assert show("Hello {{ name }}") == show("Hello {{ name }}") == "Hello ü" and compiled == ["t"]
-    assert show("Bye {{ name }}") == "Bye ü" and compiled == ["t", "t"]
-    for kept in tmp_path.iterdir():
-        kept.write_bytes(kept.read_bytes()[:-1])
-    assert show("Bye {{ name }}") == "Bye ü" and len(compiled) == 3
-    monkeypatch.setattr(page_cache, "_maker", lambda: "other")
-    assert show("Bye {{ name }}") == "Bye ü" and len(compiled) == 4
+    assert card("a", {"hours": 1}) == card("a", {"hours": 1}) and len(drawn) == 1
+    assert card("a", {"hours": 2}) == "a: {'hours': 2}" and card("b", {"hours": 1}) == "b: {'hours': 1}" and len(drawn) == 3
 
 
 def test_a_failed_drawing_is_not_kept(tmp_path: Path) -> None:
