@@ -123,7 +123,7 @@ def test_exactly_the_passages_that_occur_earlier_are_removed(tmp_path: Path, ins
     config = DedupConfig(near=near, substring=SubstringRule(enabled=True, min_words=10, inside=inside), **ALONE)
     pool = [_words(prose(k, paragraphs=1, sentences=2)) for k in range(4)] + [["ha"] * 14]
 
-    @settings(max_examples=15, deadline=None, database=None)
+    @settings(max_examples=8, deadline=None, database=None)
     @given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12), st.integers(1, 30)), max_size=5), min_size=1, max_size=4))
     def law(parts: list[list[tuple[int, int, int]]]) -> None:
         books = {f"{k}": [word for part, start, size in book for word in pool[part][start : start + size]] for k, book in enumerate(parts)}

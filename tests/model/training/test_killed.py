@@ -87,6 +87,7 @@ def test_a_stopped_run_saves_a_checkpoint_first(make_job: JobMaker, tmp_path: Pa
     assert json.loads((job.checkpoints / "latest.json").read_text())["step"] > 0
 
 
+@pytest.mark.slow
 def test_a_failing_workers_own_error_is_reported_and_no_worker_is_left_alive(make_job: JobMaker) -> None:
     job = make_job("failing", {"workers": 2}, learning_rate=1e30, clip=0.0)
     with pytest.raises(LaunchError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*learning_rate=1e\+30"):
