@@ -39,9 +39,9 @@ def _texts(path: Path, tokenizers: list[Tokenizer]) -> Iterator[str]:
 
 def _strings(path: Path, content: bytes) -> Iterator[str]:
     yield content.decode("latin-1")
-    if content[:2] == b"\x1f\x8b":
+    if content[:3] == b"\x1f\x8b\x08":
         yield gzip.decompress(content).decode("latin-1")
-    elif content[:2] == b"PK":
+    elif content[:4] == b"PK\x03\x04":  # a checksum may begin with PK, and compiled code hold the end of a zip
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             yield from (archive.read(name).decode("latin-1") for name in archive.namelist())
     elif content[:4] == b"PAR1":

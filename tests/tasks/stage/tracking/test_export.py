@@ -192,6 +192,19 @@ def test_a_lost_database_is_filled_again_from_the_store_with_the_series_and_the_
     assert [(point.step, point.value, point.timestamp) for point in history] == [(p.step, p.value, p.timestamp) for p in kept]
 
 
+def test_a_run_that_is_told_before_the_one_it_reuses_links_it_all_the_same(worked: Workshop, prefect: None, database: str) -> None:
+    user, journal = worked.run(), Journal(worked.opened())
+    maker = user.artifacts["learn"].origin.run_id
+    assert maker != user.record.id and journal.exported(maker) is None
+    journal.owe(maker, [database])
+    RunExport(MlflowDatabase(database, worked.home / "mlflow"), journal).tell(journal.get(user.record.id))
+    told = journal.exported(maker)
+    assert told is not None and told.complete and journal.owes(maker, database), "its own follower has the last word"
+    client = MlflowClient(tracking_uri=database)
+    reused = client.search_runs([told.experiment_id], f"tags.`folio.run` = '{user.record.id}' and tags.`folio.kind` = 'reused'")
+    assert len(reused) == len(POSITIONS) and {run.data.tags["folio.made_by"] for run in reused} == {told.mlflow_run_id}
+
+
 @pytest.mark.parametrize("broken", ["body", "commit"])
 def test_a_stage_that_does_not_get_there_is_failed_and_so_is_its_parent(
     worked: Workshop, prefect: None, database: str, broken: str
