@@ -69,6 +69,7 @@ class RunExport:
         self._experiment = self._parent = ""
         self._children: dict[str, str] = {}
         self._models: dict[str, str] = {}
+        self._opened: dict[str, str] = {}
         self._closed: set[str] = set()
         self._next_series = 0
 
@@ -238,16 +239,19 @@ class RunExport:
     def _makers(self, made: Sequence[Artifact]) -> list[str]:
         """Return the MLflow ids of the runs that made a stage's artifacts."""
         origins = dict.fromkeys((a.origin.run_id, a.origin.mlflow_run_id) for a in made)
-        exports = (mlflow_run or self._exported(run_id) for run_id, mlflow_run in origins)
+        exports = (mlflow_run or self._page_of(run_id) for run_id, mlflow_run in origins)
         return [run_id for run_id in exports if run_id]
 
-    def _exported(self, run_id: str) -> str:
-        """Return the MLflow id of a run, or "". One of which MLflow has yet to be told is told first, or no link to it would appear."""
+    def _page_of(self, run_id: str) -> str:
+        """Return the MLflow id of a run, or "". One that MLflow has yet to be told of gets its page now; its own follower fills it."""
         told = self._journal.exported(run_id) or ExportRecord()
-        if not told.mlflow_run_id and self._journal.owes(run_id, self._database.uri) and (maker := self._journal.read(run_id)):
-            told = RunExport(self._database, self._journal)._tell(maker)
-            self._journal.write_export(run_id, told)
-        return told.mlflow_run_id
+        if told.mlflow_run_id or not self._journal.owes(run_id, self._database.uri):
+            return told.mlflow_run_id
+        if run_id not in self._opened and (maker := self._journal.read(run_id)):
+            page = RunExport(self._database, self._journal)
+            page._open(maker)
+            self._opened[run_id] = page._parent
+        return self._opened.get(run_id, "")
 
     def _maker_link(self, made: Sequence[Artifact]) -> str:
         makers = self._makers(made)

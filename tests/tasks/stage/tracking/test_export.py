@@ -198,11 +198,34 @@ def test_a_run_that_is_told_before_the_one_it_reuses_links_it_all_the_same(worke
     assert maker != user.record.id and journal.exported(maker) is None
     journal.owe(maker, [database])
     RunExport(MlflowDatabase(database, worked.home / "mlflow"), journal).tell(journal.get(user.record.id))
-    told = journal.exported(maker)
-    assert told is not None and told.complete and journal.owes(maker, database), "its own follower has the last word"
+    assert journal.owes(maker, database), "its own follower tells the rest"
+    told = RunExport(MlflowDatabase(database, worked.home / "mlflow"), journal).tell(journal.get(maker))
     client = MlflowClient(tracking_uri=database)
     reused = client.search_runs([told.experiment_id], f"tags.`folio.run` = '{user.record.id}' and tags.`folio.kind` = 'reused'")
     assert len(reused) == len(POSITIONS) and {run.data.tags["folio.made_by"] for run in reused} == {told.mlflow_run_id}
+
+
+def test_runs_that_reuse_from_each_other_or_from_themselves_are_told_all_the_same(worked: Workshop, prefect: None, database: str) -> None:
+    second, journal = worked.run(Toys(judge=Judge(limit=2))), Journal(worked.opened())
+    first = journal.get(second.artifacts["learn"].origin.run_id)
+    other = second.record.positions["judge.small"]
+    # As when both were under way at once: the first reuses what the second made, and the second what the first made.
+    crossed = first.model_copy(update={
+        "stages": {position: stage.model_copy(update={"status": "reused"}) for position, stage in first.stages.items()},
+        "positions": {**first.positions, "judge.small": other.model_copy(update={"action": "reused"})},
+    })  # fmt: skip
+    journal.write(crossed)
+    for run_id in (first.id, second.record.id):
+        journal.owe(run_id, [database])
+    export = RunExport(MlflowDatabase(database, worked.home / "mlflow"), journal)
+    told = export.tell(crossed)
+    after = RunExport(MlflowDatabase(database, worked.home / "mlflow"), journal).tell(journal.get(second.record.id))
+    client = MlflowClient(tracking_uri=database)
+    found = client.search_runs([told.experiment_id], f"tags.`folio.run` = '{first.id}' and tags.`folio.kind` = 'reused'")
+    makers = {run.data.tags["folio.position"]: run.data.tags["folio.made_by"] for run in found}
+    assert makers.pop("judge.small") == after.mlflow_run_id and set(makers.values()) == {told.mlflow_run_id}
+    parents = client.search_runs([told.experiment_id], "tags.`folio.kind` = 'pipeline'")
+    assert {run.info.run_id for run in parents} == {told.mlflow_run_id, after.mlflow_run_id}, "none is shown twice"
 
 
 @pytest.mark.parametrize("broken", ["body", "commit"])
