@@ -19,6 +19,7 @@ from flows.chat import chat
 from flows.corpus import corpus
 from flows.recipe.differences import plain_differences
 from flows.release import Release, release
+from flows.services.home import home
 from tasks.report import reported
 from tasks.stage.execution.approving import AwaitsApproval
 from tasks.stage.execution.run_context import open_run
@@ -62,8 +63,15 @@ def _flow(recipe: Recipe) -> quote:
         return Cancelled(message=str(waiting), data=waiting)  # type: ignore[return-value]  # the caller gets its data raised
 
 
-# A recipe is valid once it is there.
-FLOW = RecipeFlow(_flow, name="folio", flow_run_name="{recipe.name}", validate_parameters=False)
+# A recipe is valid once it is there. No result is kept, but without a place for them Prefect asks its server for one, three times.
+FLOW = RecipeFlow(
+    _flow,
+    name="folio",
+    flow_run_name="{recipe.name}",
+    validate_parameters=False,
+    persist_result=False,
+    result_storage=home() / "prefect-results",
+)
 
 
 def pipeline(recipe: Recipe) -> dict[str, Artifact]:

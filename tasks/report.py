@@ -55,22 +55,24 @@ def report(error: BaseException | None = None) -> None:
 def _report(failure: str = "", *, stopped: bool = False) -> None:
     run = current_run()
     summary = RunSummary.of(run, failure, stopped=stopped)
-    with use_page_cache(run.home / "cache" / "pages"), ThreadPoolExecutor(1) as waiting:
+    # Prefect's server answers meanwhile.
+    with use_page_cache(run.home / "cache" / "pages"), ThreadPoolExecutor(2) as waiting:
+        shown = []
+        if run.artifacts:
+            description = f"What the results of the run of {run.name} were made from"
+            shown.append(waiting.submit(copy_context().run, _show_in_prefect, "lineage", run.name, lineage_notice(summary), description))
         page = write_page(run.home, summary)
-        told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""
-        shown = waiting.submit(copy_context().run, _show_in_prefect, run.name, told, lineage)
+        told = notice(summary, page)
+        shown.append(waiting.submit(copy_context().run, _show_in_prefect, "report", run.name, told, f"Results of the run of {run.name}"))
         card = None if failure or stopped else write_card(run)
     run.note(page=str(page), card=str(card or ""), description=told, headline=headline_metrics(summary.results))
     try:
-        shown.result()
+        for one in shown:
+            one.result()
     except HTTPError as error:
         log(f"Prefect does not show the report, since its server does not answer ({type(error).__name__})")
     log(f"report: {page}")
 
 
-def _show_in_prefect(recipe: str, told: str, lineage: str) -> None:
-    name = recipe.lower().replace("_", "-")
-    create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {recipe}")
-    if lineage:
-        description = f"What the results of the run of {recipe} were made from"
-        create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)
+def _show_in_prefect(kind: str, recipe: str, markdown: str, description: str) -> None:
+    create_markdown_artifact(key=f"{kind}-{recipe.lower().replace('_', '-')}", markdown=markdown, description=description)

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
@@ -27,22 +28,33 @@ from flows.cli.commands.version import show_version
 from flows.cli.signals import INTERRUPTED
 from flows.services import servers
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for group in (run_app, chat_app, serve_app, generate_app, push_app, recipes_app):
-    app.add_typer(group)
-app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
-app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
-for group in (runs_app, lineage_app, card_app, store_app, services_app):
-    app.add_typer(group)
+GROUPS = (run_app, chat_app, serve_app, generate_app, push_app, recipes_app, runs_app, lineage_app, card_app, store_app, services_app)
 
 
-@app.callback()
 def settings(
     debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
     version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="show versions and exit")] = False,
 ) -> None:
     """Turn a pile of books into a language model you can talk to, with an exact account of how it got there."""
     servers.configure()
+
+
+def command_line(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the command line; if the first word is a command of a group, with that group alone, since building all takes a while."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(settings)
+    named = [group for group in GROUPS if words and words[0] in _commands(group)]
+    for group in named or GROUPS:
+        app.add_typer(group)
+    if not named:
+        app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
+        app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
+    return app
+
+
+def _commands(group: typer.Typer) -> set[str]:
+    """Return the names of a group's commands."""
+    return {typer.main.get_command_name(one.name or one.callback.__name__) for one in group.registered_commands if one.callback}
 
 
 def main() -> NoReturn:
@@ -68,7 +80,7 @@ def main() -> NoReturn:
 def run_command() -> NoReturn:
     """Run the command in `sys.argv`; raise SystemExit with its exit code."""
     try:
-        sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
+        sys.exit(command_line(sys.argv[1:])(prog_name="folio", standalone_mode=False) or 0)
     except typer.Abort:  # Ctrl-C in a command that needs no cleanup
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:

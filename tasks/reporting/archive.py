@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel, Field, ValidationError
 
 from tasks.reporting.headline import headline
-from tasks.reporting.page import HERE, render
+from tasks.reporting.page import render
 from tasks.reporting.summary import RunSummary
+from tasks.reporting.templates import HERE, environment
 from tasks.reporting.wording import seconds
 from tasks.stage.system.atomic_files import write_atomically
 from tasks.stage.system.locks import local_lock
@@ -110,8 +110,5 @@ def _read(paths: list[Path]) -> Iterator[RunEntry]:
 
 def render_list(runs: list[RunEntry]) -> str:
     """Return the list as HTML; every text is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     style = Markup((HERE / "page.css").read_text(encoding="utf-8"))
-    return environment.get_template("all_runs.html.jinja").render(runs=runs, style=style, latest=LATEST)
+    return environment().get_template("all_runs.html.jinja").render(runs=runs, style=style, latest=LATEST)

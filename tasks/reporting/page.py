@@ -8,9 +8,7 @@ the cache of pages.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tasks.reporting.gates import GATES
@@ -18,9 +16,8 @@ from tasks.reporting.headline import headline
 from tasks.reporting.hook import Topic, all_topics, report_hook
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
+from tasks.reporting.templates import HERE, environment
 from tasks.reporting.wording import joined
-
-HERE = Path(__file__).parent
 
 
 def render(run: RunSummary) -> str:
@@ -33,11 +30,9 @@ def render(run: RunSummary) -> str:
     topics = sorted(shown, key=lambda topic: head.state == "failed" and topic != GATES)
     sections = {topic: topic.draw(run, positions) if (positions := shown[topic]) else None for topic in topics}
     missing = [topic.name for topic, section in sections.items() if section is None]
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["with_code"] = _with_code
-    return environment.get_template("page.html.jinja").render(
+    templates = environment()
+    templates.filters["with_code"] = _with_code
+    return templates.get_template("page.html.jinja").render(
         head=head,
         sections=[section for section in sections.values() if section is not None],
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),

@@ -6,17 +6,26 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from flows.cli.app import app
+from flows.cli.app import command_line
 from flows.cli.commands.completion import complete_live_run, complete_recipe, complete_run, complete_stage
 
 
 def test_the_version_names_the_code_and_the_libraries_that_matter() -> None:
-    shown = CliRunner().invoke(app, ["--version"])
+    shown = CliRunner().invoke(command_line(), ["--version"])
     assert shown.exit_code == 0
     assert shown.output.startswith("folio ")
     assert f"Python {sys.version.split()[0]}, prefect 3." in shown.output
+
+
+def test_every_command_is_found_by_its_name_alone() -> None:
+    whole = typer.main.get_group(command_line()).commands
+    assert {"run", "chat", "recipe", "corpus"} <= set(whole)
+    for name, command in whole.items():
+        alone = typer.main.get_group(command_line([name])).commands[name]
+        assert [(one.name, one.opts) for one in alone.params] == [(one.name, one.opts) for one in command.params], name
 
 
 def test_recipes_stages_and_runs_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

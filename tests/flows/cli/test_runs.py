@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli.app import app
+from flows.cli.app import command_line
 from tests.crash.test_ended_from_outside import Started
 
 
@@ -24,7 +24,7 @@ def live(tmp_path: Path, prefect: None, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def folio(*words: str) -> Result:
-    return CliRunner().invoke(app, words)
+    return CliRunner().invoke(command_line(), words)
 
 
 def test_a_live_run_is_seen_followed_and_stopped_from_outside(live: Started) -> None:
