@@ -23,7 +23,11 @@ os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / "folio-tests-ca
 os.environ["COLUMNS"] = "100"  # whatever runs the suite, tables have the width that they have without a terminal
 
 from flows.services import servers
+from tests import prefect_server
 
+PORT = "FOLIO_TESTS_PREFECT_PORT"
+os.environ.setdefault(PORT, str(prefect_server.free_port()))  # what runs side by side inherits it
+os.environ["PREFECT_API_URL"] = f"http://{prefect_server.HOST}:{os.environ[PORT]}/api"
 servers.configure()
 # A suite started in the background of a script, or by nohup, inherits signals that are ignored, and tests send some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -33,23 +37,14 @@ settings.register_profile("folio", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("folio")
 
 
-# Loops of a server that no test asks anything of, and that never rest.
-IDLE = {
-    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
-    for name in ("CANCELLATION_CLEANUP", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR", "SCHEDULER")
-}
-
-
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[None]:
-    """A Prefect server with a database of its own, once a session."""
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A Prefect server with a database of its own, once for all processes of the session."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
 
-    os.environ.update(IDLE)
-    with prefect_test_harness(server_startup_timeout=300), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        for name in IDLE:
-            del os.environ[name]
+    here, side_by_side = tmp_path_factory.getbasetemp(), "PYTEST_XDIST_WORKER" in os.environ
+    prefect_server.ensure(int(os.environ[PORT]), here.parent if side_by_side else here, os.getppid() if side_by_side else os.getpid())
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,19 +16,18 @@ from tasks.stage.store.artifact import RECORD
 from tests.tasks.toys import BODIES, POSITIONS, Collect, Judge, Learn, Toys, Workshop
 
 
-def prefect_states(since: float, positions: Sequence[str] = POSITIONS) -> dict[str, str]:
-    """Return task name -> state of the newest task runs on Prefect's server, once all have ended."""
+def prefect_states(run: PipelineRun) -> dict[str, str]:
+    """Return task name -> state of a run's tasks on Prefect's server, once it has all of them and they have ended."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.sorting import TaskRunSort
+    from prefect.client.schemas.filters import FlowRunFilter
 
     with get_client(sync_client=True) as client:
         for _ in range(600):
-            newest = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=50)
-            found = {run.name: run for run in reversed(newest) if run.expected_start_time and run.expected_start_time.timestamp() >= since}
-            if set(positions) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):
-                return {name: str(run.state_name) for name, run in found.items()}
+            tasks = client.read_task_runs(flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [run.record.flow_run_id]}}))
+            if len(tasks) >= len(run.artifacts) and all(task.state and task.state.is_final() for task in tasks):
+                return {task.name: str(task.state_name) for task in tasks}
             time.sleep(0.1)
-    raise AssertionError(f"Prefect knows of {sorted(found)} only")
+    raise AssertionError(f"Prefect knows of {sorted(task.name for task in tasks)} only")
 
 
 def made(run: PipelineRun) -> dict[str, tuple[str, str, str]]:
@@ -40,12 +38,11 @@ def made(run: PipelineRun) -> dict[str, tuple[str, str, str]]:
 def test_a_second_run_reuses_every_artifact_and_prefect_shows_its_tasks_as_cached(workshop: Workshop) -> None:
     first = workshop.run()
     assert workshop.executed == list(BODIES)
-    since = time.time()
     second = workshop.run()
     assert workshop.executed == []
     assert made(second) == made(first)
     assert second.reused == set(POSITIONS)
-    assert prefect_states(since) == dict.fromkeys(POSITIONS, "Cached")
+    assert prefect_states(second) == dict.fromkeys(POSITIONS, "Cached")
 
 
 def test_artifacts_are_reused_when_prefect_has_lost_its_results_and_when_the_run_has_another_root(workshop: Workshop) -> None:

@@ -111,20 +111,19 @@ def same(one: PipelineRun, other: PipelineRun) -> bool:
 
 @pytest.mark.slow
 def test_workers_make_what_threads_make_and_their_tasks_and_series_are_shown(library: Library, database: str) -> None:
-    library.tracking, since = database, time.time()
+    library.tracking = database
     run = library.run()
     assert len(library.processes(run)) == 2
     assert os.getpid() not in library.processes(run)
     assert {run.artifacts[position].metrics["threads"] for position in POSITIONS[:SHARDS]} == {1.0}
-    assert prefect_states(since, POSITIONS) == dict.fromkeys(POSITIONS, "Completed")
+    assert prefect_states(run) == dict.fromkeys(POSITIONS, "Completed")
     client, mine = MlflowClient(tracking_uri=database), children_of(database, run)["read"].info.run_id
     assert {run.artifacts[position].origin.run_id for position in POSITIONS[:SHARDS]} == {run.record.id}
     assert {(metric.step, metric.value) for metric in client.get_metric_history(mine, "read.step")} == {(0, 0.0), (1, 1.0), (2, 2.0)}
     assert parent_of(database, run).data.metrics["read.letters"] == 12.0
-    since = time.time()
     again = library.run()
     assert again.reused == set(POSITIONS)
-    assert prefect_states(since, POSITIONS) == dict.fromkeys(POSITIONS, "Cached")
+    assert prefect_states(again) == dict.fromkeys(POSITIONS, "Cached")
     library.store, library.resources, library.tracking = str(library.folder / "other"), Resources(threads=2), ""
     threaded = library.run()
     assert library.processes(threaded) == {os.getpid()}
