@@ -16,9 +16,8 @@ from markupsafe import Markup
 from pydantic import BaseModel, Field, ValidationError
 
 from tasks.reporting.headline import headline
-from tasks.reporting.page import render
+from tasks.reporting.page import HERE, environment, render
 from tasks.reporting.summary import RunSummary
-from tasks.reporting.templates import HERE, environment
 from tasks.reporting.wording import seconds
 from tasks.stage.system.atomic_files import write_atomically
 from tasks.stage.system.locks import local_lock

@@ -7,8 +7,13 @@ the cache of pages.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import sys
+from pathlib import Path
 
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tasks.reporting.gates import GATES
@@ -16,8 +21,10 @@ from tasks.reporting.headline import headline
 from tasks.reporting.hook import Topic, all_topics, report_hook
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
-from tasks.reporting.templates import HERE, environment
 from tasks.reporting.wording import joined
+
+HERE = Path(__file__).parent
+COMPILED = HERE / "__pycache__"
 
 
 def render(run: RunSummary) -> str:
@@ -40,6 +47,31 @@ def render(run: RunSummary) -> str:
         commit=run.commit,
         dirty=run.dirty,
     )
+
+
+def environment() -> Environment:
+    """Return the environment of the templates beside this module.
+
+    Compiling one takes longer than rendering it, so what it was compiled to is kept where Python keeps the modules', if it does.
+    """
+    cache = FileSystemBytecodeCache(str(COMPILED), f"%s.{_options()}.jinja") if _keeps() else None
+    return Environment(
+        loader=FileSystemLoader(HERE),
+        bytecode_cache=cache,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _keeps() -> bool:
+    return not sys.dont_write_bytecode and os.access(COMPILED, os.W_OK)
+
+
+def _options() -> str:
+    """Return what stands for the options above, since the cache looks only at a template's own content."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 def _with_code(text: str) -> Markup:

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tasks.reporting import templates
+from tasks.reporting import page
 
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of templates with one of them, and the folder where compiled ones are kept."""
     (tmp_path / "kept").mkdir()
-    monkeypatch.setattr(templates, "HERE", tmp_path)
-    monkeypatch.setattr(templates, "COMPILED", tmp_path / "kept")
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    monkeypatch.setattr(page, "COMPILED", tmp_path / "kept")
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     (tmp_path / "note.html.jinja").write_text("<p>{{ text }}</p>")
     return tmp_path / "kept"
 
 
 def shown() -> str:
-    return templates.environment().get_template("note.html.jinja").render(text="a < b")
+    return page.environment().get_template("note.html.jinja").render(text="a < b")
 
 
 def test_a_kept_template_says_what_it_said_before_it_was_kept(kept: Path) -> None:
