@@ -58,6 +58,7 @@ def test_the_same_job_gives_the_same_bytes(make_job: JobMaker) -> None:
         assert (first.output / name).read_bytes() == (second.output / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_tuning_starts_from_the_model_and_preference_tuning_from_ln_2(make_job: JobMaker, shards: Path) -> None:
     base = make_job()
     launch(base)

@@ -34,19 +34,20 @@ def curve(job: Job) -> list[float]:
 
 LAYOUTS = [
     {"workers": 2, "pipeline": 2, "zero_stage": 1},
-    pytest.param({"workers": 2, "tensor": 2, "zero_stage": 1}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "pipeline": 2, "zero_stage": 0}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "tensor": 2, "zero_stage": 2}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "tensor": 2, "zero_stage": 3}, marks=pytest.mark.slow),
-    pytest.param({"workers": 4, "pipeline": 2, "zero_stage": 1}, marks=pytest.mark.slow),
-    pytest.param({"workers": 4, "tensor": 2, "zero_stage": 1}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "zero_stage": 1, "offload_optimizer": "cpu"}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "zero_stage": 2, "offload_optimizer": "cpu"}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "zero_stage": 3, "offload_optimizer": "cpu", "offload_weights": "cpu"}, marks=pytest.mark.slow),
-    pytest.param({"workers": 2, "tensor": 2, "zero_stage": 2, "offload_optimizer": "cpu"}, marks=pytest.mark.slow),
+    {"workers": 2, "tensor": 2, "zero_stage": 1},
+    {"workers": 2, "pipeline": 2, "zero_stage": 0},
+    {"workers": 2, "tensor": 2, "zero_stage": 2},
+    {"workers": 2, "tensor": 2, "zero_stage": 3},
+    {"workers": 4, "pipeline": 2, "zero_stage": 1},
+    {"workers": 4, "tensor": 2, "zero_stage": 1},
+    {"workers": 2, "zero_stage": 1, "offload_optimizer": "cpu"},
+    {"workers": 2, "zero_stage": 2, "offload_optimizer": "cpu"},
+    {"workers": 2, "zero_stage": 3, "offload_optimizer": "cpu", "offload_weights": "cpu"},
+    {"workers": 2, "tensor": 2, "zero_stage": 2, "offload_optimizer": "cpu"},
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "-".join(f"{name}_{value}" for name, value in layout.items()))
 def test_pipeline_tensor_parallel_and_offloaded_training_learn_what_one_process_learns(make_job: JobMaker, layout: dict[str, int]) -> None:
     alone, cut = make_job("alone", {"micro_batch": 2}, steps=20), make_job("cut", {"micro_batch": 2, **layout}, steps=20)

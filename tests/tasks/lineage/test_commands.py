@@ -19,8 +19,9 @@ PRICED = {"rates": {"currency": "CHF", "cpu_hour": 1800.0, "gpu_hour": 0.0}}
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
-    """A run in the journal, in a store on disk."""
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
+    """A run in the journal, in a store on disk; nothing else is at home, where a takedown looks, too."""
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
     corpus.run()
     corpus.record(RUN, configuration=PRICED)

@@ -94,7 +94,7 @@ def _installed(path: tuple[str, ...], cache: Path | None) -> Installed:
     file = cache / f"{key}.libraries" if cache is not None else None
     if file is not None and (text := kept(file)) is not None:
         return Installed(**json.loads(text))
-    found = _read()
+    found = _read(key)
     if file is not None:
         keep(file, json.dumps(asdict(found)).encode())
     return found
@@ -108,7 +108,8 @@ def _metadata(place: str) -> list[tuple[str, int]]:
     return [(place, folder.stat().st_mtime_ns)] if folder.exists() else []
 
 
-def _read() -> Installed:
+@lru_cache(maxsize=4)
+def _read(key: str) -> Installed:  # what is remembered holds while it stays the same
     versions: dict[str, str] = {}
     modules: dict[str, list[str]] = {}
     requires: dict[str, list[str]] = {}
