@@ -13,7 +13,8 @@ import re
 import sys
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from tasks.reporting.gates import GATES
@@ -22,6 +23,7 @@ from tasks.reporting.hook import Topic, all_topics, report_hook
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import joined
+from tasks.stage.identity.tracing.cached_file import keep, kept
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "__pycache__"
@@ -54,10 +56,9 @@ def environment() -> Environment:
 
     Compiling one takes longer than rendering it, so what it was compiled to is kept where Python keeps the modules', if it does.
     """
-    cache = FileSystemBytecodeCache(str(COMPILED), f"%s.{_options()}.jinja") if _keeps() else None
     return Environment(
         loader=FileSystemLoader(HERE),
-        bytecode_cache=cache,
+        bytecode_cache=CompiledTemplates() if _keeps() else None,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -65,13 +66,27 @@ def environment() -> Environment:
     )
 
 
+class CompiledTemplates(BytecodeCache):
+    """Keeps each compiled template in a file with a checksum, so a damaged one is compiled again."""
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Fill a bucket with what was kept for it."""
+        if (content := kept(_file(bucket))) is not None:
+            bucket.bytecode_from_string(content)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what a bucket holds."""
+        keep(_file(bucket), bucket.bytecode_to_string())
+
+
+def _file(bucket: Bucket) -> Path:
+    # Jinja looks at a template's content, but not at the options that it was compiled with; they stand in this file.
+    options = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    return COMPILED / f"{bucket.key}.{options}.jinja"
+
+
 def _keeps() -> bool:
     return not sys.dont_write_bytecode and os.access(COMPILED, os.W_OK)
-
-
-def _options() -> str:
-    """Return what stands for the options above, since the cache looks only at a template's own content."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 
 def _with_code(text: str) -> Markup:

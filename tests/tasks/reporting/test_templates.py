@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,16 @@ def test_a_template_that_has_changed_is_compiled_again(kept: Path, tmp_path: Pat
     shown()
     (tmp_path / "note.html.jinja").write_text("<b>{{ text }}</b>")
     assert shown() == "<b>a &lt; b</b>"
+
+
+@pytest.mark.parametrize("damage", [lambda found: found[:40], lambda found: found[:-20], lambda found: found[:60] + b"\x93" + found[61:]])
+def test_a_kept_template_that_is_damaged_is_compiled_again(kept: Path, damage: Callable[[bytes], bytes]) -> None:
+    first = shown()
+    (compiled,) = kept.iterdir()
+    whole = compiled.read_bytes()
+    compiled.write_bytes(damage(whole))
+    assert shown() == first
+    assert compiled.read_bytes() == whole
 
 
 def test_nothing_is_kept_if_python_keeps_no_compiled_modules(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
