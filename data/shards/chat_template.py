@@ -55,7 +55,7 @@ def template_environment(*, marked: bool = False) -> ImmutableSandboxedEnvironme
 def _to_json(
     value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: tuple[str, str] | None = None, sort_keys: bool = False
 ) -> str:
-    """Jinja's own filter escapes HTML and sorts keys."""
+    """Dump JSON without the HTML escapes and sorted keys of Jinja's own filter."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 

@@ -62,7 +62,7 @@ def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: boo
     if config is None:
         raise RecipeError(f"approve {gate!r}: there is no such gate; the gates are {', '.join(type(plan.recipe.gates).model_fields)}.")
     if not config.approve:
-        raise RecipeError(f"{position} of {plan.recipe.name} asks nobody; let it by gates.{where}.approve: true in the recipe.")
+        raise RecipeError(f"{position} of {plan.recipe.name} asks nobody; set gates.{where}.approve: true in the recipe.")
     verdict = gates[position].artifact if position in gates else None
     if verdict is None:
         raise RecipeError(f"{position} of {plan.recipe.name} has no verdict yet; run the recipe, which stops there.")

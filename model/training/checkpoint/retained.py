@@ -86,7 +86,7 @@ def read_best(directory: Path, step: int) -> dict[str, Tensor]:
 
 
 def remove_stale_best(directory: Path) -> None:
-    """Remove best weights that no checkpoint resumes with; those newer than the current checkpoint stay."""
+    """Remove best weights that no checkpoint refers to; keep those newer than the current checkpoint."""
     current = CheckpointRecord.read(directory)
     records = [CheckpointRecord.read(folder) for folder in directory.glob("step-*")]
     needed = {record.best_step for record in records if record}

@@ -66,7 +66,7 @@ class LiveBars(Display):
         self._console.show_cursor(True)
 
     def expect(self, seconds: Mapping[str, float | None]) -> None:
-        """Say which stages the run has, in its order, and about how long each takes; None: nobody knows."""
+        """Set the stages of the run, in order, with the estimated seconds of each; None if there is no estimate."""
         with self._lock:
             self._left = dict(seconds)
         self._draw_run()

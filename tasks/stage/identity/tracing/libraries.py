@@ -109,7 +109,8 @@ def _metadata(place: str) -> list[tuple[str, int]]:
 
 
 @lru_cache(maxsize=4)
-def _read(key: str) -> Installed:  # what is remembered holds while it stays the same
+def _read(key: str) -> Installed:
+    """Read the metadata of every distribution. The key names the path and the metadata's times, so what is cached by it is current."""
     versions: dict[str, str] = {}
     modules: dict[str, list[str]] = {}
     requires: dict[str, list[str]] = {}

@@ -1,4 +1,7 @@
-"""The trace of an execution: what it read, as name -> hash; computed of its marks and a source, so it can be asked of today's."""
+"""The trace of an execution: what it read, as name -> hash.
+
+It is computed from the execution's marks and a source, so the same marks can be looked up in today's source and compared.
+"""
 
 from __future__ import annotations
 
