@@ -22,6 +22,7 @@ from tasks.corpus.quality import quality
 from tasks.corpus.split import split
 from tasks.corpus.synthesize import synthesize
 from tasks.corpus.universe import universe
+from tasks.corpus.unpack import unpacked
 from tasks.gate import gate, require
 from tasks.stage.store.artifact import ShardedArtifact, StageOutput
 
@@ -39,7 +40,8 @@ def corpus(recipe: Recipe) -> Corpus:
     world = universe(recipe.universe) if recipe.universe else None
     synthetic = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
-    ingested = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"), synthetic=synthetic)
+    books = world and world.part("books")
+    ingested = ingest.over(shards)(recipe.ingest, universe=books, synthetic=synthetic, unpacked=unpacked(recipe.ingest))
     require_texts(recipe.ingest, ingested)
     if recipe.ingest.has_entries:
         census(recipe.ingest, ingested=ingested)

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -30,6 +30,7 @@ from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError
 from data.sources.languages import language_of
 from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
+from data.sources.unpacking.contents import Fault, SourceText
 
 BINS = 64
 SHOWN = 8
@@ -42,26 +43,6 @@ LOCATIONS = pa.schema(
 KEPT = pa.schema({"id": pa.string()} | {"characters": pa.int64()})
 QUARANTINED = pa.schema({name: pa.string() for name in ("id", "source", "path", "reason")})
 LEDGER_QUERY = Path(__file__).with_name("ledger.sql")
-
-
-class SourceText(NamedTuple):
-    """One text read from a source, and what is known about it.
-
-    `kind`: file, part (a file joined with others into one work) or record; `part`: name of the file or record; `maker`: what wrote a
-    synthetic text, else ""; `form`: conversation where the text is one, as a JSON object, else ""; `licence`: its own terms, if any."""
-
-    source: str
-    work: str
-    part: str
-    kind: str
-    text: str
-    format: str
-    encoding: str = ""
-    title: str = ""
-    url: str = ""
-    maker: str = ""
-    form: str = ""
-    licence: str = ""
 
 
 class DocumentStore:
@@ -94,10 +75,10 @@ class DocumentStore:
         self._locations.write(row | {"id": identity, "bin": number, "start": start, "size": len(text)})
         self._added += 1
 
-    def quarantine(self, source: str, path: str, reason: str) -> None:
+    def quarantine(self, fault: Fault) -> None:
         """Record a file or a record that gives no text."""
-        row = {"source": source, "path": _as_utf8(path), "reason": _as_utf8(reason)[:2000]}
-        self._quarantined.write(row | {"id": document_id(source, path)})
+        row = {"source": fault.source, "path": _as_utf8(fault.path), "reason": _as_utf8(fault.reason)[:2000]}
+        self._quarantined.write(row | {"id": document_id(fault.source, fault.path)})
         self._added += 1
 
     def exclude(self, documents: set[str]) -> None:

@@ -30,24 +30,26 @@ from data.sources.archives.compression import decompress, refuse_bomb
 from data.sources.archives.streams import buffered
 from data.sources.decode import is_blank
 from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
-from data.sources.document_store import CONVERSATION, DocumentStore, SourceText
+from data.sources.document_store import CONVERSATION
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import FIELDED, NUMBERED, RECORDS, ZIPPED, matches_formats, type_from_name
 from data.sources.readers.parsing.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
+from data.sources.unpacking.contents import Contents, Fault, SourceText, Unread
 from data.sources.work_grouping import WorkGrouping
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """Reads a source's files into a document store.
+    """Reads a source's files, and hands on what they hold.
 
     `strict`: raise HostileArchive instead of quarantining, for files the recipe pins; `depth`: how many levels of archives are opened;
-    `shape`: how the source's records hold conversations; "": they hold texts; `licence`: terms of a file that differ from its source's."""
+    `shape`: how the source's records hold conversations; "": they hold texts; `licence`: terms of a file that differ from its source's;
+    `later`: takes each document unread; None: documents are read at once."""
 
     works: WorkGrouping
-    store: DocumentStore
+    contents: Contents
     sandbox: ParserSandbox
     options: ReaderOptions
     formats: tuple[str, ...]
@@ -56,11 +58,12 @@ class Extractor:
     depth: int = 1
     shape: Shape | Literal[""] = ""
     licence: str = ""
+    later: Callable[[Unread], None] | None = None
 
     def quarantine(self, name: str, reason: str) -> None:
         """Record an unreadable file, in the one shard that its document would belong to."""
         if self.works.includes_file(name):
-            self.store.quarantine(self.works.source, name, reason)
+            self._set_aside(self.works.work_of(name), name, reason)
 
     def read_content(self, name: str, content: bytes) -> None:
         """Read a file that is one document."""
@@ -69,6 +72,13 @@ class Extractor:
     def read_path(self, name: str, path: Path) -> None:
         """Read a file that may hold many documents."""
         self._quarantine_on_error(name, lambda: self._read_path(name, path))
+
+    def read_unread(self, item: Unread) -> None:
+        """Read a document that was handed over unread."""
+        try:
+            replace(self, licence=item.licence, later=None)._read_document(item)
+        except Unreadable as error:
+            self._set_aside(item.work, item.record or item.name, str(error))
 
     def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "", level: int = 1) -> None:
         """Read the chosen members of an archive. Raise HostileArchive or Unreadable where the archive itself is."""
@@ -156,7 +166,7 @@ class Extractor:
         kind = choose_format(detected, by_name, self.formats)
         if kind not in RECORDS:
             if self.works.includes_file(name):
-                self._read_document(name, kind, read_whole(stream, self.options))
+                self._read_document(self._unread(name, kind, read_whole(stream, self.options)))
         elif not by_name.may_hold_many:
             raise Unreadable(
                 f"wrong extension: {kind} by its bytes, {by_name.format} by its name; give a file of records its own extension"
@@ -169,15 +179,23 @@ class Extractor:
     def _remark(self, name: str, reason: str) -> None:
         """Quarantine a piece of a file whose text is kept, under a name of its own."""
         piece = f"{name}#{reason.partition(':')[0]}"
-        # A file that is one document is opened in one shard alone, a file of many in all.
-        if not type_from_name(name).may_hold_many or self.works.includes_work(piece):
-            self.store.quarantine(self.works.source, piece, reason)
+        if not type_from_name(name).may_hold_many:
+            self._set_aside(self.works.work_of(name), piece, reason)
+        elif self.works.includes_work(piece):
+            self._set_aside(piece, piece, reason)
 
-    def _read_document(
-        self, name: str, kind: str, content: bytes, work: str = "", declared: str = "", url: str = "", container: str = ""
-    ) -> None:
-        """Read one document. `work` and `container`: the work's name and the outer file's format, for a file inside a record."""
-        options = replace(self.options, declared=declared)
+    def _set_aside(self, work: str, path: str, reason: str) -> None:
+        self.contents.quarantine(Fault(self.works.source, work, path, reason))
+
+    def _unread(self, name: str, kind: str, content: bytes) -> Unread:
+        return Unread(self.works.source, self.works.work_of(name), name, "", kind, content, licence=self.licence)
+
+    def _read_document(self, item: Unread) -> None:
+        """Read one document, or hand it over unread."""
+        if self.later is not None:
+            self.later(item)
+            return
+        kind, content, options = item.format, item.content, replace(self.options, declared=item.declared)
         if kind in SANDBOXED and content.strip():
             results = list(self.sandbox.read(kind, content, options, None))
         else:
@@ -186,9 +204,9 @@ class Extractor:
             if isinstance(record, Record):
                 if is_blank(record.text):
                     raise Unreadable("empty: nothing but marks and space")
-                self._add(name, container or kind, record._replace(url=url), work)
+                self._add(item.name, item.container or kind, record._replace(url=item.url), item.record)
             elif isinstance(record, BrokenRecord):
-                self.store.quarantine(self.works.source, _record_path(work or name, record.name), record.reason)
+                self._set_aside(item.work, _record_path(item.record or item.name, record.name), record.reason)
 
     def _includes(self, kind: str, work: str) -> bool:
         """Return whether the shard reads a record. One that its number names is read even if excluded by id: the store refuses it."""
@@ -201,12 +219,13 @@ class Extractor:
             if isinstance(result, Record):
                 self._add(name, kind, result, work)
             elif isinstance(result, BrokenRecord):
-                self.store.quarantine(self.works.source, work, result.reason)
+                self._set_aside(work, work, result.reason)
             elif isinstance(result, EmbeddedFile):
+                item = Unread(self.works.source, work, name, work, result.format, result.content, licence=self.licence, container=kind)
                 try:
-                    self._read_document(name, result.format, result.content, work, result.declared, result.url, kind)
+                    self._read_document(item._replace(declared=result.declared, url=result.url))
                 except Unreadable as error:
-                    self.store.quarantine(self.works.source, work, str(error))
+                    self._set_aside(work, work, str(error))
 
     def _read_records_in_sandbox(self, name: str, kind: str, path: Path | None, stream: IO[bytes]) -> None:
         shard = self.works.shard
@@ -223,7 +242,7 @@ class Extractor:
                 if isinstance(result, Record):
                     self._add(name, kind, result, work)
                 else:
-                    self.store.quarantine(self.works.source, work, result.reason)
+                    self._set_aside(work, work, result.reason)
 
     def _add(self, name: str, kind: str, record: Record, work: str) -> None:
         joined = self.works.join is not None and not work
@@ -232,10 +251,10 @@ class Extractor:
             try:
                 found = read_record(json.loads(text), self.shape)
             except ShapeError as error:
-                self.store.quarantine(self.works.source, work or name, str(error))
+                self._set_aside(work or self.works.work_of(name), work or name, str(error))
                 return
             text, title = json.dumps(found, ensure_ascii=False), conversation_title(found)
-        self.store.add(
+        self.contents.add(
             SourceText(
                 source=self.works.source,
                 work=work or self.works.work_of(name),

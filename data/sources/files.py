@@ -22,13 +22,14 @@ from typing import NamedTuple
 
 from data.documents.sharding import CorpusShard, in_shard
 from data.sources.archives.archive import holds_members
-from data.sources.config import FilesSource, IngestConfig, ManifestSource
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, TextSource
 from data.sources.errors import SourceError
-from data.sources.fetching.manifest import read_manifest, shard_entries
-from data.sources.formats import matches_formats, type_from_name
+from data.sources.fetching.manifest import chosen_entries, read_manifest
+from data.sources.formats import matches_formats
 from data.sources.globbing import Glob
+from data.sources.unpacking.sharing import GROUPS, group_choice, group_of, is_unpacked, pinned_name, shard_choice
 from data.sources.walking import LINKED, Entry, fault_of, walk
-from data.sources.work_grouping import WorkGrouping
+from data.sources.work_grouping import FileChoice, WorkGrouping
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 """Returns the hex sha256 of each file, or `unreadable: <reason>`."""
@@ -56,17 +57,9 @@ class _Found(NamedTuple):
     kind: str = ""
 
 
-def find_files(source: FilesSource, root: Path, works: WorkGrouping | None = None) -> dict[str, Path]:
-    """Return {name in outputs: file} in order of name. With `works`: only their files and those that may hold documents of any shard.
-
-    Raise SourceError for a path or pattern that finds nothing and for two files of one name."""
-    return _chosen(survey(source, root).files, works)
-
-
-def shard_files(source: FilesSource, root: Path, works: WorkGrouping) -> tuple[dict[str, Path], dict[str, str]]:
-    """Return the files of a shard as `find_files` does, and the faults of the entries that would be its documents."""
-    found = survey(source, root)
-    return _chosen(found.files, works), {name: fault for name, fault in found.faults.items() if works.includes_file(name)}
+def find_files(source: FilesSource, root: Path) -> dict[str, Path]:
+    """Return {name in outputs: file} in order of name. Raise SourceError for a path that finds nothing and for two files of one name."""
+    return survey(source, root).files
 
 
 def survey(source: FilesSource, root: Path, *, empty: bool = False) -> Survey:
@@ -101,35 +94,68 @@ def survey(source: FilesSource, root: Path, *, empty: bool = False) -> Survey:
     )
 
 
-def _chosen(files: dict[str, Path], works: WorkGrouping | None) -> dict[str, Path]:
-    return {name: path for name, path in files.items() if works is None or type_from_name(name).may_hold_many or works.includes_file(name)}
-
-
 def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
-    """Return {source name/relative path: digest} of the shard's local files, and why others can't be read, for the key of ingest.
+    """Return {source name/relative path: digest} of the local files that a shard reads, and why others can't be read, for ingest's key.
 
-    Archives and files of records concern every shard. Files that a manifest lists are there with the digests that it states. The shard's
+    What is unpacked for it is an input. Files that a manifest lists are there with the digests that it states. The shard's
     excluded documents are listed too, and in every shard the digests of excluded texts. Packages, URLs and universes are
     left out: their configuration and inputs already say which bytes they are. Raise SourceError for a missing path."""
-    files: dict[str, Path] = {}
+    choices: dict[str, FileChoice] = {}
     faults: dict[str, str] = {}
+    for source in config.sources:
+        if isinstance(source, TextSource):
+            works = WorkGrouping(source.label, source.join, shard, frozenset(config.without))
+            choices[source.label] = shard_choice(source, works)
+            found = survey(source, root).faults.items() if isinstance(source, FilesSource) else ()
+            faults |= {observed_name(source.label, name): fault for name, fault in found if works.includes_file(name)}
+    excluded = [one for one in config.without if one in config.without_texts or in_shard(shard, one)]
+    return _file_states(config, root, choices, digest_of) | faults | _never_read(excluded)
+
+
+def unpack_state(config: IngestConfig, root: Path, group: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
+    """Return {source name/relative path: digest} of the local files that a group unpacks, as `source_state` does, for the key of unpack.
+
+    What is excluded may lie in any of them."""
+    if group is None:
+        raise ValueError("files are unpacked by groups; name one")
+    choices = {source.label: group_choice(source, group) for source in config.sources if isinstance(source, TextSource)}
+    return _file_states(config, root, choices, digest_of) | _never_read(config.without)
+
+
+def groups_at_work(config: IngestConfig, root: Path) -> tuple[int, ...]:
+    """Return the numbers of the groups that have files to unpack; with one shard, none has. Raise SourceError as `survey` does."""
+    found: set[int] = set()
+    for source in config.sources if config.shards > 1 else ():
+        if isinstance(source, TextSource):
+            found |= {group_of(source, name, GROUPS) for name, path in _files(source, root).items() if is_unpacked(source, name, path)}
+    return tuple(sorted(found))
+
+
+def _files(source: TextSource, root: Path) -> Mapping[str, Path | None]:
+    """Return the files of a source by name, those without a path not being on this machine."""
+    if isinstance(source, FilesSource):
+        return survey(source, root).files
+    names = read_manifest(source, root) if isinstance(source, ManifestSource) else (pinned_name(source),)
+    return dict.fromkeys(names)
+
+
+def _file_states(config: IngestConfig, root: Path, choices: Mapping[str, FileChoice], digest_of: DigestOf) -> dict[str, str]:
+    """Return the states of the chosen files of all sources."""
+    files: dict[str, Path] = {}
     listed: dict[str, str] = {}
     for source in config.sources:
-        if isinstance(source, FilesSource | ManifestSource):
-            works = WorkGrouping(source.label, source.join, shard, frozenset(config.without))
         if isinstance(source, ManifestSource):
-            listed |= {observed_name(source.label, name): one.state for name, one in shard_entries(source, root, works).items()}
+            entries = chosen_entries(source, root, choices[source.label])
+            listed |= {observed_name(source.label, name): one.state for name, one in entries.items()}
         elif isinstance(source, FilesSource):
-            found = shard_files(source, root, works)
-            files |= {observed_name(source.label, name): path for name, path in found[0].items()}
-            faults |= {observed_name(source.label, name): fault for name, fault in found[1].items()}
+            found = survey(source, root).files.items()
+            files |= {observed_name(source.label, name): path for name, path in found if choices[source.label](name, path)}
     digests = digest_of(files.values())
-    excluded = {
-        f"document {document} (never to be read)": "excluded"
-        for document in config.without
-        if document in config.without_texts or in_shard(shard, document)
-    }
-    return {name: digests[path] for name, path in files.items()} | faults | listed | excluded
+    return {name: digests[path] for name, path in files.items()} | listed
+
+
+def _never_read(excluded: Iterable[str]) -> dict[str, str]:
+    return {f"document {document} (never to be read)": "excluded" for document in excluded}
 
 
 def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:

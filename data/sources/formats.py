@@ -1,7 +1,7 @@
 """Formats, and what a file's name says of its own.
 
 Only the name counts, so the shards that a file concerns are known before a byte is read. A file of records (such as JSONL, CSV or WARC), an
-archive, and a file of unknown ending, XML among them, may hold documents of every shard; any other file is one document.
+archive, and a file of unknown ending, XML among them, may hold documents of every shard (see `unpacking`); any other file is one document.
 """
 
 from __future__ import annotations

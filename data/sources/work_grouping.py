@@ -7,11 +7,15 @@ a work of its own, named path#record.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from data.documents.identity import document_id
 from data.documents.sharding import CorpusShard, in_shard
+
+FileChoice = Callable[[str, Path | None], bool]
+"""Returns whether a file is read, by its name in the source and its path; None where it is not on this machine."""
 
 
 @dataclass(frozen=True)

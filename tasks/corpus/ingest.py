@@ -1,7 +1,7 @@
 """Ingest: read the recipe's sources, shard by shard, into Parquet tables of documents.
 
 The key of a shard includes the names and content of the local files that its documents come from, so an edited, added or renamed book
-reruns only the shard that holds it. An archive, or a file of many records, belongs to every shard.
+reruns only the shard that holds it. Of an archive, or a file of many records, a shard depends on its slice alone (see unpack).
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ from tasks.stage.store.artifact import ShardedArtifact
     hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read"), WorkHook(source_bytes)),
 )
 def ingest(
-    config: IngestConfig | ConversationIngest, work: Workspace, universe: Path | None = None, synthetic: Path | None = None
+    config: IngestConfig | ConversationIngest,
+    work: Workspace,
+    universe: Path | None = None,
+    synthetic: Path | None = None,
+    unpacked: list[Path] | None = None,
 ) -> Metrics:
-    """Sources, books/ of a generated universe, and generated texts -> documents.parquet, quarantine.parquet, ledger.parquet."""
+    """Sources, slices of what was unpacked, books/ of a universe, generated texts -> documents, quarantine and ledger.parquet."""
     from data.sources.ingest import IngestInputs
     from data.sources.ingest import ingest as read_sources
 
-    around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)
+    around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic, unpacked or ())
     return read_sources(config, work.output, around, work.shard, **work.limits)
 
 

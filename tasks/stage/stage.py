@@ -11,8 +11,8 @@ The body sees local paths of its verified inputs, its own config, and a `Workspa
 for a key, and its output is committed atomically. While planning, nothing is executed or changed.
 
 A stage may work shard by shard: `clean.over(8)(recipe.clean, documents=ingested)` returns a `ShardedArtifact`, one artifact a shard, each
-with its own key, made in parallel as mapped Prefect tasks. Sharded inputs are distributed, one to each; other inputs go to
-every shard. A stage that takes shards without being sharded gets a list of paths.
+with its own key, made in parallel as mapped Prefect tasks. Sharded inputs are distributed, one to each; of a `SlicedArtifact` each shard
+gets the list of its slices; other inputs go to every shard. A stage that takes shards without being sharded gets a list of paths.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tasks.stage.execution.plan import decide, position_names
 from tasks.stage.execution.run import PipelineRun, current_run
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import flatten, stable
-from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, StageInput, StageOutput, expand_shards
+from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, SlicedArtifact, StageInput, StageOutput, expand_shards
 from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace
 
 __all__ = ["STAGES", "Hook", "Metrics", "ShardIndex", "ShardedStage", "Stage", "Workspace", "stage"]
@@ -70,11 +70,13 @@ class Stage:
         """Return the same stage at another position of the flow, with a history of its own."""
         return replace(self, where=where)
 
-    def over(self, count: int) -> ShardedStage:
-        """Return the stage split over `count` shards. Raises ValueError for a stage that makes a model, which has no shards."""
+    def over(self, count: int, numbers: Sequence[int] | None = None) -> ShardedStage:
+        """Return the stage split over `count` shards, of which `numbers` are made (None: all).
+
+        Raises ValueError for a stage that makes a model, which has no shards."""
         if self.model:
             raise ValueError(f"{self.position}: a model is made whole; its inputs may come in shards")
-        return ShardedStage(self, count)
+        return ShardedStage(self, count, tuple(range(count) if numbers is None else numbers))
 
     def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> StageOutput:
         """Decide, then reuse or execute. Raises what the body raises."""
@@ -134,12 +136,13 @@ class ShardedStage:
 
     stage: Stage
     count: int
+    numbers: tuple[int, ...]
 
-    def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> ShardedArtifact:
+    def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | SlicedArtifact | None) -> ShardedArtifact:
         """Decide for each shard, then reuse or execute. Raises what a body raises, and ValueError for a wrong number of shards."""
         run = current_run()
         calls = []
-        for number in range(self.count):
+        for number in self.numbers:
             given = {name: self._input_of_shard(name, value, number) for name, value in inputs.items() if value is not None}
             calls.append(self.stage.decide_call(run, config, given, ShardIndex(number, self.count)))
         if run.options.planning:
@@ -147,7 +150,9 @@ class ShardedStage:
             return ShardedArtifact(position=self.stage.position, items=planned)
         return ShardedArtifact(position=self.stage.position, items=tuple(self.stage.execute(run, calls)))
 
-    def _input_of_shard(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
+    def _input_of_shard(self, name: str, value: StageInput | ShardedArtifact | SlicedArtifact, number: int) -> StageInput | ShardedArtifact:
+        if isinstance(value, SlicedArtifact):
+            return value.of(number)
         if not isinstance(value, ShardedArtifact):
             return value
         if len(value.items) != self.count:

@@ -10,6 +10,8 @@ from typing import Literal
 import pytest
 from prefect import flow
 
+from data.documents.identity import document_id
+from data.documents.sharding import shard_of
 from data.sources.errors import SourceError
 from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
@@ -22,6 +24,7 @@ from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
 from tasks.training.resources import PipelineResources
 from tests.data.dedup.books import prose
+from tests.data.sources.material import ARCHIVERS, jsonl
 
 BOOKS, SHARDS = 100, 8
 READING = [f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)]
@@ -186,3 +189,27 @@ def test_a_universe_is_made_once_and_its_truth_goes_to_audit_and_examples(prefec
     }  # fmt: skip
     assert {decision.action for decision in planned(recipe(f"{source}.licence=mine")).values()} == {"reuse"}
     assert planned(recipe(f"{source}.seed=8"))["universe"].action == "run"
+
+
+def test_archives_and_records_are_unpacked_once_and_an_edited_record_reads_one_shard_again(prefect: None, tmp_path: Path) -> None:
+    folder = tmp_path / "books"
+    folder.mkdir()
+    records: list[dict[str, object]] = [{"text": prose(number, paragraphs=2)} for number in range(20)]
+    (folder / "rows.jsonl").write_bytes(jsonl(records))
+    (folder / "more.tar.gz").write_bytes(ARCHIVERS[".tar.gz"]({f"{number}.txt": prose(100 + number, 2).encode() for number in range(9)}))
+    write_recipe(folder)
+    recipe = load(str(folder), ("ingest.shards=3",)).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
+    artifacts = make(recipe)
+    groups = [position for position in artifacts if position.startswith("unpack[")]
+    assert len(groups) == 2 and sum(artifacts[group].metrics["texts"] + artifacts[group].metrics["documents"] for group in groups) == 29
+    assert sum(artifacts[f"ingest[{number}]"].metrics["documents"] for number in range(3)) == 29
+    assert {decision.action for decision in planned(recipe).values()} == {"reuse"}
+    records[7] = {"text": prose(777, paragraphs=2)}
+    (folder / "rows.jsonl").write_bytes(jsonl(records))
+    (group,) = (decision.position for decision in planned(recipe).values() if decision.causes == ("file books/rows.jsonl changed",))
+    assert group in groups
+    again = make(recipe)
+    read = {position for position in artifacts if position.startswith("ingest") and again[position].digest != artifacts[position].digest}
+    assert read == {f"ingest[{shard_of(document_id('books', 'rows.jsonl#8'), 3)}]"}
+    made = {position for position in artifacts if again[position].origin.created != artifacts[position].origin.created}
+    assert {position for position in made if "[" in position} == {group, *read, *(one.replace("ingest", "clean") for one in read)}

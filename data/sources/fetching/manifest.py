@@ -17,8 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from data.sources.config import ManifestSource, RemoteSource, Sha256
 from data.sources.errors import SourceError
 from data.sources.fetching.urls import reject_secrets
-from data.sources.formats import type_from_name
-from data.sources.work_grouping import WorkGrouping
+from data.sources.work_grouping import FileChoice
 
 FIELDS = ("url", "sha256", "name", "licence")
 
@@ -87,10 +86,9 @@ def read_manifest(source: ManifestSource, root: Path) -> dict[str, Entry]:
     return dict(sorted(found.items()))
 
 
-def shard_entries(source: ManifestSource, root: Path, works: WorkGrouping) -> dict[str, Entry]:
-    """Return what `read_manifest` does, without the documents of other shards."""
-    listed = read_manifest(source, root)
-    return {name: entry for name, entry in listed.items() if type_from_name(name).may_hold_many or works.includes_file(name)}
+def chosen_entries(source: ManifestSource, root: Path, chosen: FileChoice) -> dict[str, Entry]:
+    """Return what `read_manifest` does, of the chosen files."""
+    return {name: entry for name, entry in read_manifest(source, root).items() if chosen(name, None)}
 
 
 def _fields(line: str) -> Mapping[str, object]:

