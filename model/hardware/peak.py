@@ -1,8 +1,8 @@
 """How fast this machine's device multiplies matrices: the reference for MFU where no data sheet is known.
 
-The peak is the best of a few square products, each long enough to be timed, with the threads that this process computes with. It is
-measured once per process and precision, in a fifth of a second on a CPU. On a busy machine the measured peak is lower, and MFU relative to
-it higher, than on a quiet one.
+The peak is the best of square products of growing size, with the threads that this process computes with. It is measured once per process
+and precision, in a fifth of a second on a CPU. On a busy machine the measured peak is lower, and MFU relative to it higher, than on a quiet
+one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 from model.hardware.devices import device_of_driver, find_device
 
 FIRST, LARGEST = 256, {"cpu": 2048, "cuda": 8192}
-LONG_ENOUGH, REPEATS = 0.01, 4
+SPENT, REPEATS = 0.1, 4
+"""Seconds of products after which no larger ones are tried, and how many of each size are timed."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,15 @@ def measured_peak(kind: str, index: int, precision: str) -> tuple[float, int]:
     """Return (operations per second, size of the product measured). bf16 and fp16 are multiplied as such, all else as fp32."""
     device = torch.device(kind, index)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-    size = FIRST
-    while True:
+    size, spent, best = FIRST, 0.0, (0.0, FIRST)
+    # A busy machine may stall at one size, so the best of all sizes counts.
+    while spent < SPENT and size <= LARGEST.get(kind, max(LARGEST.values())):
         left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
         _timed(left, right)
-        seconds = min(_timed(left, right) for _ in range(REPEATS))
-        if seconds >= LONG_ENOUGH or size >= LARGEST.get(kind, max(LARGEST.values())):
-            return 2 * size**3 / seconds, size
-        size *= 2
+        times = [_timed(left, right) for _ in range(REPEATS)]
+        best = max(best, (2 * size**3 / min(times), size))
+        spent, size = spent + sum(times), 2 * size
+    return best
 
 
 def _timed(left: torch.Tensor, right: torch.Tensor) -> float:
