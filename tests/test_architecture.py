@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ def test_no_two_folders_import_each_other() -> None:
             if there is not None and not there.is_relative_to(here) and not here.is_relative_to(there):
                 arrows[here.as_posix(), there.as_posix()] = f"{name} imports {module}"
     assert not [(arrow, arrows[one, other]) for (one, other), arrow in arrows.items() if (other, one) in arrows]
+
+
+@pytest.mark.parametrize("room", ["tasks", "data", "model"])
+def test_the_folders_of_a_room_have_an_order_in_which_each_imports_only_from_those_before(room: str) -> None:
+    before: dict[str, set[str]] = {}
+    for name in SOURCES:
+        here = name.split("/")[1] if name.startswith(f"{room}/") and name.count("/") > 1 else ""
+        for folder in filter(None, map(folder_of, imported(name))) if here else ():
+            if len(folder.parts) > 1 and folder.parts[0] == room and folder.parts[1] != here:
+                before.setdefault(here, set()).add(folder.parts[1])
+    assert before and list(TopologicalSorter(before).static_order())  # or it raises a CycleError that names the ring
 
 
 def test_planning_knows_training_and_training_does_not_know_planning() -> None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from model.training.telemetry.step_log import read_lines
 
 Metrics = Mapping[str, float]
 BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
@@ -139,11 +136,6 @@ def passes_over(sequences: int, baseline: Metrics) -> float:
     """Return how often training on so many rows reads each; 0 if their number was not recorded."""
     rows = baseline.get("train.rows")
     return sequences / rows if rows else 0.0
-
-
-def validation_curve(history: Path) -> list[tuple[int, float]]:
-    """Return (step, validation loss) of a training run's step log."""
-    return [(int(line["step"]), float(line["val_loss"])) for line in read_lines(history) if line.get("val_loss") is not None]
 
 
 def _last_fall(curve: Sequence[tuple[int, float]]) -> float | None:

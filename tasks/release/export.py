@@ -49,10 +49,11 @@ def export(
 ) -> Metrics:
     """A model, its variants, adapters and what was measured, tokenizer, step log, verdict and corpus funnel -> a release directory."""
     from model.evaluation.fidelity_config import FIDELITY
-    from model.evaluation.plain_words import Standing, passes_over, validation_curve
+    from model.evaluation.plain_words import Standing, passes_over
     from model.hardware.flops import training_flops
     from model.networks.directory import read_config
     from model.release.export import export as export_model
+    from model.training.telemetry.step_log import validation_curve
 
     (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
     sources = {**train["sources"], **(json.loads(conversations.read_text()) if conversations is not None else {})}
@@ -62,12 +63,11 @@ def export(
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
     length = config.training[0].length if history else None
     passes = passes_over(length.sequences_before(length.total_steps(rows_of)), compared) if length else 0.0
-    standing = Standing(base, tuned, compared, validation_curve(history) if history else (), passes)
     card = ModelCard(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
-        quality=tuple(standing.sentences()),
+        quality=tuple(Standing(base, tuned, compared, validation_curve(history) if history else (), passes).sentences()),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,

@@ -38,5 +38,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
 
+def validation_curve(history: Path) -> list[tuple[int, float]]:
+    """Return (step, validation loss) of a step log, in nats a target, where it was measured."""
+    return [(int(line["step"]), float(line["val_loss"])) for line in read_lines(history) if line.get("val_loss") is not None]
+
+
 def _line(entry: dict[str, Any]) -> str:
     return json.dumps(entry, allow_nan=False) + "\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from model.evaluation.plain_words import Metrics, Standing, passes_over, validation_curve
+from model.evaluation.plain_words import Metrics, Standing, passes_over
 from model.training.length import TrainingLength
+from model.training.telemetry.step_log import validation_curve
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 

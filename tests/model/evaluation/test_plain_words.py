@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from model.evaluation.plain_words import Standing, passes_over, validation_curve
+from model.evaluation.plain_words import Standing, passes_over
+from model.training.telemetry.step_log import validation_curve
 
 BASELINE = {"ngram.val.bits_per_byte": 2.0, "chance.questions.heldout": 0.5, "train.rows": 100.0, "val.documents_in_train": 0.0}
 FLAT = [(20, 3.0), (60, 2.0), (80, 2.0), (100, 2.0)]
