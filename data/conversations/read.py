@@ -20,7 +20,7 @@ TITLE_WORDS = 12
 
 
 def kind_of(value: Mapping[str, Any]) -> Kind:
-    """Return which file of examples an object belongs into."""
+    """Return which file of examples an object belongs in."""
     return "preferences" if "chosen" in value else "labels" if "label" in value else "instructions"
 
 

@@ -64,7 +64,7 @@ class Trunk(nn.Module):
         return out_BTD
 
     def seen(self, x_BTD: Tensor, inputs: Inputs) -> AttentionInputs:
-        """Return what attention knows of the tokens."""
+        """Return what attention is given besides its weights: the vectors `x_BTD`, positions and documents."""
         documents_BT, positions_BT = inputs.get("documents"), inputs.get("positions")
         before = 0 if self.prefix is None else self.prefix.length
         return AttentionInputs(self.config, x_BTD, positions_BT, documents_BT, training=self.training, parts=self.parts, before=before)

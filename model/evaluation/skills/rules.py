@@ -1,14 +1,4 @@
-"""The rules that decide whether a reply is right. Each reads its own fields of the item's `check`, besides `rule`.
-
-contains   the first sentence has one of the phrases of each part
-word       nothing but an accepted answer, with or without a full stop
-json       one JSON object of just these fields, each with an accepted value
-list       one line for each entry, `- ` and an accepted value, in any order
-reason     `Because`, then a phrase of each part, and none of the others
-sentences  this many sentences, each with all words of a different statement
-cart       a valid program after which the town has the goods and the cart is empty
-declines   a phrase of refusal if and only if that is wanted
-"""
+"""The rules that decide whether a reply is right. Each reads its own fields of the item's `check`, besides `rule`."""
 
 from __future__ import annotations
 
@@ -25,17 +15,17 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 def contains(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether the first sentence has one of the phrases of each part."""
     return all(is_right(reply, part) for part in check["parts"])
 
 
 def word(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it is nothing but an accepted answer, with or without a full stop."""
     return reply.strip().removesuffix(".").casefold() in {answer.casefold() for answer in check["answers"]}
 
 
 def json_object(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it is one JSON object of just these fields, each with an accepted value."""
     try:
         found = json.loads(reply)
     except (ValueError, RecursionError):
@@ -47,7 +37,7 @@ def json_object(reply: str, check: Check) -> bool:
 
 
 def bullets(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it has one line for each entry, `- ` and an accepted value, in any order."""
     lines = reply.strip().splitlines()
     left = list(check["entries"])
     for line in lines:
@@ -59,13 +49,13 @@ def bullets(reply: str, check: Check) -> bool:
 
 
 def reason(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it begins with `Because` and has a phrase of each part and none of the others."""
     named = [other for other in check["others"] if has_phrase(reply, other)]
     return reply.strip().startswith("Because") and not named and all(_any(reply, part) for part in check["parts"])
 
 
 def sentences(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it has this many sentences, each with all words of a different statement."""
     written = [sentence for sentence in _SENTENCE.split(reply.strip()) if sentence]
     left = list(check["statements"])
     for sentence in written:
@@ -77,7 +67,7 @@ def sentences(reply: str, check: Check) -> bool:
 
 
 def cart(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it is a valid program after which the town has the goods and the cart is empty."""
     world = Cart(check["makes"], check["holds"])
     try:
         world.run(reply)
@@ -87,7 +77,7 @@ def cart(reply: str, check: Check) -> bool:
 
 
 def declines(reply: str, check: Check) -> bool:
-    """See the module."""
+    """Whether it refuses if, and only if, that is wanted."""
     return bool(reply.strip()) and _any(reply, check["phrases"]) == bool(check["wanted"])
 
 

@@ -50,7 +50,7 @@ class _Interpreter:
         self._charge(1)
         self._depth += 1
         if self._depth > NESTING:
-            raise ProgramError(f"more than {NESTING} parts are at work inside each other")
+            raise ProgramError(f"the program nests deeper than {NESTING} levels")
 
     def call(self, function: ast.FunctionDef, given: Sequence[Value]) -> Value:
         """Call a function of the program."""

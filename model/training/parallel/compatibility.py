@@ -64,7 +64,7 @@ def incompatibilities(
 
 
 def _warm_up(train: TrainConfig, context: int, section: str) -> Iterator[str]:
-    """A rise that the run is too short for. A kind's own default is none: it ends with a shorter run, which need not name it."""
+    """Yield what is wrong with a warm-up longer than the run. A kind's default is never wrong: a short run cuts it."""
     steps = train.total_steps(context)
     for key, what in (("warmup_steps", "the learning rate"), ("batch_warmup_steps", "the batch")):
         if (rise := getattr(train, key)) > steps and rise != type(train).model_fields[key].default:

@@ -45,7 +45,7 @@ class Moment:
             self._event.record(torch.cuda.current_stream(device))
 
     def seconds_since(self, earlier: Moment) -> float:
-        """Return the seconds from an earlier moment to this one, which the host waits for."""
+        """Return the seconds since an earlier moment. Waits until the device has reached this one."""
         if self._event is None or earlier._event is None:
             return self._time - earlier._time
         self._event.synchronize()

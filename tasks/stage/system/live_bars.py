@@ -112,7 +112,7 @@ class LiveBars(Display):
 
 
 class _Times(ProgressColumn):
-    """How long a bar has been there, and how long it will take yet."""
+    """A bar's elapsed and remaining time."""
 
     max_refresh = 0.5
 

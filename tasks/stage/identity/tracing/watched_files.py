@@ -88,7 +88,7 @@ class WatchedFiles:
             self.read(relative)
 
     def _log(self, kind: str, relative: str) -> None:
-        """Note what was found out of a path, and which definition of ours wanted it, whose result may not count."""
+        """Note what was learned about a path, and which definition of ours asked: if its result never counts, nor does this."""
         frame = _caller()
         while frame is not None:
             path = self.source.relative(frame.f_code.co_filename)
