@@ -181,8 +181,18 @@ def _compare(given: _Given, bound: Bound) -> Verdict:
     worst, best = sorted((gain(bound.metric, pair.low), gain(bound.metric, pair.high)))
     margin = worst + bound.by
     holds = margin >= 0 if bound.no_worse_than else margin > 0
-    short = f"is not certain: better by {gain(bound.metric, pair.value):.4g}, between {worst:.4g} and {best:.4g}"
-    return Verdict(bound.metric, value, bound, margin, holds, "holds" if holds else short, other)
+    reason = "holds" if holds else _shortfall(bound, gain(bound.metric, pair.value), worst, best)
+    return Verdict(bound.metric, value, bound, margin, holds, reason, other)
+
+
+def _shortfall(bound: Bound, gained: float, worst: float, best: float) -> str:
+    """Say how a comparison failed, by the gain and the ends of its interval."""
+    allowed = f", and {bound.by:.4g} is allowed" if bound.no_worse_than and bound.by else ""
+    if best < 0:
+        return f"is worse by {-gained:.4g} ({-best:.4g} to {-worst:.4g}){allowed}"
+    if bound.no_worse_than:
+        return f"may be worse by {-worst:.4g}{allowed}: changed by {gained:+.4g} ({worst:+.4g} to {best:+.4g})"
+    return f"is not certainly better: by {gained:+.4g} ({worst:+.4g} to {best:+.4g})"
 
 
 def _judge(metrics: Mapping[str, float], bound: Bound, intervals: Mapping[str, tuple[float, float]]) -> Verdict:

@@ -56,7 +56,7 @@ def test_a_step_that_ruins_what_it_is_for_stops_the_run_by_name(gated: FinishedR
     told = str(stopped.value)
     print(told)
     assert told.startswith("gate/gated-grpo-") and "after.aim.reward" in told
-    assert "beats before: " in told and "after.aim.reward: FAILED: is not certain: better by -" in told, "whole, below a table that cuts it"
+    assert "beats before: " in told and "after.aim.reward: FAILED: is worse by " in told, "whole, below a table that cuts it"
     assert "grpo (reinforcement learning): change the step (such as a lower learning_rate" in told and "its gate.overrule" in told
     record = Journal(gated.store).latest("gated")
     assert record is not None and "gate.grpo" in record.positions and "evaluate.chat" not in record.positions

@@ -49,7 +49,7 @@ def test_a_loss_must_fall_and_a_reward_must_rise() -> None:
         assert judged(aim, StepGate(), {aim.metric: better})[own].passed
         for change in (0.0, -better):
             verdict = judged(aim, StepGate(), {aim.metric: change})[own]
-            assert not verdict.passed and "is not certain" in verdict.reason
+            assert not verdict.passed and ("is worse by" if change else "is not certainly better") in verdict.reason
             assert verdict.asked.startswith("beats before: ")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,32 @@ def test_a_small_but_certain_gain_passes_although_rows_differ_much_more_from_eac
     assert verdict.asked.startswith("beats baseline.ngram: ")
 
 
-@pytest.mark.parametrize(("shift", "noise"), [(0.0, 0.05), (-0.03, 1.5), (0.03, 0.05)], ids=["equal", "uncertain", "worse"])
-def test_what_is_not_certainly_better_fails(shift: float, noise: float) -> None:
+@pytest.mark.parametrize(
+    ("shift", "noise", "reason"),
+    [
+        (0.0, 0.05, r"is not certainly better: by [+-]0\.00\d+ \(-0\.0\d+ to \+0\.0\d+\)"),
+        (-0.03, 1.5, r"is not certainly better: by .* \(-0\.\d+ to \+0\.\d+\)"),
+        (0.03, 0.05, r"is worse by 0\.0[23]\d* \(0\.0[12]\d* to 0\.0[34]\d*\)"),
+    ],
+    ids=["equal", "uncertain", "worse"],
+)
+def test_what_is_not_certainly_better_fails_and_says_by_how_much(shift: float, noise: float, reason: str) -> None:
     verdict = judged(BEATS, *rows(shift, noise))
-    assert not verdict.passed and verdict.margin <= 0 and "is not certain" in verdict.reason
+    assert not verdict.passed and verdict.margin <= 0
+    assert re.fullmatch(reason, verdict.reason), verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("noise", "by", "reason"),
+    [
+        (0.02, 0.01, r"is worse by 0\.0\d+ \(.*\), and 0\.01 is allowed"),
+        (0.5, 0.05, r"may be worse by 0\.\d+, and 0\.05 is allowed: changed by .*"),
+    ],
+)
+def test_what_costs_too_much_says_how_much_is_allowed(noise: float, by: float, reason: str) -> None:
+    bound = Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=by)
+    verdict = judged(bound, *rows(0.04, noise), than=OURS)
+    assert not verdict.passed and re.fullmatch(reason, verdict.reason), verdict.reason
 
 
 def test_a_model_may_cost_what_the_bound_lets_through_and_no_more() -> None:
