@@ -15,6 +15,7 @@ from tasks.lineage.hook import LineageHook
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import RunRecord
+from tasks.stage.store.run_record import recipe_names
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.nearest import did_you_mean
 
@@ -115,7 +116,8 @@ def _source_stages(snapshot: StoreSnapshot) -> tuple[str, ...]:
 
 def _runs(snapshot: StoreSnapshot, recipe: str) -> Iterator[RunRecord]:
     records = list(snapshot.journal.records())
-    matching = [run for run in records if recipe in ("", run.recipe)]
+    names = recipe_names(recipe)
+    matching = [run for run in records if not recipe or run.is_of(names)]
     if matching or not recipe:
         yield from matching
     elif run := snapshot.journal.find(recipe):

@@ -12,7 +12,9 @@ from flows.cli.commands.arguments import AsJson, StoreUrl
 corpus_app = typer.Typer(no_args_is_help=True, help="Look at what happened to every document and every piece of text.")
 OfRun = Annotated[
     str,
-    typer.Argument(metavar="[RECIPE]", help="a recipe that ran, or a run such as universe~1; by default the newest run that fits"),
+    typer.Argument(
+        metavar="[RECIPE]", help="a recipe that ran, by name or path, or a run such as universe~1; by default the newest run that fits"
+    ),
 ]
 
 

@@ -18,7 +18,7 @@ from itertools import groupby, islice
 
 from pydantic import ValidationError
 
-from tasks.stage.store.run_record import ExportRecord, PositionRecord, RegisteredModel, RunRecord, StageRecord, Status
+from tasks.stage.store.run_record import ExportRecord, PositionRecord, RegisteredModel, RunRecord, StageRecord, Status, recipe_names
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
 from tasks.stage.system.nearest import did_you_mean
@@ -183,22 +183,25 @@ class Journal:
     def find(self, text: str) -> RunRecord | None:
         """Return the run with this id, unambiguous beginning of an id, MLflow or flow run id, or recipe; None when there is none.
 
-        For a recipe, `name` is the newest run and `name~1` the one before. Raises LookupError with the candidates when several ids begin
-        so.
+        A recipe is named as it calls itself or by the path of its file: `name` is its newest run and `name~1` the one before. Raises
+        LookupError with the candidates when several ids begin so.
         """
         if not text:
             return None
         recipe, back, number = text.partition("~")
         if back and number.isdigit():
-            return next(islice((record for record in self.records() if record.recipe == recipe), int(number), None), None)
+            names = recipe_names(recipe)
+            return next(islice((record for record in self.records() if record.is_of(names)), int(number), None), None)
         ids = [run_id for run_id in self._ids() if run_id.startswith(text)]
         if text in ids:
             ids = [text]
         if len(ids) > 1:
             more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
             raise LookupError(f"{text!r} begins the ids of {len(ids)} runs: {', '.join(ids[:6])}{more}. Give more of the id.")
-        records = self._read(ids) if ids else (r for r in self.records() if text in (r.recipe, r.mlflow_run_id, r.flow_run_id))
-        return next(iter(records), None)
+        if ids:
+            return next(iter(self._read(ids)), None)
+        names = recipe_names(text)
+        return next((r for r in self.records() if r.is_of(names) or text in (r.mlflow_run_id, r.flow_run_id)), None)
 
     def _ids(self) -> list[str]:
         """Return the ids of runs, newest second first."""

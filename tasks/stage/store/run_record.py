@@ -5,6 +5,9 @@ A run rewrites its record as it goes; the series that its stages report lie besi
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -12,6 +15,14 @@ from pydantic import BaseModel, Field, model_validator
 NEVER = "it has never run"
 """The cause of an execution for which there is nothing to compare with."""
 Status = Literal["running", "finished", "failed", "stopped", "crashed"]
+
+
+def recipe_names(text: str) -> frozenset[str]:
+    """Return what a recipe may be called by in a journal, if a person calls it `text`: that, and where its file is if `text` is a path."""
+    path = Path(text)
+    file = path / "recipe.yaml" if path.is_dir() else path
+    is_path = os.sep in text or file.suffix in (".yaml", ".yml")
+    return frozenset({text, str(file.resolve())} if is_path and file.is_file() else {text})
 
 
 class PositionRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -100,3 +111,7 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", defer_build=True, valida
     description: str = Field("", description="what came of it, in Markdown")
     page: str = Field("", description="path of its report on the machine that it ran on")
     card: str = Field("", description="path of its release's whole card there; empty: it released nothing")
+
+    def is_of(self, names: Collection[str]) -> bool:
+        """Return whether it is a run of the recipe with one of these names (see `recipe_names`)."""
+        return self.recipe in names or self.argument in names

@@ -117,6 +117,21 @@ def test_a_recipe_means_its_newest_run_and_a_number_after_it_the_runs_before(sto
         journal.get("toys~3")
 
 
+def test_a_recipe_may_be_called_by_the_path_of_its_file_or_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, recipe = Journal(Store(str(tmp_path / "store"), tmp_path / "cache")), tmp_path / "books" / "recipe.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text("name: letters\n")
+    for second in (1, 2):
+        journal.write(ran(f"20261125T13050{second}-3fa2bc", recipe="letters", argument=str(recipe)))
+    journal.write(ran("20261125T130503-3fa2bc", recipe="others", argument=str(tmp_path / "others" / "recipe.yaml")))
+    monkeypatch.chdir(tmp_path)
+    for text in ("books/recipe.yaml", "books/", "./books", str(recipe), "letters"):
+        assert journal.get(text).id == "20261125T130502-3fa2bc", text
+    assert journal.get("books/recipe.yaml~1").id == "20261125T130501-3fa2bc"
+    monkeypatch.chdir(recipe.parent)
+    assert journal.get("recipe.yaml").recipe == "letters" and journal.find("books") is None
+
+
 def test_a_name_that_means_no_run_or_several_is_refused_with_what_to_give(store: Store) -> None:
     journal = Journal(store)
     with pytest.raises(LookupError, match=r"has no run '2026'. Give a run's id"):
