@@ -8,6 +8,7 @@ URL and of a package the name decides, since a plan is made before they are fetc
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from data.documents.identity import document_id
@@ -17,6 +18,7 @@ from data.sources.config import FilesSource, PackageSource, RemoteSource, TextSo
 from data.sources.detection import HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import matches_formats, type_from_name
+from data.sources.hash_cache import FileState, file_state
 from data.sources.work_grouping import FileChoice, WorkGrouping
 
 GROUPS = 8
@@ -47,7 +49,7 @@ def is_unpacked(source: TextSource, name: str, path: Path | None) -> bool:
     if _is_document(source, name):
         return False
     if path is not None and isinstance(source, FilesSource):
-        return not _is_zip_of_documents(source, path)
+        return not _is_zip_of_documents(path, source.formats)
     wheel = isinstance(source, PackageSource) and source.archive == "wheel"
     return not wheel and PurePosixPath(name.lower()).suffix != ".zip"
 
@@ -67,13 +69,19 @@ def _is_document(source: TextSource, name: str) -> bool:
     return not isinstance(source, PackageSource) and not type_from_name(name).may_hold_many
 
 
-def _is_zip_of_documents(source: FilesSource, path: Path) -> bool:
+def _is_zip_of_documents(path: Path, formats: tuple[str, ...]) -> bool:
     """Return whether a file is a zip in which no member that is asked for may hold several documents, or one that can't be listed."""
     try:
-        with path.open("rb") as raw:
-            if detect_type(raw.read(HEAD)) != "zip":
-                return False
-        members = list_members(path, lambda name: matches_formats(name, source.formats), whole=False)
+        return _zip_of_documents(path, formats, file_state(path))
     except (HostileArchive, Unreadable, OSError):
         return True
+
+
+@cache
+def _zip_of_documents(path: Path, formats: tuple[str, ...], state: FileState) -> bool:
+    """Look at a file in this state; cached, since every shard and group asks."""
+    with path.open("rb") as raw:
+        if detect_type(raw.read(HEAD)) != "zip":
+            return False
+    members = list_members(path, lambda name: matches_formats(name, formats), whole=False)
     return not any(type_from_name(member.name).may_hold_many for member in members)
