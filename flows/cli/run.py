@@ -28,8 +28,6 @@ from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal
 from tasks.stage.system.progress import TerminalHandler, log
 
-RETRIES = 3  # of a request to Prefect's server: 2, 4 and 8 s apart
-
 
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
     """Run a recipe, then print the gates, a sample conversation, and where everything is."""
@@ -56,19 +54,19 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
     server = servers.ensure_prefect()
     from httpx import HTTPError
     from prefect.exceptions import CancelledRun
-    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     with uncollected():
         from flows.pipeline import pipeline
+        from tasks.stage.execution.flow_start import begin_flow
 
     print(f"{recipe.name}: running; watch it at {server.url}", flush=True)
     started = time.monotonic()
-    settings = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: RETRIES}
     # Prefect's heartbeat would report a dead run after minutes, and its thread takes a second to stop; its follower reports it at once.
-    with use_options(options), temporary_settings(settings):
+    with use_options(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
             with bars(recipe):
-                artifacts = pipeline(recipe)
+                artifacts = begin_flow(lambda: pipeline(recipe), begun=lambda: bool(options.runs))
         except CancelledRun:
             raise KeyboardInterrupt from None
         except HTTPError as error:

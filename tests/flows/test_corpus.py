@@ -18,8 +18,9 @@ from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
+from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.run import RunOptions, use_options
+from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
 from tasks.training.resources import PipelineResources
@@ -33,13 +34,16 @@ READING = [f"{stage}[{number}]" for stage in ("ingest", "clean") for number in r
 def make(recipe: Recipe) -> dict[str, Artifact]:
     """The corpus of a recipe, in a real Prefect flow."""
 
+    runs: list[PipelineRun] = []
+
     @flow(name="corpus")
     def alone() -> dict[str, Artifact]:
         with open_run(**recipe.run_settings()) as run:
+            runs.append(run)
             corpus(recipe)
             return run.artifacts
 
-    return alone()
+    return begin_flow(alone, begun=lambda: bool(runs))
 
 
 def planned(recipe: Recipe) -> dict[str, Decision]:

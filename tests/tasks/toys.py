@@ -12,6 +12,7 @@ import pytest
 from prefect import flow
 from pydantic import BaseModel
 
+from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
@@ -110,15 +111,16 @@ class Workshop:
 
     def run(self, recipe: Toys | None = None, **options: Any) -> PipelineRun:
         """Run the pipeline in a real Prefect flow."""
-        name = "toys"
+        name, runs = "toys", list[PipelineRun]()
 
         @flow(name=name, flow_run_name=name)
-        def pipeline() -> list[PipelineRun]:
+        def pipeline() -> None:
             with self._opened(recipe or Toys(), RunOptions(**options)) as run:
+                runs.append(run)
                 self._compose(recipe or Toys())
-            return [run]
 
-        return pipeline()[0]
+        begin_flow(pipeline, begun=lambda: bool(runs))
+        return runs[0]
 
     @property
     def executed(self) -> list[str]:
