@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,13 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # A busy machine is slow, not wrong; and a suite that passed passes again.
 settings.register_profile("folio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None, derandomize=True)
 settings.load_profile("folio")
+
+
+def pytest_unconfigure() -> None:
+    """Remove the home that was made for the session."""
+    home = Path(os.environ["FOLIO_HOME"])
+    if home.name.startswith("folio-tests-") and home.parent == Path(tempfile.gettempdir()):
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
