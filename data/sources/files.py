@@ -4,8 +4,8 @@ Each file is found once, in order of path. Names in outputs are relative to the 
 the pattern's fixed part, so no machine's paths reach a corpus. Hidden files are skipped unless named. A path that does not exist, or a
 pattern that matches nothing, is a SourceError. What can't be read (a socket, a link that leads nowhere) is a fault, to be quarantined.
 
-Costs one look at each folder and at each matching file, about 10 s per million files, for each shard. Nothing is remembered, so a file that
-was just added is seen.
+Costs one look at each folder and at each matching file, about 10 s per million files, for each shard and each group that unpacks. Nothing
+is remembered, so a file that was just added is seen.
 """
 
 # Paths stay strings until the end, which is three times as fast; each shard picks its own among all.
@@ -102,14 +102,15 @@ def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
     left out: their configuration and inputs already say which bytes they are. Raise SourceError for a missing path."""
     choices: dict[str, FileChoice] = {}
     faults: dict[str, str] = {}
+    surveys = _surveys(config, root)
     for source in config.sources:
         if isinstance(source, TextSource):
             works = WorkGrouping(source.label, source.join, shard, frozenset(config.without))
             choices[source.label] = shard_choice(source, works)
-            found = survey(source, root).faults.items() if isinstance(source, FilesSource) else ()
+            found = surveys[source.label].faults.items() if source.label in surveys else ()
             faults |= {observed_name(source.label, name): fault for name, fault in found if works.includes_file(name)}
     excluded = [one for one in config.without if one in config.without_texts or in_shard(shard, one)]
-    return _file_states(config, root, choices, digest_of) | faults | _never_read(excluded)
+    return _file_states(config, root, surveys, choices, digest_of) | faults | _never_read(excluded)
 
 
 def unpack_state(config: IngestConfig, root: Path, group: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
@@ -119,7 +120,7 @@ def unpack_state(config: IngestConfig, root: Path, group: CorpusShard | None, di
     if group is None:
         raise ValueError("files are unpacked by groups; name one")
     choices = {source.label: group_choice(source, group) for source in config.sources if isinstance(source, TextSource)}
-    return _file_states(config, root, choices, digest_of) | _never_read(config.without)
+    return _file_states(config, root, _surveys(config, root), choices, digest_of) | _never_read(config.without)
 
 
 def groups_at_work(config: IngestConfig, root: Path) -> tuple[int, ...]:
@@ -139,7 +140,14 @@ def _files(source: TextSource, root: Path) -> Mapping[str, Path | None]:
     return dict.fromkeys(names)
 
 
-def _file_states(config: IngestConfig, root: Path, choices: Mapping[str, FileChoice], digest_of: DigestOf) -> dict[str, str]:
+def _surveys(config: IngestConfig, root: Path) -> dict[str, Survey]:
+    """Return what is found of each source of local files, by its label."""
+    return {source.label: survey(source, root) for source in config.sources if isinstance(source, FilesSource)}
+
+
+def _file_states(
+    config: IngestConfig, root: Path, surveys: Mapping[str, Survey], choices: Mapping[str, FileChoice], digest_of: DigestOf
+) -> dict[str, str]:
     """Return the states of the chosen files of all sources."""
     files: dict[str, Path] = {}
     listed: dict[str, str] = {}
@@ -148,7 +156,7 @@ def _file_states(config: IngestConfig, root: Path, choices: Mapping[str, FileCho
             entries = chosen_entries(source, root, choices[source.label])
             listed |= {observed_name(source.label, name): one.state for name, one in entries.items()}
         elif isinstance(source, FilesSource):
-            found = survey(source, root).files.items()
+            found = surveys[source.label].files.items()
             files |= {observed_name(source.label, name): path for name, path in found if choices[source.label](name, path)}
     digests = digest_of(files.values())
     return {name: digests[path] for name, path in files.items()} | listed
