@@ -111,16 +111,16 @@ class Workshop:
 
     def run(self, recipe: Toys | None = None, **options: Any) -> PipelineRun:
         """Run the pipeline in a real Prefect flow."""
-        name, runs = "toys", list[PipelineRun]()
+        name, begun = "toys", list[str]()
 
         @flow(name=name, flow_run_name=name)
-        def pipeline() -> None:
+        def pipeline() -> list[PipelineRun]:
+            begun.append(name)
             with self._opened(recipe or Toys(), RunOptions(**options)) as run:
-                runs.append(run)
                 self._compose(recipe or Toys())
+            return [run]
 
-        begin_flow(pipeline, begun=lambda: bool(runs))
-        return runs[0]
+        return begin_flow(pipeline, begun=lambda: bool(begun))[0]
 
     @property
     def executed(self) -> list[str]:
