@@ -30,7 +30,6 @@ KINDS: dict[str, type[SourceText | Unread | Fault]] = {"text": SourceText, "docu
 EXCLUDED = "excluded"
 HELD = frozenset({"text", "document"})
 """Items that hold a document's words."""
-READ_ROWS = 64
 
 
 class _ItemWriter(RowWriter):
@@ -101,11 +100,11 @@ class SliceWriter:
 
 
 def read_slices(slices: Sequence[Path]) -> Iterator[SourceText | Unread | Fault | str]:
-    """Yield what a shard's slices hold, slice by slice; an excluded document as its id."""
+    """Yield what a shard's slices hold, slice by slice; an excluded document as its id. Memory: one row group."""
     for path in slices:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=READ_ROWS):
-                for row in batch.to_pylist():
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # or all of the file would be in memory
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group).to_pylist():
                     yield _item(row)
 
 
