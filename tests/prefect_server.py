@@ -63,7 +63,8 @@ def _answers(port: int) -> bool:
 def main(port: str, folder: str, session: str) -> None:
     """Serve while the session lives."""
     off = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE}
-    environment = {**os.environ, **off, "PREFECT_HOME": folder, "PREFECT_SERVER_UI_ENABLED": "false"}
+    said = {"PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "true"}
+    environment = {**os.environ, **off, **said, "PREFECT_HOME": folder, "PREFECT_SERVER_UI_ENABLED": "false"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", port]
     with subprocess.Popen(command, env=environment) as server:
         while server.poll() is None and psutil.pid_exists(int(session)):
