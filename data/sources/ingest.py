@@ -73,7 +73,8 @@ def ingest(
                 else:
                     reader.read(source, extractor, shard_choice(source, works), faults=True)
                 store.exclude(works.excluded_here)
-            _read_unpacked(inputs.unpacked, extractors, store)
+            if inputs.unpacked:
+                _read_unpacked(inputs.unpacked, extractors, store)
             counts = store.write(output, threads=threads, memory=memory, scratch=Path(folder))
         finally:
             store.close()

@@ -6,7 +6,10 @@ edited is unpacked again with those of its group, and ingest reruns the shards w
 
 from __future__ import annotations
 
+from typing import IO
+
 from data.documents.sharding import shard_of
+from data.provenance.tables import rows_of
 from data.sources.config import IngestConfig
 from data.sources.files import groups_at_work, unpack_state
 from data.sources.unpacking.sharing import GROUPS, SLICE
@@ -16,10 +19,15 @@ from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import SlicedArtifact
 
 
+def holds_document(stream: IO[bytes], identity: str) -> bool:
+    """Return whether a slice has words of a document."""
+    from data.sources.unpacking.slices import HELD
+
+    return any(row["item"] in HELD for row in rows_of(stream, identity, ("item",)))
+
+
 def has_words(inspection: Inspection) -> Holding:
     """A group of files: the slice of the document's shard, if it has the document."""
-    from data.sources.unpacking.slices import holds_document
-
     slices = [known.path for known in inspection.artifact.files if known.path.endswith(".parquet")]
     mine = SLICE.format(shard_of(inspection.document.id, len(slices)))
     return inspection.holding({mine} if inspection.read(mine, holds_document) else ())

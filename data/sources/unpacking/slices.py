@@ -108,12 +108,6 @@ def read_slices(slices: Sequence[Path]) -> Iterator[SourceText | Unread | Fault 
                     yield _item(row)
 
 
-def holds_document(stream: IO[bytes], identity: str) -> bool:
-    """Return whether a slice has words of a document."""
-    table = pq.read_table(stream, columns=["id", "item"], filters=[("id", "=", identity)])
-    return not HELD.isdisjoint(table["item"].to_pylist())
-
-
 def _item(row: dict[str, Any]) -> SourceText | Unread | Fault | str:
     if row["item"] == EXCLUDED:
         return str(row["id"])

@@ -18,8 +18,8 @@ from data.sources.files import groups_at_work, unpack_state
 from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
 from data.sources.unpacking.sharing import GROUPS, SLICE, group_of, is_unpacked
-from data.sources.unpacking.slices import holds_document
 from data.sources.unpacking.unpack import unpack
+from tasks.corpus.unpack import holds_document
 from tests.data.sources.material import ARCHIVERS, chapter, epub, jsonl, page, separated, table, warc, zipped
 from tests.data.sources.reading import Shard, digests, limits, read, read_all, rows, states, unpack_all, write
 
