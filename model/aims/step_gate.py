@@ -14,7 +14,7 @@ QUESTIONS = ("seen", "heldout")
 
 
 class StepGate(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What must hold of a step: it certainly improves what it is for, and certainly costs little elsewhere."""
+    """What must hold of a step: it certainly improves its own aim, and certainly costs little elsewhere."""
 
     rows: int = Field(256, ge=6, description="rows, pairs, answers or prompts that its measure is taken on, before and after it; count")
     most_bits_per_byte: Limit | None = Field(

@@ -257,7 +257,7 @@ class TuningConfig(TrainConfig):
     gate: StepGate | None = Field(
         None,
         json_schema_extra=NOT_IDENTITY,
-        description="what must hold of the step before anything goes on from its model: it improves what it is for, and costs little; "
+        description="what must hold of the step before anything goes on from its model: it improves its own aim, and costs little; "
         "null: not judged, {}: with the defaults",
     )
 

@@ -1,6 +1,6 @@
 """A reply as a program: its text found, parsed and held to the part of Python that the interpreter knows.
 
-A program is one or more functions, each `def` with plain parameters, and nothing beside them: no imports, no classes, no attributes but the
+A program is one or more functions, each `def` with plain parameters, and nothing else: no imports, no classes, no attributes but the
 methods of texts and lists that `operations` lists, no names with two underscores. Of a reply that has a block between three backticks the
 first block counts, else the whole. Python's parser alone sees the text; nothing of it is compiled.
 """
@@ -45,7 +45,7 @@ def parse_program(text: str) -> dict[str, ast.FunctionDef]:
     _require_known(tree)
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if len(functions) != len(tree.body) or not functions:
-        raise ProgramError("a program is functions of different names, and nothing beside them")
+        raise ProgramError("a program must hold functions with different names, and nothing else")
     return functions
 
 
@@ -65,7 +65,7 @@ def _require_known(tree: ast.Module) -> None:
             _require_plain(node, inside=depth > 1)
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         if "__" in name:
-            raise ProgramError(f"line {line}: {name} is a name with two underscores, which is not known here")
+            raise ProgramError(f"line {line}: the name {name} holds two underscores, which is not allowed")
         waiting += ((child, depth + 1) for child in ast.iter_child_nodes(node))
 
 

@@ -37,7 +37,7 @@ class DpoConfig(ReferenceConfig):
         return self
 
     def aim(self) -> LogRatioAim | TokenRatioAim:
-        """Return what it is for: the margin of pairs, by token where the loss speaks of tokens."""
+        """Return the aim: a larger margin between chosen and rejected, per token where the loss is per token."""
         from model.aims.log_ratio import LogRatioAim
         from model.aims.token_ratio import TokenRatioAim
 

@@ -31,7 +31,7 @@ class KtoConfig(ReferenceConfig):
     undesirable_weight: float = Field(1.0, gt=0, description="weight of the loss of bad answers; factor")
 
     def aim(self) -> SignedRewardAim:
-        """Return what it is for: good answers likelier, bad ones less."""
+        """Return the aim: good answers more likely, bad ones less."""
         from model.aims.signed_reward import SignedRewardAim
 
         return SignedRewardAim(kind="signed_reward", beta=self.beta)

@@ -25,7 +25,7 @@ class OrpoConfig(PreferenceConfig):
     prompts: bool = Field(False, description="learn the words of the questions too, as the authors' code does; yes or no")
 
     def aim(self) -> OddsRatioAim:
-        """Return what it is for: better odds."""
+        """Return the aim: better odds of the chosen answer against the rejected one."""
         from model.aims.odds_ratio import OddsRatioAim
 
         return OddsRatioAim(kind="odds_ratio")

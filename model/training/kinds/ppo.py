@@ -46,7 +46,7 @@ class PpoConfig(SampledConfig):
         return self.reward_model
 
     def aim(self) -> SampledRewardAim:
-        """Return what it is for: replies that earn more, by the reward model too."""
+        """Return the aim: replies with a higher reward, including the reward model's."""
         return super().aim().model_copy(update={"judged": self.reward_weight if self.judge else None})
 
     def build_objective(self) -> Ppo:

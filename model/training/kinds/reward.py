@@ -27,7 +27,7 @@ class RewardModelConfig(PreferenceConfig):
     centre: float = Field(0.01, ge=0, description="weight of the squared sum of both scores, which keeps them near 0; 0: none")
 
     def aim(self) -> RankingAim:
-        """Return what it is for: pairs told apart."""
+        """Return the aim: a higher reward for the chosen answer than for the rejected one."""
         from model.aims.ranking import RankingAim
 
         return RankingAim(kind="ranking")

@@ -37,7 +37,7 @@ class SftConfig(ReplayingConfig):
         return self.within_documents
 
     def aim(self) -> AnswerLossAim:
-        """Return what it is for: likely answers."""
+        """Return the aim: a lower loss on the assistant's tokens."""
         from model.aims.answer_loss import AnswerLossAim
 
         return AnswerLossAim(kind="answer_loss", within_documents=self.within_documents)

@@ -28,7 +28,7 @@ class SimpoConfig(PreferenceConfig):
     )
 
     def aim(self) -> TokenRatioAim:
-        """Return what it is for: the margin of pairs by token."""
+        """Return the aim: a larger margin per token between chosen and rejected."""
         from model.aims.token_ratio import TokenRatioAim
 
         return TokenRatioAim(kind="token_ratio", factor=self.beta)

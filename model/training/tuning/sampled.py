@@ -75,7 +75,7 @@ class SampledConfig(TuningConfig):
         return f"questions_{self.questions}.jsonl"
 
     def aim(self) -> SampledRewardAim:
-        """Return what it is for: replies to questions that it does not ask, which earn more."""
+        """Return the aim: a higher reward on questions that training never asks."""
         from model.aims.sampled_reward import SampledRewardAim
 
         rollouts = self.rollouts

@@ -27,7 +27,7 @@ def aims_section(run: RunSummary, positions: Mapping[str, str]) -> Section | Non
     if not rows:
         return None
     lead = (
-        "Each step was measured by what it is for, before and after it, on the same rows with the same seeds. The interval of the gain is "
+        "Each step was measured by its own aim, before and after it, on the same rows with the same seeds. The interval of the gain is "
         "over pairs of rows; a step passes its gate only if all of it is above 0, and if it costs no more elsewhere than its bounds allow."
     )
     table = Table("Before and after each step, by its own measure", HEADER, tuple(rows), frozenset({3, 4, 5}))

@@ -150,7 +150,7 @@ class Closure:
         self.facts |= {f"module {path}": broken for path in self.importing.reached if (broken := self.modules.facts(path).broken)}
 
     def _words_of_templates(self) -> set[str]:
-        """Return the names in templates that were read, which ask for attributes of what they are filled with."""
+        """Return every word of the Jinja templates that were read: a template may read any of them as an attribute."""
         paths = {one.partition(":")[0] for one in self.marks.files}
         texts = (self.modules.source.text(path) or b"" for path in paths if not path.endswith(".py"))
         return {word.decode() for text in texts if b"{{" in text or b"{%" in text for word in WORD.findall(text)}
