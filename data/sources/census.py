@@ -71,7 +71,10 @@ def census(
         counted = _count(work, output / "census.parquet")
     for label, fates in counted.items():
         for lost in fates.get("lost", {}).values():
-            raise Unbalanced(f"ingest lost {label}/{lost['shown'][0]}: it is neither a document nor in quarantine")
+            raise Unbalanced(
+                f"ingest lost {label}/{lost['shown'][0]}: it is neither a document nor in quarantine. If it appeared while the run was "
+                "under way, start the run again"
+            )
     (output / "census.json").write_text(json.dumps(counted, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     totals = Counter({fate: 0 for fate in FATES})
     for fates in counted.values():

@@ -79,7 +79,7 @@ def _is_zip_of_documents(path: Path, formats: tuple[str, ...]) -> bool:
 
 @cache
 def _zip_of_documents(path: Path, formats: tuple[str, ...], state: FileState) -> bool:
-    """Look at a file in this state; cached, since every shard and group asks."""
+    """Return whether a zip holds single documents alone; cached by its state, since every shard and group asks."""
     with path.open("rb") as raw:
         if detect_type(raw.read(HEAD)) != "zip":
             return False

@@ -154,7 +154,7 @@ def load_libraries() -> None:
         with suppress(ModuleNotFoundError):
             importlib.import_module(name)
     if ours := [name for name in ROOMS if name in sys.modules]:
-        raise RuntimeError(f"a library has imported {', '.join(ours)} before any stage could be seen to; remove that package")
+        raise RuntimeError(f"a library has imported {', '.join(ours)} before folio began to trace; remove that package")
     gc.collect()
     # A collection in a forked process would copy every page that it shares with this one.
     gc.freeze()
