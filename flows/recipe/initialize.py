@@ -34,6 +34,8 @@ from model.planning.proposal import Proposal, short
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.guards.config import GuardsConfig
+from model.training.optimizers.kinds.muon import MuonConfig
+from model.training.precisions.auto import AutoConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
@@ -146,7 +148,7 @@ def propose(
             sources=(SOURCE.model_copy(update={"name": name}),), shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD)))
         ),
         split=SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(),
-        pretrain=PretrainConfig(warmup_steps=WARM_UP),
+        pretrain=PretrainConfig(warmup_steps=WARM_UP, optimizer=MuonConfig(), precision=AutoConfig()),
         gates=Gates() if texts >= MIN_TEXTS_TO_SPLIT else LIMITS,
         card=CardConfig(summary=f"A small language model trained on {texts} texts."),
     )
@@ -226,6 +228,8 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "pretrain.global_batch": "",
         "pretrain.learning_rate": "grows as the run gets shorter (DeepSeek LLM's rule)",
         "pretrain.warmup_steps": "a short run warms up briefly",
+        "pretrain.optimizer": "learns more from the same tokens than AdamW does",
+        "pretrain.precision": "bf16 where this machine multiplies in it, else fp32",
         "pretrain.select": "it would memorize so little text: the weights that do best on held-out text are kept",
         "pretrain.guards.patience": "and training ends when they get no better",
         "tuning": "a few passes over the examples" if recipe.tuning else "too little text for a model that converses",

@@ -111,7 +111,8 @@ def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float
         said = write_recipe(folder, minutes, MACHINE_AT_HAND)
         recipe, written = load(str(folder)), (folder / "recipe.yaml").read_text()
         text = guessed_text(recipe, sum(path.stat().st_size for path in folder.glob("*.txt")))
-        sized = proposal.propose(text, MACHINE_AT_HAND, present_job(recipe, 1), hours=minutes / 60)
+        planned = recipe.model_copy(update={"pretrain": recipe.pretrain.resolved()})
+        sized = proposal.propose(text, MACHINE_AT_HAND, present_job(planned, 1), hours=minutes / 60)
     assert sized.present.job == sized.proposed.job and sized.present.warnings == sized.proposed.warnings
     assert all(warning in said for warning in sized.present.warnings)
     assert (round(sized.proposed.seconds / 60) > minutes) == ("min asked for" in said)
