@@ -58,7 +58,7 @@ class ThinkingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of what is measured, and of what is where some question takes so many facts or some thought corrects itself."""
+        """Names of the metrics. Those by number of facts and those of corrections appear only if a question or thought is of that kind."""
         budgets, votes = (f"budget_{budget}" for budget in self.budgets), (f"majority_{votes}" for votes in self.votes)
         tried = (*budgets, *votes, *(f"best_{count}" for count in self.best))
         spent = tuple(f"thinking.{name}{what}" for name in tried for what in ("", "_tokens"))

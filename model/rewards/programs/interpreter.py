@@ -62,7 +62,7 @@ class _Interpreter:
         except _Ended as end:
             if end.how == "return":
                 return end.value
-            raise ProgramError(f"{end.how} stands in no loop") from None
+            raise ProgramError(f"{end.how} is outside a loop") from None
         return None
 
     def _block(self, statements: Sequence[ast.stmt], names: Names) -> None:

@@ -34,7 +34,7 @@ class Parrot:
         yield f"{text[2:]}{seed}"
 
     def reset(self) -> None:
-        """Count."""
+        """Count how often the conversation was forgotten."""
         self.forgotten += 1
 
 
