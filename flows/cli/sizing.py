@@ -54,10 +54,9 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         )
     workers = request.devices or recipe.resources.training.parallel.workers
     offered = None if request.device in ("here", "cpu") else find_device(request.device).peaks
-    recipe = recipe.model_copy(update={"pretrain": recipe.pretrain.resolved(offered)})
-    machine = machine_for(request.device, workers, recipe.pretrain.precision.kind)
+    present = present_job(recipe, workers, offered)
+    machine = machine_for(request.device, workers, present.train.precision.kind)
     text = corpus_text(recipe, request.text_bytes, recipe_argument(name))
-    present = present_job(recipe, workers)
     found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
     if request.measure:
         machine = with_measured_speed(machine, found.proposed.job)

@@ -152,9 +152,8 @@ def propose(
         gates=Gates() if texts >= MIN_TEXTS_TO_SPLIT else LIMITS,
         card=CardConfig(summary=f"A small language model trained on {texts} texts."),
     )
-    planned = blank.model_copy(update={"pretrain": blank.pretrain.resolved()})
-    text, job = guessed_text(blank, size), present_job(planned, 1)
-    machine = machine or machine_for("here", 1, planned.pretrain.precision.kind)
+    text, job = guessed_text(blank, size), present_job(blank, 1)
+    machine = machine or machine_for("here", 1, job.train.precision.kind)
     sized = proposal.propose(text, machine, job, hours=minutes / 60)
     if measure:
         machine = with_measured_speed(machine, sized.proposed.job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,14 +37,17 @@ def guessed_text(recipe: Recipe, size: float) -> Text:
     return Text(size * share, BYTES_PER_TOKEN, "guessed from the sizes of the files, before any cleaning")
 
 
-def present_job(recipe: Recipe, workers: int) -> Job:
-    """Return the recipe's own model and pretraining on `workers` workers, the batch rounded up to divide among them."""
+def present_job(recipe: Recipe, workers: int, offered: Collection[str] | None = None) -> Job:
+    """Return the recipe's own model and pretraining on `workers` workers, the batch rounded up to divide among them.
+
+    `offered`: the number types that a device multiplies in, which decide `precision: auto`; None: those of this machine.
+    """
     training = recipe.resources.training
     parallel = ParallelConfig(**{**training.parallel.model_dump(), "workers": workers})
     resources = training.model_copy(update={"parallel": parallel})
     share = resources.parallel.data_workers
     batch = math.ceil(recipe.pretrain.global_batch / share) * share
-    train = recipe.pretrain.model_copy(update={"global_batch": batch})
+    train = recipe.pretrain.resolved(offered).model_copy(update={"global_batch": batch})
     return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
 
 

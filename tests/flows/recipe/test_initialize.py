@@ -111,8 +111,7 @@ def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float
         said = write_recipe(folder, minutes, MACHINE_AT_HAND)
         recipe, written = load(str(folder)), (folder / "recipe.yaml").read_text()
         text = guessed_text(recipe, sum(path.stat().st_size for path in folder.glob("*.txt")))
-        planned = recipe.model_copy(update={"pretrain": recipe.pretrain.resolved()})
-        sized = proposal.propose(text, MACHINE_AT_HAND, present_job(planned, 1), hours=minutes / 60)
+        sized = proposal.propose(text, MACHINE_AT_HAND, present_job(recipe, 1), hours=minutes / 60)
     assert sized.present.job == sized.proposed.job and sized.present.warnings == sized.proposed.warnings
     assert all(warning in said for warning in sized.present.warnings)
     assert (round(sized.proposed.seconds / 60) > minutes) == ("min asked for" in said)
@@ -120,6 +119,12 @@ def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float
     memorizes = sized.proposed.epochs > proposal.MEMORIZES and recipe.split.mode != "all_train"
     assert (recipe.pretrain.select == "best") == (recipe.pretrain.guards.patience > 0) == memorizes
     assert len(written.splitlines()) <= 60
+
+
+def test_a_model_is_to_be_trained_by_muon_in_the_numbers_that_the_machine_multiplies_in(tmp_path: Path) -> None:
+    write_recipe(library(tmp_path / "books", NAMES), machine=MACHINE_AT_HAND)
+    train = load(str(tmp_path / "books")).pretrain
+    assert (train.optimizer.kind, train.precision.kind) == ("muon", "auto")
 
 
 def test_size_does_not_condemn_what_init_wrote_for_six_novels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
