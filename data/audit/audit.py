@@ -50,7 +50,7 @@ def audit(
             "format": FORMAT,
             "stages": stages,
             "splits": [_split(work, part, splits / f"{part}.parquet") for part in SPLITS],
-            "documents_kept": int(work.number(f"SELECT count(*) {size}")),
+            "documents_kept": int(work.number(f"SELECT count(DISTINCT id) {size}")),
             "characters_kept": int(work.number(f"SELECT sum(length(text)) {size}")),
             **parts,
         }

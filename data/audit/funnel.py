@@ -43,7 +43,7 @@ def funnel(work: Database, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[s
 
 
 def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
-    """Return the files that hold the documents a stage left, each document once; none if it left no documents.
+    """Return the files that hold the documents a stage left, each text once; none if it left no documents.
 
     If val and test are copies of train, return train alone.
     """
@@ -51,7 +51,7 @@ def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
     if not parts or not all(path.exists() for path in parts):
         return [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
     train, *others = parts
-    outside = work.number(f"SELECT count(*) FROM {parquet(others)} ANTI JOIN {parquet([train])} USING (id)")
+    outside = work.number(f"SELECT count(*) FROM {sizes(others)} ANTI JOIN {sizes([train])} USING (id, size)")
     return parts if outside else [train]
 
 
@@ -64,7 +64,7 @@ def _stage(work: Database, stage: str) -> dict[str, Any]:
         net_of["removed" if action in GONE else action] += net
     counts = {}
     for when, table in (("_in", "funnel_came"), ("", "funnel_stayed")):
-        counts[f"documents{when}"] = int(work.number(f"SELECT count(*) FROM {table}"))
+        counts[f"documents{when}"] = int(work.number(f"SELECT count(DISTINCT id) FROM {table}"))
         counts[f"characters{when}"] = int(work.number(f"SELECT sum(size) FROM {table}"))
     removed = sum(counted["documents"] for action in GONE for counted in rules.get(action, {}).values())
     net_characters = {f"characters_{how}": net for how, net in net_of.items()}

@@ -20,6 +20,8 @@ other source, which may lose a seat to it. A cluster with several sources belong
 Two things can still move a document: a new one joins its cluster with a smaller id, or merges two clusters. When deduplication keeps
 one document of each cluster, as it does by default, neither happens to a document that stays.
 
+`passages`: every document goes to train, and those that are long enough and like no other give their last passages to validation and test.
+
 Synthetic documents influence none of this. Those in a held-out cluster are dropped (`synthetic copy`), since they would leak it; the others
 go to train in the order of their own hash as long as they fit under the cap, and the rest is dropped (`synthetic cap`).
 """
@@ -32,6 +34,7 @@ from pathlib import Path
 from data.documents.database import Database, parquet
 from data.splits.apportionment import apportion
 from data.splits.config import SplitConfig
+from data.splits.passages import shortest_cut
 from data.splits.sql import SQL
 
 _STRATA = "SELECT stratum, sum(documents)::BIGINT FROM component WHERE documents > 0 AND split = 'train' GROUP BY ALL ORDER BY ALL"
@@ -42,17 +45,19 @@ _LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, split FROM compo
 
 
 def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, config: SplitConfig) -> None:
-    """Create table `assignment` (id, cluster, characters, synthetic, split, rule, detail); without a split, `rule` removes the document.
+    """Create table `assignment` (id, cluster, characters, synthetic, cut, split, rule, detail).
 
-    Raise ValueError, with the way out, for no documents, a document without a cluster, fewer clusters than splits, and counts that leave
-    nothing to train on.
+    Without a split, `rule` removes the document; with `cut`, its last passages are held out. Raise ValueError, with the way out, for no
+    documents, a document without a cluster, fewer clusters than splits, counts that leave nothing to train on, and no document to cut.
     """
+    cut_from = shortest_cut(config) if config.mode == "passages" else 0
     work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
+    work.set_variables(train=config.train, cut_from=cut_from)
     work.connection.execute(f"CREATE TEMP VIEW documents AS SELECT * FROM {parquet(documents)}")
     work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
     work.run_file(SQL / "clusters.sql")
     _require_documents(work, documents[0], clusters)
-    held_out = config.held_out
+    held_out = {} if cut_from else config.held_out
     count = int(work.number(_CLUSTERS))
     if held_out and count <= len(held_out):
         raise ValueError(
@@ -65,6 +70,11 @@ def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, 
         _fill_empty_splits(work, [*held_out, "train"], config.stratify == "source")
     work.set_variables(synthetic_ratio=config.synthetic_share / (1 - config.synthetic_share))
     work.run_file(SQL / "assignment.sql")
+    if cut_from and not work.number("SELECT count(*) FROM assignment WHERE cut"):
+        raise ValueError(
+            f"split.mode 'passages' cuts documents of at least {cut_from:,} characters that are like no other, and found none; set "
+            "split.mode: fractions to hold out whole documents, or all_train (validation and test are then copies of train)"
+        )
 
 
 def _require_documents(work: Database, documents: Path, clusters: Path) -> None:

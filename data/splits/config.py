@@ -11,23 +11,23 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the corpus is split into train, validation and test, and how much of train a machine may have written."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "train": ("mode=fractions",),
-        "val": ("mode=fractions",),
-        "test": ("mode=fractions",),
+        "train": ("mode=fractions", "mode=passages"),
+        "val": ("mode=fractions", "mode=passages"),
+        "test": ("mode=fractions", "mode=passages"),
         "val_documents": ("mode=counts",),
         "test_documents": ("mode=counts",),
         "stratify": ("mode=fractions", "mode=counts"),
         "seed": ("mode=fractions", "mode=counts"),
     }
 
-    mode: Literal["fractions", "counts", "all_train"] = Field(
+    mode: Literal["fractions", "counts", "passages", "all_train"] = Field(
         "fractions",
-        description="fractions or counts: hold out shares or numbers of documents; all_train (for a handful of texts): train on all, "
-        "with copies of train as val and test",
+        description="fractions or counts: hold out shares or numbers of documents; passages (for a few long texts): hold out the last "
+        "passages of each; all_train (for a few short ones): train on all, with copies of train as val and test",
     )
-    train: float = Field(0.9, gt=0, le=1, description="share of the documents for training; fraction")
-    val: float = Field(0.05, ge=0, lt=1, description="share for validation; at least one document if above 0; fraction")
-    test: float = Field(0.05, ge=0, lt=1, description="share for test; at least one document if above 0; fraction")
+    train: float = Field(0.9, gt=0, le=1, description="share of the documents, or of each document, for training; fraction")
+    val: float = Field(0.05, ge=0, lt=1, description="share for validation; at least one document or passage if above 0; fraction")
+    test: float = Field(0.05, ge=0, lt=1, description="share for test; at least one document or passage if above 0; fraction")
     val_documents: int = Field(0, ge=0, description="size of validation; documents")
     test_documents: int = Field(0, ge=0, description="size of test; documents")
     stratify: Literal["none", "source"] = Field(
@@ -50,6 +50,8 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
             raise ValueError(f"split.train + split.val + split.test is {total:g}; the three shares must add up to 1")
         if self.mode == "counts" and not self.val_documents + self.test_documents:
             raise ValueError("split.mode=counts holds nothing out; set split.val_documents or split.test_documents, or mode: fractions")
+        if self.mode == "passages" and not self.held_out:
+            raise ValueError("split.mode=passages holds nothing out; set split.val or split.test, or mode: all_train")
         return self
 
     @property

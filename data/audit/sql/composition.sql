@@ -3,7 +3,7 @@ SELECT
     source, synthetic,
     json_extract_string(metadata, '$.format') AS format,
     json_extract_string(metadata, '$.language') AS language,
-    count(*) AS documents,
+    count(DISTINCT id) AS documents,  -- one that is in several splits has a row in each
     sum(length(text))::BIGINT AS size
 FROM composition_documents
 GROUP BY ALL
