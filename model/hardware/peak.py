@@ -1,8 +1,8 @@
 """How fast this machine's device multiplies matrices: the reference for MFU where no data sheet is known.
 
 The peak is the best of square products of growing size, with the threads that this process computes with. It is measured once per process
-and precision, in a fifth of a second on a CPU. On a busy machine the measured peak is lower, and MFU relative to it higher, than on a quiet
-one.
+and precision, in a fifth of a second. On a CPU it is what these threads do in their own processor time, so other work on the machine does not
+lower it; that takes products large enough to keep all of them at work.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 
 from model.hardware.devices import device_of_driver, find_device
 
-FIRST, LARGEST = 256, {"cpu": 2048, "cuda": 8192}
+FIRST, LARGEST = {"cpu": 1024}, {"cpu": 2048, "cuda": 8192}
+SMALLEST = 256
 SPENT, REPEATS = 0.1, 4
 """Seconds of products after which no larger ones are tried, and how many of each size are timed."""
 
@@ -50,7 +51,8 @@ def measured_peak(kind: str, index: int, precision: str) -> tuple[float, int]:
     """Return (operations per second, size of the product measured). bf16 and fp16 are multiplied as such, all else as fp32."""
     device = torch.device(kind, index)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-    size, spent, best = FIRST, 0.0, (0.0, FIRST)
+    size = FIRST.get(kind, SMALLEST)
+    spent, best = 0.0, (0.0, size)
     # A busy machine may stall at one size, so the best of all sizes counts.
     while spent < SPENT and size <= LARGEST.get(kind, max(LARGEST.values())):
         left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
@@ -62,6 +64,11 @@ def measured_peak(kind: str, index: int, precision: str) -> tuple[float, int]:
 
 
 def _timed(left: torch.Tensor, right: torch.Tensor) -> float:
+    """Return the seconds of a product: on a CPU the processor time of each of its threads, elsewhere the time that passes."""
+    if left.device.type == "cpu":
+        used = time.process_time()
+        torch.mm(left, right)
+        return (time.process_time() - used) / torch.get_num_threads()
     cuda = left.device.type == "cuda"
     if cuda:
         torch.cuda.synchronize(left.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.hardware.devices import DEVICES, device_of_driver, find_device
 from model.hardware.flops import attention_flops, product_weights, training_flops, utilization
-from model.hardware.peak import measured_peak, peak_of
+from model.hardware.peak import _timed, measured_peak, peak_of
 from model.layers.masks import causal_mask, pattern_rule
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
@@ -120,7 +121,7 @@ def test_a_peak_says_where_it_is_from() -> None:
 def test_a_stall_while_small_products_are_timed_does_not_lower_the_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     def timed(left: torch.Tensor, right: torch.Tensor) -> float:
         size = left.shape[0]
-        return 0.02 if size == 256 else 2 * size**3 / 1e11  # the machine was busy at first; then it computes 1e11 operations a second
+        return 0.024 if size == 1024 else 2 * size**3 / 1e11  # it stalled at first; then it computes 1e11 operations a second
 
     monkeypatch.setattr("model.hardware.peak._timed", timed)
     measured_peak.cache_clear()
@@ -128,3 +129,8 @@ def test_a_stall_while_small_products_are_timed_does_not_lower_the_peak(monkeypa
         assert measured_peak("cpu", 0, "fp32")[0] == pytest.approx(1e11)
     finally:
         measured_peak.cache_clear()
+
+
+def test_time_in_which_a_processor_does_other_work_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "mm", lambda left, right: time.sleep(0.2))
+    assert _timed(torch.ones(2, 2), torch.ones(2, 2)) < 0.1
