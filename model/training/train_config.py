@@ -23,6 +23,8 @@ from model.training.guards.config import GuardsConfig
 from model.training.length import TrainingLength
 from model.training.optimizers.config import OptimizerConfig
 from model.training.optimizers.kinds.adamw import AdamWConfig
+from model.training.optimizers.kinds.muon import MuonConfig
+from model.training.precisions.auto import AutoConfig
 from model.training.precisions.config import PrecisionConfig
 from model.training.precisions.fp32 import Fp32Config
 from model.training.schedules.config import ScheduleConfig
@@ -222,6 +224,14 @@ class CorpusTrainConfig(TrainConfig):
 
     TITLE: ClassVar[str] = "pretraining"
 
+    optimizer: OptimizerConfig = Field(
+        MuonConfig(), description="optimizer and its settings; muon needs whole matrices, adafactor ZeRO stage 0"
+    )
+    precision: PrecisionConfig = Field(
+        AutoConfig(),
+        description="type of matrix products; everything else stays fp32, the saved model too; auto: bf16 where the machine that plans the "
+        "run multiplies in it, else fp32; fp8 within blocks, on cards that support it",
+    )
     tokens: int = Field(2_000_000, ge=0, description="tokens to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="restrict attention to the same document within a packed row")
     initial: str = Field(

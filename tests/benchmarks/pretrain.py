@@ -20,8 +20,9 @@ Every figure is a ratio of two things measured in turns in one run on this machi
   of one worker on the CPU, step for step: within 1e-3 nats in fp32, 2e-2 in bf16. What wants more cards than there are is missed. Left
   out unless it is asked for.
 
-The model, batch and tokenizer are the recipe's; `--set model.width=64` changes them as in `folio run`. The text is generated
-(`tests.benchmarks.pile`), or that of `--text`, a split such as `.folio/store/split/classics-*/train.parquet`.
+The model, batch and tokenizer are the recipe's, the optimizer is AdamW and products are in fp32; `--set model.width=64` changes them as in
+`folio run`. The text is generated (`tests.benchmarks.pile`), or that of `--text`, a split such as
+`.folio/store/split/classics-*/train.parquet`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ SKIPPED = 3
 """Steps at the beginning of a launched job that don't count, as in any steady state."""
 SAVE_EVERY = 10
 ENDLESS = 1_000_000
+PLAIN = ("pretrain.optimizer=adamw", "pretrain.precision=fp32")
+"""What the plain loop and the peers train with, too."""
 
 
 def main() -> int:
@@ -99,7 +102,7 @@ def main() -> int:
 
 def measure(table: Table, folder: Path, parts: list[str], given: argparse.Namespace) -> None:
     """Whatever runs on any machine."""
-    recipe = load(given.recipe, tuple(given.changes))
+    recipe = load(given.recipe, (*PLAIN, *given.changes))
     shop = Workshop(folder, recipe)
     size = shop.write_text(given.megabytes, given.text)
     shop.write_tokenizer()

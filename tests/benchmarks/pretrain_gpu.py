@@ -12,6 +12,7 @@ from model.hardware.devices import DEVICES, TERA, device_of_driver
 from model.hardware.flops import training_flops
 from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig
+from model.training.optimizers.kinds.adamw import AdamWConfig
 from model.training.precisions.bf16 import Bf16Config
 from tests.benchmarks.contest import Contestant, Table
 from tests.benchmarks.pretrain_jobs import make_job, write_random_shards
@@ -50,7 +51,8 @@ def gpu(table: Table, folder: Path, *, peak: float | None, micro_batch: int, rou
         micro = micro_batch or size.micro_batch
         batch = micro * size.accumulated
         shards = write_random_shards(folder / size.name / "train", VOCABULARY, size.shape.context, 8 * batch)
-        train = PretrainConfig(steps=100_000, tokens=0, global_batch=batch, learning_rate=3e-4, precision=Bf16Config(), eval_rows=0)
+        numbers = {"optimizer": AdamWConfig(), "precision": Bf16Config()}
+        train = PretrainConfig(steps=100_000, tokens=0, global_batch=batch, learning_rate=3e-4, eval_rows=0, **numbers)
         resources = {"threads": THREADS, "micro_batch": micro, "compile": True, "parallel": {"zero_stage": 0}}
         job = make_job(folder / size.name, shards, size.shape, train, resources)
         path = folder / f"{size.name}.json"

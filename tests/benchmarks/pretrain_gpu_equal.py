@@ -110,6 +110,7 @@ def losses(folder: Path, shards: Path, case: Case) -> list[float]:
             "learning_rate": 3e-3,
             "warmup_steps": 5,
             "eval_rows": 0,
+            "optimizer": "adamw",
             "precision": {"kind": case.precision},
             **case.train,
         }

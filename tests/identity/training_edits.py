@@ -31,9 +31,9 @@ UNUSED = [
     ),
     TrainingEdit(
         "how another optimizer is built",
-        "model/training/optimizers/kinds/muon.py",
-        "nesterov=self.nesterov,",
-        "nesterov=not self.nesterov,",
+        "model/training/optimizers/kinds/sophia.py",
+        "gamma=self.gamma, epsilon=self.epsilon",
+        "gamma=self.epsilon, epsilon=self.gamma",
     ),
     TrainingEdit(
         "another schedule",
@@ -168,10 +168,17 @@ USED = [
     TrainingEdit("a default of the loss of preferences", "model/objectives/dpo.py", "beta: float = 0.1", "beta: float = 0.2", "tune.dpo"),
     TrainingEdit(
         "the optimizer",
+        "model/training/optimizers/kinds/muon.py",
+        "nesterov=self.nesterov,",
+        "nesterov=not self.nesterov,",
+        "pretrain",
+    ),
+    TrainingEdit(
+        "the optimizer of tuning",
         "model/training/optimizers/kinds/adamw.py",
         "decay_groups(trained_parameters(network), weight_decay)",
         "decay_groups(trained_parameters(network), 2 * weight_decay)",
-        "pretrain",
+        "tune.sft",
     ),
     TrainingEdit(
         "the norm",

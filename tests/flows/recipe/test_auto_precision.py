@@ -11,7 +11,7 @@ from flows.cli.planning import precision_line
 from flows.recipe.loading import load
 from model.hardware.devices import DEVICES
 from model.hardware.number_types import bf16_products
-from model.training.config import PretrainConfig
+from model.training.config import MaskedConfig, PretrainConfig, SftConfig
 from model.training.precisions.auto import AutoConfig
 from model.training.precisions.bf16 import Bf16Config
 from model.training.precisions.fp16 import Fp16Config
@@ -50,6 +50,11 @@ def test_any_other_precision_stays_as_it_is_said() -> None:
     assert config.resolved(()) is config
 
 
+def test_pretraining_asks_for_it_and_tuning_does_not() -> None:
+    assert (PretrainConfig().precision.kind, MaskedConfig().precision.kind) == ("auto", "auto")
+    assert SftConfig().precision.kind == "fp32"
+
+
 def test_stages_and_the_card_are_given_what_it_comes_to() -> None:
     here = "bf16" if bf16_products() else "fp32"
     asked = load("universe", ("pretrain.precision=auto", "sft.precision=auto"))
@@ -61,9 +66,9 @@ def test_stages_and_the_card_are_given_what_it_comes_to() -> None:
 
 def test_a_plan_says_what_it_comes_to() -> None:
     here = "bf16" if bf16_products() else "fp32"
-    asked = precision_line(load("classics", ("sft.precision=auto",)))
+    asked = precision_line(load("classics", ("pretrain.precision=fp32", "sft.precision=auto")))
     assert asked.strip() == f"tune.sft: precision=auto is {here} on this machine"
-    assert precision_line(load("classics")) == ""
+    assert precision_line(load("classics", ("pretrain.precision=fp32",))) == ""
 
 
 def test_a_job_is_refused_until_it_is_resolved(make_job: JobMaker) -> None:

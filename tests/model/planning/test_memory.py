@@ -30,7 +30,12 @@ def job(shape: DecoderConfig = SMALL, vocabulary: int = 100, batch: int = 4, mic
     return described_job(
         shape,
         vocabulary,
-        PretrainConfig(tokens=0, steps=20, global_batch=batch, **{"within_documents": False, **(train or {})}),
+        PretrainConfig(
+            tokens=0,
+            steps=20,
+            global_batch=batch,
+            **{"optimizer": "adamw", "precision": "fp32", "within_documents": False, **(train or {})},
+        ),
         TrainResources(threads=1, micro_batch=micro, parallel=parallel),
     )
 
@@ -140,7 +145,7 @@ def short_shape(shape: DecoderConfig) -> DecoderConfig:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_memory_of_every_kind_of_network_is_known_without_building_it(kind: str) -> None:
     network = KINDS[kind].model_validate({"width": 64, "layers": 2, "context": 32})
-    train: Any = MaskedConfig(global_batch=64) if "bidirectional" in network.SUPPORTS else PretrainConfig(global_batch=64)
+    train: Any = (MaskedConfig if "bidirectional" in network.SUPPORTS else PretrainConfig)(global_batch=64, precision="fp32")
     described = described_job(network, 500, train, TrainResources(threads=1))  # type: ignore[arg-type]  # KINDS holds the members
     memory = worker_memory(described, accelerator=False)
     assert memory.weights == 4 * count_parameters(network, 500) and memory.activations > 0

@@ -18,7 +18,7 @@ SHAPE = DecoderConfig(width=768, layers=12, heads=12, kv_heads=12, feed_forward=
 
 
 def job(batch: int = 480, workers: int = 1, micro_batch: int = 0) -> Job:
-    train = PretrainConfig(tokens=0, steps=100, global_batch=batch, within_documents=False)
+    train = PretrainConfig(tokens=0, steps=100, optimizer="adamw", precision="fp32", global_batch=batch, within_documents=False)
     return described_job(
         SHAPE, 50_304, train, TrainResources.model_validate({"micro_batch": micro_batch, "parallel": {"workers": workers}})
     )

@@ -71,7 +71,7 @@ def test_the_planner_knows_the_peak_of_a_step_within_ten_percent(
 
 def test_logits_in_chunks_take_a_fraction_of_the_memory() -> None:
     shape, vocabulary, micro_batch = SIZES["124M"]
-    train = PretrainConfig(tokens=0, steps=100, global_batch=64, within_documents=False)
+    train = PretrainConfig(tokens=0, steps=100, optimizer="adamw", precision="fp32", global_batch=64, within_documents=False)
     peaks = [
         worker_memory(described_job(shape, vocabulary, train, TrainResources(micro_batch=size)), accelerator=True).logits
         for size in (micro_batch, 4 * micro_batch)

@@ -24,9 +24,8 @@ PLACED: list[tuple[dict[str, Any], str, Any]] = [
     ({"optimizer": "muon", "momentum": 0.8, "muon_learning_rate": 0.02}, "optimizer", MuonConfig(momentum=0.8, learning_rate=0.02)),
     ({"optimizer": {"kind": "muon", "momentum": 0.8}, "beta2": 0.9}, "optimizer", MuonConfig(momentum=0.8, beta2=0.9)),
     ({"optimizer": "sophia", "sophia_gamma": 0.1, "sophia_every": 3}, "optimizer", SophiaConfig(gamma=0.1, every=3)),
-    ({"beta1": 0.8}, "optimizer", AdamWConfig(beta1=0.8)),
-    ({"optimizer": {"beta1": 0.8}}, "optimizer", AdamWConfig(beta1=0.8)),
-    ({"momentum": 0.95, "sophia_every": 10}, "optimizer", AdamWConfig()),  # defaults of other kinds
+    ({"optimizer": "adamw", "beta1": 0.8}, "optimizer", AdamWConfig(beta1=0.8)),
+    ({"optimizer": "adamw", "momentum": 0.95, "sophia_every": 10}, "optimizer", AdamWConfig()),  # defaults of other kinds
     ({"precision": "fp16", "loss_scale": 8}, "precision", Fp16Config(loss_scale=8.0)),
     ({"precision": "bf16", "loss_scale_window": 1000}, "precision", Bf16Config()),
     ({"schedule": "wsd", "decay_share": 0.5}, "schedule", WsdConfig(decay_share=0.5)),
@@ -42,12 +41,21 @@ def test_a_setting_beside_its_section_is_one_inside_it(kind: Any, given: dict[st
         assert kind.model_validate(train.model_dump(mode="json")) == train
 
 
+@pytest.mark.parametrize("given", [{"beta1": 0.8}, {"optimizer": {"beta1": 0.8}}])
+@pytest.mark.parametrize(("kind", "default"), [(PretrainConfig, MuonConfig), (SftConfig, AdamWConfig)])
+def test_a_setting_of_an_optimizer_that_is_not_named_is_one_of_the_default(given: dict[str, Any], kind: Any, default: Any) -> None:
+    assert kind.model_validate(given).optimizer == default(beta1=0.8)
+
+
 WRONG = [
     (
         {"optimizer": "lion", "epsilon": 1e-6},
         'epsilon=1e-06 does nothing while optimizer="lion"; change that, or give it its default, 1e-08',
     ),
-    ({"momentum": 0.5}, 'momentum=0.5 does nothing while optimizer="adamw"; change that, or give it its default, 0.95'),
+    (
+        {"optimizer": "adamw", "momentum": 0.5},
+        'momentum=0.5 does nothing while optimizer="adamw"; change that, or give it its default, 0.95',
+    ),
     ({"schedule": "constant", "decay_share": 1}, 'decay_share=1.0 does nothing while schedule="constant"'),
     ({"optimizer": {"kind": "lion", "epsilon": 1e-6}}, "Extra inputs are not permitted"),
     (
@@ -55,7 +63,10 @@ WRONG = [
         "momentum is optimizer.momentum, and both are given; keep optimizer.momentum",
     ),
     ({"optimizer": "adamx"}, "Input tag 'adamx' found using 'kind' does not match any of the expected tags: 'adamw', 'adam'"),
-    ({"loss_scale": 8}, 'loss_scale=8.0 does nothing while precision="fp32"; change that, or give it its default, 65536.0'),
+    (
+        {"precision": "fp32", "loss_scale": 8},
+        'loss_scale=8.0 does nothing while precision="fp32"; change that, or give it its default, 65536.0',
+    ),
     ({"optimizer": 3}, "optimizer"),
     ({"beta1": 1.0}, "Input should be less than 1"),
 ]
