@@ -18,10 +18,12 @@ from data.universe.config import UniverseSource
 from flows.cli.views.size_table import size_table
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
-from flows.recipe.sizing import BYTES_PER_TOKEN, estimate_text, guessed_text, present_job, with_measured_speed
+from flows.recipe.sizing import guessed_text, present_job, with_measured_speed
+from flows.recipe.text_amount import estimate_texts
 from model.hardware.devices import find_device
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal, SizedJob, Text, propose
+from model.planning.rules import bytes_per_token
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost
@@ -74,13 +76,12 @@ def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
     `argument`: what names the recipe in a command.
     """
     if given is not None:
-        return Text(given, BYTES_PER_TOKEN, "as given")
+        return Text(given, "as given")
     settings = recipe.run_settings()
     graph = ProvenanceGraph.load(open_store(settings["store"], settings["root"], settings["home"]))
     made = next((artifact for artifact in graph.newest_first if artifact.stage == "split" and artifact.label == recipe.name), None)
     if made is not None:
-        size, ratio = made.metrics["characters_train"], _bytes_per_token(graph, recipe.name)
-        return Text(size, ratio, f"the training part of {made.name}")
+        return Text(made.metrics["characters_train"], f"the training part of {made.name}", _density(graph, recipe.name))
     size = sum(_estimate_source(source, recipe, settings["home"]) for source in recipe.ingest.sources)
     if not size:
         raise LookupError(
@@ -90,17 +91,20 @@ def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
     return guessed_text(recipe, size)
 
 
-def _bytes_per_token(graph: ProvenanceGraph, label: str) -> float:
+def _density(graph: ProvenanceGraph, label: str) -> float:
+    """Return how much of the text a token holds, compared with English prose, by the newest tokenizer; 1 if there is none."""
     fitted: Artifact | None = next((a for a in graph.newest_first if a.stage == "tokenizer" and a.label == label), None)
-    return fitted.metrics.get("bytes_per_token", BYTES_PER_TOKEN) if fitted else BYTES_PER_TOKEN
+    if fitted is None or "bytes_per_token" not in fitted.metrics:
+        return 1.0
+    return fitted.metrics["bytes_per_token"] / bytes_per_token(int(fitted.metrics["vocab_size"]))
 
 
 def _estimate_source(source: object, recipe: Recipe, home: Path) -> float:
     if isinstance(source, FilesSource):
-        return float(sum(estimate_text(path)[1] for path in find_files(source, Path(recipe.root)).values()))
+        return float(sum(amount.bytes for amount in estimate_texts(list(find_files(source, Path(recipe.root)).values()))))
     if isinstance(source, PackageSource):
         fetched = sorted((home / "cache").glob(f"{source.package}-{source.version}.*"))
-        return float(sum(estimate_text(path)[1] for path in fetched[:1]))
+        return float(sum(amount.bytes for amount in estimate_texts(fetched[:1])))
     if isinstance(source, UniverseSource):
         from data.universe.write import write_universe
 
@@ -142,7 +146,7 @@ def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
 
     return {
         "recipe": recipe.name,
-        "text": asdict(found.text) | {"tokens": found.text.tokens},
+        "text": asdict(found.text) | {"tokens": found.text.tokens(found.proposed.job.vocab_size)},
         "machine": asdict(found.machine),
         "currency": recipe.rates.currency,
         "reason": found.reason,

@@ -19,23 +19,25 @@ from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import FOLDER, HIDDEN, Survey, survey
 from data.sources.formats import USUAL
 from data.splits.config import SplitConfig
+from data.splits.passages import shortest_cut
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import short_yaml
 from flows.recipe.differences import differences
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
-from flows.recipe.sizing import estimate_text, guessed_text, present_job, with_measured_speed
+from flows.recipe.sizing import guessed_text, present_job, with_measured_speed
+from flows.recipe.text_amount import estimate_texts
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
 from model.planning import proposal
+from model.planning.amounts import short
 from model.planning.expectation import BASIS, expected_bits_per_byte, may_converse
 from model.planning.machine import Machine, machine_for
-from model.planning.proposal import Proposal, short
+from model.planning.proposal import Proposal
+from model.planning.rules import SCARCE_WEIGHT_DECAY
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.guards.config import GuardsConfig
-from model.training.optimizers.kinds.muon import MuonConfig
-from model.training.precisions.auto import AutoConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
@@ -44,10 +46,17 @@ MINUTES = 30.0
 TEXTS_PER_SHARD = 12
 MAX_SHARDS = 64
 MIN_TEXTS_TO_SPLIT = 3
+FEW_TEXTS = 40  # a twentieth of fewer is one or two texts, so chance decides how much is held out
+LONG_TEXT = 2 * shortest_cut(SplitConfig(mode="passages"))  # bytes; cleaning may take some
 HEAD_WIDTH = 110  # characters of a line of comment
 WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
 PATIENCE = 4  # measurements of held-out text
+AGAIN, MANY = 2, 6  # times through the text
 
+HELD_OUT = {
+    "passages": "the last tenth of each text is held out: a whole one would be too much to lose",
+    "all_train": "too little to hold any out; val and test are copies of train",
+}
 # Where nothing is held out no baseline compares: 8 bits per byte is what guessing bytes at random costs.
 LIMITS = Gates(
     base=BaseGate(bounds=(Bound(metric="base.val.bits_per_byte", maximum=6.0),)),
@@ -91,8 +100,8 @@ def look_at(folder: Path) -> Found:
         raise _taken(target)
     seen = survey(SOURCE, folder, empty=True)
     files, unread = list(seen.files.values()), unread_entries(seen)
-    estimates = [estimate_text(path) for path in files]
-    texts, size = sum(number for number, _ in estimates), sum(characters for _, characters in estimates)
+    amounts = estimate_texts(files)
+    texts, size = sum(amount.texts for amount in amounts), sum(amount.bytes for amount in amounts)
     if size == 0:
         raise RecipeError(
             f"{folder} holds no files with text in them ({', '.join(USUAL)}, packed or not), so there is nothing to learn from."
@@ -139,6 +148,7 @@ def propose(
     folder: Path, texts: int, size: int, machine: Machine | None = None, minutes: float = MINUTES, *, measure: bool = False
 ) -> tuple[Recipe, Proposal]:
     """Return a recipe for `size` bytes in `texts` texts, and the plan that its sizes come from."""
+    split = split_for(texts, size)
     title = folder.resolve().name
     name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
     blank = Recipe(
@@ -147,9 +157,9 @@ def propose(
         ingest=IngestConfig(
             sources=(SOURCE.model_copy(update={"name": name}),), shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD)))
         ),
-        split=SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(),
-        pretrain=PretrainConfig(warmup_steps=WARM_UP, optimizer=MuonConfig(), precision=AutoConfig()),
-        gates=Gates() if texts >= MIN_TEXTS_TO_SPLIT else LIMITS,
+        split=split,
+        pretrain=PretrainConfig(warmup_steps=WARM_UP),
+        gates=LIMITS if split.mode == "all_train" else Gates(),
         card=CardConfig(summary=f"A small language model trained on {texts} texts."),
     )
     text, job = guessed_text(blank, size), present_job(blank, 1)
@@ -159,8 +169,8 @@ def propose(
         machine = with_measured_speed(machine, sized.proposed.job)
         sized = proposal.propose(text, machine, job, hours=minutes / 60)
     job = sized.proposed.job
-    converses = may_converse(sized.proposed.parameters, text)
-    memorizes = sized.proposed.epochs > proposal.MEMORIZES and blank.split.mode != "all_train"
+    converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
+    memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"
     changes = {
         "tokenizer": TokenizerConfig(vocab_size=job.vocab_size),
         "model": job.network,
@@ -169,6 +179,7 @@ def propose(
                 "tokens": job.train.tokens,
                 "global_batch": job.train.global_batch,
                 "learning_rate": job.train.learning_rate,
+                **({"weight_decay": SCARCE_WEIGHT_DECAY} if sized.proposed.epochs > AGAIN else {}),
                 **({"select": "best", "guards": GuardsConfig(patience=PATIENCE)} if memorizes else {}),
             }
         ),
@@ -183,16 +194,25 @@ def propose(
     return blank.model_copy(update=changes), sized
 
 
+def split_for(texts: int, size: int) -> SplitConfig:
+    """Return how to hold texts out: the last passages of a few long ones, some of many whole, none of a handful of short ones."""
+    if texts < FEW_TEXTS and size / texts >= LONG_TEXT:
+        return SplitConfig(mode="passages")
+    return SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig()
+
+
 def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[str]:
     """Yield what can be expected of the recipe, and why, a sentence each."""
     plan, text = sized.proposed, sized.text
     trained = f"{short(plan.tokens)} tokens, {times(plan.epochs)} through the text, in about {max(1, round(plan.seconds / 60))} min"
     yield f"model: {short(plan.parameters)} parameters, trained on {trained} ({sized.reason}; speed {sized.machine.utilization_source})"
-    low, high = expected_bits_per_byte(text, plan.tokens)
+    low, high = expected_bits_per_byte(text, plan.epochs)
     if recipe.split.mode == "all_train":
-        yield "expect: the texts are too few to hold any out, so bits per byte will tell how well it recites them and nothing else"
+        yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
     else:
-        yield f"expect: {low:.1f} to {high:.1f} bits per byte on texts that it has not read ({BASIS})"
+        passages = recipe.split.mode == "passages"
+        unread = "the last passages of each text, which it does not read" if passages else "texts that it has not read"
+        yield f"expect: {low:.1f} to {high:.1f} bits per byte on {unread} ({BASIS})"
     if recipe.tuning:
         yield "chat: it can be tuned to converse; of facts that the texts tell once or twice it will know few"
     else:
@@ -218,7 +238,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "description": "",
         "ingest.sources": "every text below this file's folder",
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
-        "split.mode": f"{texts} texts are too few to hold any out; val and test are copies of train",
+        "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "tokenizer.vocab_size": f"for {sized.text.bytes:,.0f} bytes of text to learn from",
         "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
         **{f"model.{key}": "" for key in type(recipe.model).SIZES},
@@ -227,8 +247,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "pretrain.global_batch": "",
         "pretrain.learning_rate": "grows as the run gets shorter (DeepSeek LLM's rule)",
         "pretrain.warmup_steps": "a short run warms up briefly",
-        "pretrain.optimizer": "learns more from the same tokens than AdamW does",
-        "pretrain.precision": "bf16 where this machine multiplies in it, else fp32",
+        "pretrain.weight_decay": "ten times the usual, against learning by heart what is read again and again",
         "pretrain.select": "it would memorize so little text: the weights that do best on held-out text are kept",
         "pretrain.guards.patience": "and training ends when they get no better",
         "tuning": "a few passes over the examples" if recipe.tuning else "too little text for a model that converses",

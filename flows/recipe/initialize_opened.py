@@ -18,12 +18,14 @@ from pydantic import ValidationError
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.fetching.package import pin_wheel
+from data.sources.files import find_files
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
-from flows.recipe.initialize import MAX_SHARDS, MIN_TEXTS_TO_SPLIT, SOURCE, TEXTS_PER_SHARD, Found, look_at, write_found
+from flows.recipe.initialize import HELD_OUT, MAX_SHARDS, SOURCE, TEXTS_PER_SHARD, Found, look_at, split_for, write_found
 from flows.recipe.opening import surroundings
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
-from flows.recipe.sizing import BYTES_PER_TOKEN, guessed_text, with_measured_speed
+from flows.recipe.sizing import guessed_text, with_measured_speed
+from flows.recipe.text_amount import estimate_texts
 from flows.recipe.validation import RecipeError
 from flows.services.home import home
 from model.adapters.lora import LoraConfig
@@ -36,10 +38,12 @@ from model.opening.folder import FolderModel
 from model.opening.gguf_model import GgufModel
 from model.opening.hub_model import HubModel, fetch, folder_of
 from model.opening.source import Shape, file_digests
+from model.planning.amounts import gibibytes, short
 from model.planning.machine import Machine, machine_for
-from model.planning.proposal import SizedJob, Text, described_job, estimate, gibibytes, short
+from model.planning.proposal import SizedJob, Text, described_job, estimate
 from model.release.config import CardConfig
 from model.training.config import PretrainConfig, SftConfig
+from model.training.optimizers.kinds.adamw import AdamWConfig
 from model.training.precisions.auto import AutoConfig
 
 ROW = 256  # tokens: a row of a book is a paragraph or two; longer ones cost memory that a small machine lacks
@@ -133,14 +137,14 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
     name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
     own = SOURCE.model_copy(update={"name": name})
     general = [FilesSource(name=REPLAYED, paths=(str(replay.resolve()),))] if replay is not None else []
-    split_off = found.texts >= MIN_TEXTS_TO_SPLIT
+    split = _split(found, replay)
     length = min(ROW, shape.network.context - 1)
     lora = LoraConfig(kind="lora", rank=16, alpha=32)
     return Recipe(
         name=name,
         description=f"{config.title}, which has read the texts in {title}.",
         ingest=IngestConfig(sources=(own, *general), shards=min(MAX_SHARDS, max(1, round(found.texts / TEXTS_PER_SHARD)))),
-        split=SplitConfig(stratify="source" if general else "none") if split_off else SplitConfig(mode="all_train"),
+        split=split,
         base=config,
         model=shape.network,
         tokenizer=TokenizerConfig(vocab_size=shape.vocabulary),
@@ -153,7 +157,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
             learning_rate=RATE,
             warmup_steps=0,
             eval_rows=64,
-            precision=AutoConfig(kind="auto"),
+            optimizer=AdamWConfig(),
             adapter=lora,
             mixture=(MixturePhase(until=1, weights={name: 4.0, REPLAYED: 1.0}),) if general else (),
         ),
@@ -170,9 +174,19 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
         evaluate=Evaluations(
             base=EvaluateConfig(rows=64), chat=EvaluateConfig(rows=64), release=ReleaseEvaluation(rows=64, splits=("val", "test"))
         ),
-        gates=_gates(name, replayed=bool(general)) if split_off else _lenient(),
+        gates=_lenient() if split.mode == "all_train" else _gates(name, replayed=bool(general)),
         card=CardConfig(summary=f"{config.title}, which has read {found.texts} texts."),
     )
+
+
+def _split(found: Found, replay: Path | None) -> SplitConfig:
+    """Return how to hold texts out. General text is held out too, by itself, and only long texts give passages."""
+    own = split_for(found.texts, found.size)
+    if replay is None or own.mode == "all_train":
+        return own
+    general = estimate_texts(list(find_files(SOURCE, replay).values()))
+    lengths = split_for(len(general), sum(amount.bytes for amount in general))
+    return own if own.mode == lengths.mode == "passages" else SplitConfig(stratify="source")
 
 
 def _gates(name: str, *, replayed: bool) -> Gates:
@@ -206,7 +220,7 @@ def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machin
     text: Text = guessed_text(recipe, found.size)
     once: SizedJob = estimate(job, text, machine)
     step = once.seconds * FORWARD
-    most = PASSES * text.bytes / BYTES_PER_TOKEN / (BATCH * recipe.pack.sequence_length)
+    most = PASSES * text.tokens(shape.vocabulary) / (BATCH * recipe.pack.sequence_length)
     steps = max(10, round(min(most, SHARES * minutes * 60 / step)))
     tuning = max(5, round(min(TUNING_STEPS, (1 - SHARES) * minutes * 60 / step)))
     used = worker_memory(job, accelerator=machine.accelerator)
@@ -230,9 +244,9 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig) -> It
     )
     yield "kept: its weights stay unchanged; training learns a low-rank change, merged into the release"
     if recipe.split.mode == "all_train":
-        yield "expect: the texts are too few to hold any out, so bits per byte will tell how well it recites them and nothing else"
+        yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
     else:
-        yield "expect: bits per byte on chapters that were held out, before and after reading, in the gate and the report"
+        yield "expect: bits per byte on text that was held out, before and after reading, in the gate and the report"
     if not recipe.pack.by_source:
         yield "mind: no general text is read again beside yours, so it may forget some of what it knew; give some with --replay FOLDER"
 
@@ -245,7 +259,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "description": "",
         "ingest.sources": "every text below this file's folder" + (", and general text" if recipe.pack.by_source else ""),
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
-        "split.mode": "too few texts to hold any out; val and test are copies of train",
+        "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.stratify": "some of both is held out",
         "base": "the model, whose tokenizer and chat template are used",
         "tokenizer.vocab_size": "the model's own, as is its shape",
@@ -260,7 +274,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "pretrain.warmup_steps": "",
         "pretrain.tokens": "",
         "pretrain.eval_rows": "",
-        "pretrain.precision": "bf16 where this machine multiplies in it, else fp32",
+        "pretrain.optimizer": "low-rank changes are learned as their authors did; Muon is for whole matrices",
         "pretrain.adapter": "what is trained; alpha / rank = 2 is usual",
         "pretrain.mixture": "one row in five is general text, so the model forgets less",
         "tuning": "it learns to answer questions about your texts",

@@ -1,40 +1,25 @@
-"""Estimate how much text a recipe's files hold and how big a model fits it, the same for `folio init` and `folio size`."""
+"""What the planner is told of a recipe: its training text, its own model, and the machine's speed; the same for `init` and `size`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 
-from data.sources.formats import PACKED, type_from_name
 from flows.recipe.schema import Recipe
 from model.planning.machine import Machine
 from model.planning.proposal import Text, described_job
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
 
-BYTES_PER_TOKEN = 3.5
-# Text in a file for each of its bytes, where that is far from 1; a guess that decides sizes and no more.
-TEXT_PER_BYTE = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
-TEXT_PER_PACKED_BYTE = 3.0
-BYTES_PER_RECORD = 4000
 TRIAL_PARAMETERS = 20e6  # a larger model is timed with fewer of its layers
 TRIAL_LAYERS = 2
 
 
-def estimate_text(path: Path) -> tuple[int, int]:
-    """Estimate how many texts a file holds and their size together, from its name and size; the file is not read."""
-    kind = type_from_name(path.name)
-    packed = kind.archive or path.suffix.lower() in PACKED
-    size = round(path.stat().st_size * TEXT_PER_BYTE.get(kind.format, 1.0) * (TEXT_PER_PACKED_BYTE if packed else 1.0))
-    return (max(1, size // BYTES_PER_RECORD) if kind.may_hold_many else 1), size
-
-
 def guessed_text(recipe: Recipe, size: float) -> Text:
     """Return the training text of a recipe whose sources hold `size` bytes, before anything was cleaned."""
-    share = 1.0 if recipe.split.mode != "fractions" else recipe.split.train
-    return Text(size * share, BYTES_PER_TOKEN, "guessed from the sizes of the files, before any cleaning")
+    share = recipe.split.train if recipe.split.mode in ("fractions", "passages") else 1.0
+    return Text(size * share, "guessed from the files, before any cleaning")
 
 
 def present_job(recipe: Recipe, workers: int, offered: Collection[str] | None = None) -> Job:

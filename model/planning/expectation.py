@@ -15,13 +15,13 @@ BASIS = "from runs on English prose, 1.98 on 22 MB and about 2.4 on 0.5 MB; othe
 CHAT_PARAMETERS, CHAT_TOKENS = 1e7, 2e8
 
 
-def expected_bits_per_byte(text: Text, tokens: float) -> tuple[float, float]:
-    """Return the range of bits per byte on unseen text of the kind, for a model of the planner's size trained on `tokens`."""
-    different = max(1.0, min(text.bytes, tokens * text.bytes_per_token))
+def expected_bits_per_byte(text: Text, epochs: float) -> tuple[float, float]:
+    """Return the range of bits per byte on unseen text of the kind, for a model of the planner's size that reads it `epochs` times."""
+    different = max(1.0, min(text.bytes, epochs * text.bytes))
     middle = LARGE_BITS * (LARGE_BYTES / different) ** EXPONENT
     return middle * (1 - BETTER), min(8.0, middle * (1 + WORSE))
 
 
-def may_converse(parameters: float, text: Text) -> bool:
-    """Return whether model and text are large enough that tuning it to converse can be worth the time."""
-    return parameters >= CHAT_PARAMETERS and text.tokens >= CHAT_TOKENS
+def may_converse(parameters: float, tokens: float) -> bool:
+    """Return whether a model and `tokens` of different text are enough that tuning it to converse can be worth the time."""
+    return parameters >= CHAT_PARAMETERS and tokens >= CHAT_TOKENS

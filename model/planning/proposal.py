@@ -16,14 +16,15 @@ from model.hardware.flops import training_flops
 from model.networks.config import NetworkConfig
 from model.networks.meta import count_parameters
 from model.planning import rules
+from model.planning.amounts import gibibytes, short
+from model.planning.budget import MIN_PARAMETERS, Budget, fitting
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.job import Job
 
-FACTORS = (10, 20, 100)
-MIN_PARAMETERS = 100_000
-MIN_STEPS = 200
+FACTORS = (0.5, 1, 5)  # lengths beside the proposed one
+MIN_STEPS = 1000  # batches are small where text is scarce: more updates from as many tokens
 USABLE = 0.92  # share of a device's memory; the rest is for what is not counted
 # Kernel launches: one block of a micro-batch takes at least this long for both passes on an accelerator. An assumption, not measured.
 MIN_BLOCK_SECONDS = 0.0005
@@ -32,16 +33,15 @@ UNDERTRAINED, OVERTRAINED, MEMORIZES = 10, 200, 16
 
 @dataclass(frozen=True)
 class Text:
-    """The training text: its bytes, and its tokenizer's mean bytes per token."""
+    """The training text. `density`: bytes in one of its tokens compared with English prose, by a tokenizer that was fitted to it."""
 
     bytes: float
-    bytes_per_token: float
     source: str
+    density: float = 1.0
 
-    @property
-    def tokens(self) -> float:
-        """Unique training tokens."""
-        return self.bytes / self.bytes_per_token
+    def tokens(self, vocab_size: int) -> float:
+        """Return its number of tokens with a vocabulary of that size."""
+        return self.bytes / (self.density * rules.bytes_per_token(vocab_size))
 
 
 @dataclass(frozen=True)
@@ -84,34 +84,18 @@ class Proposal:
     reason: str
 
 
-def fitting_parameters(text: Text, machine: Machine, hours: float | None, context: int) -> tuple[float, str]:
-    """Return how many parameters can get 20 tokens each, and what limits them: four epochs of the text, or the hours."""
-    by_text = rules.GOOD_EPOCHS * text.tokens / rules.TOKENS_PER_PARAMETER
-    reason = f"{rules.TOKENS_PER_PARAMETER} tokens per parameter from {rules.GOOD_EPOCHS} epochs of the text"
-    if by_text < MIN_PARAMETERS:
-        reason = (
-            f"the smallest that is proposed, though {rules.GOOD_EPOCHS} epochs of the text are enough for {short(by_text)} parameters only"
-        )
-    if hours is None:
-        return max(MIN_PARAMETERS, by_text), reason
-    # Six operations per weight and token. Attention takes more, about a fifth in small models; hence the 0.9 below, found by trial and
-    # error.
-    by_hours = math.sqrt(hours * 3600 * machine.flops / (6 * rules.TOKENS_PER_PARAMETER))
-    if by_hours < by_text:
-        return max(MIN_PARAMETERS, by_hours * 0.9), f"{rules.TOKENS_PER_PARAMETER} tokens per parameter within {hours:g} hours"
-    return max(MIN_PARAMETERS, by_text), reason
-
-
 def propose(text: Text, machine: Machine, present: Job, *, parameters: float | None = None, hours: float | None = None) -> Proposal:
     """Propose sizes for a text and a machine; everything that is not a size stays as in the present job."""
-    wanted, reason = (parameters, "as asked") if parameters else fitting_parameters(text, machine, hours, present.network.context)
-    width = rules.shape_for(wanted, 1024, present.network).width
-    vocabulary = rules.vocabulary_for(text.bytes, wanted, width)
-    shape = rules.shape_for(wanted, vocabulary, present.network)
-    size = count_parameters(shape, vocabulary)
-    candidates = [estimate(proposed_job(shape, vocabulary, factor * size, machine, present), text, machine) for factor in FACTORS]
-    first = candidates[FACTORS.index(rules.TOKENS_PER_PARAMETER)]
-    return Proposal(text, machine, estimate(present, text, machine), first, tuple(candidates), reason)
+    budget = fitting(text.tokens(rules.vocabulary_of(text.bytes)), machine, hours)
+    if parameters:
+        budget = Budget(parameters, min(budget.tokens, rules.TOKENS_PER_PARAMETER * parameters), "as asked")
+    width = rules.shape_for(budget.parameters, 1024, present.network).width
+    vocabulary = rules.vocabulary_for(text.bytes, budget.parameters, width)
+    shape = rules.shape_for(budget.parameters, vocabulary, present.network)
+    # A shape comes only near to the wanted size, and a run that is to end in time has to be shorter by as much as it is larger.
+    tokens = budget.tokens * min(1.0, budget.parameters / count_parameters(shape, vocabulary))
+    candidates = [estimate(proposed_job(shape, vocabulary, factor * tokens, machine, present), text, machine) for factor in FACTORS]
+    return Proposal(text, machine, estimate(present, text, machine), candidates[FACTORS.index(1)], tuple(candidates), budget.reason)
 
 
 def proposed_job(
@@ -196,33 +180,33 @@ def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
     if machine.accelerator:
         blocks = job.network.layers * job.train.global_batch / job.resources.parallel.data_workers / job.micro_batch
         seconds = max(seconds, job.total_steps * blocks * MIN_BLOCK_SECONDS)
-    epochs = tokens / text.tokens
+    different = text.tokens(job.vocab_size)
     stage = job.resources.parallel.zero_stage
-    warnings = [*warnings_of(count_parameters(job.network, job.vocab_size), tokens, text), *_memory_warnings(memory, stage, machine)]
-    return SizedJob(job, tokens, epochs, flops, seconds, memory, tuple(warnings))
+    warnings = [*warnings_of(count_parameters(job.network, job.vocab_size), tokens, different), *_memory_warnings(memory, stage, machine)]
+    return SizedJob(job, tokens, tokens / different, flops, seconds, memory, tuple(warnings))
 
 
-def warnings_of(parameters: int, tokens: float, text: Text) -> list[str]:
-    """Return what speaks against a model of that size on that text: too big memorizes, too small underfits."""
-    epochs, each = tokens / text.tokens, tokens / parameters
-    fits = rules.GOOD_EPOCHS * text.tokens / rules.TOKENS_PER_PARAMETER
+def warnings_of(parameters: int, tokens: float, different: float) -> list[str]:
+    """Return what speaks against a model of that size, trained on `tokens` of `different` ones: too big memorizes, too small underfits."""
+    epochs, each = tokens / different, tokens / parameters
+    largest = max(MIN_PARAMETERS, rules.largest_for(different))
     warnings = []
-    if parameters > 2 * fits:
+    if parameters > 2 * largest:
         warnings.append(
-            f"too big for the text: {short(parameters)} parameters need {short(rules.TOKENS_PER_PARAMETER * parameters)} tokens, but "
-            f"{rules.GOOD_EPOCHS} epochs of the text give {short(rules.GOOD_EPOCHS * text.tokens)}; trained for long it memorizes"
+            f"too big for the text: more than {short(largest)} parameters gain little from {short(different)} tokens of different text; "
+            f"{short(parameters)}, trained for long, memorize it"
         )
-    if epochs > rules.GOOD_EPOCHS * 1.05:
+    if epochs > rules.MOST_EPOCHS * 1.25:
         ends = "it memorizes" if epochs > MEMORIZES else "it begins to memorize"
         warnings.append(f"reads the text {epochs:.0f} times: after {rules.GOOD_EPOCHS} epochs repeating is worth less and less, and {ends}")
-    if each < UNDERTRAINED * 0.95:
+    if each < UNDERTRAINED * 0.95 and epochs < rules.GOOD_EPOCHS * 0.7:
         warnings.append(
             f"undertrained: {each:.1f} tokens per parameter instead of {rules.TOKENS_PER_PARAMETER}; "
             "a smaller model would learn more in that time"
         )
-    if parameters < text.tokens / OVERTRAINED or each > OVERTRAINED * 1.05:
+    if parameters < different / OVERTRAINED or each > OVERTRAINED * 1.05:
         warnings.append(
-            f"too small: {short(parameters)} parameters for {short(max(text.tokens, tokens))} tokens underfit; "
+            f"too small: {short(parameters)} parameters for {short(max(different, tokens))} tokens underfit; "
             "a larger model would learn more from this text"
         )
     return warnings
@@ -234,24 +218,3 @@ def _memory_warnings(memory: Mapping[int, Memory], stage: int, machine: Machine)
     fits = next((other for other, needed in memory.items() if needed.total <= USABLE * machine.memory), None)
     remedy = f"ZeRO {fits} fits" if fits is not None else "use more devices, a smaller micro-batch, or recompute activations"
     return [f"does not fit: a worker needs {gibibytes(memory[stage].total)} and has {gibibytes(machine.memory)}; {remedy}"]
-
-
-def short(number: float) -> str:
-    """Shorten a number: `1234567` -> `1.23 M`."""
-    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= scale:
-            return f"{number / scale:.3g} {unit}"
-    return f"{number:.3g}"
-
-
-def speed(flops: float) -> str:
-    """Format operations per second: `174e9` -> `174 GFLOP/s`."""
-    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
-        if flops >= scale:
-            return f"{flops / scale:.4g} {unit}FLOP/s"
-    return f"{flops / 1e6:.3g} MFLOP/s"
-
-
-def gibibytes(size: float) -> str:
-    """Format bytes in binary units."""
-    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

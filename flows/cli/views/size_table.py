@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 
-from model.planning.proposal import Proposal, SizedJob, gibibytes, short, speed
+from model.planning.amounts import gibibytes, short, speed
+from model.planning.proposal import Proposal, SizedJob
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
 from tasks.stage.system.columns import columns
@@ -22,7 +23,8 @@ def size_table(name: str, argument: str, found: Proposal, currency: str, price: 
 
 def _lines(name: str, argument: str, found: Proposal, currency: str, price: Price) -> Iterator[str]:
     text, machine = found.text, found.machine
-    yield f"{name}: {in_bytes(text.bytes)} of text to learn from, about {short(text.tokens)} tokens ({text.source})"
+    tokens = short(text.tokens(found.proposed.job.vocab_size))
+    yield f"{name}: {in_bytes(text.bytes)} of text to learn from, about {tokens} tokens ({text.source})"
     devices = f"{machine.devices} x {machine.name}" if machine.accelerator else machine.name
     each = " each" if machine.accelerator else ""
     used = f"of which training uses {share(machine.utilization)} ({machine.utilization_source})"
@@ -58,8 +60,8 @@ def _compared(found: Proposal) -> list[str]:
             **{key.replace("_", " "): f"{getattr(shape, key):,}" for key in shape.SIZES if key not in ("width", "layers")},
             "context (tokens)": f"{shape.context:,}",
             "tokens trained on": short(plan.tokens),
-            "tokens a parameter (20 is the rule)": f"{plan.tokens_per_parameter:.1f}",
-            "times through the text (up to 4 is good)": f"{plan.epochs:.2g}",
+            "tokens a parameter (20 where text is plenty)": f"{plan.tokens_per_parameter:.1f}",
+            "times through the text (4 are worth nearly 4)": f"{plan.epochs:.2g}",
             "sequences a batch": f"{job.train.global_batch:,}",
             "steps": f"{job.total_steps:,}",
             "learning rate": f"{job.train.learning_rate:g}",
@@ -93,7 +95,7 @@ def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
 
 def _verdict(plan: SizedJob, found: Proposal) -> str:
     if plan is found.proposed:
-        return "<- the rule"
+        return "<- proposed"
     if plan.repetition_value < 0.8:
         return "repeats too much"
     return "cheaper, learns less" if plan.tokens < found.proposed.tokens else "dearer, learns more"

@@ -115,8 +115,9 @@ def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float
     assert sized.present.job == sized.proposed.job and sized.present.warnings == sized.proposed.warnings
     assert all(warning in said for warning in sized.present.warnings)
     assert (round(sized.proposed.seconds / 60) > minutes) == ("min asked for" in said)
-    assert bool(recipe.tuning) == ("chat: none" not in said) == may_converse(sized.proposed.parameters, text)
-    memorizes = sized.proposed.epochs > proposal.MEMORIZES and recipe.split.mode != "all_train"
+    different = text.tokens(recipe.tokenizer.vocab_size)
+    assert bool(recipe.tuning) == ("chat: none" not in said) == may_converse(sized.proposed.parameters, different)
+    memorizes = sized.proposed.epochs > initialize.MANY and recipe.split.mode != "all_train"
     assert (recipe.pretrain.select == "best") == (recipe.pretrain.guards.patience > 0) == memorizes
     assert len(written.splitlines()) <= 60
 
@@ -125,6 +126,17 @@ def test_a_model_is_to_be_trained_by_muon_in_the_numbers_that_the_machine_multip
     write_recipe(library(tmp_path / "books", NAMES), machine=MACHINE_AT_HAND)
     train = load(str(tmp_path / "books")).pretrain
     assert (train.optimizer.kind, train.precision.kind) == ("muon", "auto")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mode"),
+    [([400_000] * 6, "passages"), ([600_000], "passages"), ([900] * 500, "fractions"), ([900] * 2, "all_train"), ([900] * 6, "fractions")],
+    ids=["novels", "one_long", "notes", "two_notes", "six_notes"],
+)
+def test_a_few_long_texts_lose_their_last_passages_and_not_whole_texts(tmp_path: Path, sizes: list[int], mode: str) -> None:
+    folder = sparse(tmp_path / "books", sizes)
+    write_recipe(folder, machine=MACHINE_AT_HAND)
+    assert load(str(folder)).split.mode == mode
 
 
 def test_size_does_not_condemn_what_init_wrote_for_six_novels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
