@@ -100,12 +100,13 @@ def _predicted(scores: RowScores) -> dict[str, float]:
 
 
 def _documents_in_train(index: Path) -> dict[str, int]:
-    """Return how many documents of each split are in train as well."""
+    """Return how many documents of each split are in train as well, and not just another part of them."""
     import pyarrow.parquet as pq
 
-    table: dict[str, list[Any]] = pq.read_table(index, columns=["id", "split"]).to_pydict()
-    train = {document for document, split in zip(table["id"], table["split"], strict=True) if split == "train"}
+    table: dict[str, list[Any]] = pq.read_table(index, columns=["id", "bytes", "split"]).to_pydict()
+    rows = list(zip(table["id"], table["bytes"], table["split"], strict=True))
+    train = {(document, size) for document, size, split in rows if split == "train"}
     found: dict[str, int] = {}
-    for document, split in zip(table["id"], table["split"], strict=True):
-        found[split] = found.get(split, 0) + (document in train)
+    for document, size, split in rows:
+        found[split] = found.get(split, 0) + ((document, size) in train)
     return found

@@ -34,7 +34,7 @@ from model.planning.amounts import short
 from model.planning.expectation import BASIS, expected_bits_per_byte, may_converse
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal
-from model.planning.rules import SCARCE_WEIGHT_DECAY
+from model.planning.rules import SCARCE_DROPOUT, SCARCE_WEIGHT_DECAY
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.guards.config import GuardsConfig
@@ -165,6 +165,9 @@ def propose(
     text, job = guessed_text(blank, size), present_job(blank, 1)
     machine = machine or machine_for("here", 1, job.train.precision.kind)
     sized = proposal.propose(text, machine, job, hours=minutes / 60)
+    if sized.proposed.epochs > MANY:
+        job = job.model_copy(update={"network": job.network.model_copy(update={"dropout": SCARCE_DROPOUT})})
+        sized = proposal.propose(text, machine, job, hours=minutes / 60)
     if measure:
         machine = with_measured_speed(machine, sized.proposed.job)
         sized = proposal.propose(text, machine, job, hours=minutes / 60)
@@ -243,6 +246,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
         **{f"model.{key}": "" for key in type(recipe.model).SIZES},
         "model.width": f"{short(plan.parameters)} parameters: {sized.reason}",
+        "model.dropout": "against learning by heart, too",
         "pretrain.tokens": f"{times(plan.epochs)} through the text",
         "pretrain.global_batch": "",
         "pretrain.learning_rate": "grows as the run gets shorter (DeepSeek LLM's rule)",

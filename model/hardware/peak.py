@@ -1,8 +1,8 @@
 """How fast this machine's device multiplies matrices: the reference for MFU where no data sheet is known.
 
 The peak is the best of square products of growing size, with the threads that this process computes with. It is measured once per process
-and precision, in a fifth of a second. On a CPU it is what these threads do in their own processor time, so other work on the machine does not
-lower it; that takes products large enough to keep all of them at work.
+and precision, in a fifth of a second. On a CPU it is what these threads do in their own processor time, so other work on the machine does
+not lower it; that takes products large enough to keep all of them at work.
 """
 
 from __future__ import annotations

@@ -58,6 +58,10 @@ def test_documents_that_train_holds_as_well_are_counted(tmp_path: Path) -> None:
     assert metrics["ngram.val.bits_per_byte"] < metrics["ngram.test.bits_per_byte"], "it has counted what it predicts"
 
 
+def test_a_passage_of_a_document_that_train_holds_another_part_of_is_held_out(tmp_path: Path) -> None:
+    assert measured(tmp_path, [prose(80, 8)], val_in_train=True).metrics["val.documents_in_train"] == 0
+
+
 def test_fewer_counted_rows_are_said_and_predict_worse(tmp_path: Path) -> None:
     whole = measured(tmp_path / "whole", [prose(80, 8)]).metrics
     some = measured(tmp_path / "some", [prose(80, 8)], BaselineConfig(most_tokens=320)).metrics
