@@ -30,7 +30,12 @@ GPT2: dict[str, Any] = {
     "tied_embeddings": True,
     "initial_std": 0.02,
 }
-ADAMW: dict[str, Any] = {"weight_decay": 0.1, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "clip": 1.0, "min_learning_rate_ratio": 0.1}
+ADAMW: dict[str, Any] = {
+    "optimizer": {"kind": "adamw", "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8},
+    "weight_decay": 0.1,
+    "clip": 1.0,
+    "min_learning_rate_ratio": 0.1,
+}
 NANOCHAT: dict[str, Any] = {
     "qk_norm": True,
     "activation": "relu2",

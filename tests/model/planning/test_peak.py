@@ -60,7 +60,14 @@ def test_the_planner_knows_the_peak_of_a_step_within_ten_percent(
     monkeypatch.setitem(chunked.LOGITS_BYTES, "cpu", chunked.LOGITS_BYTES["cuda"])
     shape, vocabulary, micro_batch = SIZES[size]
     train = PretrainConfig.model_validate(
-        {"tokens": 0, "steps": 100, "global_batch": 2 * micro_batch, "within_documents": packed, "precision": {"kind": precision}}
+        {
+            "tokens": 0,
+            "steps": 100,
+            "global_batch": 2 * micro_batch,
+            "within_documents": packed,
+            "optimizer": "adamw",
+            "precision": precision,
+        }
     )
     job = described_job(shape, vocabulary, train, TrainResources.model_validate({"micro_batch": micro_batch, "recompute": recompute}))
     peak, memory = step_peak(job), worker_memory(job, accelerator=True)

@@ -148,6 +148,7 @@ class Space:
             "global_batch": BATCH,
             "warmup_steps": 2,
             "eval_rows": 7,
+            "precision": "fp32",
             "learning_rate": RATES.get(optimizer, RATE),
             **{key: chosen[key] for key in ("optimizer", "clip", "ema_decay", "within_documents")},
             **growth,
