@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.fetching.package import pin_wheel
-from data.sources.files import find_files
+from data.sources.files import survey
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from flows.recipe.initialize import HELD_OUT, MAX_SHARDS, SOURCE, TEXTS_PER_SHARD, Found, look_at, split_for, write_found
@@ -180,13 +180,18 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
 
 
 def _split(found: Found, replay: Path | None) -> SplitConfig:
-    """Return how to hold texts out. General text is held out too, by itself, and only long texts give passages."""
+    """Return how to hold texts out. General text is held out too, by itself, and only long texts give passages.
+
+    Raise RecipeError if there is no general text where it is looked for.
+    """
     own = split_for(found.texts, found.size)
-    if replay is None or own.mode == "all_train":
+    if replay is None:
         return own
-    general = estimate_texts(list(find_files(SOURCE, replay).values()))
-    lengths = split_for(len(general), sum(amount.bytes for amount in general))
-    return own if own.mode == lengths.mode == "passages" else SplitConfig(stratify="source")
+    amounts = estimate_texts(list(survey(SOURCE, replay, empty=True).files.values()))
+    if not amounts:
+        raise RecipeError(f"--replay {replay} holds no files with text in them, so nothing could be read again; give another folder.")
+    general = split_for(len(amounts), sum(amount.bytes for amount in amounts))
+    return own if own.mode == "all_train" or own.mode == general.mode == "passages" else SplitConfig(stratify="source")
 
 
 def _gates(name: str, *, replayed: bool) -> Gates:

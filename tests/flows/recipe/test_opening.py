@@ -96,6 +96,31 @@ def test_init_writes_a_recipe_that_loads_and_says_what_it_takes(folder: Path) ->
         write_opened_recipe(folder / "books", str(folder / "llama"), 10, MACHINE)
 
 
+@pytest.mark.parametrize(
+    ("own", "general", "mode", "stratify"),
+    [(90_000, 90_000, "passages", "none"), (90_000, 900, "fractions", "source"), (900, 90_000, "fractions", "source")],
+    ids=["both_long", "long_and_short", "short_and_long"],
+)
+def test_general_text_is_held_out_in_the_way_that_both_allow(
+    folder: Path, tmp_path: Path, own: int, general: int, mode: str, stratify: str
+) -> None:
+    for name, size in (("mine", own), ("theirs", general)):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            (tmp_path / name / f"{number}.txt").write_text("It was a dark night. " * (size // 21))
+    write_opened_recipe(tmp_path / "mine", str(folder / "llama"), 10, MACHINE, replay=tmp_path / "theirs")
+    split = load(str(tmp_path / "mine")).split
+    assert (split.mode, split.stratify) == (mode, stratify)
+
+
+def test_a_folder_of_general_text_without_any_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("It was a dark night.")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecipeError, match=r"--replay .*empty holds no files with text in them"):
+        write_opened_recipe(tmp_path / "mine", str(folder / "llama"), 10, MACHINE, replay=tmp_path / "empty")
+
+
 def test_init_refuses_what_names_no_model(folder: Path) -> None:
     for named, message in (("nothing", "does not exist; give a Hugging Face directory"), ("package:x", "a package needs its version")):
         with pytest.raises(RecipeError, match=message):
