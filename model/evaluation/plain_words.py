@@ -100,9 +100,10 @@ class Standing:
             before, after = self.base[BITS], self.tuned[BITS]
             if abs(after - before) >= NOTICEABLE * before:
                 effects.append(f"{'cost' if after > before else 'saved'} {_bits(abs(after - before))} bits per byte")
-        if ANSWERED in self.base and ANSWERED in self.tuned and self.base[ANSWERED] != self.tuned[ANSWERED]:
+        if ANSWERED in self.base and ANSWERED in self.tuned:
             before, after = self.base[ANSWERED], self.tuned[ANSWERED]
-            effects.append(f"{'raised' if after > before else 'lowered'} right answers from {_percent(before)} to {_percent(after)}")
+            if _percent(before) != _percent(after):
+                effects.append(f"{'raised' if after > before else 'lowered'} right answers from {_percent(before)} to {_percent(after)}")
         return f"Tuning {' and '.join(effects)}." if effects else ""
 
     def _advice(self) -> str:
