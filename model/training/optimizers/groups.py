@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections import defaultdict
+from typing import Any
 
 from torch import nn
 
@@ -28,7 +29,7 @@ def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> Groups:
 def parameters_by_role(network: Network) -> dict[Role, list[nn.Parameter]]:
     """Return a network's trainable parameters by role; Muon was designed for the matrices inside the blocks."""
     roles = network.roles()
-    named: dict[Role, list[nn.Parameter]] = {role: [] for role in get_args(Role)}
+    named: dict[Role, list[nn.Parameter]] = defaultdict(list)
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
             named[roles[name]].append(parameter)
