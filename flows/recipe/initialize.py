@@ -12,6 +12,7 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -164,13 +165,13 @@ def propose(
     )
     text, job = guessed_text(blank, size), present_job(blank, 1)
     machine = machine or machine_for("here", 1, job.train.precision.kind)
-    sized = proposal.propose(text, machine, job, hours=minutes / 60)
+    plan = partial(proposal.propose, text, hours=minutes / 60)
+    sized = plan(machine, job)
     if sized.proposed.epochs > MANY:
         job = job.model_copy(update={"network": job.network.model_copy(update={"dropout": SCARCE_DROPOUT})})
-        sized = proposal.propose(text, machine, job, hours=minutes / 60)
+        sized = plan(machine, job)
     if measure:
-        machine = with_measured_speed(machine, sized.proposed.job)
-        sized = proposal.propose(text, machine, job, hours=minutes / 60)
+        sized = plan(with_measured_speed(machine, sized.proposed.job), job)
     job = sized.proposed.job
     converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
     memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"

@@ -21,7 +21,17 @@ from data.sources.fetching.package import pin_wheel
 from data.sources.files import survey
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
-from flows.recipe.initialize import HELD_OUT, MAX_SHARDS, SOURCE, TEXTS_PER_SHARD, Found, look_at, split_for, write_found
+from flows.recipe.initialize import (
+    HELD_OUT,
+    MAX_SHARDS,
+    MIN_TEXTS_TO_SPLIT,
+    SOURCE,
+    TEXTS_PER_SHARD,
+    Found,
+    look_at,
+    split_for,
+    write_found,
+)
 from flows.recipe.opening import surroundings
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.sizing import guessed_text, with_measured_speed
@@ -190,8 +200,10 @@ def _split(found: Found, replay: Path | None) -> SplitConfig:
     amounts = estimate_texts(list(survey(SOURCE, replay, empty=True).files.values()))
     if not amounts:
         raise RecipeError(f"--replay {replay} holds no files with text in them, so nothing could be read again; give another folder.")
-    general = split_for(len(amounts), sum(amount.bytes for amount in amounts))
-    return own if own.mode == "all_train" or own.mode == general.mode == "passages" else SplitConfig(stratify="source")
+    general = split_for(sum(amount.texts for amount in amounts), sum(amount.bytes for amount in amounts))
+    if own.mode == general.mode == "passages":
+        return own
+    return SplitConfig(stratify="source") if found.texts >= MIN_TEXTS_TO_SPLIT else SplitConfig(mode="all_train")
 
 
 def _gates(name: str, *, replayed: bool) -> Gates:

@@ -6,7 +6,6 @@ magnitude. Where folio's own small runs said otherwise, its own rule stands, and
 
 from __future__ import annotations
 
-import bisect
 import math
 
 from model.networks.config import NetworkConfig
@@ -25,7 +24,7 @@ MOST_EPOCHS = 10  # of scarce text; the best weights on held-out text are kept
 SCARCE_WEIGHT_DECAY, SCARCE_DROPOUT = 1.0, 0.1
 VOCABULARIES = ((65536, 20e9), (32768, 1e9), (16384, 1e8), (8192, 2e7), (4096, 4e6), (2048, 5e5), (1024, 1e5))
 MAX_EMBEDDED_SHARE = 1 / 2
-# Bytes of English prose in a token of a byte-level BPE fitted to it: means of six novels, twenty plays and 500 notes; the last is GPT-2's.
+# Bytes of English prose in a token of a byte-level BPE fitted to it: means of six novels, twenty plays and 500 notes; the last is a guess.
 BYTES_PER_TOKEN = {512: 2.1, 1024: 2.65, 2048: 3.15, 4096: 3.6, 8192: 4.0, 16384: 4.3, 65536: 4.5}
 
 
@@ -39,20 +38,16 @@ def effective_epochs(epochs: float) -> float:
 
 def bytes_per_token(vocab_size: int) -> float:
     """Return the bytes of English prose in a token of a vocabulary of that size, between the measured sizes by their logarithm."""
-    sizes = sorted(BYTES_PER_TOKEN)
-    at = bisect.bisect_left(sizes, vocab_size)
-    if at == 0 or at == len(sizes):
-        return BYTES_PER_TOKEN[sizes[min(at, len(sizes) - 1)]]
-    low, high = sizes[at - 1], sizes[at]
-    share = math.log(vocab_size / low) / math.log(high / low)
-    return BYTES_PER_TOKEN[low] * (1 - share) + BYTES_PER_TOKEN[high] * share
+    import numpy as np
+
+    return float(np.interp(math.log(vocab_size), np.log(list(BYTES_PER_TOKEN)), list(BYTES_PER_TOKEN.values())))
 
 
 def largest_for(tokens: float) -> float:
     """Return how many parameters are worth training on `tokens` of different text.
 
     Four epochs of plenty give 20 tokens to each. Of less text a larger model still learns more from the same epochs, so the ratio grows as
-    text gets scarce: folio's own rule, fitted to what six novels and 130 books came to with models of several sizes.
+    text gets scarce: folio's own rule, fitted to what models of three sizes made of six novels, and to the size of `classics`.
     """
     return GOOD_EPOCHS * tokens / TOKENS_PER_PARAMETER * math.pow(max(1.0, PLENTY / tokens), SCARCE_EXPONENT)
 

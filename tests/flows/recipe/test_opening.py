@@ -113,6 +113,17 @@ def test_general_text_is_held_out_in_the_way_that_both_allow(
     assert (split.mode, split.stratify) == (mode, stratify)
 
 
+@pytest.mark.parametrize(("texts", "mode"), [(1, "all_train"), (4, "fractions")])
+def test_general_text_in_one_file_of_many_records_is_not_one_long_text(folder: Path, tmp_path: Path, texts: int, mode: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "theirs").mkdir()
+    for number in range(texts):
+        (tmp_path / "mine" / f"{number}.txt").write_text("It was a dark night. " * 5000)
+    (tmp_path / "theirs" / "all.jsonl").write_text('{"text": "It was a bright day."}\n' * 20_000)
+    write_opened_recipe(tmp_path / "mine", str(folder / "llama"), 10, MACHINE, replay=tmp_path / "theirs")
+    assert load(str(tmp_path / "mine")).split.mode == mode
+
+
 def test_a_folder_of_general_text_without_any_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.txt").write_text("It was a dark night.")
