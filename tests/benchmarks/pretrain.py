@@ -5,8 +5,10 @@ Every figure is a ratio of two things measured in turns in one run on this machi
 * **step**: tokens a second of our step (the real trainer's batches and engine, one worker), and of a launched job in its steady state,
   against a plain torch loop over the same decoder, rows, micro-batches and optimizer: at least 0.97.
 * **peers**: our step against `transformers.Trainer` and litgpt's `pretrain.fit` on a Llama of the same shape, rows, batch, precision and
-  threads, nothing compiled: ahead of both. Neither masks documents in a packed row, so here ours doesn't either. They live in an
-  environment below `--work`, made once, with torch of the same version; or `--peer-python` names one that has them.
+  threads, nothing compiled: ahead of both. Neither masks documents in a packed row, so here ours doesn't either. Ours has the environment
+  of its workers, theirs is as it is: with GLIBC_TUNABLES in the environment all have the same. They live in an environment below `--work`,
+  made once, with torch of the same version; or `--peer-python` names one that has them.
+* **memory**: our step with glibc's memory kept, as in launched jobs, against its defaults: ahead.
 * **waiting**: our step with threads that sleep while they wait for others, as in launched jobs, against threads that spin as OpenMP's do
   by default: at least 0.97 on a machine that does nothing else.
 * **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.9. Both
@@ -47,12 +49,13 @@ from flows.recipe.loading import load
 from model.networks.meta import count_parameters
 from model.training.config import TrainResources
 from model.training.job import Job
+from model.training.launch.environment import TUNABLES, worker_environment
 from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
 from tests.benchmarks.contest import Contestant, Table, contest, entered
 from tests.benchmarks.pretrain_jobs import Workshop
 
-PARTS = ("step", "peers", "waiting", "tokens", "loader", "checkpoints", "gpu", "gpu-equal")
+PARTS = ("step", "peers", "memory", "waiting", "tokens", "loader", "checkpoints", "gpu", "gpu-equal")
 CARDS_ONLY = ("gpu", "gpu-equal")
 PEERS = ("litgpt==0.5.9", "transformers==5.17.0", "accelerate>=1.1,<2")
 STEP, TOKENS, LOADER, CHECKPOINTS = 0.97, 0.9, 50, 0.02
@@ -111,7 +114,7 @@ def measure(table: Table, folder: Path, parts: list[str], given: argparse.Namesp
         tokens(table, shop, size, given.rounds)
     if parts != ["tokens"]:
         shop.write_shards()
-        trained: list[str] = [part for part in ("step", "peers", "waiting", "loader", "checkpoints") if part in parts]
+        trained: list[str] = [part for part in ("step", "peers", "memory", "waiting", "loader", "checkpoints") if part in parts]
         Training(table, shop, given).run(trained)
 
 
@@ -179,15 +182,25 @@ class Training:
             path = self.shop.write_job(self._job("peer"))
             return lambda: Contestant(name, python, "tests.benchmarks.pretrain_peers", (name, str(path)), self.threads)
 
-        with entered([self._ours("folio", within_documents=False), peer("transformers"), peer("litgpt")]) as contestants:
+        ours = self._ours("folio", environment=worker_environment(), within_documents=False)
+        with entered([ours, peer("transformers"), peer("litgpt")]) as contestants:
             self.table.head(f"our step against {', '.join(PEERS[:2])}, without document masks", "tokens/s")
             same_size(*contestants)
             turns = {contestant.name: contestant.turn for contestant in contestants}
             speeds = contest(turns, self.updates, self.rounds, self.tokens)
-        ours, *others = contestants
+        folio, *others = contestants
         for what, other in zip(("against transformers.Trainer", "against litgpt's pretrain.fit"), others, strict=True):
-            note = processors(ours, other)
-            self.table.against(what, speeds[ours.name], speeds[other.name], least=1, strictly=True, note=note)
+            note = processors(folio, other)
+            self.table.against(what, speeds[folio.name], speeds[other.name], least=1, strictly=True, note=note)
+
+    def memory(self) -> None:
+        """Memory that is kept against memory that is returned and asked for again."""
+        os.environ.pop(TUNABLES, None)
+        with entered([self._ours("folio", environment=worker_environment()), self._ours("folio")]) as (kept, returned):
+            self.table.head(f"freed memory kept by the process, {self.rounds} rounds of {self.updates} updates", "tokens/s")
+            speeds = contest({"kept": kept.turn, "returned": returned.turn}, self.updates, self.rounds, self.tokens)
+        note = processors(kept, returned)
+        self.table.against("kept against returned", speeds["kept"], speeds["returned"], least=1, strictly=True, note=note)
 
     def waiting(self) -> None:
         """Threads that sleep against threads that spin."""

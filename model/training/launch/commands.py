@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model.training.job import Job
+from model.training.launch.environment import worker_environment
 from model.training.launch.hosts import chosen_hosts
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -114,20 +115,10 @@ def _torchrun(job: Job, job_file: Path, module: str, meeting: Mapping[str, objec
     return (sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items()), "-m", WORKER, str(job_file))
 
 
-def wait_policy() -> dict[str, str]:
-    """Return the user's choice of what threads do while they wait for others' part of a product; workers elsewhere follow it too.
-
-    Nothing is chosen for them: asleep, a step of a small model took up to 1.8 times as long on two idle cores, and half as long on two
-    overloaded ones.
-    """
-    name = "OMP_WAIT_POLICY"
-    return {name: os.environ[name]} if name in os.environ else {}
-
-
 def _common(job: Job) -> dict[str, str]:
     threads = job.resources.threads
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {"PYTHONPATH": paths, **wait_policy(), **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+    return {"PYTHONPATH": paths, **worker_environment(), **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
 
 
 def _meet_seconds(job: Job) -> int:

@@ -17,6 +17,7 @@ import pytest
 from model.training.distributed import WorkerRank, rank_from_environment
 from model.training.job import Job
 from model.training.launch.commands import commands
+from model.training.launch.environment import worker_environment
 from model.training.launch.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
 from model.training.launch.launch import LaunchError, launch
 from model.training.telemetry.progress import Progress
@@ -81,6 +82,38 @@ def test_threads_of_workers_wait_as_the_user_has_chosen(
         assert command.environment.get("OMP_WAIT_POLICY") == chosen
     for command in commands(make_job(resources=by_ssh(machines)), tmp_path / "job.json"):
         assert (f"OMP_WAIT_POLICY={chosen} " in command.words[-1]) is (chosen is not None)
+
+
+@pytest.mark.parametrize("chosen", ["", "glibc.pthread.rseq=0", "glibc.malloc.arena_max=2"])
+def test_workers_keep_the_memory_they_free_unless_the_user_has_settings_of_the_allocator(
+    make_job: JobMaker, machines: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str
+) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", chosen)
+    kept = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
+    expected = chosen if "malloc" in chosen else ":".join(filter(None, (chosen, kept)))
+    (command,) = commands(make_job(), tmp_path / "job.json")
+    assert command.environment["GLIBC_TUNABLES"] == expected
+    for command in commands(make_job(resources=by_ssh(machines)), tmp_path / "job.json"):
+        assert f"GLIBC_TUNABLES={expected} " in command.words[-1]
+
+
+def test_a_worker_asks_the_system_for_the_same_memory_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    kept, returned = (faults({**os.environ, **more}) for more in (worker_environment(), {}))
+    assert kept < returned / 10
+
+
+def faults(environment: dict[str, str]) -> int:
+    """Return how many pages a process is given while it makes a tensor of 64 MB twenty times, after the first."""
+    program = """
+import resource, torch
+def made():
+    torch.full((2**24,), 1.0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+first = made()
+print([made() for _ in range(20)][-1] - first)
+"""
+    return int(subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 def by_ssh(hostfile: Path, **more: object) -> dict[str, object]:
