@@ -10,12 +10,13 @@ from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
 from model.aims.step_gate import AFTER, BEFORE, SPLIT
 from model.evaluation.config import EvaluateConfig
-from model.pairing.config import OwnPairs
+from model.pairing.config import ConstitutionPairs, Pairing
 from model.training.config import TuningStep
 from tasks.chat.adapt import adapt
 from tasks.chat.encode import encode
 from tasks.chat.examine import examine
 from tasks.chat.pair import pair
+from tasks.chat.revise import revise
 from tasks.chat.tune import tune
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
@@ -87,7 +88,7 @@ def read(
     base: Base,
 ) -> dict[str, StageInput]:
     """Return a tuning step's inputs besides the current model. `judges`: reward models from earlier steps, by name."""
-    found = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
+    found = rows[step.READS] if step.pairing is None else {"shards": made_pairs(step.name, step.pairing, model, corpus, base)}
     if step.READS == QUESTIONS:
         found = {**found, "questions": corpus.examples.part(step.asks)}
     if step.judge:
@@ -117,9 +118,10 @@ def judge_step(
     require(verdict, bounds, f"{step.name} ({step.title}): {STEP_WAY_OUT}.")
 
 
-def own_pairs(name: str, config: OwnPairs, model: StageInput, corpus: Corpus, base: Base) -> StageInput:
-    """Return the preference rows that the current model makes for the step called `name`."""
-    return pair.at(name)(config, model=model, tokenizer=base.tokenizer, examples=corpus.examples).part("preference")
+def made_pairs(name: str, config: Pairing, model: StageInput, corpus: Corpus, base: Base) -> StageInput:
+    """Return the preference rows that are made with the current model for the step called `name`."""
+    making = revise if isinstance(config, ConstitutionPairs) else pair
+    return making.at(name)(config, model=model, tokenizer=base.tokenizer, examples=corpus.examples).part("preference")
 
 
 def tuning_rows(recipe: Recipe, corpus: Corpus, base: Base) -> dict[str, dict[str, StageInput]]:

@@ -41,6 +41,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
     yield from _unwritable(recipe)
     yield from _drivers(recipe)
     yield from _libraries(recipe)
+    yield from _critics(recipe)
     yield from _word_list(recipe)
     yield from _launcher(recipe)
     for section, train in recipe.trainings.items():
@@ -125,6 +126,22 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
                     f"release.variants[{number}] is of kind {variant.kind} and needs {module}, which is not installed: "
                     f"pip install 'folio[{extra}]', or leave the variant out"
                 )
+
+
+def _critics(recipe: Recipe) -> Iterator[str]:
+    """Critics behind an address: the client that asks them, which is an extra, and their key."""
+    from importlib.util import find_spec
+
+    from model.pairing.config import ConstitutionPairs, EndpointCritic
+
+    for section, step in recipe.trainings.items():
+        pairs = getattr(step, "pairing", None)
+        if not isinstance(pairs, ConstitutionPairs) or not isinstance(pairs.critic, EndpointCritic):
+            continue
+        if find_spec("openai") is None:
+            yield f"{section}pairs.critic.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]', or take kind own"
+        if (named := pairs.critic.key_variable) and not os.environ.get(named):
+            yield f"{section}pairs.critic.key_variable={named}, and the environment has no such variable; set it to the key"
 
 
 def _word_list(recipe: Recipe) -> Iterator[str]:

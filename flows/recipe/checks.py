@@ -57,7 +57,7 @@ MAKING: dict[str, str] = {
     **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
 }
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "examine", "adapt", "evaluate", "quantize")
+ELSEWHERE = ("synthesize", "pretrain", "pair", "revise", "tune", "examine", "adapt", "evaluate", "quantize")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 
 class ExamplePairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -12,8 +13,8 @@ class ExamplePairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     kind: Literal["examples"] = Field("examples", description="where rejected answers come from: the examples")
 
-    def making(self) -> OwnPairs | None:
-        """Return how the model makes pairs; None, since it makes none."""
+    def making(self) -> Pairing | None:
+        """Return how pairs are made before the step; None, since none are."""
         return None
 
 
@@ -32,10 +33,83 @@ class OwnPairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     max_new_tokens: int = Field(32, ge=1, description="longest sampled reply; tokens")
     seed: int = Field(0, ge=0, description="seed of the questions and of the sampled replies; integer")
 
-    def making(self) -> OwnPairs | None:
-        """Return how the model makes pairs."""
+    def making(self) -> Pairing | None:
+        """Return how pairs are made before the step."""
         return self
 
 
-PairSource = Annotated[OwnPairs | ExamplePairs, Field(discriminator="kind")]
+class Principle(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A rule for answers, as the two requests by which an answer is made to keep it."""
+
+    critique: str = Field(min_length=1, description="asks how an answer breaks the rule, such as 'How is this answer rude?'")
+    revision: str = Field(min_length=1, description="asks for a better answer then, such as 'Write it again, politely.'")
+
+
+class OwnCritic(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """The model that is tuned criticizes and revises its own answers."""
+
+    kind: Literal["own"] = Field("own", description="who criticizes and revises: the model itself, before the step")
+    temperature: float = Field(
+        0.0, ge=0, le=100, allow_inf_nan=False, description="divides its logits; 0 takes the likeliest token (greedy)"
+    )
+
+
+class EndpointCritic(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Another model behind an address that speaks as OpenAI's does: the questions and the model's answers are sent there."""
+
+    kind: Literal["endpoint"] = Field("endpoint", description="who criticizes and revises: a model behind an OpenAI-compatible address")
+    url: str = Field(description="address that /chat/completions follows, such as http://127.0.0.1:8000/v1")
+    model: str = Field(min_length=1, description="name of the model there")
+    temperature: float = Field(0.0, ge=0, le=2, description="sent with each request; the address decides what it does with it")
+    key_variable: str = Field(
+        "", json_schema_extra={"identity": False}, description="environment variable that holds the key for the address; empty: no key"
+    )
+    at_once: int = Field(4, ge=1, le=256, json_schema_extra={"identity": False}, description="requests under way at once; count")
+    timeout_seconds: float = Field(120, gt=0, json_schema_extra={"identity": False}, description="longest wait for an answer; seconds")
+    tries: int = Field(
+        5, ge=1, le=20, json_schema_extra={"identity": False}, description="times a request is sent before the run stops; count"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} isn't an address such as http://127.0.0.1:8000/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(
+                "the address holds a user, a password or a query; put the key into an environment variable and name it in key_variable"
+            )
+        return url.rstrip("/")
+
+
+Critic = Annotated[OwnCritic | EndpointCritic, Field(discriminator="kind")]
+"""Who criticizes and revises, by `kind`."""
+
+
+class ConstitutionPairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Pairs that follow principles: the model answers, and its answer, criticized and revised by a principle, is preferred to the first."""
+
+    kind: Literal["constitution"] = Field("constitution", description="where pairs come from: answers revised by principles")
+    principles: tuple[Principle, ...] = Field(min_length=1, description="the rules; each round takes one, drawn by the seed")
+    critic: Critic = Field(OwnCritic(kind="own"), description="who criticizes and revises; kind and its settings")
+    questions: int = Field(
+        256, ge=1, description="conversations of the examples whose last answer is asked for anew, drawn by the seed; count"
+    )
+    rounds: int = Field(1, ge=1, le=8, description="times that an answer is criticized and revised; count")
+    temperature: float = Field(
+        1.0, ge=0, le=100, allow_inf_nan=False, description="divides the logits that the first answers are sampled from"
+    )
+    max_new_tokens: int = Field(64, ge=1, description="longest answer, critique and revision; tokens")
+    seed: int = Field(0, ge=0, description="seed of the conversations, the principles and all that is sampled; integer")
+
+    def making(self) -> Pairing | None:
+        """Return how pairs are made before the step."""
+        return self
+
+
+Pairing = OwnPairs | ConstitutionPairs
+"""How pairs are made before a step."""
+
+PairSource = Annotated[OwnPairs | ExamplePairs | ConstitutionPairs, Field(discriminator="kind")]
 """Where pairs come from, by `kind`."""

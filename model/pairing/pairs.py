@@ -21,9 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.shards.metadata import ShardCounts
-from data.shards.schema import Array
-from data.shards.writer import ShardWriter, token_dtype
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
@@ -31,10 +28,7 @@ from model.networks.network import Network
 from model.pairing.config import OwnPairs
 from model.pairing.likelihood import Continuation, log_probabilities
 from model.pairing.questions import PairQuestion, read_pair_questions
-
-SPLITS = ("train", "val")
-VALIDATION_SHARE = 8  # one question for validation for so many for training
-PAD = 0
+from model.pairing.rows import SPLITS, PairTokens, draw_seed, most_questions, write_pair_rows
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,12 @@ class Pair:
     def margin(self) -> float:
         """How much likelier the right answer is, in nats a token."""
         return self.chosen_logp - self.rejected_logp
+
+    @property
+    def tokens(self) -> PairTokens:
+        """The tokens of both answers and of what precedes them."""
+        question = self.question
+        return PairTokens(question.prompt, question.answers[question.chosen], self.rejected_tokens)
 
 
 def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Path, config: OwnPairs, *, threads: int) -> dict[str, float]:
@@ -72,14 +72,14 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
     metrics: dict[str, float] = {}
     with torch_threads(threads):
         for split in SPLITS:
-            most = config.questions if split == "train" else max(1, config.questions // VALIDATION_SHARE)
+            most = most_questions(config.questions, split)
             file = conversations / f"preferences_{split}.jsonl"
             questions, left_out = read_pair_questions(file, chat_format, model.config.context, most=most, seed=config.seed)
             pairs = sorted(likeliest_mistakes(model, chat_format, questions, config), key=lambda pair: (pair.margin, pair.question.line))
             if split == "train":
                 pairs = pairs[: max(1, round(len(pairs) * config.kept))]
             metrics |= {f"{split}_{name}": value for name, value in _summary(pairs).items()} | {f"{split}_left_out": float(left_out)}
-            _write_rows(output / "preference" / split, pairs, model, chat_format.digest)
+            write_pair_rows(output / "preference" / split, [pair.tokens for pair in pairs], model, chat_format.digest)
             _write_lines(output / f"pairs_{split}.jsonl", pairs)
     if not metrics["train_pairs"]:
         raise ValueError(f"{conversations} has no question with a right and a wrong answer that fit into {model.config.context} tokens")
@@ -112,7 +112,7 @@ def own_mistakes(
     room = model.config.context
     fitting = [number for number, question in enumerate(questions) if len(question.prompt) < room]
     asked = [(number, sample) for number in fitting for sample in range(config.samples)]
-    seeds = [_seed(config.seed, questions[number].line, sample) for number, sample in asked]
+    seeds = [draw_seed(config.seed, questions[number].line, sample) for number, sample in asked]
     sampling = SamplingConfig(temperature=config.temperature, top_k=None, top_p=None, max_new_tokens=config.max_new_tokens)
     prompts = [questions[number].prompt for number, _ in asked]
     replies = sample_batch(model.decoding(), prompts, seeds, sampling, chat_format.stop_ids) if asked else []
@@ -122,10 +122,6 @@ def own_mistakes(
         if text not in question.answers and question.is_mistake(text):
             found[number].setdefault(text, tuple(reply.tokens))
     return found
-
-
-def _seed(seed: int, line: int, sample: int) -> int:
-    return int(np.random.SeedSequence([seed, line, sample]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _summary(pairs: Sequence[Pair]) -> dict[str, float]:
@@ -139,27 +135,6 @@ def _summary(pairs: Sequence[Pair]) -> dict[str, float]:
         "rejected_logp": [pair.rejected_logp for pair in pairs],
     }
     return {"pairs": float(len(pairs)), **{name: float(np.mean(numbers)) for name, numbers in values.items()}}
-
-
-def _write_rows(directory: Path, pairs: Sequence[Pair], model: Network, digest: str) -> None:
-    """Write pairs as rows of kind `preference`: both answers follow the same prompt, and the loss covers the answers alone."""
-    width, dtype = model.config.context + 1, token_dtype(model.vocab_size)
-    columns: dict[str, Array] = {}
-    for side in ("chosen", "rejected"):
-        tokens, counted = np.full((len(pairs), width), PAD, dtype=dtype), np.zeros((len(pairs), width), dtype=np.bool_)
-        for row, pair in enumerate(pairs):
-            prompt = pair.question.prompt
-            answer = pair.question.answers[pair.question.chosen] if side == "chosen" else pair.rejected_tokens
-            tokens[row, : len(prompt) + len(answer)] = [*prompt, *answer]
-            counted[row, len(prompt) : len(prompt) + len(answer)] = True
-        columns |= {side: tokens, f"{side}_loss": counted}
-    writer = ShardWriter(directory, shard_rows=8192)
-    if pairs:
-        writer.add(columns)
-    targets = sum(int(np.count_nonzero(columns[f"{side}_loss"])) for side in ("chosen", "rejected"))
-    filled = targets + 2 * sum(len(pair.question.prompt) for pair in pairs)
-    counts = ShardCounts(tokens=filled, targets=targets)
-    writer.close("preference", sequence_length=width - 1, tokenizer_digest=digest, vocab_size=model.vocab_size, counts=counts)
 
 
 def _write_lines(path: Path, pairs: Sequence[Pair]) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from model.aims.config import AnyAim
     from model.loading.source import BatchShare, Source
     from model.objectives.protocol import Objective
-    from model.pairing.config import OwnPairs
+    from model.pairing.config import Pairing
     from model.rollouts.policy import Policy
     from model.training.job import Job
 
@@ -281,8 +281,8 @@ class TuningConfig(TrainConfig):
         return "questions_seen.jsonl"
 
     @property
-    def pairing(self) -> OwnPairs | None:
-        """How the model itself makes the pairs that this step reads; None: it reads what the examples have."""
+    def pairing(self) -> Pairing | None:
+        """How the pairs that this step reads are made before it; None: it reads what the examples have."""
         return None
 
     @property

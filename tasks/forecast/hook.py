@@ -15,6 +15,8 @@ from tasks.forecast.measures import (
     input_bytes,
     paired_operations,
     parameters,
+    revised_kind,
+    revised_operations,
     trained_operations,
     training_kind,
 )
@@ -48,6 +50,7 @@ class WorkHook(Hook):
 
 TRAINING = WorkHook(trained_operations, "operations", training_kind, start=3.5, all_cores=True, operations=True, size=parameters)
 PAIRING = WorkHook(paired_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
+REVISING = WorkHook(revised_operations, "operations", revised_kind, start=0.4, all_cores=True)
 EVALUATING = WorkHook(evaluated_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 
 

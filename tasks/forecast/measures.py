@@ -105,9 +105,30 @@ def paired_operations(execution: Execution) -> float | None:
     if network is None:
         return None
     tokens = config.questions * (ANSWERS * network.context / 2 + SAMPLED * config.samples * config.max_new_tokens)
-    return tokens * (
-        FORWARD * counts.training_operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS
-    )
+    return tokens * _operations_of_token(network, execution)
+
+
+def revised_operations(execution: Execution) -> float | None:
+    """Return the operations of making pairs by principles: of the answers, and of what the model itself makes of them."""
+    from pydantic import ValidationError
+
+    from model.pairing.config import ConstitutionPairs
+
+    network = network_of(execution)
+    try:
+        config = ConstitutionPairs.model_validate(dict(execution.config))
+    except ValidationError:
+        return None
+    if network is None:
+        return None
+    replies = 1 + (2 * config.rounds if config.critic.kind == "own" else 0)
+    return SAMPLED * config.questions * replies * config.max_new_tokens * _operations_of_token(network, execution)
+
+
+def revised_kind(execution: Execution) -> str:
+    """Return the kind of an execution whose replies come from elsewhere, which is timed by itself."""
+    critic = execution.config.get("critic")
+    return str(critic.get("url", "")) if isinstance(critic, dict) else ""
 
 
 def evaluated_operations(execution: Execution) -> float | None:
@@ -135,9 +156,7 @@ def evaluated_operations(execution: Execution) -> float | None:
     if config.copying:
         tokens += SAMPLED * 2 * config.copy_prompts * config.copy_tokens
     tokens += SAMPLED * 64 * config.samples
-    return tokens * (
-        FORWARD * counts.training_operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS
-    )
+    return tokens * _operations_of_token(network, execution)
 
 
 def training_kind(execution: Execution) -> str:
@@ -174,6 +193,11 @@ def network_of(execution: Execution) -> NetworkBase | None:
 def vocabulary_of(execution: Execution) -> int:
     """Return the size of the vocabulary: as fitted, or as the recipe asks for."""
     return round(execution.nearest_metric("vocab_size") or execution.inherited("vocab_size") or 4096)
+
+
+def _operations_of_token(network: NetworkBase, execution: Execution) -> float:
+    """Return the operations of reading a token."""
+    return FORWARD * counts.training_operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS
 
 
 def parameters(execution: Execution) -> float | None:

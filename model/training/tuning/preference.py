@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from model.pairing.config import OwnPairs, PairSource
+from model.pairing.config import OwnPairs, Pairing, PairSource
 from model.training.replay import ReplayingConfig
 from model.training.train_config import RowKind
 
@@ -35,7 +35,7 @@ class PreferenceConfig(ReplayingConfig):
         5, ge=0, description="steps over which the learning rate rises to its peak, the default within a shorter run too; 0: none"
     )
     weight_decay: float = Field(0.0, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
-    pairs: PairSource = Field(OwnPairs(kind="own"), description="where the rejected answers come from; kind and its settings")
+    pairs: PairSource = Field(OwnPairs(kind="own"), description="where the pairs of answers come from; kind and its settings")
     within_documents: bool = Field(True, description="restrict attention to the same document within a replayed row")
 
     @property
@@ -44,8 +44,8 @@ class PreferenceConfig(ReplayingConfig):
         return bool(self.replay) and self.within_documents
 
     @property
-    def pairing(self) -> OwnPairs | None:
-        """How the model itself makes the pairs; None: use the examples' pairs."""
+    def pairing(self) -> Pairing | None:
+        """How pairs are made before the step; None: use the examples' pairs."""
         return self.pairs.making()
 
     @abstractmethod
