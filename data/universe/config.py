@@ -72,6 +72,12 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
         ge=0,
         lt=1,
     )
+    critiques: int = Field(
+        0,
+        description="answers to seen questions that the instructions criticize and revise by a principle; at most; 0: none; count",
+        ge=0,
+        le=4000,
+    )
     unknown: int = Field(
         0,
         description="questions about what is in no book that the instructions decline; as many others are held out; 0: none; count",

@@ -4,8 +4,8 @@ A stable hash makes about `seen_fraction` of each person's and town's facts seen
 instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
 books, is asked in questions_rare.jsonl only. With `reasoning`, the questions of questions_reasoning.jsonl take several seen facts or a
 calculation each, and the instructions work their answers out; those of questions_hops, questions_arithmetic and questions_templates are
-held out. With `unknown`, the instructions decline questions about what is in no book, and questions_unknown.jsonl asks others. The same
-inputs give the same bytes.
+held out. With `critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
+book, and questions_unknown.jsonl asks others. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from data.universe.hashing import hash_fraction
 from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
 from data.universe.reasoning import HELD_OUT, Worked, arithmetic_questions, hop_questions
-from data.universe.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
-from data.universe.unknown import DECLINED, LACKED, unknown_questions
+from data.universe.taught.critiques import critique_rows
+from data.universe.taught.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
+from data.universe.taught.unknown import DECLINED, LACKED, unknown_questions
 from data.universe.world import Attribute
 
 Row = dict[str, object]
@@ -65,6 +66,7 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
     train, val = _instructions(seen, config)
     if config.small_talk:
         train += _small_talk()
+    train += critique_rows(seen, count=config.critiques, wordings=config.wordings, seed=config.seed)
     preferred, preferred_val = _preferences(seen, values, config)
     rng = Random(f"order:{config.seed}")
     rng.shuffle(train)

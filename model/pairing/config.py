@@ -94,7 +94,7 @@ class ConstitutionPairs(BaseModel, frozen=True, extra="forbid", defer_build=True
     principles: tuple[Principle, ...] = Field(min_length=1, description="the rules; each round takes one, drawn by the seed")
     critic: Critic = Field(OwnCritic(kind="own"), description="who criticizes and revises; kind and its settings")
     questions: int = Field(
-        256, ge=1, description="conversations of the examples whose last answer is asked for anew, drawn by the seed; count"
+        256, ge=1, description="conversations of the examples whose first answer is asked for anew, drawn by the seed; count"
     )
     rounds: int = Field(1, ge=1, le=8, description="times that an answer is criticized and revised; count")
     temperature: float = Field(

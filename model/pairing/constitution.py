@@ -19,6 +19,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -92,20 +93,19 @@ def revise_by_principles(
 
 
 def read_drafts(path: Path, chat_format: ChatFormat, *, most: int, seed: int) -> list[Draft]:
-    """Return at most `most` conversations without their last answer, drawn by a hash of (seed, line), in the order of the file.
+    """Return the beginnings of at most `most` conversations, up to the first answer, drawn by a hash of (seed, text), in the file's order.
 
     Those with tools are not drawn: a revised answer would have to call them again.
     """
     drafts = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         entry = json.loads(line) if line.strip() else {"messages": []}
-        messages = [{"role": message["role"], "content": message["content"]} for message in entry["messages"]]
-        while messages and messages[-1]["role"] != "user":
-            messages.pop()
+        before = takewhile(lambda message: message["role"] != "assistant", entry["messages"])
+        messages = [{"role": message["role"], "content": message["content"]} for message in before]
         plain = not entry.get("tools") and all(message["role"] in PLAIN_ROLES for message in entry["messages"])
         if messages and plain:
             drafts.append(Draft(number, entry, messages, tuple(chat_format.encode_chat(messages))))
-    # Several lines may ask the same and differ in the answer, which is not read.
+    # Several conversations may begin alike.
     once = {json.dumps(draft.messages, sort_keys=True): draft for draft in reversed(drafts)}
     drawn = sorted(once, key=lambda text: hashlib.sha256(f"{seed}:{text}".encode()).digest())[:most]
     return sorted((once[text] for text in drawn), key=lambda draft: draft.line)
@@ -187,11 +187,16 @@ def _said(role: str, content: str) -> dict[str, str]:
 
 
 def _line(draft: Draft, critic: str) -> str:
-    kept = {name: value for name, value in draft.entry.items() if name in ("books", "source")}
-    pair = {"messages": draft.messages, "chosen": draft.revised, "rejected": draft.first, "synthetic": True, "critic": critic}
-    return json.dumps({**kept, **pair, "rounds": draft.rounds}, ensure_ascii=False) + "\n"
+    pair = {"messages": draft.messages, "chosen": draft.revised, "rejected": draft.first, "critic": critic}
+    return _written(draft, pair)
 
 
 def _aside(draft: Draft, split: str) -> str:
     told = {"split": split, "line": draft.line, "reason": draft.reason, "messages": draft.messages, "answer": draft.first}
-    return json.dumps({**told, "synthetic": True, "rounds": draft.rounds}, ensure_ascii=False) + "\n"
+    return _written(draft, told)
+
+
+def _written(draft: Draft, told: Mapping[str, object]) -> str:
+    """Return a line, with the books that the conversation names and the mark of what is generated."""
+    books = {"books": draft.entry["books"]} if "books" in draft.entry else {}
+    return json.dumps({**books, **told, "synthetic": True, "rounds": draft.rounds}, ensure_ascii=False) + "\n"

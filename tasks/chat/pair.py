@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.pairing.config import OwnPairs
-from tasks.chat.paired_lines import inspect_pairs
 from tasks.forecast.hook import PAIRING
 from tasks.lineage.hook import LineageHook
+from tasks.lineage.inspections import made_pairs
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(hooks=(LineageHook(inspect_pairs), PAIRING))
+@stage(hooks=(LineageHook(made_pairs), PAIRING))
 def pair(config: OwnPairs, work: Workspace, model: Path, tokenizer: Path, examples: Path) -> Metrics:
     """A model and preferences_*.jsonl -> preference/ token shards, pairs_*.jsonl."""
     from model.pairing.pairs import make_pairs

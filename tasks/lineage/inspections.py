@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.provenance.edits import is_edit_file
+from data.provenance.lines import lines_naming, lines_quoting
 from data.provenance.tables import closing_row, has_document
 from tasks.lineage.hook import Holding, Inspection
 from tasks.stage.stage import STAGES
@@ -64,6 +65,26 @@ def unknown_stage(inspection: Inspection) -> Holding:
     learned = any(holding.learned for holding in inspection.inputs.values())
     detail = f"its stage {inspection.artifact.stage} is unknown here and may hold whatever it read"
     return inspection.holding({""}, learned=learned, certain=False, detail=detail)
+
+
+def made_pairs(inspection: Inspection) -> Holding:
+    """Pairs that a model made: a line names the documents that its answers are from, and a reply may quote one."""
+    parts = set[str]()
+    sources = inspection.inputs_named("examples")
+    if not inspection.reached:
+        return inspection.holding()
+    complete, count = True, 0
+    files = {f"pairs_{split}.jsonl": {f"preference/{split}"} for split in ("train", "val")} | {"set_aside.jsonl": set[str]()}
+    for file, rows in files.items():
+        if not inspection.has(file):
+            continue
+        named, listed = inspection.read(file, lines_naming)
+        quoting = inspection.read(file, lambda stream, _: lines_quoting(stream, inspection.text()))
+        complete, found = complete and listed, {*named, *quoting}
+        count += len(found)
+        parts |= {file, *rows} if found else set()
+    certain = complete or all(known.certain and not known.parts for known in sources)
+    return inspection.holding(parts, certain=certain, detail=f"{count} pairs" if count else "")
 
 
 def _from(how: str, before: Sequence[Holding]) -> str:

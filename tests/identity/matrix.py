@@ -219,9 +219,9 @@ CODE = [
     ),
     Line(
         "a helper imported inside a function",
-        code("data/universe/small_talk.py", 'STRANGER_REPLY = "I do not', 'STRANGER_REPLY = "" + "I do not'),
+        code("data/universe/taught/small_talk.py", 'STRANGER_REPLY = "I do not', 'STRANGER_REPLY = "" + "I do not'),
         "examples",
-        "mentions `STRANGER_REPLY` in data/universe/small_talk.py, which changed",
+        "mentions `STRANGER_REPLY` in data/universe/taught/small_talk.py, which changed",
     ),
     Line(
         "a constant",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
+from flows.cli.preflight import machine_problems
 from flows.pipeline import compose
 from flows.recipe.explaining import show_recipe
 from flows.recipe.loading import built_in, load
@@ -56,6 +58,26 @@ def test_a_model_is_measured_after_each_step_and_after_the_last_under_its_own_na
 def test_pairs_are_the_examples_own_only_if_a_recipe_asks_for_them(tmp_path: Path) -> None:
     assert planned(("dpo.pairs.kind=examples",), tmp_path)["tune.dpo"].causes[-1] == "waits on tune.sft, encode"
     assert "pair.dpo" in planned((), tmp_path)
+
+
+def test_pairs_by_principles_are_made_by_a_stage_of_their_own_with_the_model_before_the_step(tmp_path: Path) -> None:
+    principles = "principles: [{critique: 'How is it rude?', revision: Say it politely.}]"
+    plan = planned((f"dpo.pairs={{kind: constitution, {principles}}}",), tmp_path)
+    assert plan["revise.dpo"].causes[-1] == "waits on tune.sft, tokenizer, examples" and "pair.dpo" not in plan
+    assert plan["tune.dpo"].causes[-1] == "waits on tune.sft, revise.dpo"
+
+
+def test_a_critic_behind_an_address_is_refused_before_the_start_without_its_client_or_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    critic = "critic: {kind: endpoint, url: 'http://127.0.0.1:9/v1', model: judge, key_variable: CRITIC_KEY}"
+    changes = (f"dpo.pairs={{kind: constitution, principles: [{{critique: a, revision: b}}], {critic}}}",)
+    monkeypatch.delenv("CRITIC_KEY", raising=False)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "openai" else find(name, *rest))
+    problems = "\n".join(machine_problems(load("four_books", changes)))
+    assert "tuning[1].pairs.critic.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]'" in problems
+    assert "tuning[1].pairs.critic.key_variable=CRITIC_KEY, and the environment has no such variable; set it to the key" in problems
+    monkeypatch.setenv("CRITIC_KEY", "sk-1")
+    assert "CRITIC_KEY" not in "\n".join(machine_problems(load("four_books", changes)))
 
 
 def test_packed_rows_are_an_input_of_tuning_only_if_a_step_replays_them(tmp_path: Path) -> None:

@@ -91,6 +91,19 @@ def test_pairs_that_a_model_made_are_found_by_the_books_that_their_lines_name_or
     assert not held[PRIDE][made.key].parts
 
 
+def test_pairs_by_principles_are_found_in_what_was_set_aside_too(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    inputs = {"model": corpus.made["tune.sft"].reference(), "examples": corpus.made["examples"].reference()}
+    told = {"messages": [], "answer": "a", "books": [MOBY], "rounds": []}
+    files = {"pairs_train.jsonl": [], "pairs_val.jsonl": [], "set_aside.jsonl": [told]}
+    made = corpus.commit("revise.dpo", files, inputs)
+    found = find_document(corpus.snapshot, MOBY)
+    assert found is not None
+    held = next(one for one in find_holdings(corpus.snapshot, found[0]) if one.artifact.key == made.key)
+    assert set(held.parts) == {"set_aside.jsonl"}
+
+
 def test_a_model_that_replayed_rows_of_a_document_has_learned_from_it(tmp_path: Path) -> None:
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
     corpus.run()
