@@ -167,7 +167,7 @@ def _pairs(drafts: Sequence[Draft], model: Network, chat_format: ChatFormat) -> 
         chosen, rejected = (
             answer_tokens(chat_format, {"messages": draft.messages}, draft.prompt, text) for text in (draft.revised, draft.first)
         )
-        if _alike(draft.revised, draft.first):
+        if draft.revised.split() == draft.first.split():
             draft.reason = "unchanged"
         elif len(draft.prompt) + max(len(chosen), len(rejected)) > model.config.context + 1:
             draft.reason = "revision_too_long"

@@ -40,16 +40,17 @@ class Endpoint:
 
     def replies(self, conversations: Sequence[Messages], seeds: Sequence[int]) -> list[Reply]:
         """Return the reply to each conversation, in order; raise EndpointError if one can't be had. Those that came are kept."""
-        with ThreadPoolExecutor(self._config.at_once) as pool:
+        pool = ThreadPoolExecutor(self._config.at_once)
+        try:
             asked = [pool.submit(self._reply, messages, seed) for messages, seed in zip(conversations, seeds, strict=True)]
-            try:
-                return [reply.result() for reply in asked]
-            except APIError as error:
-                pool.shutdown(cancel_futures=True)
-                raise EndpointError(
-                    f"{self._config.url} brought no reply of {self._config.model}: {error}. What it said is kept: run the same again "
-                    "when it answers"
-                ) from error
+            return [reply.result() for reply in asked]
+        except APIError as error:
+            raise EndpointError(
+                f"{self._config.url} brought no reply of {self._config.model}: {error}. What it said is kept: run the same again "
+                "when it answers"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a failure nothing more is asked
 
     def _reply(self, messages: Messages, seed: int) -> Reply:
         request = {
@@ -72,7 +73,8 @@ class Endpoint:
         if not getattr(answer, "choices", None):
             raise EndpointError(f"{self._config.url} doesn't answer as OpenAI's chat completions do; correct critic.url")
         choice = answer.choices[0]
-        return {"text": choice.message.content or "", "ended_by": choice.finish_reason}
+        text = (choice.message.content or "").encode(errors="replace").decode()  # JSON may hold half a character
+        return {"text": text, "ended_by": choice.finish_reason}
 
     def _keep(self, asked: str, said: dict[str, str]) -> None:
         with self._lock:

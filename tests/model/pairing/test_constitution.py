@@ -156,7 +156,7 @@ def test_every_question_becomes_a_pair_or_is_set_aside_with_a_reason(make: Maker
             said("Please, Av", "length"),
             said("", "content_filter"),
             said("rude"),
-            said(messages[1]["content"].upper()),
+            said(messages[1]["content"].replace(" ", "  ")),
             said("Please " * 500),
         ]
         return kinds[next(count) % len(kinds)]
@@ -174,6 +174,20 @@ def test_every_question_becomes_a_pair_or_is_set_aside_with_a_reason(make: Maker
         }
         assert told == Counter(line["reason"] for line in aside if line["split"] == split)
     assert all(line["synthetic"] for line in aside)
+
+
+def test_a_change_of_case_or_marks_alone_is_a_revision(make: Maker, address: Address) -> None:
+    address.answer = lambda messages: said(
+        "Quiet." if messages[-1]["content"] == POLITE.critique else messages[1]["content"].swapcase() + "!"
+    )
+    output, metrics = make(**ending(address))
+    assert lines_of(output) and "train_set_aside.unchanged" not in metrics
+
+
+def test_half_a_character_in_a_reply_is_replaced(make: Maker, address: Address) -> None:
+    address.answer = lambda messages: said("Rude." if messages[-1]["content"] == POLITE.critique else "Please \ud83d now.")
+    output, _ = make(**ending(address))
+    assert {line["chosen"] for line in lines_of(output)} == {"Please ? now."}
 
 
 def test_each_round_revises_the_last_revision_by_another_principle(make: Maker, address: Address) -> None:
@@ -212,6 +226,8 @@ def test_an_address_that_fails_ends_the_stage_and_what_it_said_is_kept(make: Mak
     with pytest.raises(EndpointError, match=rf"{address.url} brought no reply of judge.*run the same again"):
         make(**ending(address, at_once=1))
     assert len((tmp_path / "replies.jsonl").read_text().splitlines()) == 3
+    asked = len(address.asked)
+    assert asked < 20, "nothing more is asked after a failure"
     address.answer = lambda messages: {"status": 200}
     with pytest.raises(EndpointError, match=r"correct critic\.url"):
         make("other", **ending(address, at_once=1))
