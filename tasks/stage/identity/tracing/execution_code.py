@@ -14,6 +14,7 @@ EXECUTION: dict[str, str] = {
     "model/training/telemetry/progress.py": "progress and heartbeats: lines for the launcher, and files that are touched",
     "model/training/telemetry/telemetry.py": "times, speed and memory of steps, which go to logs that are no part of an artifact's digest",
     "model/training/launch/commands.py": "command lines of workers; what they compute follows from the job file alone",
+    "model/training/launch/environment.py": "how workers' threads wait and what becomes of freed memory; neither changes a number",
     "model/training/launch/lifeline.py": "workers end with their launcher, and report why",
     "model/training/launch/processes.py": "starts workers, collects their last words, and ends them",
     "model/training/launch/recording.py": "has workers recorded",
