@@ -5,13 +5,17 @@ None means that nothing tells. Imports nothing heavy, since stages import it: wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.forecast import counts
 from tasks.forecast.execution import Execution, Source
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from model.networks.base import NetworkBase
+
+Config = TypeVar("Config", bound="BaseModel")
 
 # What a block costs in each micro-batch besides its operations, in operations: about three milliseconds on two cores, seen with models of
 # 33 thousand parameters, for which it is nearly everything.
@@ -93,16 +97,10 @@ def trained_operations(execution: Execution) -> float | None:
 
 def paired_operations(execution: Execution) -> float | None:
     """Return the operations of making pairs: of the answers that are scored, and of the replies that are sampled."""
-    from pydantic import ValidationError
-
     from model.pairing.config import OwnPairs
 
-    network = network_of(execution)
-    try:
-        config = OwnPairs.model_validate(dict(execution.config))
-    except ValidationError:
-        return None
-    if network is None:
+    network, config = network_of(execution), _config_of(execution, OwnPairs)
+    if network is None or config is None:
         return None
     tokens = config.questions * (ANSWERS * network.context / 2 + SAMPLED * config.samples * config.max_new_tokens)
     return tokens * _operations_of_token(network, execution)
@@ -110,16 +108,10 @@ def paired_operations(execution: Execution) -> float | None:
 
 def revised_operations(execution: Execution) -> float | None:
     """Return the operations of making pairs by principles: of the answers, and of what the model itself makes of them."""
-    from pydantic import ValidationError
-
     from model.pairing.config import ConstitutionPairs
 
-    network = network_of(execution)
-    try:
-        config = ConstitutionPairs.model_validate(dict(execution.config))
-    except ValidationError:
-        return None
-    if network is None:
+    network, config = network_of(execution), _config_of(execution, ConstitutionPairs)
+    if network is None or config is None:
         return None
     replies = 1 + (2 * config.rounds if config.critic.kind == "own" else 0)
     return SAMPLED * config.questions * replies * config.max_new_tokens * _operations_of_token(network, execution)
@@ -133,16 +125,11 @@ def revised_kind(execution: Execution) -> str:
 
 def evaluated_operations(execution: Execution) -> float | None:
     """Return the operations of an evaluation: of the rows that are read, and of the answers and continuations that are written."""
-    from pydantic import ValidationError
-
     from model.evaluation.config import EvaluateConfig
 
     network, packed = network_of(execution), execution.sources.get("packed", Source(None)).execution
-    try:
-        config = EvaluateConfig.model_validate(dict(execution.config))
-    except ValidationError:
-        return None
-    if network is None or packed is None or packed.files is None:
+    config = _config_of(execution, EvaluateConfig)
+    if network is None or config is None or packed is None or packed.files is None:
         return None
     network = network.model_copy(update={"context": int(packed.config.get("sequence_length") or network.context)})
     # A row takes four bytes for each token, and a little for where its documents are.
@@ -193,6 +180,16 @@ def network_of(execution: Execution) -> NetworkBase | None:
 def vocabulary_of(execution: Execution) -> int:
     """Return the size of the vocabulary: as fitted, or as the recipe asks for."""
     return round(execution.nearest_metric("vocab_size") or execution.inherited("vocab_size") or 4096)
+
+
+def _config_of(execution: Execution, kind: type[Config]) -> Config | None:
+    """Return the execution's config; None if it is not one that this version knows."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(dict(execution.config))
+    except ValidationError:
+        return None
 
 
 def _operations_of_token(network: NetworkBase, execution: Execution) -> float:

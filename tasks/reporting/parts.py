@@ -146,3 +146,8 @@ class Section:
     drawing: Markup | None = None
     tables: tuple[Table, ...] = ()
     tokenized: tuple[TokenizedText, ...] = ()
+
+
+def spread(number: int, shown: int) -> list[int]:
+    """Return at most `shown` places among so many rows, the first and the last among them, as evenly spread as whole numbers are."""
+    return sorted({round(place * (number - 1) / (shown - 1)) for place in range(shown)}) if number else []

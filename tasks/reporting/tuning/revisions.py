@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.reporting.hook import Topic
-from tasks.reporting.parts import Row, Section, Table
+from tasks.reporting.parts import Row, Section, Table, spread
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import count
 
@@ -29,7 +29,7 @@ def revisions_section(run: RunSummary, positions: Mapping[str, str]) -> Section 
         ]
         asked = count(metrics["train_questions"])
         tables.append(Table(f"{step}: what became of {asked} answers", ("outcome", "answers"), tuple(became), right=frozenset({1})))
-        chosen = sorted({round(place * (len(lines) - 1) / (SHOWN - 1)) for place in range(SHOWN)}) if lines else []
+        chosen = spread(len(lines), SHOWN)
         tables.append(
             Table(
                 f"{step}: answers and their revisions",

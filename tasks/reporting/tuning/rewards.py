@@ -11,7 +11,7 @@ from tasks.reporting.charts import Curve, curve_chart
 from tasks.reporting.hook import Topic
 from tasks.reporting.learning import running_mean, series
 from tasks.reporting.page_cache import cached
-from tasks.reporting.parts import Figure, Row, Section, Table, figure
+from tasks.reporting.parts import Figure, Row, Section, Table, figure, spread
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import number
 
@@ -71,7 +71,7 @@ def _table(results: Results, position: str, title: str, cycles: Sequence[str]) -
     rows = list[Row]()
     for cycle in dict.fromkeys((cycles[0], cycles[-1])):
         replies = results.lines(position, cycle)
-        chosen = sorted({round(place * (len(replies) - 1) / (SHOWN - 1)) for place in range(SHOWN)})
+        chosen = spread(len(replies), SHOWN)
         rows += [_row(cycle, replies[place]) for place in chosen]
     verified = ("verifier",) if any(len(row.cells) == 6 for row in rows) else ()
     header = ("cycle", "question", "reply", "reward", "of which", *verified)
