@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from data.sources.fetching.urls import hide_secrets
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, written_key, written_text
 from flows.recipe.wording import given, sentence
@@ -17,7 +18,10 @@ from tasks.stage.system.nearest import did_you_mean
 
 
 class RecipeError(ValueError):
-    """A recipe can't be found, read or accepted."""
+    """A recipe can't be found, read or accepted. The message repeats what was given without the secrets of its URLs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(hide_secrets(message))
 
 
 def validate(data: dict[str, Any], where: str) -> Recipe:
@@ -25,14 +29,18 @@ def validate(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(_explain(item, data) for item in error.errors())) from error
+        found = error.errors()
+        # An entry that is wrong counts as none.
+        inner = {tuple(item["loc"][:length]) for item in found for length in range(len(item["loc"]))}
+        wrong = [item for item in found if item["type"] != "too_short" or item["loc"] not in inner]
+        raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(_explain(item, data) for item in wrong)) from error
 
 
 def _explain(item: Any, data: dict[str, Any]) -> str:
     key, value = ".".join(str(part) for part in written_key(tuple(_without_kinds(item["loc"])), data)), item["input"]
     if item["type"] == "extra_forbidden":
         word, known = str(item["loc"][-1]), _sibling_keys(item["loc"])
-        hint = did_you_mean(word, known) or _elsewhere(word) or f"; known keys here: {', '.join(known)}."
+        hint = did_you_mean(word, known) or _other_kinds(item["loc"]) or _elsewhere(word) or f"; known keys here: {', '.join(known)}."
         return f"  {key}: unknown key (value {given(value)}){hint}"
     if item["type"] == "missing":
         return f"  {key}: missing; every recipe needs it"
@@ -44,6 +52,14 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
         return f"  {key}.kind: {sentence(item)} (given: {given(item['ctx']['tag'])})"
     shown = "" if isinstance(value, (dict, BaseModel)) and item["type"] == "value_error" else f" (given: {given(value)})"
     return f"  {key or 'recipe'}: {written_text(sentence(item), data)}{shown}"
+
+
+def _other_kinds(location: tuple[Any, ...]) -> str:
+    """Return `; only kind ... has it.` if the section that a location begins with has the key in another kind; empty if none has."""
+    section, word = Recipe.model_fields.get(str(location[0])), str(location[-1])
+    models = _models(section.annotation) if section and len(location) > 1 else []
+    kinds = [model.model_fields["kind"].default for model in models if word in model.model_fields and "kind" in model.model_fields]
+    return f"; only kind {' or '.join(map(str, kinds))} has it." if kinds else ""
 
 
 def _elsewhere(word: str) -> str:

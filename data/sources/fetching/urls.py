@@ -19,6 +19,13 @@ CREDENTIALS = {
 }
 ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "adl": "az", "https": "http"}
 LOCAL = frozenset({"file", "local"})
+_USER = re.compile(r"(?<=://)[^/@\s'\"]+(?=@)")
+_QUERY = re.compile(r"(?<=[?&])([^=&?#\s'\"]+)=[^&#\s'\"]+")
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text, to be shown, without what its URLs say before an @ and in query keys that look like secrets."""
+    return _QUERY.sub(lambda found: f"{found[1]}=..." if SECRET.fullmatch(found[1]) else found[0], _USER.sub("...", text))
 
 
 def storage_scheme(url: str) -> str:
@@ -46,7 +53,7 @@ def reject_secrets(url: str) -> str:
     if storage_scheme(url) in LOCAL:
         raise ValueError(f"{url!r} is a path on this machine; a source of local files has kind: files, which sees when they change")
     if user or password or secrets:
-        shown = re.sub(r"//[^/@]*@", "//...@", url).partition("?")[0]
+        shown = hide_secrets(url).partition("?")[0]
         what = "a user or password" if user or password else f"the query key {secrets[0]!r}, which looks like a secret"
         where = CREDENTIALS.get(storage_scheme(url), "the environment that its driver reads")
         raise ValueError(f"{shown} holds {what}; recipes are kept and shown, so leave it out. Credentials are read from {where}")

@@ -71,6 +71,7 @@ WRONG = [
     ("ingest.sources=[]", "ingest.sources: needs at least 1 entry, and has none (given: [])"),
     ("dedup.near.enabled=perhaps", "dedup.near.enabled: needs true or false (given: 'perhaps')"),
     ("split=train", "split: needs keys of its own, such as {key: value} (given: 'train')"),
+    ("examples={kind: conversations, critiques: 0.1}", "critiques: unknown key (value 0.1); only kind universe has it."),
     ("ocr=true", "ocr: unknown key (value true); write it as clean.ocr."),
     ("sft.learning_rate", "--set 'sft.learning_rate': write key=value, such as sft.learning_rate=0.001."),
     ("seed.more=1", "--set 'seed.more=1': 'seed' is a single value, so nothing can be set inside it."),
@@ -84,6 +85,23 @@ def test_an_impossible_change_names_key_value_and_what_to_do(change: str, messag
     with pytest.raises(RecipeError) as error:
         load("universe", (change,))
     assert message in str(error.value)
+
+
+ENDPOINT = (
+    "tuning.0={kind: dpo, pairs: {kind: constitution, principles: [{critique: a, revision: b}], "
+    "critic: {kind: endpoint, model: m, url: URL}}}"
+)
+
+
+@pytest.mark.parametrize("url", ["https://ann:hunter2@host/v1", "https://host/v1?api_key=hunter2", "https://hunter2@host/v1?x=1#y"])
+@pytest.mark.parametrize(
+    "change", [ENDPOINT, "ingest.sources=[{kind: remote, url: URL, sha256: 00}]", "ingest.sources=[{kind: remote, url: URL}]", "urll=URL"]
+)
+def test_a_refusal_shows_no_secret_of_an_address(change: str, url: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("universe", (change.replace("URL", f"'{url}'"),))
+    assert "hunter2" not in str(error.value)
+    assert "host" in str(error.value)
 
 
 CONTRADICTIONS = [
