@@ -54,7 +54,7 @@ class SampledRewardAim(AimBase):
         from model.inference.config import SamplingConfig
         from model.inference.generation import sample_batch
         from model.rollouts.cycle import JUDGED
-        from model.rollouts.rollouts import completion_seed
+        from model.seeds import draw_seed
 
         chat_format = ChatFormat(held_out.tokenizer)
         prompts, unasked = self._prompts(network, held_out, chat_format)
@@ -63,7 +63,7 @@ class SampledRewardAim(AimBase):
         completions = sample_batch(
             network.decoding(),
             [prompts[place].tokens for place, _ in asked],
-            [completion_seed(held_out.seed, CYCLE, place, number) for place, number in asked],
+            [draw_seed(held_out.seed, CYCLE, place, number) for place, number in asked],
             config,
             chat_format.stop_ids,
         )

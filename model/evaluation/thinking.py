@@ -21,6 +21,7 @@ import numpy as np
 from model.evaluation.thinking_config import ThinkingConfig
 from model.rewards.answers import THINKING, Question, answer_of, first_sentence, read_questions
 from model.rewards.solving import is_solved
+from model.seeds import draw_seed
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
@@ -84,7 +85,7 @@ def attempt(
     temperature = 0.0 if number is None else config.temperature
 
     def continued(starts: Mapping[int, list[int]], tokens: int, part: int) -> dict[int, list[int]]:
-        seeds = [_seed(config.seed, place, number or 0, part) for place in starts]
+        seeds = [draw_seed(config.seed, place, number or 0, part) for place in starts]
         sampling = SamplingConfig(temperature=temperature, max_new_tokens=tokens)
         found = sample_batch(network, list(starts.values()), seeds, sampling, chat_format.stop_ids) if starts else []
         return {place: one.tokens for place, one in zip(starts, found, strict=True)}
@@ -139,7 +140,3 @@ def _favourites(judge: Judge, chat_format: ChatFormat, questions: Sequence[Quest
         prompt = chat_format.encode_chat([{"role": "user", "content": question["question"]}])
         favourites.append(attempts[best_of(judge.scores([[*prompt, *one.ids] for one in attempts]))])
     return favourites
-
-
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0] >> 1)

@@ -101,9 +101,10 @@ class ChatModel:
 
     def _best(self, judge: Judge, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
         from model.inference.generation import sample_batch
-        from model.inference.judge import attempt_seed, best_of
+        from model.inference.judge import best_of
+        from model.seeds import draw_seed
 
-        seeds = [attempt_seed(seed, number) for number in range(self._attempts)]
+        seeds = [draw_seed(seed, number) for number in range(self._attempts)]
         attempts = sample_batch(self.network, [prompt] * self._attempts, seeds, config, self.format.stop_ids)
         chosen = attempts[best_of(judge.scores([[*prompt, *attempt.tokens] for attempt in attempts]))]
         yield self.format.decode(chosen.tokens)

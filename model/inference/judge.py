@@ -46,11 +46,6 @@ class Judge:
         return found
 
 
-def attempt_seed(seed: int, number: int) -> int:
-    """Return the seed of one of several attempts, so that those of two seeds are others."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> 1)
-
-
 def best_of(scores: Sequence[float]) -> int:
     """Return the place of the highest score, of equal ones the first."""
     return max(range(len(scores)), key=lambda place: scores[place])

@@ -32,7 +32,8 @@ from model.networks.network import Network
 from model.pairing.config import ConstitutionPairs, Principle
 from model.pairing.critics import Critic, Messages, Reply, build_critic, judged
 from model.pairing.questions import answer_tokens
-from model.pairing.rows import SPLITS, PairTokens, draw_seed, most_questions, write_pair_rows
+from model.pairing.rows import SPLITS, PairTokens, most_questions, write_pair_rows
+from model.seeds import draw_seed
 
 PLAIN_ROLES = frozenset({"system", "user", "assistant"})
 ANSWER, CRITIQUE, REVISION = range(3)  # what is sampled

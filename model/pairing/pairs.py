@@ -28,7 +28,8 @@ from model.networks.network import Network
 from model.pairing.config import OwnPairs
 from model.pairing.likelihood import Continuation, log_probabilities
 from model.pairing.questions import PairQuestion, read_pair_questions
-from model.pairing.rows import SPLITS, PairTokens, draw_seed, most_questions, write_pair_rows
+from model.pairing.rows import SPLITS, PairTokens, most_questions, write_pair_rows
+from model.seeds import draw_seed
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,6 @@ def most_questions(questions: int, split: str) -> int:
     return questions if split == "train" else max(1, questions // VALIDATION_SHARE)
 
 
-def draw_seed(*parts: int) -> int:
-    """Return the seed of one of many draws."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
-
-
 def write_pair_rows(directory: Path, pairs: Sequence[PairTokens], model: Network, digest: str) -> None:
     """Write a shard directory for the model's context. `digest`: of the tokenizer."""
     width, dtype = model.config.context + 1, token_dtype(model.vocab_size)

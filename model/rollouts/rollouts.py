@@ -32,6 +32,7 @@ from model.rollouts.config import RolloutConfig
 from model.rollouts.cycle import Rollout, TokenizerBinding, columns, open_cycle, write_cycle
 from model.rollouts.policy import Policy
 from model.rollouts.prompts import Prompt
+from model.seeds import draw_seed
 
 FOLDER = "rollouts"
 RESAMPLED = "resampled"  # names the order of the prompts that replace others
@@ -143,7 +144,7 @@ class Rollouts:
         """Return a scored group of replies to each of the chosen prompts; `first`: how many groups of this cycle were sampled before."""
         config = self._config
         numbers = range(first, first + len(chosen))
-        seeds = [completion_seed(self._seed, cycle, group, n) for group in numbers for n in range(config.group)]
+        seeds = [draw_seed(self._seed, cycle, group, n) for group in numbers for n in range(config.group)]
         sampling = SamplingConfig(temperature=config.temperature, top_k=None, top_p=None, max_new_tokens=config.max_new_tokens)
         asked = [self._prompts[number] for number in chosen for _ in range(config.group)]
         completions = self._policy.sample([prompt.tokens for prompt in asked], seeds, sampling, self._chat_format.stop_ids)
@@ -155,8 +156,3 @@ class Rollouts:
         reply = Reply(prompt.question, text, completion.ended, len(completion.tokens))
         rewards: dict[str, float] = {name: weight * reward.score(reply) for name, weight, reward in self._rewards}
         return Rollout(prompt, 0, completion, text, rewards, self._verifier.score(reply) if self._verifier else None)
-
-
-def completion_seed(seed: int, cycle: int, prompt: int, sample: int) -> int:
-    """Return the seed of one reply, which makes it independent of the rest of its batch."""
-    return int(np.random.SeedSequence([seed, cycle, prompt, sample]).generate_state(1, np.uint64)[0] >> 1)

@@ -19,6 +19,7 @@ from torch import Tensor, distributed, nn
 
 from model.networks.network import Network
 from model.objectives.protocol import Objective, mean_loss, surveyed, unit_names
+from model.seeds import draw_seed
 from model.training.clipping import clip_partitions, scales_on_device, skip_own_norm
 from model.training.distributed import WorkerRank
 from model.training.job import Job
@@ -33,7 +34,7 @@ from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
 from model.training.precision import LossScale, autocast
 from model.training.schedule import rate_factor
-from model.training.train_module import Purpose, TrainModule, dropout_seed, require_compiler
+from model.training.train_module import Purpose, TrainModule, require_compiler
 
 CHANGE_EVERY = 50
 
@@ -122,7 +123,7 @@ class Engine:
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> Update:
         """Make one optimizer update from this worker's micro-batches; each term is divided by its `units`, the sum over all workers."""
         train, update = self.job.train, self.updates
-        torch.manual_seed(dropout_seed(self.job.seed, update, self.data_rank))
+        torch.manual_seed(draw_seed(self.job.seed, update, self.data_rank))
         factor = rate_factor(update, self.job.total_steps, train)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor

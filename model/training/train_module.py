@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping
 from typing import Literal, cast
 
-import numpy as np
 from torch import Tensor, nn
 
 from model.networks.network import Network
@@ -56,11 +55,6 @@ class TrainModule(nn.Module):
             if purpose == "survey":
                 return cast(Surveys, self.objective).survey(self.models, batch)
             return self.objective.sums(self.models, batch)
-
-
-def dropout_seed(seed: int, update: int, rank: int) -> int:
-    """Return the random seed for one worker's update, so a resumed run draws the same as an uninterrupted one."""
-    return int(np.random.SeedSequence([seed, update, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def require_compiler() -> None:

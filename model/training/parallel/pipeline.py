@@ -20,6 +20,7 @@ from torch import Tensor, distributed, nn
 
 from model.networks.network import Network
 from model.objectives.protocol import FromLogits, Objective, unit_names
+from model.seeds import draw_seed
 from model.training.distributed import WorkerRank
 from model.training.engine import LocalParameter, Update
 from model.training.job import Job, JobError
@@ -27,7 +28,6 @@ from model.training.optimizers.build import build_optimizer
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.stages import StageLoss, first_input, stage_layers
 from model.training.schedule import rate_factor
-from model.training.train_module import dropout_seed
 
 
 class PipelineEngine:
@@ -79,7 +79,7 @@ class PipelineEngine:
         if len(micro_batches) != engine.micro_batches:
             engine.set_train_batch_size(len(micro_batches) * engine.micro_batch_size * self.data_workers)
         self._loss.scale = self.data_workers * len(micro_batches) / units[self._unit]
-        torch.manual_seed(dropout_seed(self.job.seed, self.updates, self.worker.rank))
+        torch.manual_seed(draw_seed(self.job.seed, self.updates, self.worker.rank))
         factor = rate_factor(self.updates, self.job.total_steps, self.job.train)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor

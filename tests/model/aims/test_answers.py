@@ -19,7 +19,7 @@ from model.networks.directory import save_model
 from model.networks.scalar_heads import add_head, of_heads, save_heads
 from model.rewards.answers import is_right
 from model.rollouts.config import RolloutConfig
-from model.rollouts.rollouts import completion_seed
+from model.seeds import draw_seed
 from model.training.config import GrpoConfig, PpoConfig, SftConfig
 from tests.model.training.rollout_jobs import WORDS
 
@@ -61,7 +61,7 @@ def test_a_question_earns_the_mean_of_the_replies_that_its_own_seeds_give(
     expected = []
     for place in range(ASKED):
         prompt = chat_format.encode_chat([{"role": "user", "content": f"Who walked to {place}?"}])
-        seeds = [completion_seed(5, 0, place, number) for number in range(GROUP)]
+        seeds = [draw_seed(5, 0, place, number) for number in range(GROUP)]
         replies = sample_batch(decoder.decoding(), [prompt] * GROUP, seeds, sampling, chat_format.stop_ids)
         right = [is_right(chat_format.decode(reply.tokens), WORDS) for reply in replies]
         expected.append(2.0 * sum(right) / GROUP)

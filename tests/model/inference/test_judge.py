@@ -14,12 +14,13 @@ from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
-from model.inference.judge import Judge, attempt_seed, best_of
+from model.inference.judge import Judge, best_of
 from model.networks.errors import ModelError
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, of_heads, save_heads
 from model.rewards.answers import Question
 from model.rewards.solving import is_solved
+from model.seeds import draw_seed
 from tests.model.conftest import random_decoder
 
 QUESTIONS: list[Question] = [{"question": f"Who {verb}?", "answers": ["a", "e"], "fact": verb} for verb in ("walked", "sat")]
@@ -80,7 +81,7 @@ def test_a_conversation_shows_the_reply_that_scores_highest_and_remembers_it(
     said = "".join(session.say("Who?", sampling, 3))
     assert [message["content"] for message in session.history] == ["Who?", said]
     prompt = chat_format.encode_chat([{"role": "user", "content": "Who?"}])
-    seeds = [attempt_seed(3, number) for number in range(4)]
+    seeds = [draw_seed(3, number) for number in range(4)]
     attempts = sample_batch(decoder.decoding(), [prompt] * 4, seeds, sampling, chat_format.stop_ids)
     scores = Judge.open(judge_dir, chat_format.digest).scores([[*prompt, *one.tokens] for one in attempts])
     assert said == chat_format.decode(attempts[best_of(scores)].tokens)

@@ -22,7 +22,8 @@ from model.rewards.answers import is_right
 from model.rollouts.config import RolloutConfig
 from model.rollouts.cycle import TokenizerBinding
 from model.rollouts.prompts import read_prompts
-from model.rollouts.rollouts import Rollouts, completion_seed
+from model.rollouts.rollouts import Rollouts
+from model.seeds import draw_seed
 from tests.model.rollouts.policies import OneWorker
 
 SMALL = {"prompts": 3, "group": 4, "inner_epochs": 2, "max_new_tokens": 6, "temperature": 0.7}
@@ -90,7 +91,7 @@ def test_a_row_holds_prompt_and_reply_and_with_what_log_probability_each_of_its_
     assert len(rows) == len(replies) == 12 and found["group"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
     for row, reply in enumerate(replies):
         prompt = chat_format.encode_chat([{"role": "user", "content": str(reply["question"])}])
-        seed = completion_seed(5, 0, row // 4, row % 4)
+        seed = draw_seed(5, 0, row // 4, row % 4)
         (alone,) = sample_batch(
             decoder.decoding(), [prompt], [seed], SamplingConfig(temperature=0.7, max_new_tokens=6), chat_format.stop_ids
         )

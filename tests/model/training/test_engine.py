@@ -14,11 +14,12 @@ from model.networks.decoder import Decoder
 from model.objectives.chunked import LOGITS_BYTES
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY
+from model.seeds import draw_seed
 from model.training.job import Job, JobError
 from model.training.job_batches import job_batches
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
-from model.training.train_module import dropout_seed, require_compiler
+from model.training.train_module import require_compiler
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 
 from .alone import engine_of, train_here
@@ -123,7 +124,7 @@ def test_sophia_estimates_curvature_from_targets_sampled_from_the_model(make_job
     units, _, (batch,) = job_batches(job, NextToken(), torch.device("cpu")).step(0)
     _, engine = losses_of(job)
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
-    torch.manual_seed(dropout_seed(job.seed, 0, 0))
+    torch.manual_seed(draw_seed(job.seed, 0, 0))
     drawn = NextToken().drawn({POLICY: decoder}, batch)
     (NextToken().sums({POLICY: decoder}, drawn)[0] / units["tokens"]).backward()
     ignored = batch["targets"] < 0
@@ -229,7 +230,7 @@ def test_random_draws_of_an_update_depend_only_on_seed_update_and_worker(make_jo
         engine.update(micro_batches, units)
     first, second, third, again = drawn[0::2], drawn[2:4], drawn[4:6], drawn[6:8]
     assert second == again and len({*drawn[:6]}) == 6, (first, third)
-    assert len({dropout_seed(5, update, rank) for update in range(20) for rank in range(20)}) == 400
+    assert len({draw_seed(5, update, rank) for update in range(20) for rank in range(20)}) == 400
 
 
 def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
