@@ -66,6 +66,7 @@ RULES = (
     Rule("stamps", "stamps", "line", "cut", "what a scanner adds to each page or book is not the author's"),
     Rule("boilerplate", "boilerplate", "line", "cut", "notices of libraries and scanners are not the author's"),
     Rule("corrupted", "corrupted", "line", "cut", "nothing can be learned from symbol soup"),
+    Rule("notes", "notes", "line", "cut", "a note interrupts the sentence that it explains", setting="drop"),
     Rule("repeated pages", "repeated_pages", "line", "cut", "a page scanned twice was written once"),
     Rule("running heads", "running_heads", "line", "cut", "a page's head or foot interrupts the sentence", kind="running head"),
     Rule("page numbers", "page_numbers", "line", "cut", "a page's number interrupts the sentence", kind="page number"),

@@ -1,9 +1,9 @@
 """What cleaning repairs in books that no rule was tuned on: python -m tests.benchmarks.cleaning [--kilobytes 300] [--work DIR]
 
 Three English books of `classics` are damaged by a generator of its own, one kind of damage at a time, and cleaned with the rules that a
-recipe has to ask for (ocr_words, digits, long_s, roman_numbers, stamps). A damaged word counts as repaired if it is as it was. **False
-edits** are words that were right and are not afterwards, in the damaged books, in the right ones, and in a French one, since the word list
-is English.
+recipe has to ask for (ocr_words, digits, long_s, roman_numbers, stamps, notes). A damaged word counts as repaired if it is as it was.
+**False edits** are words that were right and are not afterwards, in the damaged books, in the right ones, and in a French one, since the
+word list is English. Notes are set at the feet of pages (`noted_pages`): how many are gone, and how many words of the text with them.
 
 The generator's confusions are its own list, of what OCR engines are known to confuse; some are not in the model's, and some make words of
 English, which no rule repairs without a look at the sense.
@@ -28,6 +28,7 @@ from data.documents.schema import DOCUMENTS, write_rows
 from data.sources.fetching.package import fetch_package
 from flows.recipe.loading import load
 from flows.services.home import home
+from tests.benchmarks.noted_pages import left_of, set_in_pages
 
 BOOKS = ("problemG/Gtrain01-01.txt", "problemD/Dtrain01-02.txt", "sotu/Abraham_Lincoln_1861_SOTU.txt")
 FRENCH = "problemI/Isample02.txt"
@@ -111,13 +112,13 @@ def _each_word(text: str, damage: Callable[[str], str]) -> Damaged:
 KINDS: dict[str, Callable[[str, Random], Damaged]] = {"misread words": misread, "digits": digits, "long s": long_s}
 
 
-def cleaned(texts: dict[str, str], work: Path) -> dict[str, str]:
-    """Return the texts after the rules that a recipe asks for, with the usual correction of misread words."""
+def cleaned(texts: dict[str, str], work: Path, **more: object) -> dict[str, str]:
+    """Return the texts after the rules that a recipe asks for, with the usual correction of misread words and what else is asked."""
     work.mkdir(parents=True)
     empty = dict.fromkeys(DOCUMENTS.names, "") | {"metadata": "{}", "synthetic": False}
     write_rows(work / "in.parquet", DOCUMENTS, [{**empty, "id": name, "text": texts[name]} for name in sorted(texts)])
     asked = dict.fromkeys(("ocr", "ocr_words", "digits", "long_s", "stamps", "page_numbers", "roman_numbers"), True)
-    config = CleanConfig.model_validate(dict.fromkeys(OTHERS, False) | asked | {"dashes": "keep", "minimum_characters": 0})
+    config = CleanConfig.model_validate(dict.fromkeys(OTHERS, False) | asked | {"dashes": "keep", "minimum_characters": 0} | more)
     clean(work / "in.parquet", work / "out", config, threads=1, memory="1GB", scratch=work / "scratch")
     return {row["id"]: row["text"] for row in pq.read_table(work / "out" / "documents.parquet").to_pylist()}
 
@@ -129,7 +130,7 @@ def main(kilobytes: int, work: Path) -> None:
     after = cleaned(right, work / "right")
     wrong = sum(_differing(right[name].split(), after[name].split()) for name in right)
     print(f"right text: {wrong} false edits in {size:.2f} MB")
-    right = {name: right[name] for name in BOOKS}
+    french, right = right[FRENCH], {name: right[name] for name in BOOKS}
     size = sum(len(text.encode()) for text in right.values()) / 1e6
     for kind, damage in KINDS.items():
         damaged = {name: damage(text, Random(f"{kind} {name}")) for name, text in right.items()}
@@ -143,6 +144,25 @@ def main(kilobytes: int, work: Path) -> None:
             repaired += sum(found[place] == words[place] for place in one.places)
             false += sum(a != b for number, (a, b) in enumerate(zip(words, found, strict=True)) if number not in one.places)
         print(f"{kind}: {repaired} of {places} repaired, {false} false edits in {size:.2f} MB")
+    notes(right, french, work / "notes")
+
+
+def notes(right: dict[str, str], other: str, work: Path) -> None:
+    """Print what becomes of notes at the feet of pages, which say what another book does, and of the text around them."""
+    said = [line for line in other.split("\n") if 40 <= len(line) <= 200]
+    pages = {name: set_in_pages(text, said, Random(f"notes {name}")) for name, text in right.items()}
+    read = cleaned(
+        {name: one.printed for name, one in pages.items()},
+        work,
+        notes="drop",
+        page_numbers=False,
+        roman_numbers=False,
+        ocr=False,
+        ocr_words=False,
+    )
+    left = [left_of(one, right[name], read[name]) for name, one in pages.items()]
+    total = sum(len(one.notes) for one in pages.values())
+    print(f"notes: {total - sum(one.notes for one in left)} of {total} gone, {sum(one.lost for one in left)} words of the text with them")
 
 
 def _differing(words: list[str], found: list[str]) -> int:

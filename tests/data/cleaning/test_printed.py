@@ -67,7 +67,8 @@ A mix of civil and vivid things: i, v and x.
 """
 
 
-def _cleaned(folder: Path, text: str, **rules: Any) -> str:
+def cleaned(folder: Path, text: str, **rules: Any) -> str:
+    """Return a text cleaned by these rules alone."""
     config = CleanConfig.model_validate({"minimum_characters": 1, "dashes": "keep", **OFF, **rules})
     documents = write(folder / "in", {"a": text})
     clean(documents, folder / "out", config, threads=1, memory="500MB", scratch=folder / "scratch")
@@ -78,17 +79,17 @@ def test_stamps_and_notices_of_scanners_go_and_the_text_between_them_stays(tmp_p
     notices = {"first": GOOGLE, "second": FADED, "third": ARCHIVE, "fourth": HATHI}
     text = "\n".join(f"{notice}\nThe {name} chapter tells of the mill.\n" for name, notice in notices.items())
     expected = "\n\n".join(f"The {name} chapter tells of the mill." for name in notices)
-    assert _cleaned(tmp_path, f"{text}\n[The end of The Mill by A. Miller]\n", stamps=True) == expected
+    assert cleaned(tmp_path, f"{text}\n[The end of The Mill by A. Miller]\n", stamps=True) == expected
 
 
 def test_the_long_s_and_letters_in_numbers_are_repaired(tmp_path: Path) -> None:
     text = "In l9l4 and 18O5, on the l2th, he paſt 1,OOO ſheep, 1OO geese (I8I5) and 3l."
     right = "In 1914 and 1805, on the 12th, he past 1,000 sheep, 100 geese (1815) and 3l."
-    assert _cleaned(tmp_path, text, long_s=True, digits=True) == right
+    assert cleaned(tmp_path, text, long_s=True, digits=True) == right
 
 
 def test_right_text_stays_as_it_is(tmp_path: Path) -> None:
-    assert _cleaned(tmp_path, RIGHT, stamps=True, long_s=True, digits=True, page_numbers=True, roman_numbers=True) == RIGHT.strip()
+    assert cleaned(tmp_path, RIGHT, stamps=True, long_s=True, digits=True, page_numbers=True, roman_numbers=True) == RIGHT.strip()
 
 
 @pytest.mark.parametrize("set_off", ["{}", "[{}]", "- {} -"])
@@ -99,6 +100,6 @@ def test_pages_of_a_preface_are_numbered_in_roman_numerals_if_the_recipe_says_so
         for page in range(len(numerals))
     ]
     book = "\n".join("\n".join([*lines, "", set_off.format(numeral), ""]) for lines, numeral in zip(pages, numerals, strict=True))
-    kept = _cleaned(tmp_path / "on", book, page_numbers=True, roman_numbers=True)
+    kept = cleaned(tmp_path / "on", book, page_numbers=True, roman_numbers=True)
     assert kept.split() == [word for lines in pages for line in lines for word in line.split()]
-    assert _cleaned(tmp_path / "off", book, page_numbers=True).split() == book.split()
+    assert cleaned(tmp_path / "off", book, page_numbers=True).split() == book.split()

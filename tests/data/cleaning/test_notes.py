@@ -1,0 +1,81 @@
+"""Notes at a page's foot go with their marks where a recipe asks for it, and what only looks like one stays."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.data.cleaning.test_printed import cleaned
+
+WORDS = re.findall(r"\w+", "The miller saw a river rise over stones and wrote it down in his book before night came upon our valley")
+MARKS = ["*", "†", "‡", "1", "12", "[1]", "[a]", "(2)", "³", "**"]
+
+
+def _page(random: Random, lines: int = 24) -> list[str]:
+    return [" ".join(random.choices(WORDS, k=11)) for _ in range(lines)]
+
+
+def _book(mark: str, end: str, *, noted: bool = True) -> tuple[str, str]:
+    """Return a book of eight pages, each with a note of one or two lines and a page's end, and the same book without notes."""
+    random = Random(mark + end)
+    with_notes, without = [], []
+    for number in range(8):
+        said = "Ibid." if number % 4 else f"See roll {'v' * number} of that year,"
+        page = _page(random)
+        without += [*page, end.format(number + 31)]
+        if noted:
+            page[7] = page[7].replace(" ", f"{mark} ", 1)
+            page += [f"{mark} {said}", *([f"which hangs in hall {'x' * number}."] if number % 2 else [])]
+        with_notes += [*page, end.format(number + 31)]
+    return "\n".join(with_notes), "\n".join(without)
+
+
+@pytest.mark.parametrize("end", ["{}", "- {} -", "\f", "THE OLD MILL", "THE OLD MILL {}\n{}"])
+@pytest.mark.parametrize("mark", MARKS)
+def test_foot_notes_and_their_marks_go_and_every_other_word_stays(mark: str, end: str, tmp_path: Path) -> None:
+    noted, plain = _book(mark, end.replace("{}\n{}", "{0}\n{0}"))
+    assert cleaned(tmp_path, noted, notes="drop") == cleaned(tmp_path / "plain", plain)
+
+
+def test_heads_and_numbers_are_found_behind_notes(tmp_path: Path) -> None:
+    noted, plain = _book("*", "{0}\nTHE OLD MILL")
+    pages = {"page_numbers": True, "running_heads": True}
+    found = cleaned(tmp_path, noted, notes="drop", **pages)
+    assert found == cleaned(tmp_path / "plain", plain, **pages)
+    assert "MILL" not in found
+
+
+def test_bracketed_notes_go_wherever_they_are(tmp_path: Path) -> None:
+    text = (
+        "The king[3] rode out [4].\n\n[Footnote 3: He had\nno horse.]\n\nThe queen stayed.\n\n[Note: a word of the editor's.]\n\nThey met."
+    )
+    assert cleaned(tmp_path, text, notes="drop") == "The king rode out [4].\n\nThe queen stayed.\n\nThey met."
+
+
+RIGHT = {
+    "a list at a page's foot": "* one thing was bread\n* another was wine",
+    "a numbered list": "1. He came to town.\n2. He left again.",
+    "emphasis": "*That* was all that he said of it.",
+    "speakers with numbers": "1 RUST. He is12 come.\n2 RUST. He is.\n1 RUST. Well then.\n2 RUST. Well.",
+    "a verse": "12 And it came to pass in those days,",
+    "stars between parts": "* * *",
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+@pytest.mark.parametrize(
+    "above", ["he said *this* and no more", "in May 12 of them came, in June 1 alone", "Chapter 1. Of 2 mills", "as he said,2 and she"]
+)
+def test_what_only_looks_like_a_note_stays(name: str, above: str, tmp_path: Path) -> None:
+    random = Random(name)
+    pages = [[*_page(random), above, *_page(random, 3), RIGHT[name], str(number)] for number in range(40, 46)]
+    text = "\n".join(line for page in pages for line in page)
+    assert cleaned(tmp_path, text, notes="drop") == cleaned(tmp_path / "kept", text)
+
+
+def test_notes_stay_unless_a_recipe_drops_them(tmp_path: Path) -> None:
+    noted, _ = _book("*", "{}")
+    assert cleaned(tmp_path, noted).split() == noted.split()
