@@ -48,6 +48,8 @@ TEXTS_PER_SHARD = 12
 MAX_SHARDS = 64
 MIN_TEXTS_TO_SPLIT = 3
 FEW_TEXTS = 40  # a twentieth of fewer is one or two texts, so chance decides how much is held out
+HELD_OUT_BYTES = 50_000  # of each held-out split: with less, the interval of bits per byte is as wide as what gates tell apart
+USUAL_SHARE, LARGEST_SHARE = 0.05, 0.1
 LONG_TEXT = 2 * shortest_cut(SplitConfig(mode="passages"))  # bytes; cleaning may take some
 HEAD_WIDTH = 110  # characters of a line of comment
 WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
@@ -55,7 +57,7 @@ PATIENCE = 4  # measurements of held-out text
 AGAIN, MANY = 2, 6  # times through the text
 
 HELD_OUT = {
-    "passages": "the last tenth of each text is held out: a whole one would be too much to lose",
+    "passages": "the end of each text is held out: a whole one would be too much to lose",
     "all_train": "too little to hold any out; val and test are copies of train",
 }
 # Where nothing is held out no baseline compares: 8 bits per byte is what guessing bytes at random costs.
@@ -199,10 +201,14 @@ def propose(
 
 
 def split_for(texts: int, size: int) -> SplitConfig:
-    """Return how to hold texts out: the last passages of a few long ones, some of many whole, none of a handful of short ones."""
+    """Return how to hold texts out: the last passages of a few long ones, some of many whole, none of a handful of short ones.
+
+    Of little text more than the usual twentieth goes to validation and to test, so that a gate can be sure of something."""
+    share = round(min(LARGEST_SHARE, max(USUAL_SHARE, HELD_OUT_BYTES / max(size, 1))), 2)
+    shares = {"train": round(1 - 2 * share, 2), "val": share, "test": share}
     if texts < FEW_TEXTS and size / texts >= LONG_TEXT:
-        return SplitConfig(mode="passages")
-    return SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig()
+        return SplitConfig(mode="passages", **shares)
+    return SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(**shares)
 
 
 def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[str]:
@@ -243,6 +249,9 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "ingest.sources": "every text below this file's folder",
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
+        "split.train": "a larger part than usual is held out, as a gate can't be sure of anything with a few kilobytes",
+        "split.val": "",
+        "split.test": "",
         "tokenizer.vocab_size": f"for {sized.text.bytes:,.0f} bytes of text to learn from",
         "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
         **{f"model.{key}": "" for key in type(recipe.model).SIZES},

@@ -16,7 +16,7 @@ from data.sources.config import FilesSource
 from data.sources.files import find_files
 from flows.cli.sizing import SizeRequest, size_recipe
 from flows.recipe import initialize
-from flows.recipe.initialize import propose, write_recipe
+from flows.recipe.initialize import propose, split_for, write_recipe
 from flows.recipe.loading import load
 from flows.recipe.sizing import guessed_text, present_job
 from flows.recipe.validation import RecipeError
@@ -137,6 +137,14 @@ def test_a_few_long_texts_lose_their_last_passages_and_not_whole_texts(tmp_path:
     folder = sparse(tmp_path / "books", sizes)
     write_recipe(folder, machine=MACHINE_AT_HAND)
     assert load(str(folder)).split.mode == mode
+
+
+@pytest.mark.parametrize(("size", "share"), [(100_000, 0.1), (500_000, 0.1), (700_000, 0.07), (1_000_000, 0.05), (10**9, 0.05)])
+def test_of_little_text_more_is_held_out(size: int, share: float) -> None:
+    for texts in (5, 500):
+        split = split_for(texts, size)
+        assert (split.val, split.test) == (share, share)
+        assert split.train == pytest.approx(1 - 2 * share)
 
 
 def test_size_does_not_condemn_what_init_wrote_for_six_novels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
