@@ -233,6 +233,20 @@ def test_an_address_that_fails_ends_the_stage_and_what_it_said_is_kept(make: Mak
         make("other", **ending(address, at_once=1))
 
 
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_an_address_that_wants_another_name_for_the_longest_reply_gets_it(make: Maker, address: Address, at_once: int) -> None:
+    plain, _ = make(**ending(address))
+    refusal = {"status": 400, "error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}
+    address.answer = lambda messages: refusal if "max_tokens" in address.asked[-1] else politely(messages)
+    address.asked.clear()
+    (plain.parent / "replies.jsonl").unlink()
+    again, _ = make("again", **ending(address, at_once=at_once))
+    refused = sum("max_tokens" in request for request in address.asked)
+    assert 1 <= refused <= at_once
+    assert {request.get("max_completion_tokens", 60) for request in address.asked} == {60}
+    assert (again / "pairs_train.jsonl").read_bytes() == (plain / "pairs_train.jsonl").read_bytes()
+
+
 def test_the_key_is_sent_from_the_environment_and_written_nowhere(
     make: Maker, address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
