@@ -32,7 +32,7 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
 from model.planning import proposal
 from model.planning.amounts import short
-from model.planning.expectation import BASIS, expected_bits_per_byte, may_converse
+from model.planning.expectation import BASIS, LEAST_BYTES, expected_bits_per_byte, may_converse
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal
 from model.planning.rules import SCARCE_DROPOUT, SCARCE_WEIGHT_DECAY
@@ -110,9 +110,14 @@ def look_at(folder: Path) -> Found:
             f"{folder} holds no files with text in them ({', '.join(USUAL)}, packed or not), so there is nothing to learn from."
             + (f" It holds {unread}." if unread else "")
         )
-    amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-    count = f"{texts} texts" if texts == len(files) else f"about {texts} texts in {len(files)} file{'s' if len(files) > 1 else ''}"
-    return Found(target, texts, size, f"{count}, {amount}", unread)
+    counted, held = (f"{number} {noun}{'s' if number > 1 else ''}" for number, noun in ((texts, "text"), (len(files), "file")))
+    count = counted if texts == len(files) else f"about {counted} in {held}"
+    return Found(target, texts, size, f"{count}, {written_bytes(size)}", unread)
+
+
+def written_bytes(size: float) -> str:
+    """Return an amount of text, such as 0.6 MB, 44.1 kB or 8 bytes."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB" if size >= 1e3 else f"{size:.0f} bytes"
 
 
 def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], why: dict[str, str]) -> str:
@@ -219,6 +224,11 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[st
     low, high = expected_bits_per_byte(text, plan.epochs)
     if recipe.split.mode == "all_train":
         yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
+    elif text.bytes < LEAST_BYTES:
+        yield (
+            f"expect: it will recite. {written_bytes(text.bytes)} to learn from is far less than the least that was tried, "
+            "0.5 MB, so no figure is promised for what it has not read; add texts"
+        )
     else:
         passages = recipe.split.mode == "passages"
         unread = "the last passages of each text, which it does not read" if passages else "texts that it has not read"
@@ -237,7 +247,7 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[st
 
 def times(epochs: float) -> str:
     """Return how often a text is read, in words."""
-    return f"{epochs:.0f} times" if epochs >= 10 else f"{epochs:.1f} times"
+    return f"{epochs:,.0f} times" if epochs >= 10 else f"{epochs:.1f} times"
 
 
 def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:

@@ -198,7 +198,9 @@ def warnings_of(parameters: int, tokens: float, different: float) -> list[str]:
         )
     if epochs > rules.MOST_EPOCHS * 1.25:
         ends = "it memorizes" if epochs > MEMORIZES else "it begins to memorize"
-        warnings.append(f"reads the text {epochs:.0f} times: after {rules.GOOD_EPOCHS} epochs repeating is worth less and less, and {ends}")
+        warnings.append(
+            f"reads the text {epochs:,.0f} times: after {rules.GOOD_EPOCHS} epochs repeating is worth less and less, and {ends}"
+        )
     if each < UNDERTRAINED * 0.95 and epochs < rules.GOOD_EPOCHS * 0.7:
         warnings.append(
             f"undertrained: {each:.1f} tokens per parameter instead of {rules.TOKENS_PER_PARAMETER}; "

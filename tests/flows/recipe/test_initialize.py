@@ -49,7 +49,7 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
     (source,) = recipe.ingest.sources
     assert isinstance(source, FilesSource)
     assert set(find_files(source, Path(recipe.root))) == set(names)
-    assert said.startswith(f"not read: 1 .png\n{len(names)} texts, ")
+    assert said.startswith(f"not read: 1 .png\n{len(names)} text{'s' if len(names) > 1 else ''}, ")
     assert f"folio run {shlex.quote(str(folder / 'recipe.yaml'))}" in said
     assert recipe.name == "my_books"
     assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
@@ -145,6 +145,13 @@ def test_of_little_text_more_is_held_out(size: int, share: float) -> None:
         split = split_for(texts, size)
         assert (split.val, split.test) == (share, share)
         assert split.train == pytest.approx(1 - 2 * share)
+
+
+def test_of_too_little_text_no_figure_is_promised(tmp_path: Path) -> None:
+    folder = sparse(tmp_path / "books", [900] * 6)
+    said = write_recipe(folder, machine=MACHINE_AT_HAND)
+    assert "expect: it will recite. 4.3 kB to learn from is far less" in said
+    assert "bits per byte on" not in said
 
 
 def test_size_does_not_condemn_what_init_wrote_for_six_novels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
