@@ -63,8 +63,8 @@ SKIPPED = 3
 """Steps at the beginning of a launched job that don't count, as in any steady state."""
 SAVE_EVERY = 10
 ENDLESS = 1_000_000
-PLAIN = ("pretrain.optimizer=adamw", "pretrain.precision=fp32")
-"""What the plain loop and the peers train with, too."""
+PLAIN = ("pretrain.optimizer=adamw", "pretrain.precision=fp32", "model.qk_norm=false", "model.zero_outputs=false")
+"""What the plain loop and the peers compute and train with, too."""
 
 
 def main() -> int:
