@@ -1,6 +1,7 @@
 """Sources -> cleaned, filtered, deduplicated, leak-checked splits -> gate, and the examples that tuning learns from.
 
-Stages that look at one document at a time run shard by shard; stages that compare documents run once, over all of them.
+Stages that look at one document at a time run shard by shard; stages that compare documents run once, over all of them. Deduplication can
+do so by partition.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 from data.examples.config import ConversationExamples
 from data.tokens.config import CONVERSATIONS
+from flows.deduplication import deduplicated
 from flows.recipe.schema import Recipe
 from tasks.corpus.audit import audit
 from tasks.corpus.census import census
@@ -47,16 +49,16 @@ def corpus(recipe: Recipe) -> Corpus:
         census(recipe.ingest, ingested=ingested)
     cleaned = clean.over(shards)(recipe.clean, documents=ingested.part("documents.parquet"))
     filtered = _filtered(recipe, cleaned)
-    deduplicated = dedup(recipe.dedup, documents=(filtered or cleaned).part("documents.parquet"))
-    decontaminated = _decontaminated(recipe, deduplicated)
-    remaining = (decontaminated or deduplicated).part("documents.parquet")
-    splits = split(recipe.split, documents=remaining, clusters=deduplicated.part("clusters.parquet"))
+    unique = deduplicated(recipe.dedup, (filtered or cleaned).part("documents.parquet"))
+    decontaminated = _decontaminated(recipe, unique)
+    remaining = (decontaminated or unique).part("documents.parquet")
+    splits = split(recipe.split, documents=remaining, clusters=unique.part("clusters.parquet"))
     audited = audit(
         recipe.audit,
         ingested=ingested,
         cleaned=cleaned,
         filtered=filtered,
-        deduplicated=deduplicated,
+        deduplicated=unique,
         decontaminated=decontaminated,
         splits=splits,
         truth=world and world.part("truth"),
@@ -81,8 +83,8 @@ def _conversations(recipe: Recipe, config: ConversationExamples, splits: StageOu
     reading = config.reading(recipe.ingest.without)
     ingested = ingest.at(CONVERSATIONS).over(reading.shards)(reading)
     require_texts(reading, ingested)
-    deduplicated = dedup.at(CONVERSATIONS)(config.deduplicating, documents=ingested.part("documents.parquet"))
-    remaining = deduplicated.part("documents.parquet")
+    unique = dedup.at(CONVERSATIONS)(config.deduplicating, documents=ingested.part("documents.parquet"))
+    remaining = unique.part("documents.parquet")
     if config.decontaminate:
         # With all_train, test is a copy of train, so mentioning it is not a leak.
         test = splits.part("test.parquet") if recipe.split.mode != "all_train" else None
@@ -90,7 +92,7 @@ def _conversations(recipe: Recipe, config: ConversationExamples, splits: StageOu
         dropping = recipe.decontaminate.model_copy(update={"action": "drop"})
         clean_of = decontaminate.at(CONVERSATIONS)(dropping, documents=remaining, test=test, questions=questions)
         remaining = clean_of.part("documents.parquet")
-    return split.at(CONVERSATIONS)(config.splitting, documents=remaining, clusters=deduplicated.part("clusters.parquet"))
+    return split.at(CONVERSATIONS)(config.splitting, documents=remaining, clusters=unique.part("clusters.parquet"))
 
 
 def _filtered(recipe: Recipe, cleaned: ShardedArtifact) -> ShardedArtifact | None:
@@ -101,8 +103,8 @@ def _filtered(recipe: Recipe, cleaned: ShardedArtifact) -> ShardedArtifact | Non
     return filter.over(recipe.ingest.shards)(recipe.filter, documents=cleaned.part("documents.parquet"), classifier=classifier)
 
 
-def _decontaminated(recipe: Recipe, deduplicated: StageOutput) -> StageOutput | None:
+def _decontaminated(recipe: Recipe, unique: StageOutput) -> StageOutput | None:
     """Remove what the recipe's evaluation sets contain; None if it names none."""
     if not recipe.decontaminate.against:
         return None
-    return decontaminate(recipe.decontaminate, documents=deduplicated.part("documents.parquet"))
+    return decontaminate(recipe.decontaminate, documents=unique.part("documents.parquet"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, JsonValue, model_validator
 
+NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 Criterion = Literal["source", "title", "known_words", "longest"]
 
 
@@ -116,6 +117,13 @@ class DedupConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     paragraph: ParagraphRule = Field(ParagraphRule(), description="long repeated paragraphs")
     line: LineRule = Field(LineRule(), description="lines that many documents hold")
     substring: SubstringRule = Field(SubstringRule(), description="passages repeated word for word")
+    partitions: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        json_schema_extra=NOT_IDENTITY,
+        description="tasks among which whatever compares documents is divided; 1: one task does all. Changes no byte of the result; count",
+    )
 
     @model_validator(mode="after")
     def _copies_can_be_ranked(self) -> DedupConfig:

@@ -19,13 +19,29 @@ from data.documents.database import Database
 
 def choose_copies(work: Database, texts: Texts, config: DedupConfig) -> None:
     """Fill tables `verdict` and `reason` from `document`, `exact` and `component`."""
-    work.set_variables(keep=" ".join(("human", *config.keep)), documents=int(work.number("SELECT count(*) FROM document")))
     if "known_words" in config.keep and work.number("SELECT count(*) FROM component"):
-        for batch in texts.batches():
-            work.run_on_batch(SQL / "count_words.sql", batch)
+        count_words(work, texts)
         work.run_file(SQL / "document_frequency.sql")
-        for batch in texts.batches():
-            work.run_on_batch(SQL / "known_share.sql", batch)
+        add_known_shares(work, texts, int(work.number("SELECT count(*) FROM document")))
+    rank_copies(work, config)
+
+
+def count_words(work: Database, texts: Texts) -> None:
+    """Fill table `word_count`: for each batch, in how many documents each word occurs."""
+    for batch in texts.batches():
+        work.run_on_batch(SQL / "count_words.sql", batch)
+
+
+def add_known_shares(work: Database, texts: Texts, documents: int) -> None:
+    """Fill table `known` for the documents in `component` from `document_frequency`. `documents`: how many the corpus has."""
+    work.set_variables(documents=documents)
+    for batch in texts.batches():
+        work.run_on_batch(SQL / "known_share.sql", batch)
+
+
+def rank_copies(work: Database, config: DedupConfig) -> None:
+    """Fill tables `verdict` and `reason` from `document`, `exact`, `component`, `known` and the shingles of what was compared."""
+    work.set_variables(keep=" ".join(("human", *config.keep)))
     work.run_file(SQL / "keep.sql")
     while work.number("SELECT count(*) FROM open"):
         work.run_file(SQL / "leaders.sql")

@@ -28,12 +28,12 @@ FOLDED_SQL = (SQL / "folded.sql").read_text(encoding="utf-8")
 
 
 class NearDuplicates:
-    """The rule `near`: signatures are added batch by batch, then `find_pairs` finds the pairs of the whole corpus."""
+    """The rule `near`: signatures are added batch by batch, then `find_pairs` finds the pairs of all documents."""
 
     def __init__(self, work: Database, rule: NearRule, pool: Executor) -> None:
         self._work, self._rule, self._pool = work, rule, pool
         self._minhash = MinHash(rule.bands, rule.rows, rule.seed)
-        work.set_variables(near_bucket=rule.bucket, near_threshold=rule.threshold, near_remove=rule.action == "remove")
+        set_near_variables(work, rule)
 
     def add_signatures(self, texts: Texts, batch: pa.Table, numbers_D: Numbers, words: HashLists) -> None:
         """Add the signatures of a batch. Documents without words get none and are similar to nothing."""
@@ -44,14 +44,19 @@ class NearDuplicates:
     def find_pairs(self, texts: Texts) -> None:
         """Fill table `near_pair`, from `exact` and the signatures."""
         self._work.run_file(SQL / "candidates.sql")
-        if self._work.number("SELECT count(*) FROM pending_pair"):
-            for batch in texts.batches():
-                proposed = self._work.query_batch("SELECT * FROM batch SEMI JOIN proposed USING (number)", batch)
-                if proposed.num_rows:
-                    self._add_shingles(texts, proposed)
+        self.add_shingles(texts)
         self._work.run_file(SQL / "verify.sql")
 
-    def _add_shingles(self, texts: Texts, batch: pa.Table) -> None:
+    def add_shingles(self, texts: Texts) -> None:
+        """Fill tables `shingle` and `shingle_count` with the sets of the documents in `proposed`."""
+        if not self._work.number("SELECT count(*) FROM proposed"):
+            return
+        for batch in texts.batches():
+            proposed = self._work.query_batch("SELECT * FROM batch SEMI JOIN proposed USING (number)", batch)
+            if proposed.num_rows:
+                self._add_shingles_of(texts, proposed)
+
+    def _add_shingles_of(self, texts: Texts, batch: pa.Table) -> None:
         words = word_hashes(self._work.query_batch(SKETCH_SQL, batch))
         shingles = self._map_blocks(self._shingles, *self._fold_spelling(batch, *words))
         texts.insert("shingle", shingles)
@@ -76,6 +81,11 @@ class NearDuplicates:
         sets = [np.unique(shingles.hashes_W[start:end]) for start, end in zip(shingles.starts_D[:-1], shingles.starts_D[1:], strict=True)]
         numbers = np.repeat(numbers_D, [len(one) for one in sets])
         return pa.table({"number": numbers, "shingle": np.concatenate(sets) if sets else np.zeros(0, np.uint64)})
+
+
+def set_near_variables(work: Database, rule: NearRule) -> None:
+    """Set the SQL variables by which the rule's queries decide."""
+    work.set_variables(near_bucket=rule.bucket, near_threshold=rule.threshold, near_remove=rule.action == "remove")
 
 
 def word_hashes(sketch: Any) -> tuple[Numbers, HashLists]:

@@ -12,7 +12,8 @@ is cut still exists, perhaps in two places. Costs three passes, some 2 bytes a w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,23 +39,43 @@ _PASSAGES = """SELECT r.number, r.first, r.words, d.id, r.origin_first, f.passag
 _FIRST_COPY = pa.schema([(name, pa.int64()) for name in ("origin", "origin_first", "words")] + [("passage", pa.string())])
 FLUSH_CHARACTERS = 4_000_000
 
+Passage = Callable[[int, int, int], str]
+"""What stands for `count` words of a document from the `first`, by number, first and count: the words or their digest."""
+
 
 def remove_repeated_substrings(work: Database, texts: Texts, rule: SubstringRule) -> None:
     """Cut every passage that occurs earlier from `texts`."""
     if not rule.enabled:
         return
     work.run_file(SQL / "substrings.sql")
-    _add_minimizers(work, texts, rule.min_words)
+    add_minimizers(work, texts, rule.min_words)
     work.run_file(SQL / "shared_minimizers.sql")
-    _add_windows(work, texts, rule.min_words)
-    find_copies(work, reach=rule.min_words, inside=rule.inside, across=True, documents=1)
+    add_windows(work, texts, rule.min_words)
+    find_copied_windows(work, rule)
     work.run_file(SQL / "passages.sql")
     texts.start_rule()
     for batch in texts.batches():
         words = _Words(batch)
         # Documents come in order, so the first copies of this batch's passages are in this batch or an earlier one.
-        _add_first_copies(texts, batch, words)
-        texts.cut("substring", batch, _verified(texts.rows(_PASSAGES, batch), words))
+        _add_first_copies(texts, batch, words.passage)
+        texts.cut("substring", batch, _verified(texts.rows(_PASSAGES, batch), words.passage))
+
+
+def add_first_digests(texts: Texts) -> None:
+    """Add to table `first_copy` the digests, in place of the words, of the passages in `repeated_passage` that these texts hold first."""
+    for batch in texts.batches():
+        _add_first_copies(texts, batch, _Words(batch).digest)
+
+
+def cut_passages(texts: Texts) -> None:
+    """Cut the passages in table `repeated_passage` whose digests equal those in `first_copy`."""
+    for batch in texts.batches():
+        texts.cut("substring", batch, _verified(texts.rows(_PASSAGES, batch), _Words(batch).digest))
+
+
+def find_copied_windows(work: Database, rule: SubstringRule) -> None:
+    """Fill table `copy` with the windows in table `unit` that occur earlier."""
+    find_copies(work, reach=rule.min_words, inside=rule.inside, across=True, documents=1)
 
 
 def minimizer_size(min_words: int) -> int:
@@ -62,7 +83,7 @@ def minimizer_size(min_words: int) -> int:
     return (min_words + 1) // 2
 
 
-def _add_minimizers(work: Database, texts: Texts, min_words: int) -> None:
+def add_minimizers(work: Database, texts: Texts, min_words: int) -> None:
     """Fill table `minimizer` from the documents that stay."""
     size = minimizer_size(min_words)
     for batch in texts.batches():
@@ -76,7 +97,7 @@ def _add_minimizers(work: Database, texts: Texts, min_words: int) -> None:
             texts.insert("minimizer", pa.table(columns))
 
 
-def _add_windows(work: Database, texts: Texts, min_words: int) -> None:
+def add_windows(work: Database, texts: Texts, min_words: int) -> None:
     """Fill table `unit` with the windows of `min_words` words that contain a shared minimizer."""
     room = min_words - minimizer_size(min_words)
     for batch in texts.batches():
@@ -102,12 +123,12 @@ def _add_windows(work: Database, texts: Texts, min_words: int) -> None:
             texts.insert("unit", pa.table(columns | {"fingerprint": windows.hashes_W[start_R]}))
 
 
-def _add_first_copies(texts: Texts, batch: pa.Table, words: _Words) -> None:
+def _add_first_copies(texts: Texts, batch: pa.Table, passage: Passage) -> None:
     """Add to table `first_copy` the passages of this batch that later documents are found to repeat."""
     waiting: list[dict[str, Any]] = []
     size = 0
     for origin, first, count in texts.rows(_ORIGINS, batch):
-        waiting.append({"origin": origin, "origin_first": first, "words": count, "passage": words.passage(origin, first, count)})
+        waiting.append({"origin": origin, "origin_first": first, "words": count, "passage": passage(origin, first, count)})
         size += len(waiting[-1]["passage"])
         if size >= FLUSH_CHARACTERS:
             texts.insert("first_copy", pa.Table.from_pylist(waiting, schema=_FIRST_COPY))
@@ -115,11 +136,11 @@ def _add_first_copies(texts: Texts, batch: pa.Table, words: _Words) -> None:
     texts.insert("first_copy", pa.Table.from_pylist(waiting, schema=_FIRST_COPY))
 
 
-def _verified(rows: Sequence[tuple[Any, ...]], words: _Words) -> dict[int, list[Repeat]]:
+def _verified(rows: Sequence[tuple[Any, ...]], passage: Passage) -> dict[int, list[Repeat]]:
     """Return, by number, the passages whose words equal their first copy's; overlapping ones are merged."""
     repeats: dict[int, list[Repeat]] = {}
-    for number, first, count, origin, origin_first, passage in rows:
-        if words.passage(number, first, count) != passage:
+    for number, first, count, origin, origin_first, expected in rows:
+        if passage(number, first, count) != expected:
             continue
         mine = repeats.setdefault(number, [])
         detail = f"first in {origin}, word {origin_first}"
@@ -145,3 +166,7 @@ class _Words:
             text = self._texts[number - self._first].as_py()
             self._number, self._words = number, [text[start:end].casefold() for start, end in spans(text)]
         return " ".join(self._words[first - 1 : first - 1 + count])
+
+    def digest(self, number: int, first: int, count: int) -> str:
+        """Return the SHA-256 of a passage's words."""
+        return hashlib.sha256(self.passage(number, first, count).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The texts as the rules so far have left them, and the account of what each rule cut.
 
 A changed text is kept in the database and replaces the original from then on, so a rule never copies the corpus. Documents are
-numbered in the order of their ids. Memory holds one batch.
+numbered in the order of their ids, from `first`. Memory holds one batch.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MOST_ORIGINS = 20
 class Texts:
     """Reads `documents`, in ascending order of ids, and cuts repeats from them; the cut text goes to `removed`."""
 
-    def __init__(self, work: Database, documents: Sequence[Path], removed: RemovalWriter) -> None:
-        self._work, self._documents, self.removed = work, documents, removed
+    def __init__(self, work: Database, documents: Sequence[Path], removed: RemovalWriter, first: int = 0) -> None:
+        self._work, self._documents, self.removed, self._first = work, documents, removed, first
         self._turn = 0
         for name, schema in (("edited", _EDITED), ("cut", _CUT)):
             work.connection.register("no_rows", schema.empty_table())
@@ -43,7 +43,7 @@ class Texts:
 
     def batches(self, columns: tuple[str, ...] = ("id", "text")) -> Iterator[pa.Table]:
         """Yield tables of whole documents in order, of about 16 MB, with a column `number` added to `columns`, which must include text."""
-        first = 0
+        first = self._first
         for batch in batches(self._documents, columns):
             numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)
             yield self._changed(batch.append_column("number", pa.array(numbers)))
@@ -58,9 +58,9 @@ class Texts:
         result: pa.Table = self._work.connection.sql(query, params=_bounds(batch)).to_arrow_table()
         return result
 
-    def start_rule(self) -> None:
-        """Start a new rule: its cuts apply to what earlier rules left, and follow theirs in the ledger."""
-        self._turn += 1
+    def start_rule(self, turn: int | None = None) -> None:
+        """Start a new rule: its cuts apply to what earlier rules left, and follow theirs in the ledger. `turn`: by default the next."""
+        self._turn = self._turn + 1 if turn is None else turn
 
     def cut(self, rule: str, batch: pa.Table, repeats: Mapping[int, Sequence[Repeat]], units: Callable[[str], Spans] = spans) -> pa.Table:
         """Return the batch without the repeats of its documents (by number), and account for them as cut by `rule`."""

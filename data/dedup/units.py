@@ -40,16 +40,31 @@ def remove_repeated_units(work: Database, texts: Texts, rule: UnitRule, unit: Un
     """Cut every copy that the rule covers from `texts`."""
     if not rule.enabled:
         return
+    collect_units(work, texts, rule, unit)
+    find_copied_units(work, rule)
+    texts.start_rule()
+    cut_units(texts, unit)
+
+
+def collect_units(work: Database, texts: Texts, rule: UnitRule, unit: Unit) -> None:
+    """Fill table `unit` with the units of documents that stay and are long enough for the rule."""
     work.connection.execute("CREATE OR REPLACE TABLE unit (number BIGINT, position BIGINT, fingerprint UHUGEINT)")
     work.set_variables(unit_break=unit.separator, unit_min_characters=rule.min_characters)
     for batch in texts.batches():
         for part in slices(batch, SLICE_CHARACTERS):
             work.run_on_batch(SQL / "units.sql", part)
+
+
+def find_copied_units(work: Database, rule: UnitRule) -> None:
+    """Fill table `copy` with the copies that the rule covers."""
     across = rule.scope == "corpus"
     find_copies(work, reach=1, inside=True, across=across, documents=rule.documents if across else 1)
+
+
+def cut_units(texts: Texts, unit: Unit) -> None:
+    """Cut the units in table `copy` from `texts`."""
     query = f"""SELECT copy.number, position, 1, 'first in ' || id || ', {unit.name} ' || origin_position, id
                 FROM copy JOIN document AS d ON d.number = origin WHERE copy.number BETWEEN $first AND $last ORDER BY ALL"""
-    texts.start_rule()
     for batch in texts.batches():
         texts.cut(unit.name, batch, by_document(texts.rows(query, batch)), unit.spans)
 

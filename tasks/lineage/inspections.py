@@ -10,7 +10,7 @@ from data.provenance.tables import closing_row, has_document
 from tasks.lineage.hook import Holding, Inspection
 from tasks.stage.stage import STAGES
 
-DOCUMENTS, LEDGER = "documents.parquet", "ledger.parquet"
+DOCUMENTS, EDITED, LEDGER = "documents.parquet", "edited.parquet", "ledger.parquet"
 ROLLOUTS = "rollouts"
 SPLITS = ("train", "val", "test")
 DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))
@@ -25,6 +25,12 @@ def document_tables(inspection: Inspection) -> Holding:
         return inspection.holding(tables | pieces, detail=", ".join(splits))
     action, rule, detail = inspection.read(LEDGER, closing_row) if inspection.has(LEDGER) else ("", "", "")
     return inspection.holding(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
+
+
+def changed_texts(inspection: Inspection) -> Holding:
+    """A step that hands on the texts that it changed or kept: those of the document, and what rules cut out of it."""
+    held = (known.path for known in inspection.artifact.files if known.path in (DOCUMENTS, EDITED) or is_edit_file(known.path))
+    return inspection.holding({path for path in held if inspection.read(path, has_document)})
 
 
 def trained_model(inspection: Inspection) -> Holding:

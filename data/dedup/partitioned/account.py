@@ -1,0 +1,96 @@
+"""The last steps: each shard's result, and the results of all shards joined into those that one task writes.
+
+Joining is one task, as its files are: a pass over the documents that stay and over the account of all.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from data.dedup.partitioned.clusters import CHALLENGES
+from data.dedup.partitioned.shard import ShardInput, load_names, load_verdicts, open_shard
+from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, write_kept
+from data.dedup.sql import SQL
+from data.documents.database import open_database, parquet
+from data.documents.ledger import REMOVED, require_balance
+from data.documents.rows import RowWriter, write_query
+from data.documents.stream import READ_ROWS, DocumentWriter
+
+DOCUMENTS = "documents.parquet"
+NAMED = ("cluster", "original", "best")
+
+
+def write_account(
+    given: ShardInput, verdicts: Sequence[Path], output: Path, *, threads: int, memory: str, scratch: Path
+) -> dict[str, float]:
+    """Write a shard's documents that stay, clusters, ledger, and all that was removed from it.
+
+    Raise Unbalanced if the ledger doesn't account for every character."""
+    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+        load_verdicts(work, verdicts)
+        for name in NAMED:
+            load_names(work, f"SELECT {name} AS number, {name}_id AS id FROM {parquet(verdicts)}")
+        work.connection.execute(f"CREATE TABLE reason AS SELECT number, reason FROM {parquet(verdicts)} WHERE reason IS NOT NULL")
+        write_kept(texts, output / DOCUMENTS)
+        work.run_file(SQL / "ledger.sql")
+        for table in (CLUSTERS, LEDGER):
+            table.write(work, output)
+        require_balance(work, "dedup", [given.documents], [output / DOCUMENTS], output / "ledger.parquet")
+        kept = work.number("SELECT count(*) FROM ledger WHERE action = 'kept'")
+    for path in (path for step in given.steps for path in sorted((step / "removed").glob("*.parquet"))):
+        (output / "removed").mkdir(exist_ok=True)
+        shutil.copyfile(path, output / "removed" / path.name)
+    return {"documents_kept": kept}
+
+
+class Parts(NamedTuple):
+    """What the last steps wrote: `accounts` by shard, `pairs` by partition of clusters, `compared` by partition of pairs."""
+
+    accounts: Sequence[Path]
+    pairs: Sequence[Path]
+    compared: Sequence[Path]
+
+
+def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+    """Write the files that `dedup` writes, byte for byte, and return its counts.
+
+    Raise Unbalanced if the ledger doesn't account for every character of `documents`."""
+    output.mkdir(parents=True, exist_ok=True)
+    accounts = parts.accounts
+    with DocumentWriter(output / DOCUMENTS) as writer:
+        _copy([account / DOCUMENTS for account in accounts], writer)
+    schemas = {f"{table.name}.parquet": table.schema for table in (CLUSTERS, LEDGER)}
+    removed = {f"removed/{path.name}": REMOVED for account in accounts for path in sorted((account / "removed").glob("*.parquet"))}
+    for name, schema in (schemas | removed).items():
+        with RowWriter(output / name, schema) as rows:
+            _copy([account / name for account in accounts if (account / name).is_file()], rows)
+    with open_database(scratch, threads=threads, memory=memory) as work:
+        pairs = parquet([part / "pairs.parquet" for part in parts.pairs])
+        write_query(work, f"SELECT * FROM {pairs} ORDER BY a, b", output / "pairs.parquet", PAIRS.schema)
+        compared = [*parts.compared, *(part / CHALLENGES for part in parts.pairs)]
+        for view, source in (
+            ("ledger", parquet([output / "ledger.parquet"])),
+            ("verdict", parquet([output / "clusters.parquet"])),
+            ("candidate", f"(SELECT a, b FROM {parquet(compared)})"),
+            ("near_pair", f"(SELECT * FROM {pairs} WHERE rule = 'near')"),
+        ):
+            work.connection.execute(f"CREATE VIEW {view} AS FROM {source}")
+        require_balance(work, "dedup", documents, [output / DOCUMENTS], output / "ledger.parquet")
+        return count_by_rule(work)
+
+
+def _copy(files: Sequence[Path], writer: RowWriter) -> None:
+    for row in _rows(files):
+        writer.write(row)
+
+
+def _rows(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for path in files:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            for batch in file.iter_batches(batch_size=READ_ROWS):
+                yield from batch.to_pylist()
