@@ -36,7 +36,8 @@ HOMES = {
 }
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 CHAPTERS = ("corpus", "base", "chat", "release")
-STAGES = [name for name in SOURCES if Path(name).parent in {Path("tasks"), *(Path("tasks") / chapter for chapter in CHAPTERS)}]
+FOLDERS = {Path("tasks"), Path("tasks/corpus/partitioned"), *(Path("tasks") / chapter for chapter in CHAPTERS)}
+STAGES = [name for name in SOURCES if Path(name).parent in FOLDERS]
 
 
 @cache

@@ -321,10 +321,10 @@ def _judges(recipe: Recipe) -> Iterator[str]:
 
 def _sources(recipe: Recipe) -> Iterator[str]:
     labels = [source.label for source in recipe.ingest.sources]
-    if recipe.resources.runner != "threads" and recipe.ingest.shards == 1:
+    if recipe.resources.runner != "threads" and recipe.ingest.shards == recipe.dedup.partitions == 1:
         yield (
-            f"resources.runner={recipe.resources.runner} does nothing while ingest.shards=1, since workers share shards; raise it, or set "
-            "runner=threads"
+            f"resources.runner={recipe.resources.runner} does nothing while ingest.shards=1 and dedup.partitions=1, since workers share "
+            "shards and partitions; raise one, or set runner=threads"
         )
     if recipe.examples.OF_UNIVERSE and recipe.universe is None:
         key = "examples.generated" if isinstance(recipe.examples, ConversationExamples) else "examples"

@@ -1,4 +1,4 @@
-"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 50] [--sizes 100,1000,5000] [--work DIR]
+"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 50] [--sizes 100,1000,5000] [--partitions 2,8] [--work DIR]
 
 **Throughput**, against datatrove: repair of encodings (ftfy), the published filters (Gopher's repetition and quality, C4, FineWeb), exact
 and near deduplication of the same documents, in MB of UTF-8 a second of the whole run, one after the other on this machine, with as many
@@ -10,9 +10,13 @@ of piles of `--sizes` megabytes; flat is the claim for both. `--memory` is DuckD
 it fills as a cache does, so a limit that the smallest pile doesn't fill shows growth up to it. Piles are those of `tests.benchmarks.pile`,
 written as they are made; each goes when its figure is there, and needs room below DIR for several times its size.
 
-The two need not keep the same documents. datatrove calls equal what is equal to the letter, folio what is equal in its words; datatrove
-takes every pair that MinHash proposes, folio those whose true Jaccard similarity is at least 0.7; words are spaCy's there and stand
-between white space here; and where paper and published code differ, each follows its own (data/filtering/published.py says where).
+**Partitions**: seconds and peak memory of deduplication alone, with all that is on by default and known words, of the pile of
+`--megabytes`, in one task and in `--partitions` partitions with as many tasks at once as there are threads, which share the memory. All
+must write the same bytes.
+
+folio and datatrove need not keep the same documents. datatrove calls equal what is equal to the letter, folio what is equal in its words;
+datatrove takes every pair that MinHash proposes, folio those whose true Jaccard similarity is at least 0.7; words are spaCy's there and
+stand between white space here; and where paper and published code differ, each follows its own (data/filtering/published.py says where).
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from data.documents.schema import DOCUMENTS
 from tests.benchmarks.memory import PeakMemory
 from tests.benchmarks.ours import Order
 from tests.benchmarks.pile import Document, Pile
+from tests.data.dedup.books import bytes_of
 
 PEER = ("datatrove[io,processing]==0.10.1", "spacy>=3.8,<4")
 SHARDS = 8
@@ -70,6 +75,8 @@ def main() -> None:
     arguments.add_argument(
         "--sizes", default="", help="megabytes of text for memory and linear cost, such as 100,1000,5000; empty: leave out"
     )
+    arguments.add_argument("--partitions", default="", help="how many partitions deduplication has, such as 2,8; empty: leave out")
+    arguments.add_argument("--only-partitions", action="store_true", help="leave the comparison with datatrove out")
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments.add_argument("--memory", default="1GB", help="folio's limit")
     arguments.add_argument("--no-filters", dest="filters", action="store_false", help="leave the published filters out on both sides")
@@ -79,7 +86,9 @@ def main() -> None:
     given = arguments.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     print(f"{given.threads} threads, {platform.machine()}, Python {platform.python_version()}, {versions()}", flush=True)
-    if given.megabytes:
+    if given.partitions:
+        partitions(given.work, given.megabytes, [int(count) for count in given.partitions.split(",")], given.threads, given.memory)
+    if given.megabytes and not given.only_partitions:
         throughput(given.work, given.megabytes, given.threads, given.memory, given.filters)
     if given.sizes:
         sizes(given.work, [float(size) for size in given.sizes.split(",")], given.threads, given.memory)
@@ -119,6 +128,23 @@ def sizes(work: Path, wanted: list[float], threads: int, memory: str) -> None:
             figure = folio(order)
             costs = f"{figure.wall:9.1f} {figure.wall / size:8.3f}"
             print(f"  {size:8.0f} {count:10,} {figure.peak:8.0f} {costs}   {figure.steps()}", flush=True)
+
+
+def partitions(work: Path, megabytes: float, counts: list[int], threads: int, memory: str) -> None:
+    """Deduplication in one task and by partition. Raises RuntimeError if their bytes differ."""
+    with folder(work) as place:
+        count, size = write_both(place / "jsonl", place / "parquet", megabytes)
+        print(f"\n{count:,} documents, {size:.1f} MB, {SHARDS} shards: deduplication, {threads} at once, memory {memory}")
+        written: dict[str, str] = {}
+        for number in (1, *counts):
+            command = [sys.executable, "-m", "tests.benchmarks.partitioned", str(place / "parquet"), str(place / str(number))]
+            figure = measured([*command, str(number), str(threads), memory])
+            found = bytes_of(place / str(number) / "out")
+            written = written or found
+            if found != written:
+                raise RuntimeError(f"{number} partitions write other bytes than one task")
+            name = f"{number} partitions" if number > 1 else "one task"
+            print(f"  {name:16} {figure.wall:8.1f} s   {figure.peak:8.0f} MB   {figure.steps()}", flush=True)
 
 
 def folio(order: Order) -> Figure:

@@ -158,6 +158,7 @@ def test_a_corpus_made_by_worker_processes_has_the_plan_keys_and_bytes_of_one_ma
 def test_workers_without_shards_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"resources.runner=dask does nothing while ingest.shards=1.*runner=threads"):
         load("universe", ("ingest.shards=1", "resources.runner=dask"))
+    assert load("universe", ("ingest.shards=1", "dedup.partitions=2", "resources.runner=dask")).resources.runner == "dask"
 
 
 def test_a_source_that_gives_no_text_stops_the_run_and_then_the_plan_by_name(prefect: None, tmp_path: Path) -> None:

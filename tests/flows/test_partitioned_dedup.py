@@ -2,40 +2,134 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-from flows.recipe.initialize import write_recipe
-from flows.recipe.loading import load
+import pytest
+
 from flows.recipe.schema import Recipe
-from tests.data.dedup.books import edited, prose
-from tests.flows.test_corpus import make
+from tasks.lineage.documents import find_document
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.lineage.takedown import plan_takedown
+from tasks.stage.stage import STAGES
+from tasks.stage.store.artifact import Artifact, without_shard
+from tasks.stage.store.store import Store
+from tasks.training.resources import PipelineResources
+from tests.flows.repeated_books import SHARDS, shelf
+from tests.flows.test_corpus import make, planned
+from tests.tasks.lineage.brute_force import files_with
 
-SHARDS = 3
-RULES = ("dedup.keep=[known_words, longest]", "dedup.line.enabled=true", "dedup.substring={enabled: true, min_words: 30}")
-AFTER = ("split", "audit", "gate.corpus", "examples")
-
-
-def shelf(folder: Path, store: Path, *changes: str) -> Recipe:
-    """A recipe for two dozen books that repeat each other in every way."""
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        line, paragraph, passage = "All rights reserved by the printers of this book.", prose(900, 1, 9), " ".join(prose(901, 1, 8).split())
-        for number in range(24):
-            shared = [paragraph] if number % 4 == 0 else [f"{prose(number + 300, 1)} {passage} {prose(number + 400, 1)}"]
-            (folder / f"{number:02}.txt").write_text("\n\n".join([prose(number, 3), line, *shared, prose(number + 100, 2)]))
-        (folder / "page.txt").write_text("\n\n".join([prose(500, 2), *[" ".join(prose(501, 3).split())] * 2, prose(502, 2)]))
-        for number, share in ((1, 0.0), (2, 0.01), (3, 0.02)):
-            text = (folder / f"{number:02}.txt").read_text()
-            (folder / f"copy{number}.txt").write_text(edited(text, share) if share else text.upper())
-        write_recipe(folder)
-    settings = (f"ingest.shards={SHARDS}", *RULES, *changes)
-    return load(str(folder), settings).model_copy(update={"store": str(store), "tracking": "none"})
+ROOT = Path(__file__).resolve().parents[2]
+BEFORE = {f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)} | {"census"}
+AFTER = {"split", "audit", "gate.corpus", "examples"}
 
 
-def test_partitions_make_the_artifact_of_one_task_and_all_after_it_is_reused(prefect: None, tmp_path: Path) -> None:
-    whole = make(shelf(tmp_path / "books", tmp_path / "store"))
+class Made(NamedTuple):
+    """A corpus made in one task and then in two partitions, in one store."""
+
+    recipe: Recipe
+    whole: dict[str, Artifact]
+    parts: dict[str, Artifact]
+
+
+@pytest.fixture(scope="module")
+def made(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The corpus."""
+    folder = tmp_path_factory.mktemp("partitioned")
+    whole = make(shelf(folder / "books", folder / "store"))
+    recipe = shelf(folder / "books", folder / "store", "dedup.partitions=2")
+    return Made(recipe, whole, make(recipe))
+
+
+def addresses(artifacts: dict[str, Artifact], positions: set[str]) -> dict[str, str]:
+    """Return where the artifacts of positions lie."""
+    return {position: artifacts[position].address for position in positions}
+
+
+@pytest.mark.slow
+def test_partitions_make_the_artifact_of_one_task_and_all_after_it_is_reused(made: Made) -> None:
+    whole, parts = made.whole, made.parts
     for rule in ("documents_exact", "documents_near", "pages_removed", "paragraphs_removed", "lines_removed", "substrings_removed"):
         assert whole["dedup"].metrics[rule], rule
-    parts = make(shelf(tmp_path / "books", tmp_path / "store", "dedup.partitions=2"))
     assert (parts["dedup"].digest, parts["dedup"].metrics) == (whole["dedup"].digest, whole["dedup"].metrics)
-    assert {place: parts[place].address for place in AFTER} == {place: whole[place].address for place in AFTER}
+    assert addresses(parts, AFTER | BEFORE) == addresses(whole, AFTER | BEFORE)
+    assert {decision.action for decision in planned(made.recipe).values()} == {"reuse"}
+
+
+@pytest.mark.slow
+def test_another_number_of_partitions_plans_their_stages_again_and_none_before_them(made: Made) -> None:
+    plan = planned(shelf(Path(made.recipe.root), Path(made.recipe.store), "dedup.partitions=3"))
+    assert {position for position, decision in plan.items() if decision.action == "reuse"} >= BEFORE
+    assert {plan[f"sketch[{number}]"].action for number in range(SHARDS)} == {"run"} and plan["dedup"].action == "wait"
+
+
+def test_a_plan_names_the_task_of_every_shard_and_partition(prefect: None, tmp_path: Path) -> None:
+    plan = planned(shelf(tmp_path / "books", tmp_path / "store", "dedup.partitions=2"))
+    by_shard, by_partition = ("sketch", "members", "cut.line", "cut_passages", "account"), ("similar", "choose", "repeats.substring")
+    expected = {
+        f"{stage}[{number}]" for stages, count in ((by_shard, SHARDS), (by_partition, 2)) for stage in stages for number in range(count)
+    }
+    assert expected | {"components", "dedup"} <= set(plan)
+    assert "similar[2]" not in plan and {plan[position].action for position in expected} == {"wait"}
+    assert not expected & set(planned(shelf(tmp_path / "books", tmp_path / "store")))
+
+
+@pytest.mark.slow
+def test_a_takedown_finds_the_documents_text_wherever_a_step_left_it(made: Made, tmp_path: Path) -> None:
+    store = Store(made.recipe.store, tmp_path)
+    snapshot = StoreSnapshot.load(store, STAGES)
+    known = find_document(snapshot, "books/page.txt")
+    assert known
+    found = plan_takedown(snapshot, *known)
+    held = {(holding.artifact.stage, part) for holding in found.contains for part in holding.parts}
+    assert {("sketch", "edited.parquet"), ("sketch", "removed/page.parquet"), ("account", "removed/page.parquet")} <= held
+    assert {("cut", "edited.parquet"), ("account", "documents.parquet"), ("dedup", "documents.parquet")} <= held
+    text = (Path(made.recipe.root) / "page.txt").read_text()
+    sentences = [sentence for sentence in text.replace("\n", " ").split(". ") if len(sentence.split()) > 8]
+    partitioned = {artifact.stage for artifact in made.parts.values()} - {artifact.stage for artifact in made.whole.values()}
+    folders = {store.local(artifact): artifact for artifact in made.parts.values() if artifact.stage in partitioned}
+    named = {store.local(holding.artifact) / part for holding in found.contains for part in holding.parts}
+    assert files_with(sentences, list(folders)) <= named
+
+
+@pytest.mark.slow
+def test_another_number_of_partitions_reruns_their_stages_and_reuses_all_after_them(made: Made) -> None:
+    again = make(shelf(Path(made.recipe.root), Path(made.recipe.store), "dedup.partitions=3"))
+    assert again["dedup"].digest == made.parts["dedup"].digest
+    assert addresses(again, AFTER | BEFORE) == addresses(made.parts, AFTER | BEFORE)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_at_the_partition_where_it_was(made: Made, tmp_path: Path) -> None:
+    store, folder = tmp_path / "store", Path(made.recipe.root)
+    command = [sys.executable, "-m", "tests.flows.repeated_books", str(folder), str(store), "dedup.partitions=2"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 900
+    while not list(store.glob("choose/*/artifact.json")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    recipe = made.recipe.model_copy(update={"store": str(store)})
+    plan = planned(recipe)
+    done = {position for position, decision in plan.items() if decision.action == "reuse"}
+    assert {"sketch[0]", "similar[1]", "components", "members[2]"} <= done
+    assert any(without_shard(position) == "choose" for position in done) and "dedup" not in done
+    kept = {position: made.parts[position].address for position in done}
+    again = make(recipe)
+    assert addresses(again, done) == kept and again["dedup"].digest == made.parts["dedup"].digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_workers_of_a_cluster_make_the_partitions_of_threads(made: Made, runner: Literal["dask", "ray"], tmp_path: Path) -> None:
+    spread = made.recipe.model_copy(update={"resources": PipelineResources(runner=runner, threads=2), "store": str(tmp_path / "store")})
+    again = make(spread)
+    assert {position: artifact.digest for position, artifact in again.items()} == {
+        position: artifact.digest for position, artifact in made.parts.items()
+    }

@@ -1,8 +1,9 @@
-"""Partitioned deduplication of synthetic documents, every task one after the other in this process."""
+"""Partitioned deduplication without a flow: every step's tasks in threads of this process, each in a folder of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,20 @@ Task = Callable[[int, Path, dict[str, Any]], object]
 
 
 class Partitioned:
-    """Runs all steps over `shards`, which hold ids in order, each task in a folder of its own below `folder`."""
+    """Runs all steps over `shards`, which hold ids in order, below `folder`. A task has one thread and `memory`."""
 
-    def __init__(self, folder: Path, shards: Sequence[Path], rules: DedupConfig, partitions: int, memory: str = "500MB") -> None:
-        self.folder, self.shards, self.partitions, self.memory = folder, shards, partitions, memory
+    def __init__(
+        self,
+        folder: Path,
+        shards: Sequence[Path],
+        rules: DedupConfig,
+        partitions: int,
+        scratch: Path,
+        workers: int = 1,
+        memory: str = "500MB",
+    ) -> None:
+        self.folder, self.shards, self.partitions, self.scratch = folder, shards, partitions, scratch
+        self.workers, self.memory = workers, memory
         self.config = PartitionedConfig(rules=rules, shards=len(shards), partitions=partitions)
         self.steps: list[list[Path]] = []
 
@@ -142,13 +153,14 @@ class Partitioned:
 
     def _tasks(self, name: str, count: int, task: Task) -> list[Path]:
         outputs = [self.folder / name / str(number) for number in range(count)]
-        for number, output in enumerate(outputs):
+        for output in outputs:
             output.mkdir(parents=True)
-            task(number, output, self._limits(f"{name}-{number}"))
+        with ThreadPoolExecutor(self.workers) as pool:
+            list(pool.map(lambda number: task(number, outputs[number], self._limits(f"{name}-{number}")), range(count)))
         return outputs
 
     def _limits(self, name: str) -> dict[str, Any]:
-        return {"threads": 1, "memory": self.memory, "scratch": self.folder / "scratch" / name}
+        return {"threads": 1, "memory": self.memory, "scratch": self.scratch / name}
 
 
 def _slices(made: Sequence[Path], kind: str, number: int) -> list[Path]:
