@@ -11,14 +11,12 @@ from data.dedup.config import DedupConfig, LineRule, ParagraphRule, SubstringRul
 SLICE = "{:04}.parquet"
 """The name of a slice, by the number of the shard or partition that it is for."""
 Unit = Literal["paragraph", "line", "substring"]
-
-
 _UNITS: dict[Unit, UnitRule | SubstringRule] = {"paragraph": ParagraphRule(), "line": LineRule(), "substring": SubstringRule()}
 
 
 def rules_of(rules: DedupConfig, unit: Unit | None = None) -> DedupConfig:
-    """Return the rules by which documents are compared, and those of a unit; the rest as by default, since a step that reads none of
-    them reruns for none."""
+    """Return the rules that compare documents, with that of one unit. Those of other units are reset, so changing one reruns no step that
+    ignores it."""
     return rules.model_copy(update={name: rule for name, rule in _UNITS.items() if name != unit})
 
 

@@ -1,4 +1,6 @@
--- The tables that deduplication fills batch by batch. Documents are numbered in the order of their ids.
+-- The tables that deduplication fills batch by batch. Documents are numbered in the order of their ids. One transaction, since
+-- each commits to the disk.
+BEGIN TRANSACTION;
 
 -- sketch: the documents of one batch, before they are added to document. preferred: the sources of `prefer_sources`, the best first.
 CREATE TABLE sketch (number BIGINT, characters BIGINT, fingerprint VARCHAR);
@@ -21,3 +23,5 @@ CREATE TABLE known (number BIGINT, share DOUBLE);
 
 -- final: what every rule has left of each document.
 CREATE TABLE final (number BIGINT, characters BIGINT, empty BOOLEAN);
+
+COMMIT;
