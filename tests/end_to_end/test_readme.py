@@ -37,7 +37,7 @@ def test_the_quick_commands_do_what_their_comments_say(quick_commands: dict[str,
 def test_the_recipe_commands_do_what_their_remarks_say(environment: dict[str, str], tmp_path: Path) -> None:
     show, differ, schema = block("Recipes")
     assert "# <- default: 2000000" in shell(show, environment)
-    assert "model.width: 128 -> 192" in shell(differ, environment)
+    assert "model.width: 128 -> 160" in shell(differ, environment)
     shell(schema.replace("recipe.schema.json", str(tmp_path / "recipe.schema.json")), environment)
     assert "pretrain" in json.loads((tmp_path / "recipe.schema.json").read_text())["properties"]
 

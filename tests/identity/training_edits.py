@@ -210,7 +210,7 @@ USED = [
     ),
     TrainingEdit(
         "a seed's mixing",
-        "model/training/train_module.py",
+        "model/seeds.py",
         "generate_state(1, np.uint64)[0] >> 1",
         "generate_state(1, np.uint64)[0] >> 2",
         "pretrain",
