@@ -49,7 +49,8 @@ def deduplicated(rules: DedupConfig, documents: ShardedArtifact) -> StageOutput:
     """Remove copies from the documents of all shards."""
     if rules.partitions == 1:
         return dedup(rules, documents=documents)
-    found = _compared(rules, documents)
+    config = PartitionedConfig(rules=rules_of(rules), shards=len(documents.items), partitions=rules.partitions)
+    found = _compared(config, documents)
     edits = {"sketched": found.sketched}
     if rules.paragraph.enabled:
         edits["paragraphs"] = _without_units("paragraph", rules, documents, found, edits)
@@ -57,16 +58,14 @@ def deduplicated(rules: DedupConfig, documents: ShardedArtifact) -> StageOutput:
         edits["lines"] = _without_units("line", rules, documents, found, edits)
     if rules.substring.enabled:
         edits["passages"] = _without_passages(rules, documents, found, edits)
-    config = PartitionedConfig(rules=rules_of(rules), shards=len(documents.items), partitions=rules.partitions)
     accounts = account.over(config.shards)(config, documents=documents, verdicts=found.verdicts, **edits)
     compared = found.pairs and found.pairs.part(PAIRS)
     return dedup(rules, documents=documents, accounts=accounts, pairs=found.chosen.part("pairs"), compared=compared)
 
 
-def _compared(rules: DedupConfig, documents: ShardedArtifact) -> Compared:
+def _compared(config: PartitionedConfig, documents: ShardedArtifact) -> Compared:
     """Compare whole documents, and choose which copies stay."""
-    config = PartitionedConfig(rules=rules_of(rules), shards=len(documents.items), partitions=rules.partitions)
-    shards, partitions = config.shards, config.partitions
+    rules, shards, partitions = config.rules, config.shards, config.partitions
     sketched = sketch.over(shards)(config, documents=documents)
     copies = _all(equal.over(partitions)(config, fingerprints=_slices(sketched, "fingerprints")), "copies.parquet")
     pairs = None
@@ -97,7 +96,7 @@ def _without_units(
     unit: Unit, rules: DedupConfig, documents: ShardedArtifact, found: Compared, edits: dict[str, ShardedArtifact]
 ) -> ShardedArtifact:
     """Cut repeated paragraphs or lines."""
-    config = UnitConfig(rules=rules_of(rules, unit), shards=len(documents.items), partitions=rules.partitions, unit=unit)
+    config = _unit_config(unit, rules, documents)
     collected = units.at(unit).over(config.shards)(config, documents=documents, verdicts=found.verdicts, **edits)
     copied = _repeats(config, collected, found)
     return cut.at(unit).over(config.shards)(config, documents=documents, repeats=copied, **edits)
@@ -107,7 +106,7 @@ def _without_passages(
     rules: DedupConfig, documents: ShardedArtifact, found: Compared, edits: dict[str, ShardedArtifact]
 ) -> ShardedArtifact:
     """Cut repeated passages."""
-    config = UnitConfig(rules=rules_of(rules, "substring"), shards=len(documents.items), partitions=rules.partitions, unit="substring")
+    config = _unit_config("substring", rules, documents)
     shards, verdicts = config.shards, found.verdicts
     chosen = minimizers.over(shards)(config, documents=documents, verdicts=verdicts, **edits)
     places = _slices(shared.over(config.partitions)(config, minimizers=_slices(chosen, "minimizers")), "shared")
@@ -116,6 +115,10 @@ def _without_passages(
     origins = _slices(passages.over(shards)(config, repeats=copied), "origins")
     digests = _slices(quotes.over(shards)(config, documents=documents, origins=origins, **edits), "digests")
     return cut_passages.over(shards)(config, documents=documents, repeats=copied, digests=digests, **edits)
+
+
+def _unit_config(unit: Unit, rules: DedupConfig, documents: ShardedArtifact) -> UnitConfig:
+    return UnitConfig(rules=rules_of(rules, unit), shards=len(documents.items), partitions=rules.partitions, unit=unit)
 
 
 def _repeats(config: UnitConfig, collected: ShardedArtifact, found: Compared) -> SlicedArtifact:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     import duckdb
 
 WORDS = Path(__file__).with_name("words.sql")
+
+
+class Limits(TypedDict):
+    """What a database may use: threads, memory in DuckDB's notation such as "2GB", and a folder for temporary files."""
+
+    threads: int
+    memory: str
+    scratch: Path
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ MAX_SHARDS = 64
 MIN_TEXTS_TO_SPLIT = 3
 FEW_TEXTS = 40  # a twentieth of fewer is one or two texts, so chance decides how much is held out
 HELD_OUT_BYTES = 50_000  # of each held-out split: with less, the interval of bits per byte is as wide as what gates tell apart
-USUAL_SHARE, LARGEST_SHARE = 0.05, 0.1
+LARGEST_SHARE = 0.1
 LONG_TEXT = 2 * shortest_cut(SplitConfig(mode="passages"))  # bytes; cleaning may take some
 HEAD_WIDTH = 110  # characters of a line of comment
 WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
@@ -209,7 +209,7 @@ def split_for(texts: int, size: int) -> SplitConfig:
     """Return how to hold texts out: the last passages of a few long ones, some of many whole, none of a handful of short ones.
 
     Of little text more than the usual twentieth goes to validation and to test, so that a gate can be sure of something."""
-    share = round(min(LARGEST_SHARE, max(USUAL_SHARE, HELD_OUT_BYTES / max(size, 1))), 2)
+    share = round(min(LARGEST_SHARE, max(SplitConfig().val, HELD_OUT_BYTES / max(size, 1))), 2)
     shares = {"train": round(1 - 2 * share, 2), "val": share, "test": share}
     if texts < FEW_TEXTS and size / texts >= LONG_TEXT:
         return SplitConfig(mode="passages", **shares)

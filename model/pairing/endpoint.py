@@ -20,7 +20,7 @@ from openai import APIError, BadRequestError, OpenAI
 from model.pairing.config import EndpointCritic
 from model.pairing.critics import Messages, Reply, judged
 
-LIMITS = ("max_tokens", "max_completion_tokens")
+LIMIT, OTHER_LIMIT = "max_tokens", "max_completion_tokens"
 """What the longest reply is called: by most addresses, and by those of models that refuse the first name."""
 
 
@@ -38,7 +38,7 @@ class Endpoint:
         self.name = config.model
         self._config, self._most = config, max_new_tokens
         self._client = OpenAI(base_url=config.url, api_key=key, timeout=config.timeout_seconds, max_retries=config.tries - 1)
-        self._limit = LIMITS[0]
+        self._limit = LIMIT
         self._journal, self._lock = journal, Lock()
         self._known = _read_journal(journal)
 
@@ -61,7 +61,7 @@ class Endpoint:
             "model": self._config.model,
             "messages": [{"role": message["role"], "content": message["content"]} for message in messages],
             "temperature": self._config.temperature,
-            LIMITS[0]: self._most,
+            LIMIT: self._most,
             "seed": seed % 2**31,
         }
         asked = hashlib.sha256(json.dumps([self._config.url, request], sort_keys=True).encode()).hexdigest()
@@ -75,13 +75,11 @@ class Endpoint:
     def _ask(self, request: Mapping[str, Any]) -> dict[str, str]:
         limit = self._limit
         try:
-            answer = self._client.chat.completions.create(
-                **{limit if name == LIMITS[0] else name: value for name, value in request.items()}
-            )
+            answer = self._client.chat.completions.create(**{limit if name == LIMIT else name: value for name, value in request.items()})
         except BadRequestError as error:
-            if limit != LIMITS[0] or LIMITS[1] not in str(error):
+            if limit != LIMIT or OTHER_LIMIT not in str(error):
                 raise
-            self._limit = LIMITS[1]
+            self._limit = OTHER_LIMIT
             return self._ask(request)
         if not getattr(answer, "choices", None):
             raise EndpointError(f"{self._config.url} doesn't answer as OpenAI's chat completions do; correct critic.url")

@@ -21,7 +21,7 @@ WITH seen AS MATERIALIZED (
     SELECT d, page, min(k) AS first FROM paged WHERE ends GROUP BY d, page
 ), marks AS (
     -- A star that another one closes emphasizes.
-    SELECT p.d, p.n, p.k, p.page, CASE WHEN regexp_matches(mark, '^[0-9]') THEN rtrim(mark, '.)') ELSE mark END AS mark
+    SELECT p.d, p.n, p.k, p.page, e.first, CASE WHEN regexp_matches(mark, '^[0-9]') THEN rtrim(mark, '.)') ELSE mark END AS mark
     FROM paged p JOIN ended e ON e.d = p.d AND e.page = p.page + 1
     WHERE mark <> '' AND NOT ends AND NOT (mark = '*' AND regexp_matches(line, '^[*][^ ][^*]*[*]'))
 ), body AS MATERIALIZED (
@@ -34,7 +34,7 @@ WITH seen AS MATERIALIZED (
         (length(line) - length(replace(line, '*', ''))) % 2 = 1 AS odd
     FROM body
 ), referred AS (
-    SELECT m.d, m.n, m.k, m.page, m.mark, min(f.n) AS source
+    SELECT m.d, m.n, m.k, m.page, m.first, m.mark, min(f.n) AS source
     FROM marks m JOIN found f ON f.d = m.d AND f.page = m.page AND f.mark = m.mark AND f.k BETWEEN m.k - 90 AND m.k - 1
     WHERE m.mark <> '*' OR odd
     GROUP BY ALL
@@ -43,8 +43,7 @@ WITH seen AS MATERIALIZED (
     SELECT d, page, max(k) AS k FROM (SELECT *, lead(k) OVER (PARTITION BY d, page, mark ORDER BY k) AS again FROM marks) WHERE again IS NOT NULL GROUP BY d, page
 ), feet AS (
     -- What is longer than forty lines is no foot of a page.
-    SELECT r.d, r.page, min(r.k) AS k
-    FROM referred r JOIN ended e ON e.d = r.d AND e.page = r.page + 1 LEFT JOIN barred b ON b.d = r.d AND b.page = r.page
+    SELECT r.d, r.page, min(r.k) AS k FROM referred r LEFT JOIN barred b ON b.d = r.d AND b.page = r.page
     WHERE b.k IS NULL OR r.k > b.k GROUP BY r.d, r.page HAVING min(first) - min(r.k) <= 40
 ), bracketed AS (
     SELECT d, blanks, regexp_extract(arg_min(line, n), '^\[\w+:? ([0-9]{1,3}|[A-Z])\b', 1) AS label FROM seen GROUP BY d, blanks

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import pyarrow.parquet as pq
 
@@ -16,7 +16,7 @@ from data.dedup.partitioned.clusters import CHALLENGES
 from data.dedup.partitioned.shard import ShardInput, load_names, load_verdicts, open_shard
 from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, write_kept
 from data.dedup.sql import SQL
-from data.documents.database import open_database, parquet
+from data.documents.database import Limits, open_database, parquet
 from data.documents.ledger import REMOVED, require_balance
 from data.documents.rows import RowWriter, write_query
 from data.documents.stream import READ_ROWS, DocumentWriter
@@ -25,13 +25,11 @@ DOCUMENTS = "documents.parquet"
 NAMED = ("cluster", "original", "best")
 
 
-def write_account(
-    given: ShardInput, verdicts: Sequence[Path], output: Path, *, threads: int, memory: str, scratch: Path
-) -> dict[str, float]:
+def write_account(given: ShardInput, verdicts: Sequence[Path], output: Path, **limits: Unpack[Limits]) -> dict[str, float]:
     """Write a shard's documents that stay, clusters, ledger, and all that was removed from it.
 
     Raise Unbalanced if the ledger doesn't account for every character."""
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         for name in NAMED:
             load_names(work, f"SELECT {name} AS number, {name}_id AS id FROM {parquet(verdicts)}")
@@ -56,7 +54,7 @@ class Parts(NamedTuple):
     compared: Sequence[Path]
 
 
-def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, **limits: Unpack[Limits]) -> dict[str, float]:
     """Write the files that `dedup` writes, byte for byte, and return its counts.
 
     Raise Unbalanced if the ledger doesn't account for every character of `documents`."""
@@ -69,7 +67,7 @@ def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, *, thre
     for name, schema in (schemas | removed).items():
         with RowWriter(output / name, schema) as rows:
             _copy([account / name for account in accounts if (account / name).is_file()], rows)
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         pairs = parquet([part / "pairs.parquet" for part in parts.pairs])
         write_query(work, f"SELECT * FROM {pairs} ORDER BY a, b", output / "pairs.parquet", PAIRS.schema)
         compared = [*parts.compared, *(part / CHALLENGES for part in parts.pairs)]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Unpack
 
 from data.dedup.components import connect_components
 from data.dedup.keep import add_known_shares, rank_copies
@@ -20,7 +21,7 @@ from data.dedup.partitioned.shard import ShardInput, open_shard
 from data.dedup.partitioned.slices import SHARD_BITS, load, write_slices, write_table
 from data.dedup.results import PAIRS
 from data.dedup.sql import SQL
-from data.documents.database import open_database, parquet
+from data.documents.database import Limits, open_database, parquet
 
 CORPUS, CHALLENGES = "corpus.parquet", "challenges.parquet"
 _VERDICTS = f"""SELECT
@@ -39,15 +40,12 @@ def find_components(
     extents: Sequence[Path],
     output: Path,
     config: PartitionedConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Connect all pairs; write slices of the members of clusters by shard, and of the pairs within a cluster by partition of clusters.
 
     `extents`: those of the shards in order. Raise ValueError if ids don't ascend through them."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         write_table(work, f"SELECT {_require_order(extents)} AS documents", output / CORPUS)
         work.connection.execute(f"CREATE TABLE exact AS FROM {parquet(copies)}")
@@ -73,16 +71,13 @@ def describe_members(
     corpus: Path,
     output: Path,
     config: PartitionedConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of what the choice needs to know of a shard's members of clusters: rows, shares of known words, and shingles.
 
     Shingles are those of clusters in which documents may be compared that no bucket brought together."""
     rules, count = config.rules, config.partitions
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts), ThreadPoolExecutor(threads) as pool:
+    with open_shard(given, output, **limits) as (work, texts), ThreadPoolExecutor(limits["threads"]) as pool:
         work.connection.execute(f"CREATE TABLE component AS FROM {parquet(members)}")
         if frequencies and work.number("SELECT count(*) FROM component"):
             query = f"SELECT word, documents::HUGEINT AS documents FROM {parquet(frequencies)}"
@@ -100,18 +95,10 @@ def describe_members(
 
 
 def choose_members(
-    rows: Sequence[Path],
-    shingles: Sequence[Path],
-    pairs: Sequence[Path],
-    output: Path,
-    config: PartitionedConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
+    rows: Sequence[Path], shingles: Sequence[Path], pairs: Sequence[Path], output: Path, config: PartitionedConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Decide which members of a partition's clusters stay; write slices of the verdicts by shard, and all pairs by id."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         set_near_variables(work, config.rules.near)
         load(work, "document", rows, "* EXCLUDE (cluster, head, share)")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Unpack
 
 from data.dedup.config import DedupConfig
 from data.dedup.keep import count_words
@@ -17,23 +18,21 @@ from data.dedup.partitioned.shard import ROWS, ShardInput, open_shard, write_edi
 from data.dedup.partitioned.slices import load, write_slices, write_table
 from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
-from data.documents.database import open_database
+from data.documents.database import Limits, open_database
 from data.documents.stream import sorted_by_id
 
 COPIES, EXTENT = "copies.parquet", "extent.parquet"
 
 
-def sketch(
-    documents: Path, output: Path, config: PartitionedConfig, number: int, *, threads: int, memory: str, scratch: Path
-) -> dict[str, float]:
+def sketch(documents: Path, output: Path, config: PartitionedConfig, number: int, **limits: Unpack[Limits]) -> dict[str, float]:
     """Cut repeated pages; write a row a document, the shard's extent, and slices of fingerprints, signatures and counts of words.
 
     Raise ValueError for missing columns and for ids that repeat or don't ascend."""
     rules, count = config.rules, config.partitions
     given = ShardInput(documents, (), number)
     with (
-        open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts),
-        ThreadPoolExecutor(threads) as pool,
+        open_shard(given, output, **limits) as (work, texts),
+        ThreadPoolExecutor(limits["threads"]) as pool,
     ):
         if sorted_by_id(work, [documents]) != [documents]:
             raise ValueError(
@@ -55,9 +54,9 @@ def sketch(
         return {"documents": work.number("SELECT count(*) FROM document"), "pages_removed": work.number("SELECT sum(pieces) FROM cut")}
 
 
-def match_documents(fingerprints: Sequence[Path], output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+def match_documents(fingerprints: Sequence[Path], output: Path, **limits: Unpack[Limits]) -> dict[str, float]:
     """Find documents of equal words in a partition of fingerprints; write those that aren't the head of their group, and the head."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         load(work, "document", fingerprints)
         work.set_variables(exact=True)
@@ -66,9 +65,9 @@ def match_documents(fingerprints: Sequence[Path], output: Path, *, threads: int,
         return {"documents_equal": work.number("SELECT count(*) FROM exact WHERE number <> head")}
 
 
-def count_frequencies(words: Sequence[Path], output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+def count_frequencies(words: Sequence[Path], output: Path, **limits: Unpack[Limits]) -> dict[str, float]:
     """Count in how many documents of the corpus each word of a partition occurs."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         load(work, "word_count", words)
         work.run_file(SQL / "document_frequency.sql")

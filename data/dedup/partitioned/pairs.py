@@ -9,22 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Unpack
 
 from data.dedup.near import NearDuplicates, set_near_variables
 from data.dedup.partitioned.config import PartitionedConfig
 from data.dedup.partitioned.shard import ShardInput, open_shard
 from data.dedup.partitioned.slices import SHARD_BITS, load, load_heads, write_slices, write_table
 from data.dedup.sql import SQL
-from data.documents.database import Database, open_database, parquet
+from data.documents.database import Database, Limits, open_database, parquet
 
 PAIRS = "pairs.parquet"
 
 
 def propose_pairs(
-    signatures: Sequence[Path], copies: Sequence[Path], output: Path, config: PartitionedConfig, *, threads: int, memory: str, scratch: Path
+    signatures: Sequence[Path], copies: Sequence[Path], output: Path, config: PartitionedConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Propose pairs from a partition of the buckets; write slices of them, and for each shard the partitions that want its shingles."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         set_near_variables(work, config.rules.near)
         load(work, "signature", signatures)
@@ -39,10 +40,10 @@ def propose_pairs(
 
 
 def write_shingles(
-    given: ShardInput, wanted: Sequence[Path], output: Path, config: PartitionedConfig, *, threads: int, memory: str, scratch: Path
+    given: ShardInput, wanted: Sequence[Path], output: Path, config: PartitionedConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Write slices of the shingle sets of a shard's documents, for the partitions that want them."""
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts), ThreadPoolExecutor(threads) as pool:
+    with open_shard(given, output, **limits) as (work, texts), ThreadPoolExecutor(limits["threads"]) as pool:
         work.connection.execute(f"CREATE TABLE wanted AS SELECT DISTINCT number, wanted FROM {parquet(wanted)}")
         work.connection.execute("CREATE TABLE proposed AS SELECT DISTINCT number FROM wanted")
         NearDuplicates(work, config.rules.near, pool).add_shingles(texts)
@@ -52,10 +53,10 @@ def write_shingles(
 
 
 def verify_pairs(
-    pairs: Sequence[Path], shingles: Sequence[Path], output: Path, config: PartitionedConfig, *, threads: int, memory: str, scratch: Path
+    pairs: Sequence[Path], shingles: Sequence[Path], output: Path, config: PartitionedConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Write every pair of a partition, with its true Jaccard similarity if the two are near duplicates and NULL otherwise."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         set_near_variables(work, config.rules.near)
         work.connection.execute(f"CREATE TABLE pending_pair AS SELECT DISTINCT a, b FROM {parquet(pairs)}")

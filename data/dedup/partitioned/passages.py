@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from data.dedup.partitioned.config import UnitConfig
 from data.dedup.partitioned.repeats import load_repeats, write_unit_slices
@@ -15,14 +16,14 @@ from data.dedup.partitioned.shard import TURNS, ShardInput, load_verdicts, open_
 from data.dedup.partitioned.slices import SHARD_BITS, write_slices
 from data.dedup.sql import SQL
 from data.dedup.substrings import add_first_digests, add_minimizers, add_windows, cut_passages
-from data.documents.database import Database, open_database, parquet
+from data.documents.database import Database, Limits, open_database, parquet
 
 
 def write_minimizers(
-    given: ShardInput, verdicts: Sequence[Path], output: Path, config: UnitConfig, *, threads: int, memory: str, scratch: Path
+    given: ShardInput, verdicts: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Write slices of the minimizers of a shard's documents that stay."""
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         work.run_file(SQL / "substrings.sql")
         add_minimizers(work, texts, config.rules.substring.min_words)
@@ -31,11 +32,9 @@ def write_minimizers(
         return {"minimizers": work.number("SELECT count(*) FROM minimizer")}
 
 
-def find_shared(
-    minimizers: Sequence[Path], output: Path, config: UnitConfig, *, threads: int, memory: str, scratch: Path
-) -> dict[str, float]:
+def find_shared(minimizers: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]) -> dict[str, float]:
     """Find the minimizers of a partition that occur more than once; write slices of their places by shard."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.connection.execute(f"CREATE VIEW minimizer AS FROM {parquet(minimizers)}")
         work.run_file(SQL / "shared_minimizers.sql")
         query = f"SELECT number >> {SHARD_BITS} AS slice, number, position FROM shared_minimizer"
@@ -44,18 +43,10 @@ def find_shared(
 
 
 def write_windows(
-    given: ShardInput,
-    verdicts: Sequence[Path],
-    shared: Sequence[Path],
-    output: Path,
-    config: UnitConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
+    given: ShardInput, verdicts: Sequence[Path], shared: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Write slices of the windows of a shard's documents that contain a shared minimizer."""
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         work.run_file(SQL / "substrings.sql")
         work.connection.execute(f"CREATE TABLE shared_minimizer AS SELECT number, position FROM {parquet(shared)} ORDER BY ALL")
@@ -63,11 +54,9 @@ def write_windows(
         return {"units": write_unit_slices(work, output, config)}
 
 
-def join_passages(
-    repeats: Sequence[Path], output: Path, config: UnitConfig, number: int, *, threads: int, memory: str, scratch: Path
-) -> dict[str, float]:
+def join_passages(repeats: Sequence[Path], output: Path, config: UnitConfig, number: int, **limits: Unpack[Limits]) -> dict[str, float]:
     """Join the copies in a shard into passages; write slices of the first copies by the shard that holds them."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         _find_passages(work, repeats, config)
         query = f"""SELECT DISTINCT origin >> {SHARD_BITS} AS slice, origin, origin_first, words, {number} AS asking
@@ -77,10 +66,10 @@ def join_passages(
 
 
 def quote_passages(
-    given: ShardInput, origins: Sequence[Path], output: Path, config: UnitConfig, *, threads: int, memory: str, scratch: Path
+    given: ShardInput, origins: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Write slices of the digests of the first copies in a shard, by the shard that asks."""
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         work.run_file(SQL / "substrings.sql")
         work.connection.execute(f"CREATE VIEW repeated_passage AS FROM {parquet(origins)}")
         add_first_digests(texts)
@@ -91,19 +80,11 @@ def quote_passages(
 
 
 def cut_repeated_passages(
-    given: ShardInput,
-    repeats: Sequence[Path],
-    digests: Sequence[Path],
-    output: Path,
-    config: UnitConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
+    given: ShardInput, repeats: Sequence[Path], digests: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Cut the passages from a shard's documents whose words are those of their first copies."""
     turn = TURNS["substring"]
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         work.run_file(SQL / "substrings.sql")
         _find_passages(work, repeats, config)
         work.connection.execute(f"INSERT INTO first_copy BY NAME SELECT origin, origin_first, words, passage FROM {parquet(digests)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from data.dedup.config import UnitRule
 from data.dedup.near import set_near_variables
@@ -16,7 +17,7 @@ from data.dedup.partitioned.slices import SHARD_BITS, load_heads, write_slices
 from data.dedup.sql import SQL
 from data.dedup.substrings import find_copied_windows
 from data.dedup.units import LINE, PARAGRAPH, collect_units, cut_units, find_copied_units
-from data.documents.database import Database, open_database, parquet
+from data.documents.database import Database, Limits, open_database, parquet
 
 UNITS = {unit.name: unit for unit in (PARAGRAPH, LINE)}
 # Parquet has no integers of 128 bits.
@@ -24,10 +25,10 @@ _JOINED = "(high::UHUGEINT << 64) + low"
 
 
 def write_units(
-    given: ShardInput, verdicts: Sequence[Path], output: Path, config: UnitConfig, *, threads: int, memory: str, scratch: Path
+    given: ShardInput, verdicts: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Write slices of the paragraphs or lines of a shard's documents that stay."""
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         collect_units(work, texts, _rule(config), UNITS[config.unit])
         return {"units": write_unit_slices(work, output, config)}
@@ -43,18 +44,10 @@ def write_unit_slices(work: Database, output: Path, config: UnitConfig) -> float
 
 
 def find_repeats(
-    units: Sequence[Path],
-    copies: Sequence[Path],
-    pairs: Sequence[Path],
-    output: Path,
-    config: UnitConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
+    units: Sequence[Path], copies: Sequence[Path], pairs: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Find the copies of a partition's units; write slices of them by shard. `pairs`: those of all near duplicates that are kept."""
-    with open_database(scratch, threads=threads, memory=memory) as work:
+    with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         set_near_variables(work, config.rules.near)
         work.connection.execute(f"CREATE TABLE unit AS SELECT number, position, {_JOINED} AS fingerprint FROM {parquet(units)}")
@@ -72,12 +65,10 @@ def find_repeats(
         return {"copies": work.number("SELECT count(*) FROM copy")}
 
 
-def cut_repeats(
-    given: ShardInput, repeats: Sequence[Path], output: Path, config: UnitConfig, *, threads: int, memory: str, scratch: Path
-) -> dict[str, float]:
+def cut_repeats(given: ShardInput, repeats: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]) -> dict[str, float]:
     """Cut the copies of paragraphs or lines from a shard's documents."""
     turn = TURNS[config.unit]
-    with open_shard(given, output, threads=threads, memory=memory, scratch=scratch) as (work, texts):
+    with open_shard(given, output, **limits) as (work, texts):
         load_repeats(work, repeats)
         texts.start_rule(turn)
         cut_units(texts, UNITS[config.unit])

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import pyarrow as pa
 
 from data.dedup.partitioned.slices import SHARD_BITS, load, write_table
 from data.dedup.sql import SQL
 from data.dedup.texts import Texts
-from data.documents.database import Database, open_database, parquet
+from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.ledger import RemovalWriter
 from data.documents.rows import write_query
 
@@ -40,10 +40,10 @@ class Shard(NamedTuple):
 
 
 @contextmanager
-def open_shard(given: ShardInput, output: Path, *, threads: int, memory: str, scratch: Path) -> Iterator[Shard]:
+def open_shard(given: ShardInput, output: Path, **limits: Unpack[Limits]) -> Iterator[Shard]:
     """Open a shard with table `document` and all edits so far; what is cut from now on goes to `removed/` of the output."""
     output.mkdir(parents=True, exist_ok=True)
-    with open_database(scratch, threads=threads, memory=memory) as work, RemovalWriter(output) as removed:
+    with open_database(**limits) as work, RemovalWriter(output) as removed:
         work.run_file(SQL / "tables.sql")
         texts = Texts(work, [given.documents], removed, given.number << SHARD_BITS)
         if given.steps:
