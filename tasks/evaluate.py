@@ -12,6 +12,7 @@ from tasks.lineage.inspections import SPLITS
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.tuning.effects import EFFECTS
+from tasks.reporting.tuning.facts import FACTS
 from tasks.reporting.tuning.skills import SKILLS
 from tasks.stage.stage import Metrics, Workspace, stage
 
@@ -36,7 +37,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
 
 
-@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, SKILLS, EFFECTS), EVALUATING))
+@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, SKILLS, EFFECTS, FACTS), EVALUATING))
 def evaluate(
     config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path, judge: Path | None = None
 ) -> Metrics:

@@ -67,10 +67,17 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     validation_fraction: float = Field(0.1, description="share of preference pairs kept for validation", ge=0, lt=1)
     reasoning: float = Field(
         0.0,
-        description="share of the questions that take several facts or a calculation whose answers the instructions work out step by step; "
-        "the others, and whole templates, are held out; 0: no such questions",
+        description="share of the questions that take several facts or a calculation that a model may learn from; the others, and whole "
+        "templates, are held out; 0: no such questions",
         ge=0,
         lt=1,
+    )
+    worked: float = Field(
+        1.0,
+        description="share of the questions of `reasoning` that the instructions work out step by step; of the others a step of tuning by "
+        "rewards knows the answers alone",
+        gt=0,
+        le=1,
     )
     critiques: int = Field(
         0,

@@ -158,7 +158,8 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     found["questions_templates"] = [_worked_question(one) for asked in kinds.values() for one in asked if one.template in HELD_OUT]
     if empty := sorted(name for name, rows in found.items() if not rows):
         raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
-    worked = [_worked_conversation(one) for one in taught]
+    shown = [one for one in taught if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
+    worked = [_worked_conversation(one) for one in shown]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
     Random(f"reasoning:{config.seed}").shuffle(train)
     return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
