@@ -24,6 +24,7 @@ from data.splits.passages import shortest_cut
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import short_yaml
 from flows.recipe.differences import differences
+from flows.recipe.record_files import NO_RECORDS, RecordFiles, look_at_records
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.sizing import guessed_text, present_job, with_measured_speed
 from flows.recipe.text_amount import estimate_texts
@@ -79,9 +80,9 @@ def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None
     texts or a recipe is already there.
     """
     found = look_at(folder)
-    recipe, sized = propose(folder, found.texts, found.size, machine, minutes, measure=measure)
+    recipe, sized = propose(folder, found.texts, found.size, machine, minutes, measure=measure, records=found.records)
     about = f"Written by `folio init`, which found {found.amount}, and for them proposes what `folio size` does:"
-    return write_found(found, recipe, about, list(expectations(recipe, sized, minutes)), reasons(recipe, found.texts, sized))
+    return write_found(found, recipe, about, list(expectations(recipe, sized, minutes, found.records)), reasons(recipe, found.texts, sized))
 
 
 class Found(NamedTuple):
@@ -92,6 +93,7 @@ class Found(NamedTuple):
     size: int
     amount: str
     unread: str
+    records: RecordFiles
 
 
 def look_at(folder: Path) -> Found:
@@ -102,17 +104,19 @@ def look_at(folder: Path) -> Found:
     if target.exists():
         raise _taken(target)
     seen = survey(SOURCE, folder, empty=True)
-    files, unread = list(seen.files.values()), unread_entries(seen)
+    records, unread = look_at_records(seen.files), unread_entries(seen)
+    files = [path for name, path in seen.files.items() if name not in records.conversations]
     amounts = estimate_texts(files)
     texts, size = sum(amount.texts for amount in amounts), sum(amount.bytes for amount in amounts)
     if size == 0:
         raise RecipeError(
             f"{folder} holds no files with text in them ({', '.join(USUAL)}, packed or not), so there is nothing to learn from."
             + (f" It holds {unread}." if unread else "")
+            + (f" It holds {records.amount}: a model is tuned on them once it knows texts; add some." if records.conversations else "")
         )
     counted, held = (f"{number} {noun}{'s' if number > 1 else ''}" for number, noun in ((texts, "text"), (len(files), "file")))
     count = counted if texts == len(files) else f"about {counted} in {held}"
-    return Found(target, texts, size, f"{count}, {written_bytes(size)}", unread)
+    return Found(target, texts, size, f"{count}, {written_bytes(size)}", unread, records)
 
 
 def written_bytes(size: float) -> str:
@@ -137,7 +141,7 @@ def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], w
             file.write(short_yaml(recipe, head, why))
     except FileExistsError:  # written while this machine was timed
         raise _taken(found.target) from None
-    told = [*([f"not read: {found.unread}"] if found.unread else []), found.amount]
+    told = [*([f"not read: {found.unread}"] if found.unread else []), found.amount, *found.records.unread()]
     return "\n".join((*told, *expected, f"wrote {found.target}", f"run it with: {folio('run', str(found.target))}"))
 
 
@@ -153,7 +157,14 @@ def unread_entries(found: Survey) -> str:
 
 
 def propose(
-    folder: Path, texts: int, size: int, machine: Machine | None = None, minutes: float = MINUTES, *, measure: bool = False
+    folder: Path,
+    texts: int,
+    size: int,
+    machine: Machine | None = None,
+    minutes: float = MINUTES,
+    *,
+    measure: bool = False,
+    records: RecordFiles = NO_RECORDS,
 ) -> tuple[Recipe, Proposal]:
     """Return a recipe for `size` bytes in `texts` texts, and the plan that its sizes come from."""
     split = split_for(texts, size)
@@ -163,7 +174,8 @@ def propose(
         name=name,
         description=f"A model of the texts in {title}.",
         ingest=IngestConfig(
-            sources=(SOURCE.model_copy(update={"name": name}),), shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD)))
+            sources=records.text_sources(name),
+            shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD))),
         ),
         split=split,
         pretrain=PretrainConfig(warmup_steps=WARM_UP),
@@ -201,6 +213,7 @@ def propose(
             release=ReleaseEvaluation(rows=256, questions=converses),
         ),
         **({} if converses else {"pack": PackConfig(instruction_fraction=0.0)}),
+        **({"examples": records.examples} if converses and records.conversations else {}),
     }
     return blank.model_copy(update=changes), sized
 
@@ -216,7 +229,7 @@ def split_for(texts: int, size: int) -> SplitConfig:
     return SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(**shares)
 
 
-def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[str]:
+def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: RecordFiles = NO_RECORDS) -> Iterator[str]:
     """Yield what can be expected of the recipe, and why, a sentence each."""
     plan, text = sized.proposed, sized.text
     trained = f"{short(plan.tokens)} tokens, {times(plan.epochs)} through the text, in about {max(1, round(plan.seconds / 60))} min"
@@ -233,13 +246,17 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[st
         passages = recipe.split.mode == "passages"
         unread = "the last passages of each text, which it does not read" if passages else "texts that it has not read"
         yield f"expect: {low:.1f} to {high:.1f} bits per byte on {unread} ({BASIS})"
-    if recipe.tuning:
+    if recipe.tuning and records.conversations:
+        yield f"chat: it is tuned on {records.amount}, and on questions about the texts"
+    elif recipe.tuning:
         yield "chat: it can be tuned to converse; of facts that the texts tell once or twice it will know few"
     else:
         yield (
             "chat: none. It will write in the manner of the texts, and would not answer questions: models below ten million parameters and "
             "two hundred million tokens of text lose the thread even of simple stories; so the recipe has no tuning"
         )
+        if records.conversations:
+            yield f"mind: {records.amount} are not used; start from an open model to tune one on them: folio init FOLDER --base MODEL"
     yield from (f"mind: {warning}" for warning in plan.warnings)
     if round(plan.seconds / 60) > minutes:
         yield f"mind: longer than the {minutes:g} min asked for: no smaller model is proposed; lower pretrain.tokens to end sooner"
@@ -258,6 +275,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "description": "",
         "ingest.sources": "every text below this file's folder",
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+        "examples": "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.train": "a larger part than usual is held out, as a gate can't be sure of anything with a few kilobytes",
         "split.val": "",

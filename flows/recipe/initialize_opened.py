@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from data.examples.config import ConversationExamples, CorpusExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.fetching.package import pin_wheel
@@ -33,6 +34,7 @@ from flows.recipe.initialize import (
     write_found,
 )
 from flows.recipe.opening import surroundings
+from flows.recipe.record_files import RecordFiles
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.sizing import guessed_text, with_measured_speed
 from flows.recipe.text_amount import estimate_texts
@@ -96,7 +98,7 @@ def write_opened_recipe(
     plan = _estimate(blank, found, shape, minutes, machine, measure=measure)
     recipe = _recipe(blank, plan)
     about = f"Written by `folio init --base`, which found {found.amount}, and proposes to start from {config.title}:"
-    return write_found(found, recipe, about, list(_expectations(recipe, plan, config)), _reasons(recipe, plan, folder))
+    return write_found(found, recipe, about, list(_expectations(recipe, plan, config, found.records)), _reasons(recipe, plan, folder))
 
 
 def named_model(text: str, folder: Path) -> OpenModelConfig:
@@ -145,7 +147,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
     """Return the recipe before its length is known."""
     title = folder.resolve().name
     name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
-    own = SOURCE.model_copy(update={"name": name})
+    own = found.records.text_sources(name)
     general = [FilesSource(name=REPLAYED, paths=(str(replay.resolve()),))] if replay is not None else []
     split = _split(found, replay)
     length = min(ROW, shape.network.context - 1)
@@ -153,8 +155,9 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
     return Recipe(
         name=name,
         description=f"{config.title}, which has read the texts in {title}.",
-        ingest=IngestConfig(sources=(own, *general), shards=min(MAX_SHARDS, max(1, round(found.texts / TEXTS_PER_SHARD)))),
+        ingest=IngestConfig(sources=(*own, *general), shards=min(MAX_SHARDS, max(1, round(found.texts / TEXTS_PER_SHARD)))),
         split=split,
+        examples=found.records.examples if found.records.conversations else CorpusExamples(),
         base=config,
         model=shape.network,
         tokenizer=TokenizerConfig(vocab_size=shape.vocabulary),
@@ -169,7 +172,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
             eval_rows=64,
             optimizer=AdamWConfig(),
             adapter=lora,
-            mixture=(MixturePhase(until=1, weights={name: 4.0, REPLAYED: 1.0}),) if general else (),
+            mixture=(MixturePhase(until=1, weights={**{source.name: 4.0 for source in own}, REPLAYED: 1.0}),) if general else (),
         ),
         tuning=(
             SftConfig(
@@ -253,12 +256,14 @@ def _recipe(blank: Recipe, plan: Estimate) -> Recipe:
     return blank.model_copy(update={"pretrain": pretrain, "tuning": tuning})
 
 
-def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig) -> Iterator[str]:
+def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig, records: RecordFiles) -> Iterator[str]:
     tokens = plan.steps * BATCH * recipe.pack.sequence_length
     yield (
         f"model: {config.title}, {short(plan.parameters)} parameters, reads {short(tokens)} tokens, is tuned for {plan.tuning} steps, in "
         f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
     )
+    if records.conversations:
+        yield f"chat: it is tuned on {records.amount}, and on questions about the texts"
     yield "kept: its weights stay unchanged; training learns a low-rank change, merged into the release"
     if recipe.split.mode == "all_train":
         yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
@@ -270,12 +275,14 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig) -> It
 
 def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
     """Return why each key has its value, in the order in which they are written."""
+    conversations = isinstance(recipe.examples, ConversationExamples)
     differs = {"split.mode": recipe.split.mode != "fractions", "split.stratify": recipe.split.stratify != "none"}
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
         "ingest.sources": "every text below this file's folder" + (", and general text" if recipe.pack.by_source else ""),
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+        "examples": "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.stratify": "some of both is held out",
         "base": "the model, whose tokenizer and chat template are used",
@@ -294,7 +301,8 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "pretrain.optimizer": "low-rank changes are learned as their authors did; Muon is for whole matrices",
         "pretrain.adapter": "what is trained; alpha / rank = 2 is usual",
         "pretrain.mixture": "one row in five is general text, so the model forgets less",
-        "tuning": "it learns to answer questions about your texts",
+        "tuning": "it learns to answer"
+        + (" as your conversations do" if isinstance(recipe.examples, ConversationExamples) else " questions about your texts"),
         "evaluate.base.rows": "enough for an interval, in a minute or two",
         "evaluate.chat.rows": "",
         "evaluate.release.rows": "",
@@ -306,6 +314,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
     default = Gates()
     differs |= {f"gates.{name}.bounds": getattr(recipe.gates, name) != getattr(default, name) for name in ("base", "chat", "release")}
     differs |= dict.fromkeys(("pack.by_source", "pretrain.mixture"), recipe.pack.by_source)
+    differs["examples"] = conversations
     differs["ingest.shards"] = recipe.ingest.shards > 1
     # Of a model on this machine both are read when the recipe is.
     fetched = recipe.base is not None and not recipe.base.local_files(folder)

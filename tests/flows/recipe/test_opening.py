@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from data.examples.config import ConversationExamples, CorpusExamples
+from data.sources.config import FilesSource
+from data.sources.files import find_files
 from flows.cli.preflight import machine_problems
 from flows.recipe.explaining import diff_recipes, show_recipe
 from flows.recipe.initialize_opened import write_opened_recipe
@@ -136,3 +140,16 @@ def test_init_refuses_what_names_no_model(folder: Path) -> None:
     for named, message in (("nothing", "does not exist; give a Hugging Face directory"), ("package:x", "a package needs its version")):
         with pytest.raises(RecipeError, match=message):
             write_opened_recipe(folder / "general", named, 10, MACHINE)
+
+
+def test_an_open_model_is_tuned_on_the_conversations_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text("It was a dark night. " * 500)
+    said = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
+    (tmp_path / "our [chats].jsonl").write_text((json.dumps({"messages": said}) + "\n") * 5)
+    told = write_opened_recipe(tmp_path, str(folder / "llama"), 10, MACHINE)
+    assert "chat: it is tuned on about 5 conversations in our [chats].jsonl, and on questions about the texts" in told
+    examples = load(str(tmp_path)).examples
+    assert isinstance(examples, ConversationExamples) and isinstance(examples.generated, CorpusExamples)
+    (source,) = examples.sources
+    assert isinstance(source, FilesSource) and list(find_files(source, tmp_path)) == ["our [chats].jsonl"]

@@ -8,9 +8,8 @@ from tests.tasks.reporting.example_run import HOSTILE, RunMaker
 
 
 def _answers(**right: bool) -> dict[str, list[dict[str, Any]]]:
-    lines = [
-        {"question": f"Where is {name}?", "reply": f"{name} {'here' if known else 'gone'}.", "right": known} for name, known in right.items()
-    ]
+    lines = [{"question": f"Where is {name}?", "reply": f"{name} {'here' if known else 'gone'}.", "right": known}
+             for name, known in right.items()]  # fmt: skip
     return {"samples.jsonl": [], "answers_heldout.jsonl": lines}
 
 
