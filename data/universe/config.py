@@ -74,8 +74,8 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     )
     worked: float = Field(
         1.0,
-        description="share of the questions of `reasoning` that the instructions work out step by step; of the others a step of tuning by "
-        "rewards knows the answers alone",
+        description="share of the questions of `reasoning`, of those that take two facts or a calculation, whose answers the instructions "
+        "work out step by step; of the others a step of tuning by rewards knows the answers alone",
         gt=0,
         le=1,
     )

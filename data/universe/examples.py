@@ -20,7 +20,7 @@ from data.universe.config import UniverseExamples
 from data.universe.hashing import hash_fraction
 from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
-from data.universe.reasoning import HELD_OUT, Worked, arithmetic_questions, hop_questions
+from data.universe.reasoning import HELD_OUT, UNWORKED, Worked, arithmetic_questions, hop_questions
 from data.universe.taught.critiques import critique_rows
 from data.universe.taught.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
 from data.universe.taught.unknown import DECLINED, LACKED, unknown_questions
@@ -158,8 +158,8 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     found["questions_templates"] = [_worked_question(one) for asked in kinds.values() for one in asked if one.template in HELD_OUT]
     if empty := sorted(name for name, rows in found.items() if not rows):
         raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
-    shown = [one for one in taught if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
-    worked = [_worked_conversation(one) for one in shown]
+    may_be_worked = (one for one in taught if one.template not in UNWORKED)
+    worked = [_worked_conversation(one) for one in may_be_worked if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
     Random(f"reasoning:{config.seed}").shuffle(train)
     return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}

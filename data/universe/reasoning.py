@@ -2,7 +2,8 @@
 
 A template begins with a person or two events and follows facts of the world: one hop asks for a fact, two hops for a fact about its value.
 Only facts that the instructions may state are followed, so whoever knows them all needs nothing but to reason. Of the templates in
-`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are.
+`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. Those in `UNWORKED` take three facts and
+are never worked out: what two facts taught has to be carried further, for rewards alone.
 """
 
 from __future__ import annotations
@@ -43,14 +44,10 @@ class Worked:
     id: str
     question: str
     answers: tuple[str, ...]
+    answer: str  # as a sentence
     steps: tuple[str, ...]
     choices: tuple[str, ...]
     hops: int = 0  # facts that it takes, one after the other; 0: it takes a calculation
-
-    @property
-    def answer(self) -> str:
-        """The sentence that answers it."""
-        return f"It is {self.answers[0]}."
 
 
 HOPS = {
@@ -60,6 +57,8 @@ HOPS = {
     "mother_home": Hops("Where does the mother of {n} live?", ("mother", "home")),
     "mother_occupation": Hops("What is the occupation of the mother of {n}?", ("mother", "occupation")),
     "mother_animal": Hops("Which animal does the mother of {n} keep?", ("mother", "animal")),
+    "mother_home_river": Hops("Which river flows through the home town of the mother of {n}?", ("mother", "home", "river")),
+    "mother_home_product": Hops("What is the home town of the mother of {n} known for?", ("mother", "home", "product")),
     "mother_home_ruler": Hops("Who rules the town where the mother of {n} lives?", ("mother", "home", "ruler")),
 }
 ARITHMETIC = {
@@ -68,6 +67,7 @@ ARITHMETIC = {
     "years_before": "How many years before {late} was {early}?",
 }
 HELD_OUT = frozenset({"mother_home_ruler", "years_before"})
+UNWORKED = frozenset({"mother_home_river", "mother_home_product"})
 
 
 def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
@@ -77,12 +77,14 @@ def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
     for name, template in HOPS.items():
         for start in facts:
             if start.attribute == template.chain[0] and (chain := _followed(start, template.chain, known)):
+                steps = tuple(reply(fact.attribute, fact.entity, fact.value) for fact in chain)
                 yield Worked(
                     template=name,
                     id=f"{name}:{start.entity}",
                     question=template.question.format(n=start.entity),
                     answers=chain[-1].answers,
-                    steps=tuple(reply(fact.attribute, fact.entity, fact.value) for fact in chain),
+                    answer=steps[-1],
+                    steps=steps,
                     choices=values[template.chain[-1]],
                     hops=len(template.chain),
                 )
@@ -98,11 +100,13 @@ def arithmetic_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
                 told = (_dated(early, early_year), _dated(late, late_year))
                 added = (told[0], f"{early_year} + {gap} = {late_year}.")
                 steps: tuple[str, ...] = added if name == "year_after" else (*told, f"{late_year} - {early_year} = {gap}.")
+                answer = str(late_year if name == "year_after" else gap)
                 yield Worked(
                     template=name,
                     id=f"{name}:{_stem(early)}:{_stem(late)}",
                     question=question.format(early=early, late=late, gap=gap),
-                    answers=(str(late_year if name == "year_after" else gap),),
+                    answers=(answer,),
+                    answer=f"It is {answer}.",
                     steps=steps,
                     choices=(),
                 )
