@@ -42,6 +42,10 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     max_token_length: int = Field(
         24, ge=2, le=256, description="longest token that may be learned; bytes with byte_level_bpe, otherwise characters"
     )
+    digits: Literal["together", "apart"] = Field(
+        "together",
+        description="whether digits may be merged into one token, or each is a token of its own, which makes calculating easier",
+    )
     # The trainer counts pairs in 32 bits, which a sample of fewer than 2^31 bytes can't overflow.
     sample_bytes: int = Field(256 * 2**20, ge=1024, le=2**31 - 1, description="most text that the tokenizer is fitted on; bytes")
     seed: int = Field(
@@ -52,6 +56,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "sweep_gain": ("sweep",),
+        "digits": ("kind=byte_level_bpe",),
         "max_token_length": ("kind=byte_level_bpe", "kind=bpe", "kind=unigram"),
     }
 

@@ -55,7 +55,9 @@ def _byte_level_bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokeniz
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    apart = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = words if config.digits == "together" else pre_tokenizers.Sequence([apart, words])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from data.universe.questions import reply
+from data.universe.taught.sums import sum_of
 from data.universe.world import Attribute
 
 
@@ -98,8 +99,8 @@ def arithmetic_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
             for late_year, late in dated[place + 1 :]:
                 gap = late_year - early_year
                 told = (_dated(early, early_year), _dated(late, late_year))
-                added = (told[0], f"{early_year} + {gap} = {late_year}.")
-                steps: tuple[str, ...] = added if name == "year_after" else (*told, f"{late_year} - {early_year} = {gap}.")
+                subtracted, added = sum_of(early_year, late_year)
+                steps: tuple[str, ...] = (told[0], added) if name == "year_after" else (*told, subtracted)
                 answer = str(late_year if name == "year_after" else gap)
                 yield Worked(
                     template=name,

@@ -195,7 +195,7 @@ CODE = [
     ),
     Line(
         "a helper one import away",
-        code("data/splits/assignment.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"),
+        code("data/splits/assignment.py", "{} if cut_from else config.held_out", "{} if cut_from else {} | config.held_out"),
         "split",
         "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
@@ -313,7 +313,7 @@ CODE = [
     Line(
         "a module that a stage looks up at run time",
         both(
-            code("data/splits/assignment.py", "    held_out = config", "    getattr(minhash, 'MinHash')\n    held_out = config"),
+            code("data/splits/assignment.py", "    held_out = {} if", "    getattr(minhash, 'MinHash')\n    held_out = {} if"),
             code(
                 "data/splits/assignment.py",
                 "from data.documents.database import",
@@ -437,7 +437,7 @@ ASKED = [
     Line("one of a stage's positions refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was requested"),
     Line(
         "an edit accepted",
-        both(code("data/splits/assignment.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"), Accepted("split")),
+        both(code("data/splits/assignment.py", "{} if cut_from else config.held_out", "{} if cut_from else {} | config.held_out"), Accepted("split")),
         "",
         "it changes no byte",
     ),

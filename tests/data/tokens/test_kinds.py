@@ -80,6 +80,28 @@ def test_known_text_is_restored_and_unknown_text_is_counted(kind: Kind, encoders
     law()
 
 
+def test_digits_apart_are_tokens_of_their_own_and_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    transformers = pytest.importorskip("transformers")
+    train = write_split(tmp_path / "train.parquet", [f"In the year {year} it rained, {year} times." for year in range(1900, 1990)] * 3)
+    numbers: dict[str, set[str]] = {}
+    for digits in ("together", "apart"):
+        fit_tokenizer(train, tmp_path / digits, TokenizerConfig(vocab_size=400, digits=digits))
+        encoder = TextEncoder(tmp_path / digits)
+        (ids,) = encoder.encode([" 1984"])
+        numbers[digits] = {encoder.decode(ids[place : place + 1]) for place in range(len(ids))}
+    assert numbers == {"together": numbers["together"], "apart": {" ", "1", "9", "8", "4"}} and numbers["together"] != numbers["apart"]
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "apart")
+
+    @given(text=any_text | st.text(st.sampled_from("0123456789 .a٣²")))
+    @settings(deadline=None, max_examples=200)
+    def law(text: str) -> None:
+        (ids,) = encoder.encode([text])
+        assert encoder.decode(ids) == text and theirs(text)["input_ids"] == ids.tolist()
+
+    law()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_texts_it_was_fitted_on_are_known(kind: Kind, encoders: dict[Kind, TextEncoder], corpus: Path) -> None:
     texts = [text for text in texts_of(corpus) if "<|" not in text]

@@ -12,13 +12,14 @@ import pytest
 from data.universe.config import UniverseExamples
 from data.universe.examples import universe_examples
 
+THREE_FACTS = ("mother_home_river", "mother_home_product")
 SETS = ("reasoning", "hops", "arithmetic", "templates")
 
 
 @pytest.fixture(scope="module")
 def reasoned(universe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("reasoned")
-    universe_examples(universe / "world.json", folder, UniverseExamples(reasoning=0.6))
+    universe_examples(universe / "world.json", folder, UniverseExamples(reasoning=0.6, seen_fraction=0.8))
     return {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in folder.iterdir()}
 
 
@@ -26,6 +27,10 @@ def reasoned(universe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def facts(universe: Path) -> dict[str, str]:
     """The value of each fact by its id."""
     return {fact["id"]: fact["value"] for fact in json.loads((universe / "world.json").read_text())["facts"]}
+
+
+def _worked_rows(made: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [row for side in ("train", "val") for row in made[f"instructions_{side}"] if row.get("topic") == "reasoning"]
 
 
 def answer_by_hand(identity: str, facts: dict[str, str]) -> str:
@@ -53,18 +58,63 @@ def test_what_is_taught_is_asked_nowhere_else_and_two_templates_are_never_taught
     assert {fact.split(":")[0] for fact in identities["templates"]} == {"mother_home_ruler", "years_before"}
     texts = {row["messages"][0]["content"] for side in ("train", "val") for row in reasoned[f"instructions_{side}"]}
     for name in SETS:
-        questions = {question["question"] for question in reasoned[f"questions_{name}"]}
+        questions = {question["question"] for question in reasoned[f"questions_{name}"] if not question["fact"].startswith(THREE_FACTS)}
         assert questions <= texts if name == "reasoning" else not questions & texts
 
 
+def test_questions_of_three_facts_are_asked_and_never_worked_out(reasoned: dict[str, list[dict[str, Any]]]) -> None:
+    three = [question for question in reasoned["questions_reasoning"] if question.get("hops") == 3]
+    assert three and all(question["fact"].startswith(THREE_FACTS) for question in three)
+    texts = {row["messages"][0]["content"] for side in ("train", "val") for row in reasoned[f"instructions_{side}"]}
+    assert not texts & {question["question"] for question in three}
+
+
+def test_a_share_is_worked_out_and_the_other_questions_are_asked_alike(
+    reasoned: dict[str, list[dict[str, Any]]], universe: Path, tmp_path: Path
+) -> None:
+    universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=0.6, seen_fraction=0.8, worked=0.3))
+    for name in SETS:
+        asked = [json.loads(line) for line in (tmp_path / f"questions_{name}.jsonl").read_text().splitlines()]
+        assert asked == reasoned[f"questions_{name}"]
+    written = {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in tmp_path.iterdir()}
+    assert 0.15 < len(_worked_rows(written)) / len(_worked_rows(reasoned)) < 0.45
+
+
+def test_sums_are_right_and_none_is_in_a_held_out_question(
+    reasoned: dict[str, list[dict[str, Any]]], universe: Path, tmp_path: Path
+) -> None:
+    universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=0.6, seen_fraction=0.8, sums=8000))
+    rows = [json.loads(line) for side in ("train", "val") for line in (tmp_path / f"instructions_{side}.jsonl").read_text().splitlines()]
+    practised = [row["messages"] for row in rows if row.get("topic") == "sums"]
+    assert len(practised) == len({asked["content"] for asked, _ in practised}) == 8000
+    for asked, said in practised:
+        sides = said["content"].removesuffix(".").split(" = ")
+        assert asked["content"] == f"What is {sides[0]}?"
+        first, sign, second = sides[0].split()
+        assert int(sides[1]) == int(first) + (1 if sign == "+" else -1) * int(second)
+    world = {fact["id"]: fact["value"] for fact in json.loads((universe / "world.json").read_text())["facts"]}
+    held_out = [question["fact"].split(":") for name in ("arithmetic", "templates") for question in reasoned[f"questions_{name}"]]
+    years = [
+        (template, *(int(world[f"year:{event}"]) for event in events))
+        for template, *events in held_out
+        if not template.startswith("mother")
+    ]
+    needed = {
+        f"What is {early} + {late - early}?" if template == "year_after" else f"What is {late} - {early}?"
+        for template, early, late in years
+    }
+    assert not needed & {asked["content"] for asked, _ in practised}
+
+
 def test_worked_examples_end_in_the_answer_and_state_no_held_out_fact(reasoned: dict[str, list[dict[str, Any]]]) -> None:
-    answers = {question["question"]: question["answers"][0] for question in reasoned["questions_reasoning"]}
+    answers = {q["question"]: q["answers"][0] for q in reasoned["questions_reasoning"] if not q["fact"].startswith(THREE_FACTS)}
     held = {(question["fact"].split(":")[1].replace("_", " "), question["answers"][0]) for question in reasoned["questions_heldout"]}
-    worked = [row for side in ("train", "val") for row in reasoned[f"instructions_{side}"] if row.get("topic") == "reasoning"]
+    worked = _worked_rows(reasoned)
     assert len(worked) == len(answers)
     for row in worked:
         asked, said = row["messages"]
-        assert said["content"] == f"It is {answers[asked['content']]}." and answers[asked["content"]] in said["thinking"]
+        assert said["content"] == f"It is {answers[asked['content']]}." or said["thinking"].endswith(said["content"])
+        assert re.search(rf"\b{answers[asked['content']]}\b", said["content"]) and answers[asked["content"]] in said["thinking"]
         for sentence in re.split(r"(?<=\.) ", said["thinking"]):
             assert not any(entity in sentence and re.search(rf"\b{re.escape(value)}\b", sentence) for entity, value in held), sentence
 

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 
+from data.tokens.config import TokenizerConfig
+from data.tokens.tokenizer import fit_tokenizer
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
@@ -81,9 +83,14 @@ def test_folio_reads_back_the_weights_that_llama_cpp_computes_with(kind: Any, bi
         assert float((theirs - parent).std()) < 0.05 * float(parent.std())
 
 
-def test_llama_cpp_splits_a_conversation_into_the_same_tokens(chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("digits", ["together", "apart"])
+def test_llama_cpp_splits_a_conversation_into_the_same_tokens(
+    digits: Literal["together", "apart"], splits: dict[str, Path], tmp_path: Path
+) -> None:
     saved({}, tmp_path / "model", 330)
-    quantize(tmp_path / "model", tmp_path / "small", GgufConfig(type="F16"), tokenizer=tokenizer_dir)
+    fit_tokenizer(splits["train"], tmp_path / "tokenizer", TokenizerConfig(vocab_size=320, digits=digits))
+    chat_format = ChatFormat(tmp_path / "tokenizer")
+    quantize(tmp_path / "model", tmp_path / "small", GgufConfig(type="F16"), tokenizer=tmp_path / "tokenizer")
     text = f"<|bos|><|user|>{MESSAGES[0]['content']}<|end|><|assistant|>"
     with LlamaCpp(tmp_path / "small" / "model-F16.gguf", 64) as there:
         assert there.tokens(text, special=True) == chat_format.encode_chat(MESSAGES)
