@@ -437,7 +437,10 @@ ASKED = [
     Line("one of a stage's positions refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was requested"),
     Line(
         "an edit accepted",
-        both(code("data/splits/assignment.py", "{} if cut_from else config.held_out", "{} if cut_from else {} | config.held_out"), Accepted("split")),
+        both(
+            code("data/splits/assignment.py", "{} if cut_from else config.held_out", "{} if cut_from else {} | config.held_out"),
+            Accepted("split"),
+        ),
         "",
         "it changes no byte",
     ),

@@ -80,6 +80,7 @@ def test_problems_of_reasoning_gym_are_refused_before_the_start_where_it_is_not_
         ("judged", ["sft", "reward", "ppo"]),
         ("preferences", ["sft", "dpo", "kto", "orpo", "simpo"]),
         ("reasoned", ["sft", "grpo"]),
+        ("reasoner", ["sft", "dpo", "reward", "grpo"]),
         ("constitution", ["sft", "orpo"]),
     ],
 )

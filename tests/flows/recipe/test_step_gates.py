@@ -28,10 +28,10 @@ def planned(changes: tuple[str, ...], home: Path) -> dict[str, Decision]:
 
 
 @pytest.mark.parametrize("name", built_in())
-def test_no_step_of_a_built_in_recipe_has_a_gate_but_the_one_that_learns_from_its_own_words(name: str) -> None:
+def test_no_step_of_a_built_in_recipe_has_a_gate_but_those_that_learn_from_the_model_s_own_words(name: str) -> None:
     recipe = load(name)
     gated = [step.name for step in (*recipe.tuning, *recipe.adapters) if step.gate]
-    assert gated == (["orpo"] if name == "constitution" else [])
+    assert gated == {"constitution": ["orpo"], "reasoner": ["grpo"]}.get(name, [])
 
 
 def test_a_gate_adds_two_positions_after_its_step_and_changes_no_other(tmp_path: Path) -> None:
