@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from data.conversations.read import read_record
@@ -18,9 +19,11 @@ from data.sources.conversation_config import FORMATS, ConversationFiles
 from data.sources.errors import Unreadable
 from data.sources.formats import PACKED, USUAL, type_from_name
 from data.sources.readers.parsing.record import ReaderOptions, Record
+from data.sources.readers.registry import READERS, UNSANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 
 LOOKED_AT = 20  # records of a file
+FILES_LOOKED_AT = 20  # of a folder and a format
 NAMED = 6  # files, or fields of a file
 TEXT_FIELD = FilesSource.model_fields["text_field"].default
 
@@ -55,48 +58,88 @@ class RecordFiles(NamedTuple):
     @property
     def examples(self) -> ConversationExamples:
         """The conversations, beside questions about the texts, to tune on."""
-        source = ConversationFiles(paths=tuple(map(glob.escape, self.conversations)))
-        return ConversationExamples(sources=(source,), generated=CorpusExamples())
+        return ConversationExamples(sources=(ConversationFiles(paths=self._paths()),), generated=CorpusExamples())
+
+    def _paths(self) -> tuple[str, ...]:
+        """Return what points to the conversations: a glob where they are all files of their ending in a folder."""
+        mixed = set(map(_ending_in_folder, self.beside))
+        together: dict[tuple[PurePath, str], list[str]] = defaultdict(list)
+        for name in self.conversations:
+            together[_ending_in_folder(name)].append(name)
+        paths: list[str] = []
+        for (folder, ending), names in together.items():
+            apart = len(names) == 1 or (folder, ending) in mixed
+            paths += map(glob.escape, names) if apart else [str(PurePath(glob.escape(str(folder)), f"*{ending}"))]
+        return tuple(paths)
 
     def unread(self) -> Iterator[str]:
         """Yield what has to be said of files whose records have no text."""
-        for name, fields in self.fieldless.items():
+        for name, fields in islice(self.fieldless.items(), NAMED):
             yield (
                 f"mind: the records of {name} have no field `{TEXT_FIELD}` and will be set aside; their fields are "
                 f"{', '.join(fields[:NAMED])}: name the one with the text in ingest.sources.text_field"
             )
+        if len(self.fieldless) > NAMED:
+            yield f"mind: so will those of {len(self.fieldless) - NAMED} more files"
+
+
+def _ending_in_folder(name: str) -> tuple[PurePath, str]:
+    return PurePath(name).parent, PurePath(name).suffix
 
 
 NO_RECORDS = RecordFiles({}, {}, ())
 
 
 def look_at_records(files: Mapping[str, Path]) -> RecordFiles:
-    """Return what the files hold that are named as files of records and neither packed nor unreadable."""
-    conversations: dict[str, int] = {}
-    fieldless: dict[str, tuple[str, ...]] = {}
+    """Return what the files hold that are named as files of records and neither packed nor unreadable.
+
+    Of a folder's files of one format the first `FILES_LOOKED_AT` are opened; the others are taken for what the last of them is.
+    """
+    found: dict[str, _Look] = {}
+    opened: dict[tuple[PurePath, str], list[_Look]] = defaultdict(list)
     with closing(ParserSandbox()) as sandbox:
         for name, path in files.items():
             kind = type_from_name(name).format
-            if kind not in FORMATS or path.suffix.lower() in PACKED:
-                continue
-            records, size = _first(sandbox, kind, path)
-            if records and sum(map(_is_conversation, records)) * 2 > len(records):
-                conversations[name] = max(len(records), round(path.stat().st_size / size)) if len(records) == LOOKED_AT else len(records)
-            elif records and not any(isinstance(record.get(TEXT_FIELD), str) for record in records):
-                fieldless[name] = tuple(records[0])
+            if kind in FORMATS and path.suffix.lower() not in PACKED:
+                looks = opened[PurePath(name).parent, kind]
+                if len(looks) < FILES_LOOKED_AT:
+                    looks.append(_look(sandbox, kind, path))
+                found[name] = looks[-1]
+    conversations = {name: look.count(files[name]) for name, look in found.items() if look.conversations}
+    fieldless = {name: look.fields for name, look in found.items() if look.fields}
     taken = {type_from_name(name).format for name in conversations}
     beside = (name for name in files if type_from_name(name).format in taken and name not in conversations)
     return RecordFiles(conversations, fieldless, tuple(beside))
 
 
-def _first(sandbox: ParserSandbox, kind: str, path: Path) -> tuple[list[dict[str, Any]], float]:
-    """Return the first records of a file, none if it can't be read, and what one of them takes on average, in bytes."""
+class _Look(NamedTuple):
+    """A file's first records: how many, the bytes of one, whether most are conversations, and their fields if none is a text's."""
+
+    records: int = 0
+    size: float = 1.0
+    conversations: bool = False
+    fields: tuple[str, ...] = ()
+
+    def count(self, path: Path) -> int:
+        """Return about how many records a file like this has."""
+        return self.records if self.records < LOOKED_AT else max(self.records, round(path.stat().st_size / self.size))
+
+
+def _look(sandbox: ParserSandbox, kind: str, path: Path) -> _Look:
+    options = ReaderOptions(whole=True)
     try:
-        found = list(islice(sandbox.read(kind, path, ReaderOptions(whole=True), None), LOOKED_AT))
+        with path.open("rb") as stream:
+            read = READERS[kind](stream, options, lambda _: True) if kind in UNSANDBOXED else sandbox.read(kind, path, options, None)
+            texts = [one.text for one in islice(read, LOOKED_AT) if isinstance(one, Record)]
     except (Unreadable, OSError):
-        return [], 1.0
-    texts = [one.text for one in found if isinstance(one, Record)]
-    return [json.loads(text) for text in texts], max(1.0, sum(len(text.encode()) for text in texts) / max(1, len(texts)))
+        return _Look()
+    records = [json.loads(text) for text in texts]
+    if not records:
+        return _Look()
+    size = sum(len(text.encode("utf-8")) for text in texts) / len(texts)
+    conversations = sum(map(_is_conversation, records)) * 2 > len(records)
+    lacking = not conversations and not any(isinstance(record.get(TEXT_FIELD), str) for record in records)
+    return _Look(len(records), size, conversations, tuple(records[0]) if lacking else ())
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from tests.model.opening.tiny import WORDS, write_llama
 
 pytest.importorskip("transformers")
 MACHINE = Machine("a test machine", 1, False, 2**34, 1e11, "assumed", 0.5, "assumed")
+CHAT = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]}
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +146,20 @@ def test_init_refuses_what_names_no_model(folder: Path) -> None:
 def test_an_open_model_is_tuned_on_the_conversations_of_the_folder(folder: Path, tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.txt").write_text("It was a dark night. " * 500)
-    said = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]
-    (tmp_path / "our [chats].jsonl").write_text((json.dumps({"messages": said}) + "\n") * 5)
+    (tmp_path / "our [chats].jsonl").write_text((json.dumps(CHAT) + "\n") * 5)
     told = write_opened_recipe(tmp_path, str(folder / "llama"), 10, MACHINE)
     assert "chat: it is tuned on about 5 conversations in our [chats].jsonl, and on questions about the texts" in told
     examples = load(str(tmp_path)).examples
     assert isinstance(examples, ConversationExamples) and isinstance(examples.generated, CorpusExamples)
     (source,) = examples.sources
     assert isinstance(source, FilesSource) and list(find_files(source, tmp_path)) == ["our [chats].jsonl"]
+
+
+def test_a_folder_of_conversations_is_named_by_a_glob_unless_texts_lie_between(folder: Path, tmp_path: Path) -> None:
+    for name, record in (("a/1", CHAT), ("a/2", CHAT), ("b/1", CHAT), ("b/2", CHAT), ("b/text", {"text": "It was a dark night. " * 900})):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(record) + "\n")
+    write_opened_recipe(tmp_path, str(folder / "llama"), 10, MACHINE)
+    examples = load(str(tmp_path)).examples
+    assert isinstance(examples, ConversationExamples) and isinstance(examples.sources[0], FilesSource)
+    assert examples.sources[0].paths == ("a/*.jsonl", "b/1.jsonl", "b/2.jsonl")
