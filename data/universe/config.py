@@ -54,7 +54,7 @@ class EventPassages(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Questions, instructions and preferences about the world, made from its facts."""
 
-    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"worked": ("reasoning",), "sums": ("reasoning",)}
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"worked": ("reasoning",)}
     OF_UNIVERSE: ClassVar[bool] = True  # its answers are the facts of a generated universe
 
     kind: Literal["universe"] = Field("universe", description="names this kind of examples")
@@ -79,12 +79,6 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
         "work out step by step; of the others a step of tuning by rewards knows the answers alone",
         gt=0,
         le=1,
-    )
-    sums: int = Field(
-        0,
-        description="sums that the instructions work out, none of them in a held-out question of `reasoning`; 0: none; count",
-        ge=0,
-        le=20_000,
     )
     critiques: int = Field(
         0,

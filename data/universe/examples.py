@@ -23,7 +23,6 @@ from data.universe.questions import question, reply
 from data.universe.reasoning import HELD_OUT, UNWORKED, Worked, arithmetic_questions, hop_questions
 from data.universe.taught.critiques import critique_rows
 from data.universe.taught.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
-from data.universe.taught.sums import practised_sums
 from data.universe.taught.unknown import DECLINED, LACKED, unknown_questions
 from data.universe.world import Attribute
 
@@ -159,18 +158,11 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     found["questions_templates"] = [_worked_question(one) for asked in kinds.values() for one in asked if one.template in HELD_OUT]
     if empty := sorted(name for name, rows in found.items() if not rows):
         raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
-    worked = _worked([one for one in taught if one.template not in UNWORKED], kinds["arithmetic"], config)
+    may_be_worked = (one for one in taught if one.template not in UNWORKED)
+    worked = [_worked_conversation(one) for one in may_be_worked if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
     Random(f"reasoning:{config.seed}").shuffle(train)
     return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
-
-
-def _worked(taught: list[Worked], arithmetic: list[Worked], config: UniverseExamples) -> list[Row]:
-    """Return the conversations that work questions out, and those that practise sums which no other question needs."""
-    shown = [one for one in taught if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
-    known = {one.id for one in taught}
-    sums = practised_sums(config.seed, config.sums, {one.steps[-1] for one in arithmetic if one.id not in known})
-    return [*map(_worked_conversation, shown), *(_conversation(question, answer, "sums") for question, answer in sums)]
 
 
 def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[Row]]) -> dict[str, list[Row]]:

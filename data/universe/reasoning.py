@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from data.universe.questions import reply
-from data.universe.taught.sums import sum_of
 from data.universe.world import Attribute
 
 
@@ -99,7 +98,7 @@ def arithmetic_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
             for late_year, late in dated[place + 1 :]:
                 gap = late_year - early_year
                 told = (_dated(early, early_year), _dated(late, late_year))
-                subtracted, added = sum_of(early_year, late_year)
+                added, subtracted = f"{early_year} + {gap} = {late_year}.", f"{late_year} - {early_year} = {gap}."
                 steps: tuple[str, ...] = (told[0], added) if name == "year_after" else (*told, subtracted)
                 answer = str(late_year if name == "year_after" else gap)
                 yield Worked(
