@@ -22,7 +22,7 @@ import numpy as np
 from flows.cli.planning import plan_recipe
 from flows.recipe.loading import load
 from flows.services.home import home, store_url
-from model.evaluation.intervals import bootstrap_ratio
+from model.evaluation.intervals import bootstrap_ratio, proportion
 from model.training.kinds.grpo import GrpoConfig
 from model.training.kinds.sft import SftConfig
 from tasks.stage.store.artifact import Artifact
@@ -88,10 +88,14 @@ def judged(rewarded: tuple[Mapping[str, Artifact], Store], continued: tuple[Mapp
         bounds.append((f"{name} 15 points more with rewards", gain.value >= 0.15))
     metrics = {name: made.metrics for name, made in rewarded[0].items()}
     chat, preferred = metrics["evaluate.chat"], metrics["tune.dpo"]
-    budgets = {name.removeprefix("thinking."): value for name, value in chat.items() if name.startswith("thinking.")}
-    print("thinking: " + ", ".join(f"{name} {value:.3g}" for name, value in budgets.items() if "_low" not in name and "_high" not in name))
-    most = max((name for name in budgets if name.startswith("budget_") and name[7:].isdigit()), key=lambda name: int(name[7:]))
-    bounds.append(("thinking certainly better than none", budgets[f"{most}_low"] > budgets["budget_0_high"]))
+    thought = {name.removeprefix("thinking."): value for name, value in chat.items() if name.startswith(("thinking.b", "thinking.m"))}
+    print("right: " + ", ".join(f"{name} {100 * value:.0f} %" for name, value in thought.items() if not name.endswith("_tokens")))
+    asked_thinking = round(chat["questions.hops_count"])
+    budgets = sorted(int(name[7:]) for name in thought if name.startswith("budget_") and name[7:].isdigit())
+    none, most = (
+        proportion(round(thought[f"budget_{budget}"] * asked_thinking), asked_thinking, CONFIDENCE) for budget in (0, budgets[-1])
+    )
+    bounds.append(("thinking certainly better than none", most.low > none.high))
     cost = metrics["evaluate.dpo"]["val.bits_per_byte"] / metrics["evaluate.sft"]["val.bits_per_byte"] - 1
     print(f"preferences: {100 * preferred['val_preferred']:.1f} % of held-out pairs, {100 * cost:+.2f} % of bits per byte")
     bounds += [("pairs preferred", preferred["val_preferred"] >= 0.9), ("cost of preferences", cost <= 0.03)]
