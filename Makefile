@@ -11,7 +11,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 proofs: .venv/installed-proofs  # what takes minutes: every ZeRO stage, kills, the whole default recipe
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 identity: .venv/installed-dev  # every change of the matrix, and which stages it runs
 	$(BIN)/python -m pytest -m 'not crash' tests/identity
