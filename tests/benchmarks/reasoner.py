@@ -31,6 +31,7 @@ from tasks.stage.store.store import Store
 RECIPE = "reasoner"
 PROMPT = 32  # tokens; no question of the recipe takes more
 RESAMPLES, CONFIDENCE = 2000, 0.95
+OVERRULE = "gates.chat.overrule=it is only compared with"  # it need not reach what rewards have to
 Answers = Mapping[str, Mapping[str, Any]]
 
 
@@ -43,7 +44,8 @@ def main() -> int:
     missed = []
     for seed in given.seeds.split(","):
         changes = (f"seed={seed}", *given.set)
-        rewarded, continued = run(changes), run((*changes, f"tuning={json.dumps(continued_steps(changes))}"))
+        rewarded = run(changes)
+        continued = run((*changes, f"tuning={json.dumps(continued_steps(changes))}", OVERRULE))
         print(f"\nseed {seed}")
         missed += [f"seed {seed}: {name}" for name, holds in judged(rewarded, continued) if not holds]
     print("\n" + ("\n".join(f"MISSED {name}" for name in missed) or "every bound holds"))
