@@ -44,7 +44,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
     digits: Literal["together", "apart"] = Field(
         "together",
-        description="whether digits may be merged into one token, or each is a token of its own, which makes calculating easier",
+        description="whether digits of a number may be merged into one token, or each is a token of its own, as Llama has it",
     )
     # The trainer counts pairs in 32 bits, which a sample of fewer than 2^31 bytes can't overflow.
     sample_bytes: int = Field(256 * 2**20, ge=1024, le=2**31 - 1, description="most text that the tokenizer is fitted on; bytes")

@@ -3,7 +3,7 @@
 A template begins with a person or two events and follows facts of the world: one hop asks for a fact, two hops for a fact about its value.
 Only facts that the instructions may state are followed, so whoever knows them all needs nothing but to reason. Of the templates in
 `HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. Those in `UNWORKED` take three facts and
-are never worked out: what two facts taught has to be carried further, for rewards alone.
+are never worked out: rewards alone can carry what two facts taught further.
 """
 
 from __future__ import annotations

@@ -301,8 +301,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "pretrain.optimizer": "low-rank changes are learned as their authors did; Muon is for whole matrices",
         "pretrain.adapter": "what is trained; alpha / rank = 2 is usual",
         "pretrain.mixture": "one row in five is general text, so the model forgets less",
-        "tuning": "it learns to answer"
-        + (" as your conversations do" if isinstance(recipe.examples, ConversationExamples) else " questions about your texts"),
+        "tuning": f"it learns to answer {'as your conversations do' if conversations else 'questions about your texts'}",
         "evaluate.base.rows": "enough for an interval, in a minute or two",
         "evaluate.chat.rows": "",
         "evaluate.release.rows": "",
