@@ -136,18 +136,20 @@ def test_a_size_is_proposed_with_its_reasons_before_anything_ran(tmp_path: Path)
     for said in (
         "four_books: ",
         "2 x h100-sxm, 67 TFLOP/s each (NVIDIA H100 data sheet",
-        "20 a parameter",
+        "a parameter",
         "ZeRO stage",
         "^ proposed",
         "EUR",
-        "too big for the text",
+        "repeats too much",
+        "26.7 tokens of different text are enough for less",
         "--set model.width=",
     ):
         assert said in sized.stdout
     assert not (tmp_path / "home" / "store").exists()
     output = json.loads(folio(tmp_path / "home", *words, "--json", "--params", "1e6").stdout)
     assert output["proposed"]["parameters"] == pytest.approx(1e6, rel=0.2)
-    assert output["proposed"]["tokens"] == pytest.approx(20 * output["proposed"]["parameters"], rel=0.05)
+    proposed = output["proposed"]
+    assert proposed["tokens"] == pytest.approx(proposed["tokens_a_parameter"] * proposed["parameters"], rel=1e-6)
     assert set(output["proposed"]["memory_bytes"]) == {"0", "1", "2", "3"}
     # What is proposed is a recipe that can be run.
     table = folio(tmp_path / "home", *words, "--params", "1e6").stdout
