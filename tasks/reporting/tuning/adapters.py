@@ -32,7 +32,7 @@ def adapters_section(run: RunSummary, positions: Mapping[str, str]) -> Section |
     return Section("adapters", "Adapters", note, tables=(table,))
 
 
-ADAPTERS = Topic("adapters", 34, adapters_section)
+ADAPTERS = Topic("adapters", 36, adapters_section)
 
 
 def _compared(measured: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -34,7 +34,7 @@ def aims_section(run: RunSummary, positions: Mapping[str, str]) -> Section | Non
     return Section("aims", "What tuning was for", lead, tables=(table,))
 
 
-AIMS = Topic("what tuning was for", 33, aims_section)
+AIMS = Topic("what tuning was for", 34, aims_section)
 
 
 def _cells(told: Mapping[str, Any]) -> tuple[str, ...]:
