@@ -213,7 +213,7 @@ def propose(
             release=ReleaseEvaluation(rows=256, questions=converses),
         ),
         **({} if converses else {"pack": PackConfig(instruction_fraction=0.0)}),
-        **({"examples": records.examples} if converses and records.conversations else {}),
+        **({"examples": records.examples} if converses else {}),
     }
     return blank.model_copy(update=changes), sized
 
@@ -247,7 +247,7 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: Recor
         unread = "the last passages of each text, which it does not read" if passages else "texts that it has not read"
         yield f"expect: {low:.1f} to {high:.1f} bits per byte on {unread} ({BASIS})"
     if recipe.tuning and records.conversations:
-        yield f"chat: it is tuned on {records.amount}, and on questions about the texts"
+        yield records.tuned_on
     elif recipe.tuning:
         yield "chat: it can be tuned to converse; of facts that the texts tell once or twice it will know few"
     else:

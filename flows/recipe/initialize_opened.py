@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from data.examples.config import ConversationExamples, CorpusExamples
+from data.examples.config import ConversationExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.fetching.package import pin_wheel
@@ -157,7 +157,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
         description=f"{config.title}, which has read the texts in {title}.",
         ingest=IngestConfig(sources=(*own, *general), shards=min(MAX_SHARDS, max(1, round(found.texts / TEXTS_PER_SHARD)))),
         split=split,
-        examples=found.records.examples if found.records.conversations else CorpusExamples(),
+        examples=found.records.examples,
         base=config,
         model=shape.network,
         tokenizer=TokenizerConfig(vocab_size=shape.vocabulary),
@@ -263,7 +263,7 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig, recor
         f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
     )
     if records.conversations:
-        yield f"chat: it is tuned on {records.amount}, and on questions about the texts"
+        yield records.tuned_on
     yield "kept: its weights stay unchanged; training learns a low-rank change, merged into the release"
     if recipe.split.mode == "all_train":
         yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"

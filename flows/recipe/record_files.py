@@ -56,9 +56,16 @@ class RecordFiles(NamedTuple):
         return f"about {number:,} conversation{'s' if number > 1 else ''} in {named}"
 
     @property
-    def examples(self) -> ConversationExamples:
-        """The conversations, beside questions about the texts, to tune on."""
+    def examples(self) -> ConversationExamples | CorpusExamples:
+        """What to tune on: the conversations, if there are any, beside questions about the texts."""
+        if not self.conversations:
+            return CorpusExamples()
         return ConversationExamples(sources=(ConversationFiles(paths=self._paths()),), generated=CorpusExamples())
+
+    @property
+    def tuned_on(self) -> str:
+        """What is to be said of a model that is tuned on the conversations."""
+        return f"chat: it is tuned on {self.amount}, and on questions about the texts"
 
     def _paths(self) -> tuple[str, ...]:
         """Return what points to the conversations: a glob where they are all files of their ending in a folder."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -21,13 +20,12 @@ import torch
 
 from data.sources.config import PackageSource
 from data.sources.fetching.package import fetch_package
-from flows.cli.planning import plan_recipe
-from flows.services.home import home, store_url
+from flows.services.home import home
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.networks.directory import load_model
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.store import Store
+from tests.benchmarks.recipe_run import run_recipe
 
 RECIPE = Path(__file__).with_name("open_model.yaml")
 ARTICLES = PackageSource(
@@ -63,16 +61,12 @@ def main(arguments: list[str]) -> None:
     given = options.parse_args(arguments)
     root = home() / "open_model"
     write_articles(root / "articles", given.articles)
-    changes = [f"root={root}", *(TRIAL if given.trial else ())]
-    settings = [part for change in changes for part in ("--set", change)]
-    subprocess.run([sys.executable, "-m", "flows.cli.app", "run", str(RECIPE), *settings], check=True)
-    store = Store(store_url(), home() / "cache" / "artifacts")
-    made = {d.position: d.artifact for d in plan_recipe(str(RECIPE), tuple(changes), frozenset(), False).decisions if d.artifact}
-    print_learned(made)
-    release = store.local(made["export"])
+    ran = run_recipe(str(RECIPE), (f"root={root}", *(TRIAL if given.trial else ())))
+    print_learned(ran.made)
+    release = ran.folder("export")
     print_transformers(release)
     print_llama_cpp(release)
-    print_answers({"before": store.local(made["adopt"]), "after": release}, QUESTIONS[:1] if given.trial else QUESTIONS)
+    print_answers({"before": ran.folder("adopt"), "after": release}, QUESTIONS[:1] if given.trial else QUESTIONS)
 
 
 def write_articles(folder: Path, count: int) -> None:

@@ -12,21 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from flows.cli.planning import plan_recipe
 from flows.recipe.loading import load
-from flows.services.home import home, store_url
 from model.evaluation.intervals import bootstrap_ratio, proportion
 from model.training.kinds.grpo import GrpoConfig
 from model.training.kinds.sft import SftConfig
-from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.store import Store
+from tests.benchmarks.recipe_run import RecipeRun, run_recipe
 
 RECIPE = "reasoner"
 PROMPT = 32  # tokens; no question of the recipe takes more
@@ -44,8 +40,8 @@ def main() -> int:
     missed = []
     for seed in given.seeds.split(","):
         changes = (f"seed={seed}", *given.set)
-        rewarded = run(changes)
-        continued = run((*changes, f"tuning={json.dumps(continued_steps(changes))}", OVERRULE))
+        rewarded = run_recipe(RECIPE, changes)
+        continued = run_recipe(RECIPE, (*changes, f"tuning={json.dumps(continued_steps(changes))}", OVERRULE))
         print(f"\nseed {seed}")
         missed += [f"seed {seed}: {name}" for name, holds in judged(rewarded, continued) if not holds]
     print("\n" + ("\n".join(f"MISSED {name}" for name in missed) or "every bound holds"))
@@ -63,15 +59,7 @@ def continued_steps(changes: tuple[str, ...]) -> list[dict[str, Any]]:
     return [step.model_dump(mode="json", exclude_defaults=True) | {"kind": step.kind} for step in (*recipe.tuning[:-1], more)]
 
 
-def run(changes: tuple[str, ...]) -> tuple[Mapping[str, Artifact], Store]:
-    """Run the recipe, and return its artifacts by position."""
-    settings = [part for change in changes for part in ("--set", change)]
-    subprocess.run([sys.executable, "-m", "flows.cli.app", "run", RECIPE, *settings], check=True, stdout=sys.stderr)
-    made = plan_recipe(RECIPE, changes, frozenset(), False).decisions
-    return {d.position: d.artifact for d in made if d.artifact}, Store(store_url(), home() / "cache" / "artifacts")
-
-
-def judged(rewarded: tuple[Mapping[str, Artifact], Store], continued: tuple[Mapping[str, Artifact], Store]) -> list[tuple[str, bool]]:
+def judged(rewarded: RecipeRun, continued: RecipeRun) -> list[tuple[str, bool]]:
     """Print every figure; return each bound and whether it holds."""
     models = {
         "examples": answers(rewarded, "evaluate.sft"),
@@ -88,7 +76,7 @@ def judged(rewarded: tuple[Mapping[str, Artifact], Store], continued: tuple[Mapp
         shares = ", ".join(f"{model} {100 * values.mean():.1f} %" for model, values in right.items())
         print(f"{name} ({len(asked)} questions): {shares}; rewards {points(gain.value)} ({points(gain.low)} to {points(gain.high)}) points")
         bounds.append((f"{name} 15 points more with rewards", gain.value >= 0.15))
-    metrics = {name: made.metrics for name, made in rewarded[0].items()}
+    metrics = {name: made.metrics for name, made in rewarded.made.items()}
     chat, preferred = metrics["evaluate.chat"], metrics["tune.dpo"]
     thought = {name.removeprefix("thinking."): value for name, value in chat.items() if name.startswith(("thinking.b", "thinking.m"))}
     print("right: " + ", ".join(f"{name} {100 * value:.0f} %" for name, value in thought.items() if not name.endswith("_tokens")))
@@ -107,10 +95,9 @@ def judged(rewarded: tuple[Mapping[str, Artifact], Store], continued: tuple[Mapp
     return bounds
 
 
-def answers(made: tuple[Mapping[str, Artifact], Store], position: str) -> Answers:
+def answers(ran: RecipeRun, position: str) -> Answers:
     """Return what a model answered to the held-out questions that take reasoning, by question; `hops`: whether several facts."""
-    artifacts, store = made
-    folder = store.local(artifacts[position])
+    folder = ran.folder(position)
     lines: Sequence[str] = [
         line for name in ("hops", "arithmetic", "templates") for line in (folder / f"answers_{name}.jsonl").read_text("utf-8").splitlines()
     ]

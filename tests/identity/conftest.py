@@ -18,17 +18,22 @@ CHANGE = "test_a_change_runs_exactly_what_it_must"
 Outcomes = Callable[[Line], Outcome]
 
 
+def fresh_processes() -> ProcessPoolExecutor:
+    """A pool of which each task has a process of its own, with libraries loaded and nothing of ours."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.identity.bench", *bench.PRELOADED])
+    return ProcessPoolExecutor(AT_ONCE, mp_context=context, max_tasks_per_child=1)
+
+
 @pytest.fixture(scope="session")
 def outcomes(request: pytest.FixtureRequest, prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     """What came of a line's change; all that the session asks for are under way from the beginning."""
     from prefect.settings import PREFECT_API_URL
 
     url, folder = str(PREFECT_API_URL.value()), tmp_path_factory.mktemp("matrix")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.identity.bench", *bench.PRELOADED])
     calls = (getattr(item, "callspec", None) for item in request.session.items)
     asked = [call.params["line"] for call in calls if call is not None and isinstance(call.params.get("line"), Line)]
-    with ProcessPoolExecutor(AT_ONCE, mp_context=context, max_tasks_per_child=1) as pool:
+    with fresh_processes() as pool:
         base = folder / "base"
         built = pool.submit(bench.build, base, url).result()
         assert not built.failed, built.failed

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import yaml
 
 from tests.identity import bench
 from tests.identity.changing import Edit
-from tests.identity.conftest import AT_ONCE
+from tests.identity.conftest import fresh_processes
 
 Plans = Callable[[Edit], dict[str, tuple[str, tuple[str, ...]]]]
 SMALL = {"steps": 2, "global_batch": 2, "warmup_steps": 0}
@@ -46,10 +44,8 @@ def plans(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     recipe = yaml.safe_load(Path(__file__).with_name("recipe.yaml").read_text(encoding="utf-8"))
     recipe = {name: section for name, section in recipe.items() if name not in ("sft", "dpo")} | {"tuning": TUNING}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.identity.bench", *bench.PRELOADED])
     base = folder / "base"
-    with ProcessPoolExecutor(AT_ONCE, mp_context=context, max_tasks_per_child=1) as pool:
+    with fresh_processes() as pool:
         built = pool.submit(bench.build, base, url, folder / "recipe.yaml").result()
         assert not built.failed, built.failed
         yield lambda edit: pool.submit(bench.copy_and_plan_change, base, folder / edit.path.replace("/", "."), url, edit).result()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from tests.identity import bench
 from tests.identity.changing import Edit
-from tests.identity.conftest import AT_ONCE
+from tests.identity.conftest import fresh_processes
 from tests.identity.training_edits import EDITS, UNUSED, USED, TrainingEdit
 
 Plans = Callable[[TrainingEdit], dict[str, tuple[str, tuple[str, ...]]]]
@@ -23,9 +21,7 @@ def plans(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     from prefect.settings import PREFECT_API_URL
 
     url, folder = str(PREFECT_API_URL.value()), tmp_path_factory.mktemp("training")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.identity.bench", *bench.PRELOADED])
-    with ProcessPoolExecutor(AT_ONCE, mp_context=context, max_tasks_per_child=1) as pool:
+    with fresh_processes() as pool:
         base = folder / "base"
         built = pool.submit(bench.build, base, url, RECIPE).result()
         assert not built.failed, built.failed

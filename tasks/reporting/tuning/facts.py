@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -15,13 +15,16 @@ from tasks.reporting.wording import count
 
 ANSWERS = re.compile(r"answers_(.+)\.jsonl")
 SHOWN, LONGEST = 12, 200
+Answers = Mapping[str, Mapping[str, Any]]
 
 
 def facts_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
     """Build a table of counts and one of facts lost; None unless two models were asked the same questions."""
     counts, lost = list[Row](), list[Row]()
-    for (before, _), (after, title) in pairwise(models_measured(run.results, positions).items()):
-        for name, earlier, later in _asked_both(run.results, before, after):
+    models = [(title, _answers(run.results, position)) for position, title in models_measured(run.results, positions).items()]
+    for (_, before), (title, after) in pairwise(models):
+        for name in (name for name in after if after[name].keys() == before.get(name, {}).keys()):
+            earlier, later = before[name], after[name]
             was, now = ({question for question, record in records.items() if record["right"]} for records in (earlier, later))
             counts.append(Row((title, name, *(count(len(some)) for some in (was, now, now - was, was - now, earlier)))))
             gone = [question for question in earlier if question in was - now]
@@ -41,14 +44,10 @@ def facts_section(run: RunSummary, positions: Mapping[str, str]) -> Section | No
 FACTS = Topic("facts learned and lost", 33, facts_section)
 
 
-def _asked_both(results: Results, before: str, after: str) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Yield the sets of questions that both models were asked, with what each answered, by question."""
-    for file in sorted(file.path for file in results.artifacts[after].files):
-        found = ANSWERS.fullmatch(file)
-        if found and any(other.path == file for other in results.artifacts[before].files):
-            earlier, later = ({line["question"]: line for line in results.lines(position, file)} for position in (before, after))
-            if earlier.keys() == later.keys():
-                yield found[1], earlier, later
+def _answers(results: Results, position: str) -> dict[str, Answers]:
+    """Return what a model answered, by set of questions and by question."""
+    named = {found[1]: file.path for file in results.artifacts[position].files if (found := ANSWERS.fullmatch(file.path))}
+    return {name: {line["question"]: line for line in results.lines(position, named[name])} for name in sorted(named)}
 
 
 def _cut(*texts: str) -> tuple[str, ...]:
