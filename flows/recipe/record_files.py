@@ -9,18 +9,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from data.conversations.read import read_record
 from data.conversations.shapes.messages import ShapeError
 from data.examples.config import ConversationExamples, CorpusExamples
+from data.sources.archives.compression import decompress
 from data.sources.config import FilesSource
 from data.sources.conversation_config import FORMATS, ConversationFiles
-from data.sources.errors import Unreadable
+from data.sources.detection import COMPRESSIONS, HEAD, detect_type
+from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import PACKED, USUAL, type_from_name
 from data.sources.readers.parsing.record import ReaderOptions, Record
 from data.sources.readers.registry import READERS, UNSANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
+from flows.recipe.text_amount import TEXT_PER_PACKED_BYTE
 
 LOOKED_AT = 20  # records of a file
 FILES_LOOKED_AT = 20  # of a folder and a format
@@ -91,14 +94,17 @@ class RecordFiles(NamedTuple):
 
 
 def _ending_in_folder(name: str) -> tuple[PurePath, str]:
-    return PurePath(name).parent, PurePath(name).suffix
+    """Return a file's folder and its ending, as it is written, with that of compression."""
+    path = PurePath(name)
+    packed = path.suffix if path.suffix.lower() in PACKED else ""
+    return path.parent, (path.with_suffix("") if packed else path).suffix + packed
 
 
 NO_RECORDS = RecordFiles({}, {}, ())
 
 
 def look_at_records(files: Mapping[str, Path]) -> RecordFiles:
-    """Return what the files hold that are named as files of records and neither packed nor unreadable.
+    """Return what the files hold that are named as files of records and can be read; what lies in archives, or is packed Parquet, is left.
 
     Of a folder's files of one format the first `FILES_LOOKED_AT` are opened; the others are taken for what the last of them is.
     """
@@ -107,7 +113,7 @@ def look_at_records(files: Mapping[str, Path]) -> RecordFiles:
     with closing(ParserSandbox()) as sandbox:
         for name, path in files.items():
             kind = type_from_name(name).format
-            if kind in FORMATS and path.suffix.lower() not in PACKED:
+            if kind in FORMATS and (kind in UNSANDBOXED or path.suffix.lower() not in PACKED):
                 looks = opened[PurePath(name).parent, kind]
                 if len(looks) < FILES_LOOKED_AT:
                     looks.append(_look(sandbox, kind, path))
@@ -129,16 +135,17 @@ class _Look(NamedTuple):
 
     def count(self, path: Path) -> int:
         """Return about how many records a file like this has."""
-        return self.records if self.records < LOOKED_AT else max(self.records, round(path.stat().st_size / self.size))
+        text = path.stat().st_size * (TEXT_PER_PACKED_BYTE if path.suffix.lower() in PACKED else 1.0)
+        return self.records if self.records < LOOKED_AT else max(self.records, round(text / self.size))
 
 
 def _look(sandbox: ParserSandbox, kind: str, path: Path) -> _Look:
     options = ReaderOptions(whole=True)
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as raw, _plain(raw, path.stat().st_size) as stream:
             read = READERS[kind](stream, options, lambda _: True) if kind in UNSANDBOXED else sandbox.read(kind, path, options, None)
             texts = [one.text for one in islice(read, LOOKED_AT) if isinstance(one, Record)]
-    except (Unreadable, OSError):
+    except (Unreadable, HostileArchive, OSError):
         return _Look()
     records = [json.loads(text) for text in texts]
     if not records:
@@ -147,6 +154,13 @@ def _look(sandbox: ParserSandbox, kind: str, path: Path) -> _Look:
     conversations = sum(map(_is_conversation, records)) * 2 > len(records)
     lacking = not conversations and not any(isinstance(record.get(TEXT_FIELD), str) for record in records)
     return _Look(len(records), size, conversations, tuple(records[0]) if lacking else ())
+
+
+def _plain(raw: BinaryIO, size: int) -> IO[bytes]:
+    """Return the stream of a file's contents, unpacked if it is packed."""
+    kind = detect_type(raw.read(HEAD))
+    raw.seek(0)
+    return decompress(raw, kind, size) if kind in COMPRESSIONS else raw
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:

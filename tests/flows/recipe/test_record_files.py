@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import lzma
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data.examples.config import ConversationExamples
 from data.sources.config import FilesSource
-from data.sources.files import find_files
-from flows.recipe.initialize import write_recipe
+from data.sources.conversation_config import ConversationFiles
+from data.sources.files import find_files, survey
+from flows.recipe.initialize import SOURCE, write_recipe
 from flows.recipe.loading import load
+from flows.recipe.record_files import look_at_records
 from flows.recipe.validation import RecipeError
 from tests.flows.recipe.machines import MACHINE_AT_HAND
 from tests.flows.recipe.test_initialize import NAMES, library
@@ -60,6 +65,31 @@ def test_texts_in_the_format_of_the_conversations_are_read_too(tmp_path: Path) -
     recipe = load(str(tmp_path))
     sources = [source for source in recipe.ingest.sources if isinstance(source, FilesSource)]
     assert {name for source in sources for name in find_files(source, tmp_path)} == {*NAMES, "letters.jsonl"}
+
+
+def test_packed_conversations_are_no_texts_and_texts_packed_alike_are(tmp_path: Path) -> None:
+    lines = "".join(json.dumps(SHAPES["openai"]) + "\n" for _ in range(300)).encode("utf-8")
+    for name, packed in {"chats.jsonl.gz": gzip.compress(lines), "chats.jsonl.XZ": lzma.compress(lines)}.items():
+        (tmp_path / name).write_bytes(packed)
+    (tmp_path / "letters.txt.gz").write_bytes(gzip.compress(b"It was a dark night. " * 5000))
+    (tmp_path / "broken.jsonl.gz").write_bytes(gzip.compress(lines)[:40])
+    said = write_recipe(library(tmp_path, NAMES), machine=MACHINE_AT_HAND)
+    assert "conversations in chats.jsonl.XZ, chats.jsonl.gz are not used" in said
+    recipe = load(str(tmp_path))
+    sources = [source for source in recipe.ingest.sources if isinstance(source, FilesSource)]
+    assert {name for source in sources for name in find_files(source, tmp_path)} == {*NAMES, "letters.txt.gz", "broken.jsonl.gz"}
+
+
+def test_a_glob_of_packed_conversations_holds_no_packed_texts(tmp_path: Path) -> None:
+    lines = (json.dumps(SHAPES["openai"]) + "\n").encode("utf-8") * 50
+    for number in range(3):
+        (tmp_path / f"chats{number}.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "letters.txt.gz").write_bytes(gzip.compress(b"It was a dark night. " * 5000))
+    records = look_at_records(survey(SOURCE, tmp_path, empty=True).files)
+    assert isinstance(records.examples, ConversationExamples)
+    (source,) = records.examples.sources
+    assert isinstance(source, ConversationFiles)
+    assert set(find_files(source, tmp_path)) == {f"chats{number}.jsonl.gz" for number in range(3)}
 
 
 def test_a_folder_of_conversations_alone_is_refused_with_the_way_out(tmp_path: Path) -> None:
