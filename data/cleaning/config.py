@@ -16,7 +16,7 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "boilerplate_lines": ("boilerplate",),
         "corrupted_share": ("corrupted",),
-        "page_lines": ("repeated_pages", "page_numbers", "running_heads", "notes=drop"),
+        "page_lines": ("repeated_pages", "page_numbers", "running_heads", "notes=drop", "notes=end"),
         "wrap_limit": ("unwrap", "hyphenation"),
         "roman_numbers": ("page_numbers",),
         "ocr_words": ("ocr",),
@@ -48,10 +48,10 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     roman_numbers: bool = Field(False, description="page numbers may be small Roman numerals, too (xii), as in prefaces")
     page_lines: int = Field(15, ge=2, description="fewest lines of text on a page; numbers closer together are not page numbers; lines")
     running_heads: bool = Field(True, description="remove running heads and feet: lines that repeat next to page numbers or once a page")
-    notes: Literal["keep", "drop"] = Field(
+    notes: Literal["keep", "end", "drop"] = Field(
         "keep",
-        description="notes at a page's foot, with their marks in the text, and bracketed ones ([Footnote 1: ...]): keep them where they "
-        "are, or drop them",
+        description="notes at a page's foot, and bracketed ones ([Footnote 1: ...]): keep them where they are, set each as a paragraph "
+        "of its own at the end of its document, or drop them with their marks in the text",
     )
     contents: bool = Field(True, description="remove tables of contents: lists of titles that occur again or lead to page numbers")
     chapter_titles: Literal["keep", "mark", "drop"] = Field(

@@ -73,7 +73,10 @@ def _repair_lines(state: CleaningState) -> None:
             stale = ""
         if rule.kind:
             state.work.set_variables(kind=rule.kind)
-        if _edit(state, rule):
+        any_edits = _edit(state, rule)
+        if rule.moves:
+            state.run_file("notes_apart.sql")
+        if any_edits:
             if rule.needs_pages and not rule.kind:
                 state.run("CREATE OR REPLACE TEMP TABLE thinned AS SELECT DISTINCT d FROM edited")
                 stale = "FROM thinned"
@@ -81,6 +84,8 @@ def _repair_lines(state: CleaningState) -> None:
             state.run("UPDATE lines SET line = e.line FROM edited e WHERE lines.d = e.d AND lines.n = e.n")
             if rule.kind:
                 state.run_file("page_ends.sql")
+    if state.config.notes == "end":
+        state.run_file("notes_behind.sql")
 
 
 def _edit(state: CleaningState, rule: Rule) -> bool:

@@ -29,7 +29,7 @@ class Rule:
     """A rule of cleaning.
 
     `action` is the ledger's action for its edits. `kind`: the rule removes the lines that pages.sql classified so. `setting` is the value
-    of the option that enables it.
+    of the option that enables it. `moves`: its lines stand at the document's end after the other rules of the phase.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Rule:
     reason: str
     kind: str = ""
     setting: bool | str = True
+    moves: bool = False
 
     @property
     def script(self) -> Path:
@@ -67,6 +68,7 @@ RULES = (
     Rule("boilerplate", "boilerplate", "line", "cut", "notices of libraries and scanners are not the author's"),
     Rule("corrupted", "corrupted", "line", "cut", "nothing can be learned from symbol soup"),
     Rule("notes", "notes", "line", "cut", "a note interrupts the sentence that it explains", setting="drop"),
+    Rule("notes moved", "notes", "line", "changed", "a note interrupts the sentence that it explains, and is worth reading", setting="end", moves=True),
     Rule("repeated pages", "repeated_pages", "line", "cut", "a page scanned twice was written once"),
     Rule("running heads", "running_heads", "line", "cut", "a page's head or foot interrupts the sentence", kind="running head"),
     Rule("page numbers", "page_numbers", "line", "cut", "a page's number interrupts the sentence", kind="page number"),

@@ -17,7 +17,7 @@ from data.documents.database import Database, parquet
 
 VARIABLES = (
     "boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "chapter_titles", "hyphenation", "unwrap", "ocr_known", "ocr_ratio",
-    "roman_numbers",
+    "roman_numbers", "notes",
 )  # fmt: skip
 
 

@@ -1,4 +1,6 @@
--- Notes at a page's foot, with the marks that refer to them, and bracketed ones ([Footnote 1: ...]) wherever they are.
+-- Notes at a page's foot, with the marks that refer to them, and bracketed ones ([Footnote 1: ...]) wherever they are. With notes=end they
+-- and their marks stay as they are (notes_apart.sql moves them), and where no text is behind any of them they are there already.
+-- begins: the line is the first of its note.
 -- A foot note begins with a mark (*, †, 1, [1], 1., a superscript) that a line of text above on its page ends a word with; it and all after
 -- it go, up to what ends the page: a form feed, a number alone on its line, or a line that occurs again and again, as running heads do.
 -- Other numbers and stars at a line's beginning (lists, verses) have no such reference and stay.
@@ -49,8 +51,11 @@ WITH seen AS MATERIALIZED (
     SELECT d, blanks, regexp_extract(arg_min(line, n), '^\[\w+:? ([0-9]{1,3}|[A-Z])\b', 1) AS label FROM seen GROUP BY d, blanks
     HAVING regexp_matches(arg_min(line, n), '(?i)^\[(foot)?note\b') AND ends_with(arg_max(line, n), ']')
 ), gone AS (
-    SELECT p.d, p.n FROM paged p JOIN feet f ON f.d = p.d AND f.page = p.page AND p.k >= f.k WHERE NOT ends
-    UNION SELECT d, n FROM seen SEMI JOIN bracketed USING (d, blanks) WHERE line <> chr(12)
+    SELECT d, n, bool_or(begins) AS begins FROM (
+        SELECT p.d, p.n, (p.d, p.n) IN (SELECT (d, n) FROM referred) AS begins
+        FROM paged p JOIN feet f ON f.d = p.d AND f.page = p.page AND p.k >= f.k WHERE NOT ends
+        UNION ALL SELECT d, n, n = min(n) OVER (PARTITION BY d, blanks) FROM seen SEMI JOIN bracketed USING (d, blanks) WHERE line <> chr(12)
+    ) GROUP BY d, n
 ), labelled AS (
     SELECT DISTINCT d, n, label FROM (
         SELECT d, n, unnest(regexp_extract_all(line, '\[([0-9]{1,3}|[A-Z])\]', 1)) AS label
@@ -67,5 +72,7 @@ WITH seen AS MATERIALIZED (
         list_reduce(list_prepend(line, list_sort(patterns)), lambda text, pattern: regexp_replace(text, pattern, '\1\2', 'g')) AS line
     FROM lines l JOIN sources USING (d, n) ANTI JOIN gone USING (d, n)
 )
-SELECT d, n, line AS before, NULL AS line, length(line) AS characters FROM lines SEMI JOIN gone USING (d, n)
-UNION ALL SELECT d, n, before, line, length(before) - length(line) FROM unmarked
+SELECT d, n, line AS before, CASE getvariable('notes') WHEN 'end' THEN line END AS line, length(line) AS characters, begins
+FROM lines JOIN gone USING (d, n)
+WHERE getvariable('notes') = 'drop' OR d IN (SELECT d FROM gone JOIN (SELECT d, max(n) AS last FROM lines ANTI JOIN gone USING (d, n) GROUP BY d) USING (d) WHERE n < last)
+UNION ALL SELECT d, n, before, line, length(before) - length(line), false FROM unmarked WHERE getvariable('notes') = 'drop'

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.data.cleaning.test_printed import cleaned
@@ -79,3 +81,35 @@ def test_what_only_looks_like_a_note_stays(name: str, above: str, tmp_path: Path
 def test_notes_stay_unless_a_recipe_drops_them(tmp_path: Path) -> None:
     noted, _ = _book("*", "{}")
     assert cleaned(tmp_path, noted).split() == noted.split()
+
+
+@pytest.mark.parametrize(("mark", "end"), [("*", "{}"), ("12", "\f"), ("[a]", "THE OLD MILL {}")])
+def test_notes_at_the_end_interrupt_no_text_and_follow_it_as_paragraphs(mark: str, end: str, tmp_path: Path) -> None:
+    pages: dict[str, Any] = {"page_numbers": True, "running_heads": True, "unwrap": True}
+    noted, plain = _book(mark, end)
+    text, notes = _apart(cleaned(tmp_path, noted, notes="end", **pages), 8)
+    assert text.replace(mark, "").split() == cleaned(tmp_path / "plain", plain, **pages).split()
+    said = [f"See roll {'v' * number} of that year," if number % 4 == 0 else "Ibid." for number in range(8)]
+    hung = [f" which hangs in hall {'x' * number}." if number % 2 else "" for number in range(8)]
+    assert notes == [f"{mark} {first}{second}" for first, second in zip(said, hung, strict=True)]
+
+
+def test_bracketed_notes_at_the_end_keep_their_marks_and_are_moved_once(tmp_path: Path) -> None:
+    text = "The king[3] rode out.\n\n[Footnote 3: He had\nno horse.]\n\nThe queen stayed.\n\n[Note: a word of the editor's.]"
+    whole = "The king[3] rode out.\n\nThe queen stayed.\n\n[Footnote 3: He had no horse.]\n\n[Note: a word of the editor's.]"
+    assert cleaned(tmp_path, text, notes="end", unwrap=True) == whole
+    assert cleaned(tmp_path / "again", whole, notes="end", unwrap=True) == whole
+
+
+def test_what_moves_is_in_the_ledger_as_changed_by_nothing(tmp_path: Path) -> None:
+    noted, _ = _book("*", "{}")
+    cleaned(tmp_path, noted, notes="end")
+    (row,) = [row for row in pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist() if row["rule"] == "notes moved"]
+    assert row["action"] == "changed" and row["net"] == 0 and row["characters"] > 0
+    assert not (tmp_path / "out" / "removed" / "notes_moved.parquet").exists()
+
+
+def _apart(text: str, notes: int) -> tuple[str, list[str]]:
+    """Return a text without its last paragraphs, and these."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(paragraphs[:-notes]), paragraphs[-notes:]
