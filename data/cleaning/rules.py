@@ -68,7 +68,7 @@ RULES = (
     Rule("boilerplate", "boilerplate", "line", "cut", "notices of libraries and scanners are not the author's"),
     Rule("corrupted", "corrupted", "line", "cut", "nothing can be learned from symbol soup"),
     Rule("notes", "notes", "line", "cut", "a note interrupts the sentence that it explains", setting="drop"),
-    Rule("notes moved", "notes", "line", "changed", "a note interrupts the sentence that it explains, and is worth reading", setting="end", moves=True),
+    Rule("notes moved", "notes", "line", "changed", "a note is worth reading, behind the text", setting="end", moves=True),
     Rule("repeated pages", "repeated_pages", "line", "cut", "a page scanned twice was written once"),
     Rule("running heads", "running_heads", "line", "cut", "a page's head or foot interrupts the sentence", kind="running head"),
     Rule("page numbers", "page_numbers", "line", "cut", "a page's number interrupts the sentence", kind="page number"),
