@@ -25,6 +25,13 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     max_passages: int = Field(4000, ge=2, description="most passages in all; count")
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
+    turns: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="most exchanges of a conversation: single ones are joined into conversations of one up to that many, as people go on "
+        "asking; validation keeps single ones; count",
+    )
     questions: int = Field(200, ge=0, description="most questions in each of questions_seen and questions_heldout; count")
     programs: Programs = None
     gym: Gym = ()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.examples.corpus import corpus_examples
+from data.examples.turns import join_exchanges
 from data.universe.config import UniverseExamples
 
 
@@ -25,8 +26,16 @@ def make_examples(
         from data.examples.gathered import gather_examples
 
         return gather_examples(splits, generated, output, config)
+    counts = _made(splits, world, output, config) | _problems(output, config)
+    if config.turns > 1:
+        counts["instructions_train"] = join_exchanges(output / "instructions_train.jsonl", config.turns, config.seed)
+    return counts
+
+
+def _made(splits: Path, world: Path | None, output: Path, config: UniverseExamples | CorpusExamples) -> dict[str, float]:
+    """Write what is made from books or from the facts of a universe."""
     if isinstance(config, CorpusExamples):
-        return corpus_examples(splits, output, config) | _problems(output, config)
+        return corpus_examples(splits, output, config)
     if world is None:
         raise ValueError("examples.kind 'universe' needs the universe as a source; set examples.kind: corpus for other texts")
     from data.universe.examples import universe_examples
@@ -43,7 +52,7 @@ def make_examples(
         facts = read_facts(world, config)
         seen, _ = split_facts([fact for fact in facts if not fact.rare], config)
         counts |= add_events(splits, output, facts, seen, config.events)
-    return counts | _problems(output, config)
+    return counts
 
 
 def _problems(output: Path, config: UniverseExamples | CorpusExamples) -> dict[str, float]:
