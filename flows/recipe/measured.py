@@ -113,6 +113,8 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
         sets = ("seen", "heldout", *evaluated.question_sets)
         declined = ("_declined",) if "unknown" in sets else ()
         yield from _joined([f"questions.{name}" for name in sets], (*INTERVAL, "_count", "_unasked", *declined))
+        if evaluated.earlier_questions:
+            yield from _joined([f"questions.{name}_later" for name in sets], INTERVAL)
     for skill in skills if evaluated.skills else ():
         yield from _joined((f"skills.{skill}",), (*INTERVAL, "_count", "_unasked", ".baseline"))
         yield from _joined((f"skills.{skill}.gain", f"skills.{skill}.heldout"), INTERVAL)

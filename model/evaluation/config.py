@@ -46,6 +46,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "answer_tokens": ("questions",),
         "question_sets": ("questions",),
+        "earlier_questions": ("questions",),
         "skill_tokens": ("skills",),
         "copy_prompts": ("copying",),
         "copy_prompt_tokens": ("copying",),
@@ -61,6 +62,13 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         (),
         description="sets of questions asked besides; reasoning, hops, arithmetic and templates need examples.reasoning, passages and "
         "events examples.events, program_templates examples.programs, gym_heldout examples.gym, the others the key of their name; names",
+    )
+    earlier_questions: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="ask each question once more behind so many others, with the model's own replies, as conversations go on; 0: don't; "
+        "count",
     )
     thinking: ThinkingConfig | None = Field(
         None, description="how much better it answers for tokens spent on thinking; null: not measured; questions, budgets and votes"

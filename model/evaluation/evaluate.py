@@ -63,8 +63,9 @@ def evaluate(
 
     Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
     bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen`, `questions.heldout` and those of
-    `question_sets` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context), and where
-    the set unknown is asked `_declined` (the share of replies that say that they do not know); `skills.<skill>` and its kin (see
+    `question_sets` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context), with
+    `earlier_questions` also `_later` (the share right as the last of a conversation), and where the set unknown is asked `_declined` (the
+    share of replies that say that they do not know); `skills.<skill>` and its kin (see
     `model/evaluation/skills/measure.py`); `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on
     validation; `probe.<prompt>.<word>`; `thinking.budget_<tokens>` and `thinking.majority_<attempts>` with `_tokens` (see
     `model/evaluation/thinking.py`), and what emerges (see `model/evaluation/emergence.py`).
@@ -139,13 +140,16 @@ def _answer_questions(
         declining = {answer for question in read_questions(examples / f"questions_{UNKNOWN}.jsonl") for answer in question["answers"]}
     for name in (*SETS, *config.question_sets):
         path = examples / f"questions_{name}.jsonl"
-        _, records = ask(network, chat_format, path, answer_tokens=config.answer_tokens)
+        _, records = ask(network, chat_format, path, answer_tokens=config.answer_tokens, earlier=config.earlier_questions)
         write_records(output / f"answers_{name}.jsonl", records)
         right = sum(record["right"] for record in records)
         metrics |= proportion(right, len(records), config.confidence).metrics(f"questions.{name}")
         units[f"questions.{name}"] = Units(
             np.arange(len(records)), np.array([float(record["right"]) for record in records]), np.ones(len(records))
         )
+        if config.earlier_questions:
+            later = sum(record["right_later"] for record in records)
+            metrics |= proportion(later, len(records), config.confidence).metrics(f"questions.{name}_later")
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
         if declining:

@@ -86,6 +86,8 @@ class Standing:
         right, low = model[ANSWERED], model.get(f"{ANSWERED}_low", model[ANSWERED])
         asked = f" of {model[f'{ANSWERED}_count']:,.0f}" if f"{ANSWERED}_count" in model else ""
         said = f"It answers {_percent(right)}{asked} questions about what no example told it"
+        if (later := model.get(f"{ANSWERED}_later")) is not None:
+            said += f", and {_percent(later)} when they follow others in one conversation"
         chance = self.baseline.get(f"chance.{ANSWERED}")
         if chance is None:
             return f"{said}."

@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from model.rewards.answers import read_questions
+from model.rewards.answers import answer_of, read_questions
 from model.rewards.solving import is_solved
 
 if TYPE_CHECKING:
-    from model.inference.chat_format import ChatFormat
+    from model.inference.chat_format import ChatFormat, Message
     from model.networks.decoding import DecodingNetwork
 
 
 class Answer(TypedDict):
-    """A question with the reply to it and its grade."""
+    """A question with the reply to it and its grade; `right_later`: the grade after other questions in one conversation."""
 
     question: str
     reply: str
@@ -29,26 +29,67 @@ class Answer(TypedDict):
     asked: bool
     answers: list[str]
     fact: str
+    right_later: NotRequired[bool]
 
 
 def ask(
-    network: DecodingNetwork, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128
+    network: DecodingNetwork, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128, earlier: int = 0
 ) -> tuple[float, list[Answer]]:
-    """Ask each question of a JSON lines file as the only user message; return the share answered right and a record of each."""
-    from model.inference.generation import generate_batch
+    """Ask each question of a JSON lines file as the only user message; return the share answered right and a record of each.
 
+    With `earlier` it is asked again as the last of a conversation, behind so many others with the model's own replies; what does not fit
+    into the context is left out as chat does.
+    """
     entries = read_questions(questions)
     prompts = [chat_format.encode_chat([{"role": "user", "content": entry["question"]}]) for entry in entries]
+    replies = _replies(network, chat_format, prompts, answer_tokens, batch)
+    records = [
+        Answer(
+            question=entry["question"],
+            answers=entry["answers"],
+            fact=entry["fact"],
+            reply=reply or "",
+            right=is_solved(reply or "", entry),
+            asked=reply is not None,
+        )
+        for entry, reply in zip(entries, replies, strict=True)
+    ]
+    if earlier:
+        prompts = [_after_others(chat_format, records, place, earlier, network.context, answer_tokens) for place in range(len(records))]
+        later = _replies(network, chat_format, prompts, answer_tokens, batch)
+        for record, entry, reply in zip(records, entries, later, strict=True):
+            record["right_later"] = is_solved(reply or "", entry)
+    return sum(record["right"] for record in records) / len(records), records
+
+
+def _replies(
+    network: DecodingNetwork, chat_format: ChatFormat, prompts: Sequence[list[int]], answer_tokens: int, batch: int
+) -> list[str | None]:
+    """Return the greedy reply to each prompt; None for one that fills the model's context."""
+    from model.inference.generation import generate_batch
+
     fits = [len(prompt) < network.context for prompt in prompts]
     fitting = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
     replies = iter(generate_batch(network, fitting, answer_tokens, chat_format.stop_ids, batch))
-    records: list[Answer] = []
-    for entry, fit in zip(entries, fits, strict=True):
-        reply = chat_format.decode(next(replies)) if fit else ""
-        right = is_solved(reply, entry)
-        question, answers, fact = entry["question"], entry["answers"], entry["fact"]
-        records.append(Answer(question=question, answers=answers, fact=fact, reply=reply, right=right, asked=fit))
-    return sum(record["right"] for record in records) / len(records), records
+    return [chat_format.decode(next(replies)) if fit else None for fit in fits]
+
+
+def _after_others(
+    chat_format: ChatFormat, records: Sequence[Answer], place: int, earlier: int, context: int, answer_tokens: int
+) -> list[int]:
+    """Return the prompt of a chat that ends with the question at `place`; one that doesn't fit even alone is given as it is."""
+    from model.inference.chat import fit_prompt
+
+    # Spread over the file, since neighbouring questions are alike.
+    steps = {step * len(records) // (earlier + 1) for step in range(1, earlier + 1)} - {0}
+    messages: list[Message] = []
+    for other in (records[(place + step) % len(records)] for step in sorted(steps)):
+        messages += [{"role": "user", "content": other["question"]}, {"role": "assistant", "content": answer_of(other["reply"]).strip()}]
+    asked: list[Message] = [{"role": "user", "content": records[place]["question"]}]
+    try:
+        return fit_prompt(chat_format, [*messages, *asked], context, answer_tokens)
+    except ValueError:
+        return chat_format.encode_chat(asked)
 
 
 def write_records(path: Path, records: Sequence[object]) -> None:

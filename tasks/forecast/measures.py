@@ -139,7 +139,8 @@ def evaluated_operations(execution: Execution) -> float | None:
         examples = execution.sources.get("examples", Source(None)).execution
         sizes = [examples.written(f"questions_{name}.jsonl") if examples else None for name in ("seen", "heldout")]
         # A question with its answers takes about ninety bytes.
-        tokens += SAMPLED * sum(size or 0.0 for size in sizes) / 90 * config.answer_tokens
+        times = 2 if config.earlier_questions else 1
+        tokens += times * SAMPLED * sum(size or 0.0 for size in sizes) / 90 * config.answer_tokens
     if config.copying:
         tokens += SAMPLED * 2 * config.copy_prompts * config.copy_tokens
     tokens += SAMPLED * 64 * config.samples

@@ -104,7 +104,8 @@ def _continuation(position: str, sample: Mapping[str, Any]) -> ModelText:
 
 def _questions(results: Results, positions: Mapping[str, str]) -> Figure | None:
     shares = []
-    for name, label in SETS.items():
+    asked_later = {f"{name}_later": f"{label}, after others" for name, label in SETS.items()}
+    for name, label in (SETS | asked_later).items():
         for position in positions:
             metrics = results.metrics(position)
             value = metrics.get(f"questions.{name}")

@@ -129,7 +129,8 @@ def _questions(results: Results) -> KeyFigure | None:
         if "questions.heldout" in metrics:
             seen = f"; seen ones {share(metrics['questions.seen'])}" if "questions.seen" in metrics else ""
             asked = f" of {count(metrics['questions.heldout_count'])}" if "questions.heldout_count" in metrics else ""
-            return KeyFigure("held-out questions", share(metrics["questions.heldout"]), f"right{asked}{seen}")
+            later = f"; after others {share(metrics['questions.heldout_later'])}" if "questions.heldout_later" in metrics else ""
+            return KeyFigure("held-out questions", share(metrics["questions.heldout"]), f"right{asked}{later}{seen}")
     return None
 
 

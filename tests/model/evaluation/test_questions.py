@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.evaluation.questions import ask
 from model.inference.chat_format import ChatFormat
+from model.inference.generation import generate_batch
 from model.networks.decoder import Decoder
 from model.rewards.answers import first_sentence, is_right
 
@@ -33,3 +34,32 @@ def test_a_question_too_long_for_the_context_counts_as_wrong_and_is_recorded_as_
     score, records = ask(decoder.decoding(), chat_format, path, answer_tokens=8)
     assert score == 0 and [record["asked"] for record in records] == [True, False, True]
     assert [record["question"] for record in records] == questions and records[1]["reply"] == ""
+
+
+def test_asked_again_later_a_question_follows_others_with_the_models_own_replies(
+    decoder: Decoder, chat_format: ChatFormat, tmp_path: Path
+) -> None:
+    path, network = tmp_path / "questions.jsonl", decoder.decoding()
+    questions = ["Who walked?", "Where to?", "Why?"]
+    path.write_text("".join(json.dumps({"question": text, "answers": ["zzz"]}) + "\n" for text in questions))
+    _, alone = ask(network, chat_format, path, answer_tokens=6)
+    turns = [[("user", record["question"]), ("assistant", record["reply"].strip())] for record in alone]
+    messages = [{"role": role, "content": text} for turn in (turns[1], turns[2], turns[0][:1]) for role, text in turn]
+    (reply,) = generate_batch(network, [chat_format.encode_chat(messages)], 6, chat_format.stop_ids)
+    said = first_sentence(chat_format.decode(reply))
+    assert said and said != first_sentence(alone[0]["reply"])
+    accepted = [[said], ["zzz"], ["zzz"]]
+    lines = [{"question": text, "answers": answers} for text, answers in zip(questions, accepted, strict=True)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, again = ask(network, chat_format, path, answer_tokens=6, earlier=2)
+    assert [record["right_later"] for record in again] == [is_right(said, [said]), False, False]
+    assert [record["reply"] for record in again] == [record["reply"] for record in alone]
+
+
+def test_a_conversation_that_would_fill_the_context_begins_later(decoder: Decoder, chat_format: ChatFormat, tmp_path: Path) -> None:
+    path, network = tmp_path / "questions.jsonl", decoder.decoding()
+    texts = [*(f"Who walked to {n}?" for n in range(16)), f"Who {'walked ' * 80}?"]
+    path.write_text("".join(json.dumps({"question": text, "answers": ["zzz"]}) + "\n" for text in texts))
+    _, records = ask(network, chat_format, path, answer_tokens=6, earlier=16)
+    assert [record["asked"] for record in records] == [True] * 16 + [False]
+    assert not any(record["right_later"] for record in records)
