@@ -1,7 +1,8 @@
 """A conversation with a model, as `folio chat` holds it.
 
 It opens any exported directory, full precision or quantized, and streams replies in whole characters. The history holds exactly what was
-written, even if the caller stops in the middle of a reply. Each turn computes its whole prompt again; a thousand tokens take well under
+answered, even if the caller stops in the middle of a reply; what the model thought before is shown to it no more, and a question without an
+answer is forgotten. Each turn computes its whole prompt again; a thousand tokens take well under
 a second with a small model.
 
 Truncation: a reply gets `max_new_tokens`, or half of the context if that is less. While the conversation does not fit into the rest, the
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
+from model.rewards.answers import answer_of
 
 if TYPE_CHECKING:
     from model.inference.judge import Judge
@@ -66,7 +68,7 @@ class ChatModel:
         self.history = [{"role": "system", "content": self.system}] if self.system else []
 
     def say(self, text: str, config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
-        """Send `text` as the user; yield the reply as it is generated, and add both to the history.
+        """Send `text` as the user; yield the reply as it is generated, and add both to the history, the reply without its thoughts.
 
         Raise ValueError if the message does not fit into the context; then nothing is added.
         """
@@ -79,7 +81,10 @@ class ChatModel:
                 reply.append(chunk)
                 yield chunk
         finally:
-            self.history.append({"role": "assistant", "content": "".join(reply)})
+            if answer := answer_of("".join(reply)).lstrip("\n"):
+                self.history.append({"role": "assistant", "content": answer})
+            else:
+                self.history.pop()
 
     def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
         """Return a generator of the reply to these messages; the history is neither read nor changed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.tokens.chats.template import Chat, ChatTemplate
 from model.inference.chat import ChatModel, fit_prompt
-from model.inference.chat_format import ChatFormat, ChatFormatError
+from model.inference.chat_format import ChatFormat, ChatFormatError, Message
 from model.inference.config import SamplingConfig
 from model.inference.text_stream import TextStream
 from model.networks.decoder import Decoder
@@ -119,6 +120,28 @@ def test_a_reply_that_is_stopped_early_is_kept_as_far_as_it_was_streamed(decoder
     heard = next(reply)
     reply.close()
     assert chat.history[-1] == {"role": "assistant", "content": heard}
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [
+        ("<think>\nShe lives there.\n</think>\n\nIn Brack.", "In Brack."),
+        ("<think>\nShe lives", None),
+        ("In Brack.", "In Brack."),
+        ("", None),
+    ],
+)
+def test_thoughts_are_not_part_of_what_the_model_is_told_next(
+    decoder: Decoder, chat_format: ChatFormat, reply: str, kept: str | None
+) -> None:
+    class Scripted(ChatModel):
+        def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
+            yield from reply
+
+    chat = Scripted(decoder.decoding(), chat_format)
+    assert "".join(chat.say("Where does she live?", SamplingConfig())) == reply
+    asked = {"role": "user", "content": "Where does she live?"}
+    assert chat.history == ([asked, {"role": "assistant", "content": kept}] if kept else [])
 
 
 def test_a_long_conversation_loses_its_oldest_turns_and_never_its_system_message(chat_format: ChatFormat) -> None:
