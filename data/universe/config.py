@@ -80,6 +80,11 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
         gt=0,
         le=1,
     )
+    follow_ups: bool = Field(
+        False,
+        description="ask on about the person or town just spoken of by a pronoun (And what is her trade?); held-out facts are asked so in "
+        "questions_follow_ups",
+    )
     critiques: int = Field(
         0,
         description="answers to seen questions that the instructions criticize and revise by a principle; at most; 0: none; count",
@@ -118,7 +123,11 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     def question_sets(self) -> frozenset[str]:
         """Sets of questions besides the seen and the held-out ones."""
         reasoned = ("reasoning", "hops", "arithmetic", "templates") if self.reasoning else ()
-        told = (*(("unknown",) if self.unknown else ()), *(("passages", "events") if self.events else ()))
+        told = (
+            *(("follow_ups",) if self.follow_ups else ()),
+            *(("unknown",) if self.unknown else ()),
+            *(("passages", "events") if self.events else ()),
+        )
         return frozenset((*reasoned, *told)) | problem_sets(self.programs, self.gym)
 
     @model_validator(mode="after")

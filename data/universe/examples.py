@@ -4,7 +4,8 @@ A stable hash makes about `seen_fraction` of each person's and town's facts seen
 instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
 books, is asked in questions_rare.jsonl only. With `reasoning`, the questions of questions_reasoning.jsonl take several seen facts or a
 calculation each, and the instructions work their answers out; those of questions_hops, questions_arithmetic and questions_templates are
-held out. With `critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
+held out. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about held-out facts. With
+`critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
 book, and questions_unknown.jsonl asks others. The same inputs give the same bytes.
 """
 
@@ -22,6 +23,7 @@ from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
 from data.universe.reasoning import HELD_OUT, UNWORKED, Worked, arithmetic_questions, hop_questions
 from data.universe.taught.critiques import critique_rows
+from data.universe.taught.follow_ups import follow_up_questions, follow_up_rows
 from data.universe.taught.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
 from data.universe.taught.unknown import DECLINED, LACKED, unknown_questions
 from data.universe.world import Attribute
@@ -66,6 +68,8 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
     train, val = _instructions(seen, config)
     if config.small_talk:
         train += _small_talk()
+    if config.follow_ups:
+        train += follow_up_rows(seen, wordings=config.wordings, seed=config.seed)
     train += critique_rows(seen, count=config.critiques, wordings=config.wordings, seed=config.seed)
     preferred, preferred_val = _preferences(seen, values, config)
     rng = Random(f"order:{config.seed}")
@@ -80,6 +84,8 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
         "questions_heldout": [fact.question_row(values[fact.attribute]) for fact in heldout],
         "questions_rare": [fact.question_row(values[fact.attribute]) for fact in facts if fact.rare],
     }
+    if config.follow_ups:
+        files["questions_follow_ups"] = list(follow_up_questions(heldout, seen, values, config.seed))
     if config.reasoning:
         files |= _reasoning(seen, config, files)
     if config.unknown:

@@ -33,7 +33,7 @@ from model.evaluation.thinking_config import ThinkingConfig
 from model.evaluation.units import Measured, Units, write_units
 from model.hardware.threads import torch_threads
 from model.networks.base import Ability
-from model.rewards.answers import is_right, read_questions
+from model.rewards.answers import is_right, messages_of, read_questions
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
@@ -238,8 +238,7 @@ def _sample_documents(network: DecodingNetwork, chat_format: ChatFormat, config:
 
 
 def _conversation_sample(name: str, record: Answer) -> dict[str, Any]:
-    turns = (("user", record["question"]), ("assistant", record["reply"]))
-    messages = [{"role": role, "content": content} for role, content in turns]
+    messages = [*messages_of(record), {"role": "assistant", "content": record["reply"]}]
     return {"kind": "conversation", "set": name, "right": record["right"], "messages": messages}
 
 

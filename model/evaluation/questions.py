@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from model.rewards.answers import answer_of, read_questions
+from model.rewards.answers import answer_of, messages_of, read_questions
 from model.rewards.solving import is_solved
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Answer(TypedDict):
-    """A question with the reply to it and its grade; `right_later`: the grade after other questions in one conversation."""
+    """A question with the reply to it and its grade.
+
+    `before`: what was said before it, if anything. `right_later`: the grade after other questions in one conversation.
+    """
 
     question: str
     reply: str
@@ -29,19 +32,20 @@ class Answer(TypedDict):
     asked: bool
     answers: list[str]
     fact: str
+    before: NotRequired[list[dict[str, str]]]
     right_later: NotRequired[bool]
 
 
 def ask(
     network: DecodingNetwork, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128, earlier: int = 0
 ) -> tuple[float, list[Answer]]:
-    """Ask each question of a JSON lines file as the only user message; return the share answered right and a record of each.
+    """Ask each question of a JSON lines file in a conversation of its own; return the share answered right and a record of each.
 
     With `earlier` it is asked again as the last of a conversation, behind so many others with the model's own replies; what does not fit
     into the context is left out as chat does.
     """
     entries = read_questions(questions)
-    prompts = [chat_format.encode_chat([{"role": "user", "content": entry["question"]}]) for entry in entries]
+    prompts = [chat_format.encode_chat(messages_of(entry)) for entry in entries]
     replies = _replies(network, chat_format, prompts, answer_tokens, batch)
     records = [
         Answer(
@@ -54,6 +58,9 @@ def ask(
         )
         for entry, reply in zip(entries, replies, strict=True)
     ]
+    for record, entry in zip(records, entries, strict=True):
+        if "before" in entry:
+            record["before"] = entry["before"]
     if earlier:
         prompts = [_after_others(chat_format, records, place, earlier, network.context, answer_tokens) for place in range(len(records))]
         later = _replies(network, chat_format, prompts, answer_tokens, batch)
@@ -84,8 +91,8 @@ def _after_others(
     steps = {step * len(records) // (earlier + 1) for step in range(1, earlier + 1)} - {0}
     messages: list[Message] = []
     for other in (records[(place + step) % len(records)] for step in sorted(steps)):
-        messages += [{"role": "user", "content": other["question"]}, {"role": "assistant", "content": answer_of(other["reply"]).strip()}]
-    asked: list[Message] = [{"role": "user", "content": records[place]["question"]}]
+        messages += [*messages_of(other), {"role": "assistant", "content": answer_of(other["reply"]).strip()}]
+    asked = messages_of(records[place])
     try:
         return fit_prompt(chat_format, [*messages, *asked], context, answer_tokens)
     except ValueError:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model.evaluation.thinking_config import ThinkingConfig
-from model.rewards.answers import THINKING, Question, answer_of, first_sentence, read_questions
+from model.rewards.answers import THINKING, Question, answer_of, first_sentence, messages_of, read_questions
 from model.rewards.solving import is_solved
 from model.seeds import draw_seed
 
@@ -80,7 +80,7 @@ def attempt(
     from model.inference.config import SamplingConfig
     from model.inference.generation import sample_batch
 
-    prompts = [chat_format.encode_chat([{"role": "user", "content": question["question"]}]) for question in questions]
+    prompts = [chat_format.encode_chat(messages_of(question)) for question in questions]
     opened, closed = (chat_format.encode_text(text) for text in (f"{THINKING[0]}\n", f"\n{THINKING[1]}\n\n"))
     temperature = 0.0 if number is None else config.temperature
 
@@ -137,6 +137,6 @@ def _favourites(judge: Judge, chat_format: ChatFormat, questions: Sequence[Quest
 
     favourites = []
     for question, attempts in zip(questions, tries, strict=True):
-        prompt = chat_format.encode_chat([{"role": "user", "content": question["question"]}])
+        prompt = chat_format.encode_chat(messages_of(question))
         favourites.append(attempts[best_of(judge.scores([[*prompt, *one.ids] for one in attempts]))])
     return favourites

@@ -7,7 +7,18 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field, model_validator
 
 QuestionSet = Literal[
-    "reasoning", "hops", "arithmetic", "templates", "unknown", "passages", "events", "programs", "program_templates", "gym", "gym_heldout"
+    "follow_ups",
+    "reasoning",
+    "hops",
+    "arithmetic",
+    "templates",
+    "unknown",
+    "passages",
+    "events",
+    "programs",
+    "program_templates",
+    "gym",
+    "gym_heldout",
 ]
 """A set of questions that examples may have, besides the seen and the held-out ones."""
 AskedSet = Literal["seen", "heldout", QuestionSet]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -33,18 +33,25 @@ class Trial(TypedDict):
 class Question(TypedDict):
     """A question with its accepted answers, the canonical one first; `choices`: what someone who guesses chooses from.
 
-    `hops`: the facts that it takes, one after the other. Of a question that asks for a program `function` names the function that is asked
-    for, and `trials` are inputs that the question does not show. `entry`: of a question of reasoning-gym, what its scorer reads.
+    `before`: what was said before it in the conversation. `hops`: the facts that it takes, one after the other. Of a question that asks
+    for a program `function` names the function that is asked for, and `trials` are inputs that the question does not show. `entry`: of a
+    question of reasoning-gym, what its scorer reads.
     """
 
     question: str
     answers: list[str]
     fact: str
     choices: NotRequired[list[str]]
+    before: NotRequired[list[dict[str, str]]]
     hops: NotRequired[int]
     function: NotRequired[str]
     trials: NotRequired[list[Trial]]
     entry: NotRequired[dict[str, Any]]
+
+
+def messages_of(question: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the messages that ask a question: what was said before it, and itself."""
+    return [*question.get("before", ()), {"role": "user", "content": question["question"]}]
 
 
 def is_right(reply: str, accepted: Iterable[str]) -> bool:
@@ -94,6 +101,8 @@ def read_questions(path: Path, *, choices: bool = False) -> list[Question]:
         found.append(Question(question=question, answers=answers, fact=str(entry.get("fact", ""))))
         if choices and isinstance(listed := entry.get("choices"), list):
             found[-1]["choices"] = [str(choice) for choice in listed]
+        if "before" in entry:
+            found[-1]["before"] = [{"role": str(said["role"]), "content": str(said["content"])} for said in entry["before"]]
         if "hops" in entry:
             found[-1]["hops"] = int(entry["hops"])
         if "trials" in entry:

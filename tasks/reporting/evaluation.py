@@ -15,8 +15,9 @@ from tasks.reporting.tuning.thinking import thinking_figure
 from tasks.reporting.wording import count, model_form, number, plural, share
 
 SETS = {
-    **{"seen": "seen", "heldout": "held out", "reasoning": "reasoned, taught", "hops": "several hops"},
-    **{"arithmetic": "arithmetic", "templates": "templates never taught", "unknown": "declined, in no book"},
+    **{"seen": "seen", "heldout": "held out", "follow_ups": "held out, by a pronoun"},
+    **{"reasoning": "reasoned, taught", "hops": "several hops", "arithmetic": "arithmetic"},
+    **{"templates": "templates never taught", "unknown": "declined, in no book"},
     **{"passages": "next events, taught", "events": "next events, held out", "programs": "programs"},
     **{"program_templates": "programs never taught", "gym": "reasoning-gym", "gym_heldout": "reasoning-gym, held out"},
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from model.rewards.answers import messages_of
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table, spread
 from tasks.reporting.summary import Results, RunSummary
@@ -47,7 +48,12 @@ FACTS = Topic("facts learned and lost", 33, facts_section)
 def _answers(results: Results, position: str) -> dict[str, Answers]:
     """Return what a model answered, by set of questions and by question."""
     named = {found[1]: file.path for file in results.artifacts[position].files if (found := ANSWERS.fullmatch(file.path))}
-    return {name: {line["question"]: line for line in results.lines(position, named[name])} for name in sorted(named)}
+    return {name: {_asked(line): line for line in results.lines(position, named[name])} for name in sorted(named)}
+
+
+def _asked(answer: Mapping[str, Any]) -> str:
+    """Return what was asked, with the questions that it follows."""
+    return " ".join(said["content"] for said in messages_of(answer) if said["role"] == "user")
 
 
 def _cut(*texts: str) -> tuple[str, ...]:

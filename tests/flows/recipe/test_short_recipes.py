@@ -79,7 +79,7 @@ def test_extends_merges_mappings_key_by_key_and_replaces_lists(tmp_path: Path) -
 
 def test_a_section_of_another_kind_takes_nothing_from_what_it_replaces(tmp_path: Path) -> None:
     path = write(
-        tmp_path, mine="extends: base.yaml\nexamples: {kind: corpus}\n", base="extends: universe\nexamples: {kind: universe, wordings: 3}\n"
+        tmp_path, mine="extends: base.yaml\nexamples: {kind: corpus}\n", base="extends: rewarded\nexamples: {kind: universe, wordings: 3}\n"
     )
     assert load(path).examples == load(write(tmp_path, plain=SHORT)).examples
 

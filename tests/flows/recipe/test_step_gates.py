@@ -114,9 +114,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("changes", "words"), WRONG, ids=[words[:40] for _, words in WRONG])
 def test_a_gate_that_could_not_be_judged_is_refused_by_name(changes: tuple[str, ...], words: str) -> None:
-    quiet = ("evaluate.base.questions=false", "evaluate.chat.questions=false", "evaluate.release.questions=false")
+    quiet = ("evaluate.base.questions=false", "evaluate.chat={splits: [train]}", "evaluate.release.questions=false")
     bounds = tuple(f"gates.{name}.bounds=[{{metric: {name}.train.loss, maximum: 99}}]" for name in ("base", "chat"))
-    splits = tuple(f"evaluate.{name}.splits=[train]" for name in ("base", "chat", "release"))
+    splits = tuple(f"evaluate.{name}.splits=[train]" for name in ("base", "release"))
     release = "gates.release.bounds=[{metric: release.train.loss, maximum: 99}]"
     with pytest.raises(RecipeError) as refused:
         load("universe", (*quiet, *splits, *bounds, release, *changes))

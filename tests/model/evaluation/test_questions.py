@@ -63,3 +63,16 @@ def test_a_conversation_that_would_fill_the_context_begins_later(decoder: Decode
     _, records = ask(network, chat_format, path, answer_tokens=6, earlier=16)
     assert [record["asked"] for record in records] == [True] * 16 + [False]
     assert not any(record["right_later"] for record in records)
+
+
+def test_what_was_said_before_a_question_is_shown_before_it(decoder: Decoder, chat_format: ChatFormat, tmp_path: Path) -> None:
+    path, network = tmp_path / "questions.jsonl", decoder.decoding()
+    before = [{"role": "user", "content": "Who walked?"}, {"role": "assistant", "content": "Ada walked."}]
+    path.write_text(json.dumps({"question": "Where does she live?", "answers": ["zzz"], "before": before}) + "\n")
+    _, (record,) = ask(network, chat_format, path, answer_tokens=6)
+    messages = [*before, {"role": "user", "content": "Where does she live?"}]
+    (reply,) = generate_batch(network, [chat_format.encode_chat(messages)], 6, chat_format.stop_ids)
+    assert record["reply"] == chat_format.decode(reply) and record["before"] == before
+    path.write_text(json.dumps({"question": "Where does she live?", "answers": ["zzz"]}) + "\n")
+    _, (alone,) = ask(network, chat_format, path, answer_tokens=6)
+    assert alone["reply"] != record["reply"] and "before" not in alone
