@@ -17,33 +17,36 @@ from data.universe.world import PERSON_ATTRIBUTES, TOWN_ATTRIBUTES, Attribute
 if TYPE_CHECKING:
     from data.universe.examples import AskableFact
 
-WORDINGS: Mapping[Attribute, tuple[str, ...]] = {
-    "home": ("Where does {s} live?", "And in which town does {s} live?"),
-    "occupation": ("What is {p} occupation?", "And what does {s} do for a living?"),
-    "animal": ("Which animal does {s} keep?", "And what animal does {s} have?"),
-    "dish": ("What is {p} favourite food?", "And what does {s} like to eat best?"),
-    "mother": ("Who is {p} mother?", "And who is {p} mother?"),
-    "ruler": ("Who rules it?", "And who is its ruler?"),
-    "river": ("Which river flows through it?", "And on which river does it stand?"),
-    "product": ("What is it known for?", "And what is made there?"),
+ASKED: Mapping[Attribute, tuple[str, str]] = {
+    "home": ("where does {s} live?", "in which town does {s} live?"),
+    "occupation": ("what is {p} occupation?", "what does {s} do for a living?"),
+    "animal": ("which animal does {s} keep?", "what animal does {s} have?"),
+    "dish": ("what is {p} favourite food?", "what does {s} like to eat best?"),
+    "mother": ("who is {p} mother?", "what is the name of {p} mother?"),
+    "ruler": ("who rules it?", "who is its ruler?"),
+    "river": ("which river flows through it?", "on which river does it stand?"),
+    "product": ("what is it known for?", "what is made there?"),
 }
+WORDINGS, TAUGHT = 4, 2  # both forms alone and after "And"; how many of them are taught of each fact
 FIRST = frozenset({*PERSON_ATTRIBUTES, *TOWN_ATTRIBUTES} - {"ruler"})  # a ruler might be meant by "it" no more than a mother by "she"
 Message = dict[str, str]
 
 
 def follow_up(attribute: Attribute, entity: str, wording: int) -> str:
-    """Return the question with a pronoun in place of the entity; wordings 0 and 1."""
+    """Return the question with a pronoun in place of the entity, in a wording from 0 to 3."""
     subject, possessive = ("she", "her") if entity in WOMEN else ("he", "his")
-    return WORDINGS[attribute][wording].format(s=subject, p=possessive)
+    text = ASKED[attribute][wording % 2].format(s=subject, p=possessive)
+    return f"And {text}" if wording >= 2 else text[0].upper() + text[1:]
 
 
 def follow_up_rows(seen: Sequence[AskableFact], *, wordings: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield conversations about two seen facts each, of every fact that can follow another, none in the last wording of a question."""
     for fact, first in _after_another(seen, seen, f"follow-ups:{seed}"):
-        for wording in range(len(WORDINGS[fact.attribute])):
+        random = Random(f"follow-up wordings:{seed}:{fact.id}")
+        for wording in random.sample(range(WORDINGS), TAUGHT):
             asked = {"role": "user", "content": follow_up(fact.attribute, fact.entity, wording)}
             answered = {"role": "assistant", "content": reply(fact.attribute, fact.entity, fact.value)}
-            before = _told(first, Random(f"{seed}:{fact.id}:{wording}").randrange(wordings - 1))
+            before = _told(first, random.randrange(wordings - 1))
             yield {"messages": [*before, asked, answered], "topic": "follow-up"}
 
 
@@ -64,7 +67,7 @@ def _after_another(facts: Iterable[AskableFact], seen: Iterable[AskableFact], se
             of_entity[fact.entity].append(fact)
     for fact in facts:
         others = [other for other in of_entity[fact.entity] if other.id != fact.id]
-        if fact.attribute in WORDINGS and others:
+        if fact.attribute in ASKED and others:
             yield fact, Random(f"{seed}:{fact.id}").choice(others)
 
 

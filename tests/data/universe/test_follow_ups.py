@@ -52,7 +52,7 @@ def test_women_are_she_men_he_and_towns_it(made: dict[str, list[dict[str, Any]]]
     pronouns = {True: {"she", "her"}, False: {"he", "his"}, None: {"it", "its", "there"}}
     for row in _rows(made):
         (about,) = _named_in(row["messages"][0]["content"], world)
-        used = set(row["messages"][2]["content"].rstrip("?").split())
+        used = set(row["messages"][2]["content"].rstrip("?").lower().split())
         assert used & pronouns[women.get(about)], row
         assert not any(used & those for kind, those in pronouns.items() if kind != women.get(about)), row
 
