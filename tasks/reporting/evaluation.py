@@ -15,7 +15,7 @@ from tasks.reporting.tuning.thinking import thinking_figure
 from tasks.reporting.wording import count, model_form, number, plural, share
 
 SETS = {
-    **{"seen": "seen", "heldout": "held out", "follow_ups": "held out, by a pronoun"},
+    **{"seen": "seen", "heldout": "held out", "follow_ups": "by a pronoun"},
     **{"reasoning": "reasoned, taught", "hops": "several hops", "arithmetic": "arithmetic"},
     **{"templates": "templates never taught", "unknown": "declined, in no book"},
     **{"passages": "next events, taught", "events": "next events, held out", "programs": "programs"},
