@@ -1,6 +1,6 @@
 """Questions that follow another one about the same person or town, whom they name by a pronoun alone.
 
-What is asked first is a seen fact whose answer names nobody that the pronoun could mean.
+What is asked first is a seen fact whose answer names nobody else, whom the pronoun could mean.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ASKED: Mapping[Attribute, tuple[str, str]] = {
     "product": ("what is it known for?", "what is made there?"),
 }
 WORDINGS, TAUGHT = 4, 2  # both forms alone and after "And"; how many of them are taught of each fact
-FIRST = frozenset({*PERSON_ATTRIBUTES, *TOWN_ATTRIBUTES} - {"ruler"})  # a ruler might be meant by "it" no more than a mother by "she"
+FIRST = frozenset({*PERSON_ATTRIBUTES, *TOWN_ATTRIBUTES} - {"ruler"})  # who rules, like who somebody's mother is, names another person
 Message = dict[str, str]
 
 
