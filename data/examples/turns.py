@@ -20,7 +20,8 @@ Row = Mapping[str, Any]
 
 def join_exchanges(path: Path, turns: int, seed: int) -> float:
     """Rewrite a file of instructions with conversations of one up to `turns` exchanges; return its number of lines."""
-    rows = list(joined(map(json.loads, path.read_text("utf-8").splitlines()), turns, seed))
+    lines = filter(None, path.read_text("utf-8").split("\n"))  # a text may hold what Unicode calls the end of a line
+    rows = list(joined(map(json.loads, lines), turns, seed))
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
     return float(len(rows))
 

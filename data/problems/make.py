@@ -37,7 +37,7 @@ def add_problems(directory: Path, programs: ProgramProblems | None, gym: Sequenc
     kept = {"train": [row for number, row in enumerate(shown) if number % VALIDATED], "val": shown[::VALIDATED]}
     for part, rows in kept.items():
         path = directory / f"instructions_{part}.jsonl"
-        lines = [*path.read_text(encoding="utf-8").splitlines(), *map(_line, rows)]
+        lines = [*path.read_text(encoding="utf-8").split("\n")[:-1], *map(_line, rows)]
         Random(f"problems:{seed}").shuffle(lines)
         counts[path.stem] = _write(path, lines)
     return counts

@@ -37,7 +37,7 @@ def add_skills(world_json: Path, directory: Path, config: UniverseExamples) -> d
     counts: dict[str, float] = {}
     for name, rows in (("instructions_train", train), ("instructions_val", val)):
         path = directory / f"{name}.jsonl"
-        lines = [*path.read_text(encoding="utf-8").splitlines(), *map(_line, rows)]
+        lines = [*path.read_text(encoding="utf-8").split("\n")[:-1], *map(_line, rows)]
         Random(f"skills:{config.seed}").shuffle(lines)
         counts[name] = _write(path, lines)
     return {**counts, "skills_test": _write(directory / "skills_test.jsonl", [_line(row) for row in tests])}

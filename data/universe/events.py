@@ -71,7 +71,7 @@ def add_events(
     counts = {}
     for part, rows in kept.items():
         path = directory / f"instructions_{part}.jsonl"
-        lines = [*path.read_text(encoding="utf-8").splitlines(), *map(_line, rows)]
+        lines = [*path.read_text(encoding="utf-8").split("\n")[:-1], *map(_line, rows)]
         Random(f"events:{config.seed}").shuffle(lines)
         counts[path.stem] = _write(path, lines)
     for name, asked in (("passages", taught), ("events", held)):

@@ -45,15 +45,14 @@ def test_each_exchange_stays_once_and_in_order(given_rows: list[dict[str, Any]],
 
 
 def test_short_exchanges_become_conversations_of_all_lengths_and_equal_seeds_equal_bytes(tmp_path: Path) -> None:
-    lines = [
-        {"messages": [{"role": "user", "content": str(n)}, {"role": "assistant", "content": "Yes."}], "topic": "x"} for n in range(200)
-    ]
+    said = {"role": "assistant", "content": "Yes.\u2028Or no\x85."}  # Unicode's line ends are no ends of a line here
+    lines = [{"messages": [{"role": "user", "content": str(number)}, said], "topic": "x"} for number in range(200)]
     made = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         path = tmp_path / name
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        assert join_exchanges(path, 4, seed) == len(path.read_text().splitlines())
+        path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+        assert join_exchanges(path, 4, seed) == path.read_text().count("\n")
         made.append(path.read_text())
     assert made[0] == made[1] != made[2]
-    assert {len(json.loads(line)["messages"]) for line in made[0].splitlines()} >= {2, 4, 6, 8}
+    assert {len(json.loads(line)["messages"]) for line in made[0].rstrip("\n").split("\n")} >= {2, 4, 6, 8}
     assert "books" not in made[0]

@@ -57,6 +57,16 @@ def test_no_problem_is_taught_and_asked_and_templates_held_out_are_in_neither(tm
     assert all(row["books"] == [] for row in [*asked, *held])
 
 
+def test_words_that_hold_line_ends_of_unicode_stay_one_line(tmp_path: Path) -> None:
+    folder = folder_with_instructions(tmp_path)
+    told = {"messages": [{"role": "user", "content": "One\u2028two\x85three"}], "topic": "other"}
+    for part in ("train", "val"):
+        (folder / f"instructions_{part}.jsonl").write_text(json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8")
+    counts = add_problems(folder, PROGRAMS, (), 0)
+    lines = (folder / "instructions_train.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+    assert len(lines) == counts["instructions_train"] and told in map(json.loads, lines)
+
+
 def test_a_seed_gives_the_same_problems_and_another_seed_others() -> None:
     assert program_rows(PROGRAMS) == program_rows(PROGRAMS)
     assert program_rows(PROGRAMS)[1] != program_rows(PROGRAMS.model_copy(update={"seed": 1}))[1]
