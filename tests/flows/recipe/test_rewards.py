@@ -45,7 +45,7 @@ def test_what_is_not_made_or_can_not_judge_is_refused_by_name(changes: tuple[str
 
 
 def test_programs_are_asked_and_rewarded_where_the_examples_have_some() -> None:
-    recipe = load("universe", (*PROGRAMS, "evaluate.chat.question_sets=[program_templates]"))
+    recipe = load("universe", (*PROGRAMS, "evaluate.chat.question_sets=[follow_ups, program_templates]"))
     assert recipe.tuning[1].asks == "questions_programs.jsonl"
     assert "chat.questions.program_templates" in metrics_of(recipe, "chat")
 
