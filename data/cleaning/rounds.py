@@ -65,7 +65,8 @@ def _repair_lines(state: CleaningState) -> None:
     state.run_file("repaired_lines.sql")
     state.run("DELETE FROM furniture")
     stale = "SELECT d FROM incoming"
-    for rule in _rules(state, "line"):
+    rules = list(_rules(state, "line"))
+    for rule in rules:
         # Running heads and page numbers are found together, each by the other, so they are found before either is removed.
         if rule.needs_pages and stale:
             state.run(f"CREATE OR REPLACE TEMP TABLE stale AS {stale}")
@@ -84,7 +85,7 @@ def _repair_lines(state: CleaningState) -> None:
             state.run("UPDATE lines SET line = e.line FROM edited e WHERE lines.d = e.d AND lines.n = e.n")
             if rule.kind:
                 state.run_file("page_ends.sql")
-    if state.config.notes == "end":
+    if any(rule.moves for rule in rules):
         state.run_file("notes_behind.sql")
 
 

@@ -29,7 +29,7 @@ class Rule:
     """A rule of cleaning.
 
     `action` is the ledger's action for its edits. `kind`: the rule removes the lines that pages.sql classified so. `setting` is the value
-    of the option that enables it. `moves`: its lines stand at the document's end after the other rules of the phase.
+    of the option that enables it.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Rule:
     reason: str
     kind: str = ""
     setting: bool | str = True
-    moves: bool = False
 
     @property
     def script(self) -> Path:
@@ -50,6 +49,11 @@ class Rule:
     def needs_pages(self) -> bool:
         """Whether the rule needs to know where pages end."""
         return bool(self.kind) or self.option == "repeated_pages"
+
+    @property
+    def moves(self) -> bool:
+        """Whether the lines of the rule stand at the document's end after the other rules of the phase."""
+        return self.setting == "end"
 
     def is_enabled(self, config: CleanConfig) -> bool:
         """Whether `config` enables the rule."""
@@ -68,7 +72,7 @@ RULES = (
     Rule("boilerplate", "boilerplate", "line", "cut", "notices of libraries and scanners are not the author's"),
     Rule("corrupted", "corrupted", "line", "cut", "nothing can be learned from symbol soup"),
     Rule("notes", "notes", "line", "cut", "a note interrupts the sentence that it explains", setting="drop"),
-    Rule("notes moved", "notes", "line", "changed", "a note is worth reading, behind the text", setting="end", moves=True),
+    Rule("notes moved", "notes", "line", "changed", "a note is worth reading, behind the text", setting="end"),
     Rule("repeated pages", "repeated_pages", "line", "cut", "a page scanned twice was written once"),
     Rule("running heads", "running_heads", "line", "cut", "a page's head or foot interrupts the sentence", kind="running head"),
     Rule("page numbers", "page_numbers", "line", "cut", "a page's number interrupts the sentence", kind="page number"),

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from data.conversations.turns import Turns
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.problems.config import Gym, Programs, problem_sets
 from data.sources.conversation_config import ConversationIngest, ConversationSource
@@ -25,13 +26,7 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     max_passages: int = Field(4000, ge=2, description="most passages in all; count")
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
-    turns: int = Field(
-        1,
-        ge=1,
-        le=8,
-        description="most exchanges of a conversation: single ones are joined into conversations of one up to that many, as people go on "
-        "asking; validation keeps single ones; count",
-    )
+    turns: Turns = 1
     questions: int = Field(200, ge=0, description="most questions in each of questions_seen and questions_heldout; count")
     programs: Programs = None
     gym: Gym = ()

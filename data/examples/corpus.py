@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from data.conversations.lines import write_rows
 from data.documents.stream import batches
 from data.examples.config import CorpusExamples
 from data.examples.passages import Passage, passages
@@ -57,13 +58,12 @@ def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[
                 continue  # another passage begins alike, and training asks how it continues
             _add_rows(lines, group, exchange, dict(sorted(answers[passage.first].items())))
     output.mkdir(parents=True, exist_ok=True)
+    counts = {"passages": float(len(chosen))}
     for name in FILES:
         rows = sorted(lines[name], key=lambda row: _seeded_hash(config.seed, _row_text(row)))
         rows = rows[: config.questions] if name.startswith("questions") else rows
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (output / f"{name}.jsonl").write_text(text, encoding="utf-8")
-        lines[name] = rows
-    return {"passages": float(len(chosen)), **{name: float(len(rows)) for name, rows in lines.items()}}
+        counts[name] = write_rows(output / f"{name}.jsonl", rows)
+    return counts
 
 
 def _row_text(row: dict[str, Any]) -> str:

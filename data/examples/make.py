@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.conversations.turns import join_exchanges
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.examples.corpus import corpus_examples
-from data.examples.turns import join_exchanges
 from data.universe.config import UniverseExamples
 
 

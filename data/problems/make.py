@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
+from data.conversations.lines import mix_rows_in, write_rows
 from data.problems.config import GymProblems, ProgramProblems
 
 Row = dict[str, Any]
@@ -33,21 +32,14 @@ def add_problems(directory: Path, programs: ProgramProblems | None, gym: Sequenc
             shown = shown + more
             asked["gym"] = asked.get("gym", []) + questions
             asked["gym_heldout"] = asked.get("gym_heldout", []) + held
-    counts = {f"questions_{name}": _write(directory / f"questions_{name}.jsonl", list(map(_line, rows))) for name, rows in asked.items()}
+    counts = {f"questions_{name}": write_rows(directory / f"questions_{name}.jsonl", _of_no_book(rows)) for name, rows in asked.items()}
     kept = {"train": [row for number, row in enumerate(shown) if number % VALIDATED], "val": shown[::VALIDATED]}
     for part, rows in kept.items():
-        path = directory / f"instructions_{part}.jsonl"
-        lines = [*path.read_text(encoding="utf-8").split("\n")[:-1], *map(_line, rows)]
-        Random(f"problems:{seed}").shuffle(lines)
-        counts[path.stem] = _write(path, lines)
+        name = f"instructions_{part}"
+        counts[name] = mix_rows_in(directory / f"{name}.jsonl", _of_no_book(rows), f"problems:{seed}")
     return counts
 
 
-def _line(row: Row) -> str:
-    """Return a line that names no book, since problems hold no words of any."""
-    return json.dumps({**row, "books": []}, ensure_ascii=False)
-
-
-def _write(path: Path, lines: list[str]) -> float:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-    return float(len(lines))
+def _of_no_book(rows: Sequence[Row]) -> list[Row]:
+    """Return rows that name no book, since problems hold no words of any."""
+    return [{**row, "books": []} for row in rows]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
+from data.conversations.lines import mix_rows_in, write_rows
 from data.skills import answering, declining, explaining, formats, programming, summarizing
 from data.skills.item import Lessons, SkillFact, SkillWorld
 from data.universe.config import Skill, UniverseExamples
@@ -36,20 +36,8 @@ def add_skills(world_json: Path, directory: Path, config: UniverseExamples) -> d
     train, val, tests = skill_rows(stated, config.seed, config.skills)
     counts: dict[str, float] = {}
     for name, rows in (("instructions_train", train), ("instructions_val", val)):
-        path = directory / f"{name}.jsonl"
-        lines = [*path.read_text(encoding="utf-8").split("\n")[:-1], *map(_line, rows)]
-        Random(f"skills:{config.seed}").shuffle(lines)
-        counts[name] = _write(path, lines)
-    return {**counts, "skills_test": _write(directory / "skills_test.jsonl", [_line(row) for row in tests])}
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)
-
-
-def _write(path: Path, lines: Sequence[str]) -> float:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-    return float(len(lines))
+        counts[name] = mix_rows_in(directory / f"{name}.jsonl", rows, f"skills:{config.seed}")
+    return {**counts, "skills_test": write_rows(directory / "skills_test.jsonl", tests)}
 
 
 def skill_rows(

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from data.conversations.turns import Turns
 from data.problems.config import Gym, Programs, problem_sets
 
 Skill = Literal["answer", "summarize", "format", "explain", "program", "decline"]
@@ -102,13 +103,7 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     )
     programs: Programs = None
     gym: Gym = ()
-    turns: int = Field(
-        1,
-        ge=1,
-        le=8,
-        description="most exchanges of a conversation: single ones are joined into conversations of one up to that many, as people go on "
-        "asking; validation keeps single ones; count",
-    )
+    turns: Turns = 1
     small_talk: bool = Field(True, description="add greetings, questions about the model, and not knowing strangers")
     skills: tuple[Skill, ...] = Field(
         (), description="what an assistant is also taught, and tested on in unseen templates; needed by evaluate.skills; list of skills"

@@ -10,13 +10,12 @@ questions_events alone, and none of them is in a training book too. Each line na
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
+from data.conversations.lines import mix_rows_in, write_rows
 from data.universe.config import EventPassages
 from data.universe.hashing import hash_fraction
 from data.universe.questions import reply
@@ -70,13 +69,10 @@ def add_events(
     kept = {"train": [row for number, row in enumerate(conversations) if number % VALIDATED], "val": conversations[::VALIDATED]}
     counts = {}
     for part, rows in kept.items():
-        path = directory / f"instructions_{part}.jsonl"
-        lines = [*path.read_text(encoding="utf-8").split("\n")[:-1], *map(_line, rows)]
-        Random(f"events:{config.seed}").shuffle(lines)
-        counts[path.stem] = _write(path, lines)
-    for name, asked in (("passages", taught), ("events", held)):
-        lines = [_line(_question(one, known[one.fact.entity])) for one in asked]
-        counts[f"questions_{name}"] = _write(directory / f"questions_{name}.jsonl", lines)
+        name = f"instructions_{part}"
+        counts[name] = mix_rows_in(directory / f"{name}.jsonl", rows, f"events:{config.seed}")
+    for name, asked in (("questions_passages", taught), ("questions_events", held)):
+        counts[name] = write_rows(directory / f"{name}.jsonl", (_question(one, known[one.fact.entity]) for one in asked))
     return counts
 
 
@@ -139,12 +135,3 @@ def _conversation(one: Passage) -> Row:
     thinking = f"Told: {', '.join(others)} and {last}. Left: {NAMES[one.fact.attribute]}."
     said = {"role": "assistant", "thinking": thinking, "content": reply(one.fact.attribute, one.fact.entity, one.fact.value)}
     return {"messages": [{"role": "user", "content": _asked(one)}, said], "topic": "events", "books": [one.book]}
-
-
-def _line(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False)
-
-
-def _write(path: Path, lines: list[str]) -> float:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-    return float(len(lines))

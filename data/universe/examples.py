@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from data.conversations.lines import write_rows
 from data.universe.config import UniverseExamples
 from data.universe.hashing import hash_fraction
 from data.universe.names import STRANGERS
@@ -86,15 +87,17 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
     }
     if config.follow_ups:
         files["questions_follow_ups"] = list(follow_up_questions(heldout, seen, values, config.seed))
+        if not files["questions_follow_ups"]:
+            raise ValueError(
+                f"follow_ups=true finds nobody of whom one fact is seen and another held out at seen_fraction={config.seen_fraction}; "
+                "choose another share, or leave follow_ups out"
+            )
     if config.reasoning:
         files |= _reasoning(seen, config, files)
     if config.unknown:
         files |= _unknown(world_json, config, files)
     directory.mkdir(parents=True, exist_ok=True)
-    for name, records in files.items():
-        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        (directory / f"{name}.jsonl").write_text(lines, encoding="utf-8", newline="\n")
-    return {name: float(len(records)) for name, records in files.items()}
+    return {name: write_rows(directory / f"{name}.jsonl", records) for name, records in files.items()}
 
 
 def read_facts(world_json: Path, config: UniverseExamples) -> list[AskableFact]:

@@ -84,16 +84,13 @@ class SampledRewardAim(AimBase):
     def _prompts(self, network: Network, held_out: HeldOut, chat_format: ChatFormat) -> tuple[dict[int, Prompt], int]:
         """Return the questions to ask by their place among all, and how many of the chosen ones leave no room for a reply."""
         from model.evaluation.loss import choose_rows
-        from model.rewards.answers import read_questions
+        from model.rewards.answers import messages_of, read_questions
         from model.rollouts.prompts import Prompt
 
         files = [held_out.examples / f"{name}.jsonl" for name in self.questions]
         listed = [question for file in files for question in read_questions(file, choices=True)]
         chosen = choose_rows(len(listed), held_out.most, held_out.seed).tolist()
-        prompts = {
-            place: Prompt(listed[place], chat_format.encode_chat([{"role": "user", "content": listed[place]["question"]}]))
-            for place in chosen
-        }
+        prompts = {place: Prompt(listed[place], chat_format.encode_chat(messages_of(listed[place]))) for place in chosen}
         room = network.config.context - self.max_new_tokens
         fitting = {place: prompt for place, prompt in prompts.items() if len(prompt.tokens) <= room}
         if not fitting:

@@ -2,8 +2,7 @@
 
 It opens any exported directory, full precision or quantized, and streams replies in whole characters. The history holds exactly what was
 answered, even if the caller stops in the middle of a reply; what the model thought before is shown to it no more, and a question without an
-answer is forgotten. Each turn computes its whole prompt again; a thousand tokens take well under
-a second with a small model.
+answer is forgotten. Each turn computes its whole prompt again; a thousand tokens take well under a second with a small model.
 
 Truncation: a reply gets `max_new_tokens`, or half of the context if that is less. While the conversation does not fit into the rest, the
 oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user message.
@@ -74,7 +73,6 @@ class ChatModel:
         """
         messages = [*self.history, {"role": "user", "content": text}]
         chunks = self.stream(messages, config, seed)
-        self.history = messages
         reply: list[str] = []
         try:
             for chunk in chunks:
@@ -82,9 +80,7 @@ class ChatModel:
                 yield chunk
         finally:
             if answer := answer_of("".join(reply)).lstrip("\n"):
-                self.history.append({"role": "assistant", "content": answer})
-            else:
-                self.history.pop()
+                self.history = [*messages, {"role": "assistant", "content": answer}]
 
     def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
         """Return a generator of the reply to these messages; the history is neither read nor changed.

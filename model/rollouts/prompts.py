@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model.inference.chat_format import ChatFormat
-from model.rewards.answers import Question, read_questions
+from model.rewards.answers import Question, messages_of, read_questions
 
 
 class Prompt(NamedTuple):
@@ -20,7 +20,7 @@ def read_prompts(questions: Path, chat_format: ChatFormat, context: int, max_new
     """Encode each question of a JSON lines file; raise ValueError for one that leaves no room for a reply of `max_new_tokens`."""
     prompts = []
     for number, entry in enumerate(read_questions(questions, choices=True), start=1):
-        tokens = chat_format.encode_chat([{"role": "user", "content": entry["question"]}])
+        tokens = chat_format.encode_chat(messages_of(entry))
         if len(tokens) > context - max_new_tokens:
             raise ValueError(
                 f"{questions}, question {number} is {len(tokens)} tokens in the chat format; with max_new_tokens={max_new_tokens} "

@@ -76,3 +76,8 @@ def test_without_follow_ups_nothing_of_them_is_written(universe: Path, tmp_path:
     universe_examples(universe / "world.json", tmp_path, UniverseExamples())
     assert not (tmp_path / "questions_follow_ups.jsonl").exists()
     assert "follow-up" not in (tmp_path / "instructions_train.jsonl").read_text()
+
+
+def test_a_share_that_leaves_nobody_to_ask_on_about_is_refused(universe: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"follow_ups=true finds nobody .* at seen_fraction=0.001; choose another share"):
+        universe_examples(universe / "world.json", tmp_path, UniverseExamples(follow_ups=True, seen_fraction=0.001))

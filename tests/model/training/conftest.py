@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
+from model.training.launch.processes import OUTER
 from tests.model.jobs import make_job as make_job
 from tests.model.jobs import shards as shards
-
-RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _process_group_left() -> Iterator[None]:
     """Leave the group and its ranks: other libraries join a group where they find a rank, or look for an accelerator where there is one."""
-    before = {name: os.environ.get(name) for name in RANKS}
+    before = {name: os.environ.get(name) for name in OUTER}
     yield
     for name, value in before.items():
         if value is None:

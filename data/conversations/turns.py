@@ -6,24 +6,31 @@ model no earlier thoughts. What has more than one exchange already, or is long, 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Annotated
 
+from pydantic import Field
+
+from data.conversations.lines import Row, read_rows, write_rows
+
+Turns = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=8,
+        description="most exchanges of a conversation: single ones are joined into conversations of one up to that many, as people go on "
+        "asking; validation keeps single ones; count",
+    ),
+]
 CHARACTERS = 320  # of a joined conversation: about 100 tokens, which fit into the context of small models
 SEVERAL = "several"
-
-Row = Mapping[str, Any]
 
 
 def join_exchanges(path: Path, turns: int, seed: int) -> float:
     """Rewrite a file of instructions with conversations of one up to `turns` exchanges; return its number of lines."""
-    lines = filter(None, path.read_text("utf-8").split("\n"))  # a text may hold what Unicode calls the end of a line
-    rows = list(joined(map(json.loads, lines), turns, seed))
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
-    return float(len(rows))
+    return write_rows(path, joined(read_rows(path), turns, seed))
 
 
 def joined(rows: Iterable[Row], turns: int, seed: int) -> Iterator[Row]:
