@@ -47,14 +47,20 @@ WITH seen AS MATERIALIZED (
     -- What is longer than forty lines is no foot of a page.
     SELECT r.d, r.page, min(r.k) AS k FROM referred r LEFT JOIN barred b ON b.d = r.d AND b.page = r.page
     WHERE b.k IS NULL OR r.k > b.k GROUP BY r.d, r.page HAVING min(first) - min(r.k) <= 40
+), paragraphs AS (
+    -- A form feed ends a paragraph where a bracketed note begins or ends; a note may go on across one.
+    SELECT d, n, line, blanks + count(*) FILTER (parts) OVER (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING) AS paragraph FROM (
+        SELECT d, n, k, blanks, line, line = chr(12) AND (regexp_matches(lead(line) OVER w, '(?i)^\[(foot)?note\b') OR ends_with(lag(line) OVER w, ']')) AS parts
+        FROM seen WINDOW w AS (PARTITION BY d ORDER BY k)
+    ) QUALIFY line <> chr(12)
 ), bracketed AS (
-    SELECT d, blanks, regexp_extract(arg_min(line, n), '^\[\w+:? ([0-9]{1,3}|[A-Z])\b', 1) AS label FROM seen GROUP BY d, blanks
+    SELECT d, paragraph, regexp_extract(arg_min(line, n), '^\[\w+:? ([0-9]{1,3}|[A-Z])\b', 1) AS label FROM paragraphs GROUP BY d, paragraph
     HAVING regexp_matches(arg_min(line, n), '(?i)^\[(foot)?note\b') AND ends_with(arg_max(line, n), ']')
 ), gone AS (
     SELECT d, n, bool_or(begins) AS begins FROM (
         SELECT p.d, p.n, (p.d, p.n) IN (SELECT (d, n) FROM referred) AS begins
         FROM paged p JOIN feet f ON f.d = p.d AND f.page = p.page AND p.k >= f.k WHERE NOT ends
-        UNION ALL SELECT d, n, n = min(n) OVER (PARTITION BY d, blanks) FROM seen SEMI JOIN bracketed USING (d, blanks) WHERE line <> chr(12)
+        UNION ALL SELECT d, n, n = min(n) OVER (PARTITION BY d, paragraph) FROM paragraphs SEMI JOIN bracketed USING (d, paragraph)
     ) GROUP BY d, n
 ), labelled AS (
     SELECT DISTINCT d, n, label FROM (

@@ -57,6 +57,13 @@ def test_bracketed_notes_go_wherever_they_are(tmp_path: Path) -> None:
     assert cleaned(tmp_path, text, notes="drop") == "The king rode out [4].\n\nThe queen stayed.\n\nThey met."
 
 
+@pytest.mark.parametrize("note", ["[Footnote 3: He had\nno horse.]", "[Footnote 3: He had\f\nno horse.]"])
+def test_bracketed_notes_go_from_between_the_ends_of_pages(note: str, tmp_path: Path) -> None:
+    text = f"The king[3] rode\n\f{note}\n\fout, and the queen\n\n[Note: his own.]\f\nstayed."
+    found = cleaned(tmp_path, text, notes="drop", unwrap=True, page_numbers=True)
+    assert " ".join(found.split()) == "The king rode out, and the queen stayed."
+
+
 RIGHT = {
     "a list at a page's foot": "* one thing was bread\n* another was wine",
     "a numbered list": "1. He came to town.\n2. He left again.",
