@@ -17,6 +17,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
@@ -25,7 +26,7 @@ from data.conversations.read import read_record
 from data.conversations.read import title_of as conversation_title
 from data.conversations.shapes.messages import ShapeError
 from data.conversations.shapes.registry import Shape
-from data.sources.archives.archive import Member, MemberFilter, is_archive, list_members, printable, read_members, unpacked
+from data.sources.archives.archive import Member, MemberFilter, holds_members, is_archive, list_members, printable, read_members, unpacked
 from data.sources.archives.compression import decompress, refuse_bomb
 from data.sources.archives.streams import buffered
 from data.sources.decode import is_blank
@@ -38,6 +39,9 @@ from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.unpacking.contents import Contents, Fault, SourceText, Unread
 from data.sources.work_grouping import WorkGrouping
+
+Part = Literal["all", "documents", "records"]
+"""What is read of an archive: all; the members that are one document each; or those that may hold several, as their names say."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,14 @@ class Extractor:
         """Read a file that is one document."""
         self._quarantine_on_error(name, lambda: self._read_stream(name, io.BytesIO(content), len(content), None))
 
-    def read_path(self, name: str, path: Path) -> None:
-        """Read a file that may hold many documents."""
-        self._quarantine_on_error(name, lambda: self._read_path(name, path))
+    def read_path(self, name: str, path: Path, part: Part = "all") -> None:
+        """Read a file that may hold many documents; of an archive a part. Whoever reads the documents reads any other file."""
+        if part != "records":
+            self._quarantine_on_error(name, lambda: self._read_path(name, path, part))
+        elif holds_members(name, path):
+            # Whoever reads the documents says what is wrong with the archive.
+            with suppress(HostileArchive, Unreadable):
+                self._read_local_archive(name, path, part=part)
 
     def read_unread(self, item: Unread) -> None:
         """Read a document that was handed over unread."""
@@ -80,16 +89,17 @@ class Extractor:
         except Unreadable as error:
             self._set_aside(item.work, item.record or item.name, str(error))
 
-    def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "", level: int = 1) -> None:
+    def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "", level: int = 1, part: Part = "all") -> None:
         """Read the chosen members of an archive. Raise HostileArchive or Unreadable where the archive itself is."""
-        members = [
-            m
-            for m in list_members(archive, chosen)
-            if type_from_name(m.name).may_hold_many or self.works.includes_file(f"{prefix}{m.name}")
-        ]
+        members = [m for m in list_members(archive, chosen) if self._reads_member(m.name, f"{prefix}{m.name}", part)]
         for member, stream in read_members(archive, members):
             name = f"{prefix}{member.name}"
             self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m, level))  # type: ignore[misc]
+
+    def _reads_member(self, name: str, path: str, part: Part) -> bool:
+        if type_from_name(name).may_hold_many:
+            return part != "documents"
+        return part != "records" and self.works.includes_file(path)
 
     def _quarantine_on_error(self, name: str, read: Callable[[], None]) -> None:
         try:
@@ -101,9 +111,9 @@ class Extractor:
         except Unreadable as error:
             self.quarantine(name, str(error))
 
-    def _read_path(self, name: str, path: Path) -> None:
+    def _read_path(self, name: str, path: Path, part: Part) -> None:
         if is_archive(name, path):
-            self._read_local_archive(name, path)
+            self._read_local_archive(name, path, part=part)
             return
         size = path.stat().st_size
         with path.open("rb") as raw:
@@ -115,10 +125,10 @@ class Extractor:
                 self._refuse_compressed_bomb(path, kind, size)
                 self._read_stream(name, raw, size, None)
 
-    def _read_local_archive(self, name: str, path: Path, level: int = 1) -> None:
+    def _read_local_archive(self, name: str, path: Path, level: int = 1, part: Part = "all") -> None:
         if not list_members(path, self._matches_formats):
             raise Unreadable(f"not asked for: no member of this archive ends like one of {', '.join(self.formats)}")
-        self.read_archive(path, self._matches_formats, f"{name}/", level)
+        self.read_archive(path, self._matches_formats, f"{name}/", level, part)
 
     def _matches_formats(self, member: str) -> bool:
         return matches_formats(member, self.formats)

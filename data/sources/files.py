@@ -27,7 +27,7 @@ from data.sources.errors import SourceError
 from data.sources.fetching.manifest import chosen_entries, read_manifest
 from data.sources.formats import matches_formats
 from data.sources.globbing import Glob
-from data.sources.unpacking.sharing import GROUPS, group_choice, group_of, is_unpacked, pinned_name, shard_choice
+from data.sources.unpacking.sharing import GROUPS, group_choice, group_of, opened_by, pinned_name, shard_choice
 from data.sources.walking import LINKED, Entry, fault_of, walk
 from data.sources.work_grouping import FileChoice, WorkGrouping
 
@@ -128,7 +128,8 @@ def groups_at_work(config: IngestConfig, root: Path) -> tuple[int, ...]:
     found: set[int] = set()
     for source in config.sources if config.shards > 1 else ():
         if isinstance(source, TextSource):
-            found |= {group_of(source, name, GROUPS) for name, path in _files(source, root).items() if is_unpacked(source, name, path)}
+            names = (name for name, path in _files(source, root).items() if opened_by(source, name, path) != "shards")
+            found |= {group_of(source, name, GROUPS) for name in names}
     return tuple(sorted(found))
 
 

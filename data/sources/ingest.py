@@ -20,7 +20,7 @@ from data.documents.sharding import CorpusShard
 from data.sources.config import IngestConfig
 from data.sources.document_store import DocumentStore
 from data.sources.errors import SourceError
-from data.sources.extraction import Extractor
+from data.sources.extraction import Extractor, Part
 from data.sources.fetching.pinned import fetch_pinned
 from data.sources.reading import SourceReader, extractor_for, read_files
 from data.sources.sandbox.parser_sandbox import ParserSandbox
@@ -58,7 +58,8 @@ def ingest(
     joined_parts (files that became part of a work) and documents.<source> for each source. Raise SourceError and HostileArchive."""
     output.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
-    reader = SourceReader(inputs.root, inputs.cache, inputs.observed, fetch_pinned(config.sources, inputs.cache))
+    part: Part = "all" if shard is None or shard.count == 1 else "documents"
+    reader = SourceReader(inputs.root, inputs.cache, inputs.observed, fetch_pinned(config.sources, inputs.cache), part)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reading-") as folder, ParserSandbox() as sandbox:
         store = DocumentStore(Path(folder), 1 if shard is None else shard.count, frozenset(config.without))
         try:

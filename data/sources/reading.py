@@ -16,7 +16,7 @@ from data.sources.archives.archive import matches_globs
 from data.sources.config import IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig, TextSource
 from data.sources.conversation_config import ConversationSourceBase
 from data.sources.errors import HostileArchive, SourceError, Unreadable
-from data.sources.extraction import Extractor
+from data.sources.extraction import Extractor, Part
 from data.sources.fetching.manifest import chosen_entries
 from data.sources.fetching.pinned import fetch_entries
 from data.sources.files import observed_name, survey
@@ -25,7 +25,7 @@ from data.sources.hash_cache import cached_sha256, file_state
 from data.sources.readers.parsing.record import ReaderOptions
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.unpacking.contents import Contents
-from data.sources.unpacking.sharing import pinned_name
+from data.sources.unpacking.sharing import opened_by, pinned_name
 from data.sources.work_grouping import FileChoice, WorkGrouping
 from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
@@ -51,12 +51,14 @@ class SourceReader:
     """Reads those of the sources' files that `chosen` names.
 
     `root`: where relative paths begin; `cache`: where fetched files are kept; `observed`: the state of the chosen files when the key was
-    made (None: not checked); `fetched`: the files of pinned sources by label."""
+    made (None: not checked); `fetched`: the files of pinned sources by label; `part`: what it reads of a file that shards and a group both
+    open."""
 
     root: Path
     cache: Path
     observed: Mapping[str, str] | None
     fetched: Mapping[str, Path]
+    part: Part = "all"
 
     def read(self, source: TextSource, extractor: Extractor, chosen: FileChoice, *, faults: bool) -> None:
         """Read the chosen files of a source. `faults`: quarantine what the shard can't read. Raise SourceError and HostileArchive."""
@@ -64,9 +66,9 @@ class SourceReader:
             if not chosen(pinned_name(source), None):
                 return
             if isinstance(source, PackageSource):
-                _read_package(source, extractor, self.fetched[source.label])
+                _read_package(source, extractor, self.fetched[source.label], self._part_of(source, source.package))
             else:
-                extractor.read_path(source.file, self.fetched[source.label])
+                extractor.read_path(source.file, self.fetched[source.label], self._part_of(source, source.file))
         elif isinstance(source, ManifestSource):
             self._read_listed(source, extractor, chosen)
         else:
@@ -82,12 +84,15 @@ class SourceReader:
         if self.observed is not None and (changed := sorted(states.items() ^ _observed(source.label, self.observed).items())):
             raise _changed(changed[0][0])
         for name, path in fetch_entries(source, listed, self.cache).items():
-            replace(extractor, licence=listed[name].licence).read_path(name, path)
+            replace(extractor, licence=listed[name].licence).read_path(name, path, self._part_of(source, name))
+
+    def _part_of(self, source: TextSource, name: str) -> Part:
+        return self.part if opened_by(source, name, None) == "both" else "all"
 
 
-def _read_package(source: PackageSource, extractor: Extractor, archive: Path) -> None:
+def _read_package(source: PackageSource, extractor: Extractor, archive: Path, part: Part) -> None:
     try:
-        extractor.read_archive(archive, lambda name: matches_globs(name, source.include, source.exclude))
+        extractor.read_archive(archive, lambda name: matches_globs(name, source.include, source.exclude), part=part)
     except HostileArchive as error:
         raise HostileArchive(f"{archive.name}: {error}") from error
     except Unreadable as error:

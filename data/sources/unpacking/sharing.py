@@ -3,13 +3,15 @@
 An archive or a file of records may hold documents of every shard. With one shard, that shard reads it. With several, it is unpacked once,
 by the group that a hash of its name puts it in, so a file that is added or edited is opened again with those of its group alone. A zip of
 files that are one document each is the exception: its directory leads each shard to its own members, and nothing is copied. Of a file at a
-URL and of a package the name decides, since a plan is made before they are fetched; a zip among them is opened by each shard.
+URL and of a package the name decides, since a plan is made before they are fetched: a zip among them is opened by both, of which the shards
+read the documents and the group the files of records.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from data.documents.identity import document_id
 from data.documents.sharding import CorpusShard, shard_of
@@ -25,6 +27,7 @@ GROUPS = 8
 """How many groups the files to be unpacked are divided into."""
 SLICE = "{:04}.parquet"
 """The name of the slice of a shard, by its number."""
+OpenedBy = Literal["shards", "group", "both"]
 
 
 def shard_choice(source: TextSource, works: WorkGrouping) -> FileChoice:
@@ -34,24 +37,27 @@ def shard_choice(source: TextSource, works: WorkGrouping) -> FileChoice:
     def chosen(name: str, path: Path | None) -> bool:
         if _is_document(source, name):
             return works.includes_file(name)
-        return alone or not is_unpacked(source, name, path)
+        return alone or opened_by(source, name, path) != "group"
 
     return chosen
 
 
 def group_choice(source: TextSource, group: CorpusShard) -> FileChoice:
     """Choose the files that a group unpacks."""
-    return lambda name, path: is_unpacked(source, name, path) and group_of(source, name, group.count) == group.number
+    return lambda name, path: opened_by(source, name, path) != "shards" and group_of(source, name, group.count) == group.number
 
 
-def is_unpacked(source: TextSource, name: str, path: Path | None) -> bool:
-    """Return whether several shards have a file opened once for them all."""
+def opened_by(source: TextSource, name: str, path: Path | None) -> OpenedBy:
+    """Return who opens a file where there are several shards: they, a group once for them all, or both, each for members of its own."""
     if _is_document(source, name):
-        return False
+        return "shards"
     if path is not None and isinstance(source, FilesSource):
-        return not _is_zip_of_documents(path, source.formats)
-    wheel = isinstance(source, PackageSource) and source.archive == "wheel"
-    return not wheel and PurePosixPath(name.lower()).suffix != ".zip"
+        return "shards" if _is_zip_of_documents(path, source.formats) else "group"
+    if isinstance(source, PackageSource):
+        if source.archive == "sdist":
+            return "group"
+        return "both" if any(type_from_name(glob).may_hold_many for glob in source.include) else "shards"
+    return "both" if PurePosixPath(name.lower()).suffix == ".zip" else "group"
 
 
 def group_of(source: TextSource, name: str, count: int) -> int:

@@ -42,7 +42,7 @@ def unpack(
     sources = [source for source in config.sources if isinstance(source, TextSource)]
     choices = {source.label: group_choice(source, group) for source in sources}
     pinned = [one for one in sources if isinstance(one, PackageSource | RemoteSource) and choices[one.label](pinned_name(one), None)]
-    reader = SourceReader(root, cache, observed, fetch_pinned(pinned, cache))
+    reader = SourceReader(root, cache, observed, fetch_pinned(pinned, cache), part="records")
     with tempfile.TemporaryDirectory(dir=scratch, prefix="unpacking-") as folder, ParserSandbox() as sandbox:
         slices = SliceWriter(Path(folder), config.shards, config.without_texts)
         try:

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +17,7 @@ from data.sources.config import FilesSource, IngestConfig, ManifestSource, Packa
 from data.sources.files import groups_at_work, unpack_state
 from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.unpacking.sharing import GROUPS, SLICE, group_of, is_unpacked
+from data.sources.unpacking.sharing import GROUPS, SLICE, group_of, opened_by
 from data.sources.unpacking.unpack import unpack
 from tasks.corpus.unpack import holds_document
 from tests.data.sources.material import ARCHIVERS, chapter, epub, jsonl, page, separated, table, warc, zipped
@@ -102,24 +102,25 @@ def test_one_shard_opens_everything_itself(tmp_path: Path) -> None:
 def test_a_zip_of_documents_is_left_to_its_directory_and_one_with_records_is_unpacked(tmp_path: Path) -> None:
     source = FilesSource(name="shelf", paths=(".",))
     folder = write(tmp_path / "shelf", {"a.zip": zipped({"1.txt": b"One."}), "b.zip": zipped({"1.jsonl": jsonl(ROWS)})})
-    assert not is_unpacked(source, "a.zip", folder / "a.zip")
-    assert is_unpacked(source, "b.zip", folder / "b.zip")
+    assert opened_by(source, "a.zip", folder / "a.zip") == "shards"
+    assert opened_by(source, "b.zip", folder / "b.zip") == "group"
 
 
 @pytest.mark.parametrize(
-    ("source", "name", "unpacked"),
+    ("source", "name", "by"),
     [
-        (PackageSource(package="tales", version="1.0", sha256="0" * 64), "tales", False),
-        (PackageSource(package="tales", version="1.0", sha256="0" * 64, archive="sdist"), "tales", True),
-        (RemoteSource(url="https://example.org/a.jsonl.gz", sha256="0" * 64), "a.jsonl.gz", True),
-        (RemoteSource(url="https://example.org/a.zip", sha256="0" * 64), "a.zip", False),
-        (RemoteSource(url="https://example.org/a.txt", sha256="0" * 64), "a.txt", False),
-        (ManifestSource(manifest="books.tsv"), "far/a.tar.zst", True),
+        (PackageSource(package="tales", version="1.0", sha256="0" * 64), "tales", "shards"),
+        (PackageSource(package="tales", version="1.0", sha256="0" * 64, include=("*.txt", "data/*")), "tales", "both"),
+        (PackageSource(package="tales", version="1.0", sha256="0" * 64, archive="sdist"), "tales", "group"),
+        (RemoteSource(url="https://example.org/a.jsonl.gz", sha256="0" * 64), "a.jsonl.gz", "group"),
+        (RemoteSource(url="https://example.org/a.zip", sha256="0" * 64), "a.zip", "both"),
+        (RemoteSource(url="https://example.org/a.txt", sha256="0" * 64), "a.txt", "shards"),
+        (ManifestSource(manifest="books.tsv"), "far/a.tar.zst", "group"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_of_a_file_that_is_not_here_yet_the_name_decides(source: Any, name: str, unpacked: bool) -> None:
-    assert is_unpacked(source, name, None) is unpacked
+def test_of_a_file_that_is_not_here_yet_the_name_decides(source: Any, name: str, by: str) -> None:
+    assert opened_by(source, name, None) == by
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
@@ -180,11 +181,54 @@ def test_a_slice_tells_whether_it_has_a_documents_words(tmp_path: Path) -> None:
             assert holds_document(stream, identity) is held
 
 
-def test_a_package_is_unpacked_as_one_shard_reads_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "ending"), [("sdist", ".tar.gz"), ("wheel", ".zip")])
+def test_a_package_is_unpacked_as_one_shard_reads_it(kind: Literal["sdist", "wheel"], ending: str, tmp_path: Path) -> None:
     members = {f"tales/{number}.txt": f"Tale {number}.".encode() for number in range(9)} | {"tales/b.jsonl": jsonl(ROWS)}
-    archive = write(tmp_path, {"tales-1.0.sdist": ARCHIVERS[".tar.gz"](members)}) / "tales-1.0.sdist"
-    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive), archive="sdist", include=("*",))
+    archive = write(tmp_path, {f"tales-1.0.{kind}": ARCHIVERS[ending](members)}) / f"tales-1.0.{kind}"
+    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive), archive=kind, include=("*",))
     for shards in (1, SHARDS):
         read(IngestConfig(sources=(source,), shards=shards), tmp_path, tmp_path / f"{shards}")
     documents = rows(tmp_path / f"{SHARDS}", "documents", SHARDS)
     assert documents == rows(tmp_path / "1", "documents", 1) and len(documents) == 49
+
+
+def _zips() -> dict[str, bytes]:
+    """Zips of every kind, whole and damaged, and what only has their ending."""
+    inner = {f"tales/{number}.txt": f"Tale {number}.".encode() for number in range(9)}
+    mixed = inner | {"tales/b.jsonl": jsonl(ROWS), "tales/c.jsonl.gz": gzip.compress(jsonl(ROWS)), "README": b"Read me."}
+    whole = zipped(mixed | {"deep.zip": zipped(mixed), "torn.zip": zipped(mixed)[:-40], "picture.png": b"none"})
+    return {
+        "mixed": whole,
+        "documents alone": zipped(inner),
+        "nothing asked for": zipped({"picture.png": b"none"}),
+        "torn": whole[:-40],
+        "climbing": zipped({"../1.txt": b"One."}),
+        "records under its name": jsonl(ROWS),
+        "no zip at all": b"A text.",
+    }
+
+
+def _at_a_url(content: bytes, cache: Path) -> RemoteSource:
+    """Return a source of a zip at a URL that was fetched already."""
+    digest = hashlib.sha256(content).hexdigest()
+    write(cache, {f"{digest[:16]}-tales.zip": content})
+    return RemoteSource(url="https://example.org/tales.zip", sha256=digest)
+
+
+@pytest.mark.parametrize("shards", [2, SHARDS])
+@pytest.mark.parametrize("kind", _zips())
+def test_a_zip_at_a_url_is_read_once_by_group_and_shards_together(kind: str, shards: int, tmp_path: Path) -> None:
+    source = _at_a_url(_zips()[kind], tmp_path)
+    for count in (1, shards):
+        read(IngestConfig(sources=(source,), shards=count), tmp_path, tmp_path / f"{count}")
+    for name in ("documents", "quarantine", "ledger"):
+        assert sorted(rows(tmp_path / f"{shards}", name, shards), key=str) == sorted(rows(tmp_path / "1", name, 1), key=str)
+
+
+def test_of_a_zip_at_a_url_no_shard_opens_files_of_records(tmp_path: Path) -> None:
+    source = _at_a_url(zipped({"1.txt": b"One.", "b.jsonl": jsonl(ROWS)}), tmp_path)
+    config = IngestConfig(sources=(source,), shards=SHARDS)
+    for number, state in enumerate(states(config, tmp_path)):
+        inputs = IngestInputs(tmp_path, tmp_path, None, state)
+        ingest(config, tmp_path / "out" / str(number), inputs, Shard(number, SHARDS), **limits(tmp_path / "scratch"))
+    assert [row["text"] for row in rows(tmp_path / "out", "documents", SHARDS)] == ["One."]
