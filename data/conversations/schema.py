@@ -27,6 +27,8 @@ def conversation_fault(value: Mapping[str, Any]) -> str | None:
         return "the last message is not the assistant's"
     if fault is None and not any(message.get("weight", 1) for message in value["messages"] if message["role"] == "assistant"):
         return "every message of the assistant has weight 0, so there is nothing to learn"
+    if fault is None and any(_is_empty(message) for message in value["messages"]):
+        return "an answer is empty, so a model would learn to say nothing"
     return fault
 
 
@@ -36,6 +38,8 @@ def preference_fault(value: Mapping[str, Any]) -> str | None:
     chosen, rejected = value.get("chosen"), value.get("rejected")
     if fault is None and not (_is_text(chosen) and _is_text(rejected)):
         fault = "chosen or rejected is not text"
+    if fault is None and not str(chosen).strip():
+        fault = "chosen is empty, so a model would learn to say nothing"
     return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
 
 
@@ -44,6 +48,8 @@ def label_fault(value: Mapping[str, Any]) -> str | None:
     fault = _prompt_fault(value)
     if fault is None and not _is_text(value.get("completion")):
         fault = "completion is not text"
+    if fault is None and value.get("label") is True and not value["completion"].strip():
+        fault = "completion is empty, so a model would learn to say nothing"
     return "label is neither true nor false" if fault is None and not isinstance(value.get("label"), bool) else fault
 
 
@@ -77,6 +83,12 @@ def _message_fault(message: object) -> str:
         return f"a message has weight {message['weight']!r}, which is neither 0 nor 1"
     calls = message.get("tool_calls", [])
     return "" if isinstance(calls, list) and all(map(_is_call, calls)) else "tool_calls is not a list of calls with a name and arguments"
+
+
+def _is_empty(message: Mapping[str, Any]) -> bool:
+    """Whether a message of the assistant that is learned has nothing in it."""
+    learned = message["role"] == "assistant" and message.get("weight", 1)
+    return bool(learned) and not (message["content"].strip() or message.get("thinking", "").strip() or message.get("tool_calls"))
 
 
 def _is_call(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 BEGIN, END = "\ue002", "\ue003"
@@ -21,12 +21,16 @@ class Guard:
         self._found = re.compile("|".join(map(re.escape, self._names)))
 
     def hide(self, value: Any) -> Any:
-        """Return a value with the names in its strings replaced by placeholders; roles stay unchanged."""
+        """Return a value with the names in its strings, and in the keys of its objects, replaced by placeholders."""
         if isinstance(value, str):
             return self._found.sub(lambda found: f"{OPEN}{self._names.index(found.group())}{CLOSE}", value)
         if isinstance(value, dict):
-            return {name: inner if name == "role" else self.hide(inner) for name, inner in value.items()}
+            return {self.hide(name): self.hide(inner) for name, inner in value.items()}
         return [self.hide(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    def hide_in(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a message with all but its role hidden."""
+        return {name: inner if name == "role" else self.hide(inner) for name, inner in message.items()}
 
     def restore(self, text: str) -> str:
         """Return a text with the names back in their places."""

@@ -95,7 +95,7 @@ class ChatFormat:
         """Render the template around messages whose special tokens are guarded."""
         from jinja2 import TemplateError
 
-        told = {"messages": self._guard.hide(list(messages)), "tools": self._guard.hide(list(tools)) or None}
+        told = {"messages": list(map(self._guard.hide_in, messages)), "tools": self._guard.hide(list(tools)) or None}
         try:
             return self._template.render({**told, "add_generation_prompt": reply_next, **self._names})
         except TemplateError as error:

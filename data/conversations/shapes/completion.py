@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.conversations.shapes.messages import Record, prompt_of, read_messages, with_tools
+from data.conversations.shapes.messages import Record, prompt_of, read_messages, with_system, with_tools
 
 
 def fits(record: Record) -> bool:
@@ -19,4 +19,4 @@ def convert(record: Record) -> dict[str, Any]:
     ]
     said = record.get("completion")
     answer = [{"role": "assistant", "content": said}] if isinstance(said, str) else read_messages(said, "completion")
-    return with_tools(record, {"messages": [*prompt, *answer]})
+    return with_tools(record, {"messages": with_system(record, [*prompt, *answer])})

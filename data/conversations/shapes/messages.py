@@ -15,6 +15,7 @@ ROLES = {
     "function_call": "assistant",
     "tool": "tool", "function": "tool", "observation": "tool", "ipython": "tool", "function_response": "tool",
 }  # fmt: skip
+SAID = ("content", "value", "refusal")
 THINKING = ("thinking", "reasoning_content", "reasoning")
 
 
@@ -35,7 +36,7 @@ def _message(given: Record) -> dict[str, Any]:
     role = ROLES.get(str(named).lower())
     if role is None:
         raise ShapeError(f"a message's role is {named!r}, which is none of {', '.join(ROLES)}")
-    said = given["content"] if "content" in given else given.get("value")
+    said = next((given[name] for name in SAID if given.get(name) not in (None, "")), "")
     message: dict[str, Any] = {"role": role, "content": text_of(said)}
     if role != "assistant":
         return message
@@ -71,6 +72,13 @@ def text_of(value: object) -> str:
             raise ShapeError(f"a message's content has a part of type {strange!r}, and only text can be learned")
         return "".join(part["text"] for part in value)
     raise ShapeError("a message's content is not text")
+
+
+def with_system(given: Record, messages: Messages) -> Messages:
+    """Put a record's `system` field first, unless the messages begin with one of their own."""
+    if not given.get("system") or (messages and messages[0]["role"] == "system"):
+        return messages
+    return [{"role": "system", "content": text_of(given["system"])}, *messages]
 
 
 def with_tools(given: Record, found: dict[str, Any]) -> dict[str, Any]:

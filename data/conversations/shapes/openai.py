@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.conversations.shapes.messages import Record, read_messages, with_tools
+from data.conversations.shapes.messages import Record, read_messages, with_system, with_tools
 
 
 def fits(record: Record) -> bool:
@@ -17,4 +17,4 @@ def fits(record: Record) -> bool:
 
 def convert(record: Record) -> dict[str, Any]:
     """Return its conversation."""
-    return with_tools(record, {"messages": read_messages(record.get("messages"), "messages")})
+    return with_tools(record, {"messages": with_system(record, read_messages(record.get("messages"), "messages"))})

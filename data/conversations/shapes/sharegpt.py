@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.conversations.shapes.messages import Record, read_messages, text_of, with_tools
+from data.conversations.shapes.messages import Record, read_messages, with_system, with_tools
 
 
 def fits(record: Record) -> bool:
@@ -13,8 +13,6 @@ def fits(record: Record) -> bool:
 
 
 def convert(record: Record) -> dict[str, Any]:
-    """Return its conversation; a `system` field comes first."""
+    """Return its conversation."""
     field = "conversations" if "conversations" in record else "conversation"
-    messages = read_messages(record.get(field), field)
-    system = [{"role": "system", "content": text_of(record["system"])}] if record.get("system") else []
-    return with_tools(record, {"messages": [*system, *messages]})
+    return with_tools(record, {"messages": with_system(record, read_messages(record.get(field), field))})

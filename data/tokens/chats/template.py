@@ -2,10 +2,11 @@
 
 The template (chat_template.jinja) decides both. What its `{% generation %}` blocks write is the assistant's; the ids and the mask are those
 of transformers' apply_chat_template with `return_assistant_tokens_mask`. Of a template without such blocks an assistant's message is what
-it adds after the prompt for a reply, up to its last special token, which ends the reply.
+it adds after the prompt for a reply, up to the special token behind what was said, which ends the reply.
 
-Content never becomes structure: a special token in a message is encoded as the characters that it is written with. The template runs in
-Jinja's sandbox. Memory holds the conversations of one batch.
+Content never becomes structure: a special token in a message is encoded as the characters that it is written with. A conversation of which
+the template leaves something out has a fault, since a model would learn to say nothing where it should think or call a tool; thoughts
+before an earlier question are left out on purpose. The template runs in Jinja's sandbox. Memory holds the conversations of one batch.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.guarding import BEGIN, END, OPEN, Guard
+from data.tokens.chats.completeness import left_out
 
 Message = Mapping[str, Any]
 BATCH = 256
+OTHER = "\ue006"
+"""What no conversation says: a character for private use."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -121,9 +125,11 @@ class ChatTemplate:
     def _render(self, chat: Chat) -> _Rendered:
         from jinja2 import TemplateError
 
-        messages, tools = self._guard.hide(list(map(dict, chat.messages))), self._guard.hide(list(map(dict, chat.tools)))
+        messages, tools = [_with_alias(self._guard.hide_in(one)) for one in chat.messages], self._guard.hide(list(map(dict, chat.tools)))
         try:
             text = self._text(messages, tools)
+            if missing := left_out(self._text, text, messages, tools):
+                return _Rendered("", (), f"the chat template leaves out {missing}")
             marked = text if self._marks else self._mark(text, messages, tools)
         except TemplateError as error:
             return _Rendered("", (), f"the chat template refuses it: {error}")
@@ -147,16 +153,23 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         edges: list[tuple[int, str]] = []
+        ends: set[str] = set()
         for number, message in enumerate(messages):
             if message["role"] == "assistant":
                 prompt = self._text(messages[:number], tools, reply_next=True)
-                told = self._text(messages[: number + 1], tools)
-                stops = list(self._structure.finditer(told, len(prompt))) if self._structure else []
-                if not (told.startswith(prompt) and text.startswith(told[: stops[-1].end()] if stops else told)):
+                other = {**message, "content": OTHER, "tool_calls": []}
+                behind = _shared_end(text, self._text([*messages[:number], other, *messages[number + 1 :]], tools))
+                stop = self._structure.search(text, max(len(prompt), len(text) - behind)) if self._structure else None
+                if not text.startswith(prompt):
                     raise TemplateError("it writes earlier messages anew; put {% generation %} around what the assistant writes")
-                if not stops:
+                if stop is None:
                     raise TemplateError("it writes no special token after a reply, so that a model would never end; add its end token")
-                edges += [(len(prompt), BEGIN), (stops[-1].end(), END)]
+                edges += [(len(prompt), BEGIN), (stop.end(), END)]
+                ends.add(stop.group())
+        if len(ends) > 1:
+            raise TemplateError(
+                f"it ends replies with {' and '.join(sorted(ends))}; put {{% generation %}} around what the assistant writes"
+            )
         for at, mark in reversed(edges):
             text = text[:at] + mark + text[at:]
         return text
@@ -167,6 +180,17 @@ class ChatTemplate:
     def _shifted(self, guarded: str, at: int) -> int:
         """Where a place of the guarded text is once the guarded strings are back."""
         return len(self._guard.restore(guarded[:at]))
+
+
+def _with_alias(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message with its thinking under the name that most templates know it by, too."""
+    return {**message, "reasoning_content": message["thinking"]} if message.get("thinking") else message
+
+
+def _shared_end(text: str, other: str) -> int:
+    """Return how many characters two texts end with alike."""
+    pairs = enumerate(zip(reversed(text), reversed(other), strict=False))
+    return next((at for at, (one, two) in pairs if one != two), min(len(text), len(other)))
 
 
 def _tokenized(ids: list[int], offsets: NDArray[np.int64], answers: tuple[tuple[int, int], ...]) -> TokenizedChat:

@@ -13,6 +13,7 @@ from data.conversations.shapes.registry import SHAPES
 
 ASKED = {"role": "user", "content": "Who sat?"}
 TOLD = {"role": "assistant", "content": "The cat."}
+SYSTEM = {"role": "system", "content": "S"}
 CALL = {"type": "function", "function": {"name": "find", "arguments": {"what": "cat"}}}
 WRITTEN = '{"name": "find", "arguments": {"what": "cat"}}'
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
@@ -41,6 +42,9 @@ RECORDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("completion", {"prompt": [ASKED, TOLD, ASKED], "completion": [TOLD]}, {"messages": [ASKED, {**TOLD, "weight": 0}, ASKED, TOLD]}),
     ("preference", {"prompt": "Who sat?", "chosen": "The cat.", "rejected": "A dog.", "label": None}, PAIR),
     ("preference", {"chosen": [ASKED, TOLD], "rejected": [ASKED, {**TOLD, "content": "A dog."}]}, PAIR),
+    ("preference", {"prompt": "Who sat?", "chosen": [ASKED, TOLD], "rejected": [ASKED, {**TOLD, "content": "A dog."}]}, PAIR),
+    ("preference", {"prompt": "Who sat?", "system": "S", "chosen": [ASKED, TOLD], "rejected": [ASKED, {**TOLD, "content": "A dog."}]},
+     {**PAIR, "messages": [SYSTEM, ASKED]}),
     ("preference", {"conversations": [{"from": "human", "value": "Who sat?"}], "chosen": {"from": "gpt", "value": "The cat."},
                     "rejected": {"from": "gpt", "value": "A dog."}}, PAIR),
     ("preference", {"instruction": "Who sat?", "input": None, "chosen": "The cat.", "rejected": "A dog."}, PAIR),
@@ -56,8 +60,40 @@ def test_a_record_is_known_by_its_fields_and_gives_one_schema(shape: str, record
 
 
 @pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [ASKED, TOLD]},
+        {"conversations": [ASKED, TOLD]},
+        {"instruction": "Who sat?", "output": "The cat."},
+        {"prompt": "Who sat?", "completion": "The cat."},
+        {"prompt": "Who sat?", "chosen": "The cat.", "rejected": "A dog."},
+        {"chosen": [ASKED, TOLD], "rejected": [ASKED, {**TOLD, "content": "A dog."}]},
+        {"messages": [ASKED, TOLD], "label": True},
+    ],
+    ids=str,
+)
+def test_a_system_field_comes_first_whatever_the_shape(record: dict[str, Any]) -> None:
+    plain, told = read_record(record, "auto"), read_record({**record, "system": "S"}, "auto")
+    assert told == plain | {"messages": [SYSTEM, *plain["messages"]]}
+
+
+def test_what_the_messages_say_themselves_of_the_system_stays() -> None:
+    record = {"messages": [SYSTEM, ASKED, TOLD]}
+    assert read_record({**record, "system": "Another."}, "auto") == record
+
+
+def test_a_refusal_is_what_the_assistant_said() -> None:
+    told = read_record({"messages": [ASKED, {"role": "assistant", "content": None, "refusal": "I can't say."}]}, "auto")
+    assert told["messages"][1] == {"role": "assistant", "content": "I can't say."}
+
+
+@pytest.mark.parametrize(
     ("record", "reason"),
     [
+        ({"instruction": "Who sat?", "output": ""}, "an answer is empty"),
+        ({"messages": [ASKED, {**TOLD, "content": " \n"}, ASKED, TOLD]}, "an answer is empty"),
+        ({"prompt": "Who sat?", "chosen": "", "rejected": "A dog."}, "chosen is empty"),
+        ({"prompt": "Who sat?", "completion": "", "label": True}, "completion is empty"),
         ({"text": "Once."}, "unknown shape: its fields text"),
         ({"messages": []}, "messages is not a list"),
         ({"messages": [ASKED]}, "the last message is not the assistant's"),
