@@ -30,6 +30,12 @@ NAME = "default"  # peft's name of the only adapter in the network
 DOWN, UP, NORM = f".lora_A.{NAME}.weight", f".lora_B.{NAME}.weight", f".lora_magnitude_vector.{NAME}.weight"
 BASE = ".base_layer."  # what peft puts into the names of an adapted layer's own parameters
 SAVED = {DOWN: ".lora_A.weight", UP: ".lora_B.weight", NORM: ".lora_magnitude_vector"}
+UNSUPPORTED = (
+    "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "target_parameters", "fan_in_fan_out", "lora_bias",
+    "trainable_token_indices", "layer_replication",
+)  # fmt: skip
+CHANGING_BASE = ("pissa", "olora", "corda", "loftq")
+"""How peft may initialize changes that start from another base."""
 PREFIX = "base_model.model."  # of all names in peft's file
 
 
@@ -204,11 +210,18 @@ class LoraAdapter:
         return {}
 
     def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
-        """Merge stored changes into the network's weights. Raise AdapterError for a layer that the network does not have."""
+        """Merge stored changes into the network's weights. Raise AdapterError for a layer that the network does not have, and for a change
+        of anything else."""
         import torch
 
         weights, tensors = dict(network.named_parameters()), {_inside(name): tensor for name, tensor in own.items()}
-        for layer in sorted(name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN)):
+        layers = sorted(name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN))
+        if unread := sorted(tensors.keys() - {layer + end for layer in layers for end in SAVED}):
+            raise AdapterError(
+                f"adapter.kind={self.config.kind} changes matrices inside the blocks, and the adapter's file also holds {unread[0]}; "
+                "merge it with peft first"
+            )
+        for layer in layers:
             weight = weights.get(f"{layer}.weight")
             if weight is None or weight.shape != (len(tensors[layer + UP]), tensors[layer + DOWN].shape[1]):
                 raise AdapterError(
@@ -243,9 +256,14 @@ def _adapted(network: Network) -> Iterator[Any]:
 
 def peft_settings(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return rank and scale from peft's fields; raise AdapterError for what changes more than the matrices by them."""
-    for name in ("use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "target_parameters", "fan_in_fan_out", "lora_bias"):
+    for name in UNSUPPORTED:
         if fields.get(name):
             raise AdapterError(f"adapter_config.json has {name}={fields[name]!r}, which folio does not compute; merge it with peft first")
+    if str(fields.get("init_lora_weights")).partition("_")[0] in CHANGING_BASE:
+        raise AdapterError(
+            f"adapter_config.json has init_lora_weights={fields['init_lora_weights']!r}, which changes the base; convert it with peft's "
+            "path_initial_model_for_weight_conversion first"
+        )
     if fields.get("bias", "none") != "none":
         raise AdapterError(f"adapter_config.json has bias={fields['bias']}, which folio does not compute; merge it with peft first")
     return {"rank": fields["r"], "alpha": fields["lora_alpha"]}

@@ -47,15 +47,18 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= vocabulary:
         raise TokenizerError(f"{path} has a token of id {highest}, but the model knows {vocabulary}: they do not belong together")
-    config = _config(directory)
+    stated = _read(directory / "tokenizer_config.json")
+    config = stated | {name: token for name in NAMES if (token := _named(name, stated, directory, tokenizer))}
     if config.get("eos_token") not in _special(tokenizer):
         raise TokenizerError(
             f"{directory / 'tokenizer_config.json'}: eos_token is {config.get('eos_token')!r}, which isn't a special token of {path.name}, "
             "so nothing would end a reply; name the token that does"
         )
     template = _template(directory, config)
-    for name, value in (("tokenizer_config.json", config), ("special_tokens_map.json", {n: config[n] for n in NAMES if config.get(n)})):
-        if (directory / name).is_file():
+    complete = all(stated.get(name) for name in NAMES if config.get(name))
+    named = {name: config[name] for name in NAMES if config.get(name)}
+    for name, value, keep in (("tokenizer_config.json", config, complete), ("special_tokens_map.json", named, True)):
+        if keep and (directory / name).is_file():
             shutil.copyfile(directory / name, output / name)
         else:
             (output / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -73,14 +76,21 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     return {"vocab_size": float(vocabulary), "own_template": float(bool(template))}
 
 
-def _config(directory: Path) -> dict[str, Any]:
-    """Return tokenizer_config.json, with the text of each special token."""
-    path = directory / "tokenizer_config.json"
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for name in NAMES:
-        if isinstance(token := config.get(name), dict):
-            config[name] = token["content"]
-    return config
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _named(name: str, stated: dict[str, Any], directory: Path, tokenizer: Tokenizer) -> str:
+    """Return the text of the token that is for something; "" if none is.
+
+    What tokenizer_config.json leaves out stands in special_tokens_map.json, or, of eos_token, in the model's config.json, as GPT-2's does.
+    """
+    token = stated.get(name) or _read(directory / "special_tokens_map.json").get(name)
+    if not token and name == "eos_token":
+        number = _read(directory / "config.json").get("eos_token_id")
+        number = number[0] if isinstance(number, list) and number else number
+        token = tokenizer.id_to_token(number) if isinstance(number, int) else None
+    return str(token["content"] if isinstance(token, dict) else token or "")
 
 
 def _template(directory: Path, config: dict[str, Any]) -> str:

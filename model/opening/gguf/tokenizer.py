@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 UNKNOWN, CONTROL, OWN = 2, 3, 4  # kinds of tokens: for what has none, of the format, and words that are never split
 SINGLE_DIGITS = ("smollm",)
 WHOLE_WORDS_FIRST = ("llama-bpe", "llama3", "llama-v3", "tekken")
+BEGIN_TEXTS = WHOLE_WORDS_FIRST
+"""Rules whose tokenizers put the begin token before a text unless a file says otherwise, as llama.cpp has it."""
 NORMALIZED = ("qwen2", "deepseek-r1-qwen")
 
 
@@ -56,7 +58,7 @@ def _tokenizer(file: GgufFile) -> Tokenizer:
     special = [t for t, k in zip(tokens, kinds, strict=True) if k in (UNKNOWN, CONTROL)]
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     tokenizer.add_tokens([AddedToken(t, normalized=False) for t, k in zip(tokens, kinds, strict=True) if k == OWN])
-    if file.get("tokenizer.ggml.add_bos_token", kind == "llama"):
+    if file.get("tokenizer.ggml.add_bos_token", kind == "llama" or file.get("tokenizer.ggml.pre") in BEGIN_TEXTS):
         tokenizer.post_processor = _beginning(tokens[file.need("tokenizer.ggml.bos_token_id")], file.need("tokenizer.ggml.bos_token_id"))
     return tokenizer
 
@@ -65,6 +67,8 @@ def _byte_level(file: GgufFile) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, normalizers
 
     name = file.get("tokenizer.ggml.pre", "default")
+    if name == "default" and file.name == "gpt2":
+        name = "gpt-2"
     if name not in SPLITS:
         raise ModelError(
             f"{file.path}: its tokenizer splits text by the rule {name!r}; those that are known are {', '.join(SPLITS)}; take the model as "

@@ -96,6 +96,33 @@ def test_the_saved_adapter_loads_with_peft_on_the_base_model_with_equal_logits(d
 
 
 @KINDS
+@pytest.mark.parametrize(
+    "name", ["model.embed_tokens.lora_embedding_A", "model.embed_tokens.weight", "model.layers.9.mlp.up_proj.lora_B.weight"]
+)
+def test_an_adapter_that_also_changes_something_else_is_refused_by_name(dora: bool, name: str) -> None:
+    network, adapter = adapted(lora(dora=dora))
+    own = adapter.own(network.state_dict()) | {f"base_model.model.{name}": torch.zeros(2, 2)}
+    with pytest.raises(AdapterError, match=f"also holds {name.removesuffix('.lora_B.weight')}"):
+        adapter.restore(base(), own)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"trainable_token_indices": [1]}, r"trainable_token_indices=\[1\]"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication="),
+        ({"init_lora_weights": "pissa_niter_16"}, "init_lora_weights='pissa_niter_16', which changes the base"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights='olora'"),
+    ],
+)
+def test_settings_of_peft_that_change_more_than_the_matrices_are_refused_by_name(fields: dict[str, object], named: str) -> None:
+    saved = {"peft_type": "LORA", "r": 4, "lora_alpha": 6.0, "init_lora_weights": "gaussian"}
+    assert LoraConfig.from_saved(saved) == lora()
+    with pytest.raises(AdapterError, match=named):
+        LoraConfig.from_saved(saved | fields)
+
+
+@KINDS
 def test_transformers_with_peft_computes_the_same_from_the_base_directory_and_the_adapter(dora: bool, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import LlamaForCausalLM

@@ -76,7 +76,10 @@ def write_gguf(path: Path, arch: str, theirs: Any, kind: str = "F32", **more: An
     writer.add_token_list([token for token, _ in vocabulary])
     writer.add_token_types([3 if token in special else 1 for token, _ in vocabulary])
     writer.add_token_merges([" ".join(pair) for pair in json.loads(words.to_str())["model"]["merges"]])
+    writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    if (begins := more.pop("begins", None)) is not None:
+        writer.add_add_bos_token(begins)
     writer.add_chat_template(CHATML)
     for name, value in more.items():
         writer.add_string(name, value)
@@ -154,6 +157,28 @@ def test_digits_and_marks_are_split_by_the_rule_that_the_file_names(tmp_path: Pa
     assert pieces["smollm"] == ["In", "Ġ", "1", "2", "3", "4", ",", "ĠDON", "'", "T", "!", "Ċ", "Ċ", "Go"]
     assert pieces["llama-bpe"] == ["In", "Ġ", "123", "4", ",", "ĠDON", "'T", "!ĊĊ", "Go"]
     assert pieces["qwen2"] == ["In", "Ġ", "1", "2", "3", "4", ",", "ĠDON", "'T", "!ĊĊ", "Go"]
+
+
+@pytest.mark.parametrize(
+    ("pre", "stated", "begins"),
+    [("llama-bpe", None, True), ("tekken", None, True), ("llama-bpe", False, False), ("qwen2", None, False), ("qwen2", True, True)],
+)
+def test_a_text_begins_as_the_file_says_or_as_its_rule_has_it(pre: str, stated: bool | None, begins: bool, tmp_path: Path) -> None:
+    _, path = made(tmp_path, "smollm2", "llama", pre=pre, begins=stated)
+    unpack(path, tmp_path / "unpacked")
+    ids = Tokenizer.from_file(str(tmp_path / "unpacked" / "tokenizer.json")).encode("a").ids
+    assert len(ids) == 1 + begins
+
+
+def test_a_file_that_names_no_rule_is_read_by_gpt_2_s_only_if_it_is_one(tmp_path: Path) -> None:
+    for folder, name, arch in ((tmp_path / "one", "gpt-2", "gpt2"), (tmp_path / "other", "smollm2", "llama")):
+        folder.mkdir()
+        _, path = made(folder, name, arch, pre="default")
+        if arch == "gpt2":
+            unpack(path, folder / "unpacked")
+        else:
+            with pytest.raises(ModelError, match="splits text by the rule 'default'"):
+                unpack(path, folder / "unpacked")
 
 
 def test_sentencepiece_s_pieces_and_scores_give_the_same_tokens(tmp_path: Path) -> None:

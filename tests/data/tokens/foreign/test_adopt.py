@@ -51,6 +51,24 @@ def test_a_recipe_may_say_which_tokens_begin_and_end_a_document(tmp_path: Path) 
         adopted(tmp_path, begin="<s>")
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("special_tokens_map.json", {"eos_token": {"content": "<|endoftext|>"}}),
+        ("config.json", {"eos_token_id": 0}),
+        ("config.json", {"eos_token_id": [0, 2]}),
+    ],
+)
+def test_what_the_tokenizer_s_settings_leave_out_is_taken_from_the_model_s(tmp_path: Path, file: str, content: dict[str, Any]) -> None:
+    write_tokenizer(tmp_path, chat=False)
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 1024}')
+    with pytest.raises(TokenizerError, match="eos_token is None"):
+        adopted(tmp_path)
+    (tmp_path / file).write_text(json.dumps(content))
+    written = json.loads((adopted(tmp_path) / "tokenizer_config.json").read_text())
+    assert written == {"model_max_length": 1024, "eos_token": "<|endoftext|>"}
+
+
 def test_a_model_without_a_template_gets_a_plain_one_that_ends_each_message(tmp_path: Path) -> None:
     write_tokenizer(tmp_path, chat=False)
     roles = read_roles(adopted(tmp_path))
