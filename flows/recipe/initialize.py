@@ -214,6 +214,7 @@ def propose(
         ),
         **({} if converses else {"pack": PackConfig(instruction_fraction=0.0)}),
         **({"examples": records.examples} if converses else {}),
+        **({"encode": blank.encode.model_copy(update={"too_long": "shorten"})} if converses and records.conversations else {}),
     }
     return blank.model_copy(update=changes), sized
 
@@ -282,6 +283,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "split.test": "",
         "tokenizer.vocab_size": f"for {sized.text.bytes:,.0f} bytes of text to learn from",
         "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
+        "encode.too_long": "of a conversation longer than a row the last exchanges are learned",
         **{f"model.{key}": "" for key in type(recipe.model).SIZES},
         "model.width": f"{short(plan.parameters)} parameters: {sized.reason}",
         "model.dropout": "against learning by heart, too",

@@ -6,6 +6,7 @@ Unsloth's guides for models of a few hundred million weights; time follows from 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import zipfile
@@ -59,6 +60,8 @@ from model.training.optimizers.kinds.adamw import AdamWConfig
 from model.training.precisions.auto import AutoConfig
 
 ROW = 256  # tokens: a row of a book is a paragraph or two; longer ones cost memory that a small machine lacks
+LONGEST_ROW = 1024  # tokens, of a conversation
+BYTES_A_TOKEN = 3  # of a conversation's record; few enough, so that its row is rather too long
 BATCH = 8
 PASSES = 3.0  # after more than a few passes an adapter memorizes instead of learning
 SHARES = 0.75  # of the time for reading; the rest is tuning
@@ -162,7 +165,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
         model=shape.network,
         tokenizer=TokenizerConfig(vocab_size=shape.vocabulary),
         pack=PackConfig(sequence_length=length, instruction_fraction=0.0, by_source=bool(general)),
-        encode=EncodeConfig(sequence_length=length),
+        encode=_encoding(found.records, length, shape),
         pretrain=PretrainConfig(
             steps=1,
             tokens=0,
@@ -190,6 +193,14 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
         gates=_lenient() if split.mode == "all_train" else _gates(name, replayed=bool(general)),
         card=CardConfig(summary=f"{config.title}, which has read {found.texts} texts."),
     )
+
+
+def _encoding(records: RecordFiles, length: int, shape: Shape) -> EncodeConfig:
+    """Return rows that hold nine of ten conversations, as far as model and machine stand that; longer ones lose their oldest exchanges."""
+    if not records.conversations:
+        return EncodeConfig(sequence_length=length)
+    wanted = 64 * math.ceil(records.usual_size / BYTES_A_TOKEN / 64)
+    return EncodeConfig(sequence_length=max(length, min(wanted, LONGEST_ROW, shape.network.context - 1)), too_long="shorten")
 
 
 def _split(found: Found, replay: Path | None) -> SplitConfig:
@@ -234,20 +245,21 @@ def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machin
     whole = train.model_copy(update={"adapter": type(train).model_fields["adapter"].default, "mixture": ()})
     machine = machine or machine_for("here", 1, train.precision.kind)
     job = described_job(recipe.model, shape.vocabulary, whole, recipe.resources.training)
-    job = job.model_copy(update={"row_length": recipe.pack.sequence_length})
+    reading, tuned = recipe.pack.sequence_length, recipe.encode.sequence_length
+    job = job.model_copy(update={"row_length": reading})
     if measure:
         machine = with_measured_speed(machine, job)
     text: Text = guessed_text(recipe, found.size)
     once: SizedJob = estimate(job, text, machine)
     step = once.seconds * FORWARD
-    most = PASSES * text.tokens(shape.vocabulary) / (BATCH * recipe.pack.sequence_length)
+    tuning_step = step * tuned / reading
+    most = PASSES * text.tokens(shape.vocabulary) / (BATCH * reading)
     steps = max(10, round(min(most, SHARES * minutes * 60 / step)))
-    tuning = max(5, round(min(TUNING_STEPS, (1 - SHARES) * minutes * 60 / step)))
-    used = worker_memory(job, accelerator=machine.accelerator)
+    tuning = max(5, round(min(TUNING_STEPS, (1 - SHARES) * minutes * 60 / tuning_step)))
+    used = worker_memory(job.model_copy(update={"row_length": max(reading, tuned)}), accelerator=machine.accelerator)
     kept = used.total - used.gradients - used.optimizer
-    return Estimate(
-        steps, tuning, step * (steps + tuning), kept, count_parameters(shape.network, shape.vocabulary), machine.utilization_source
-    )
+    seconds = step * steps + tuning_step * tuning
+    return Estimate(steps, tuning, seconds, kept, count_parameters(shape.network, shape.vocabulary), machine.utilization_source)
 
 
 def _recipe(blank: Recipe, plan: Estimate) -> Recipe:
@@ -263,7 +275,8 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig, recor
         f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
     )
     if records.conversations:
-        yield records.tuned_on
+        row = recipe.encode.sequence_length
+        yield f"{records.tuned_on}, in rows of {row} tokens; a longer conversation loses its oldest exchanges"
     yield "kept: its weights stay unchanged; training learns a low-rank change, merged into the release"
     if recipe.split.mode == "all_train":
         yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
@@ -291,7 +304,8 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "pack.sequence_length": "tokens of a row; the model itself takes longer texts",
         "pack.by_source": "each row holds text of one source, to mix and measure sources separately",
         "pack.instruction_fraction": "",
-        "encode.sequence_length": "",
+        "encode.sequence_length": "nine of ten conversations fit, or what this machine stands" if conversations else "",
+        "encode.too_long": "the last exchanges are learned of one that does not",
         "pretrain.steps": f"about {max(1, round(plan.seconds * plan.steps / (plan.steps + plan.tuning) / 60))} min of reading",
         "pretrain.global_batch": "",
         "pretrain.learning_rate": "low-rank changes stand a high one",
@@ -313,7 +327,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
     default = Gates()
     differs |= {f"gates.{name}.bounds": getattr(recipe.gates, name) != getattr(default, name) for name in ("base", "chat", "release")}
     differs |= dict.fromkeys(("pack.by_source", "pretrain.mixture"), recipe.pack.by_source)
-    differs["examples"] = conversations
+    differs |= dict.fromkeys(("examples", "encode.too_long"), conversations)
     differs["ingest.shards"] = recipe.ingest.shards > 1
     # Of a model on this machine both are read when the recipe is.
     fetched = recipe.base is not None and not recipe.base.local_files(folder)

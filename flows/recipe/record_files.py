@@ -34,12 +34,13 @@ TEXT_FIELD = FilesSource.model_fields["text_field"].default
 class RecordFiles(NamedTuple):
     """Files of records. `conversations`: names and about how many; `fieldless`: names and fields of those without the field of a text.
 
-    `beside`: files of texts that have a format of the conversations.
+    `beside`: files of texts that have a format of the conversations; `usual_size`: what nine of ten conversations don't exceed, in bytes.
     """
 
     conversations: dict[str, int]
     fieldless: dict[str, tuple[str, ...]]
     beside: tuple[str, ...]
+    usual_size: int = 0
 
     def text_sources(self, name: str) -> tuple[FilesSource, ...]:
         """Return sources of all texts: whatever lies in the folder in other formats, and those of the conversations' formats by name."""
@@ -122,16 +123,19 @@ def look_at_records(files: Mapping[str, Path]) -> RecordFiles:
     fieldless = {name: look.fields for name, look in found.items() if look.fields}
     taken = {type_from_name(name).format for name in conversations}
     beside = (name for name in files if type_from_name(name).format in taken and name not in conversations)
-    return RecordFiles(conversations, fieldless, tuple(beside))
+    return RecordFiles(conversations, fieldless, tuple(beside), max((found[name].usual_size for name in conversations), default=0))
 
 
 class _Look(NamedTuple):
-    """A file's first records: how many, the bytes of one, whether most are conversations, and their fields if none is a text's."""
+    """A file's first records: how many, the bytes of one, whether most are conversations, and their fields if none is a text's.
+
+    `usual_size`: what nine of ten don't exceed, in bytes."""
 
     records: int = 0
     size: float = 1.0
     conversations: bool = False
     fields: tuple[str, ...] = ()
+    usual_size: int = 0
 
     def count(self, path: Path) -> int:
         """Return about how many records a file like this has."""
@@ -150,10 +154,11 @@ def _look(sandbox: ParserSandbox, kind: str, path: Path) -> _Look:
     records = [json.loads(text) for text in texts]
     if not records:
         return _Look()
-    size = sum(len(text.encode("utf-8")) for text in texts) / len(texts)
+    sizes = sorted(len(text.encode("utf-8", "replace")) for text in texts)
     conversations = sum(map(_is_conversation, records)) * 2 > len(records)
     lacking = not conversations and not any(isinstance(record.get(TEXT_FIELD), str) for record in records)
-    return _Look(len(records), size, conversations, tuple(records[0]) if lacking else ())
+    usual = sizes[(len(sizes) - 1) * 9 // 10]
+    return _Look(len(records), sum(sizes) / len(sizes), conversations, tuple(records[0]) if lacking else (), usual)
 
 
 def _plain(raw: BinaryIO, size: int) -> IO[bytes]:

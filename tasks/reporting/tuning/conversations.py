@@ -48,8 +48,9 @@ def _encoded(metrics: Mapping[str, float]) -> Iterable[Row]:
     """Yield a row for each kind of rows for tuning; generated examples are among them."""
     causes = {"removed": "longer than a row", "shortened": "shortened to fit one", "quarantined": "that the template refused"}
     for kind, name in ENCODED.items():
-        if kept := metrics.get(f"{kind}_train_kept", 0.0):
-            lost = [(metrics.get(f"{kind}_train_{what}", 0.0), words) for what, words in causes.items()]
+        kept = metrics.get(f"{kind}_train_kept", 0.0)
+        lost = [(metrics.get(f"{kind}_train_{what}", 0.0), words) for what, words in causes.items()]
+        if kept or any(number for number, _ in lost):
             yield Row((f"encoded {name}", count(kept), _listed(lost)))
 
 

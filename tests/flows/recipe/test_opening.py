@@ -155,6 +155,24 @@ def test_an_open_model_is_tuned_on_the_conversations_of_the_folder(folder: Path,
     assert isinstance(source, FilesSource) and list(find_files(source, tmp_path)) == ["our [chats].jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("exchanges", "context", "row"), [(1, 2048, 256), (12, 2048, 320), (500, 2048, 1024), (500, 600, 599), (1, 64, 63)]
+)
+def test_rows_hold_the_usual_conversation_as_far_as_model_and_machine_take_it_and_longer_ones_lose_their_oldest_exchanges(
+    tmp_path: Path, exchanges: int, context: int, row: int
+) -> None:
+    write_llama(tmp_path / "llama", context=context)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "1.txt").write_text("It was a dark night. " * 2000)
+    talks = [{"messages": CHAT["messages"] * exchanges}] * 18 + [{"messages": CHAT["messages"] * 900}] * 2
+    (mine / "chats.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+    told = write_opened_recipe(mine, str(tmp_path / "llama"), 10, MACHINE)
+    assert f"in rows of {row} tokens; a longer conversation loses its oldest exchanges" in told
+    encoding = load(str(mine)).encode
+    assert (encoding.sequence_length, encoding.too_long) == (row, "shorten")
+
+
 def test_a_folder_of_conversations_is_named_by_a_glob_unless_texts_lie_between(folder: Path, tmp_path: Path) -> None:
     for name, record in (("a/1", CHAT), ("a/2", CHAT), ("b/1", CHAT), ("b/2", CHAT), ("b/text", {"text": "It was a dark night. " * 900})):
         (tmp_path / name).parent.mkdir(exist_ok=True)
