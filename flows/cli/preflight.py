@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.recipe.opening import shape_problems
+from flows.recipe.opening import shape_problems, tokenizer_problems
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
 from model.networks.errors import ModelError
@@ -49,6 +49,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
         yield from _targets(recipe, section, train)
     yield from _initial(recipe)
     yield from shape_problems(recipe)
+    yield from tokenizer_problems(recipe)
 
 
 def _unwritable(recipe: Recipe) -> Iterator[str]:

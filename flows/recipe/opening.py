@@ -5,6 +5,7 @@ They are read when the recipe is, from local or fetched files, unless the recipe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,19 @@ def opening_problems(recipe: Recipe) -> Iterator[str]:
         yield "tokenizer does nothing with base, whose tokenizer is its own; leave it out"
     if not recipe.base.pretrain and recipe.pretrain not in (PretrainConfig(), PretrainConfig().resolved()):
         yield "pretrain does nothing while base.pretrain=false; set base.pretrain=true, or leave pretrain out"
+
+
+def tokenizer_problems(recipe: Recipe) -> Iterator[str]:
+    """Yield variants for tools that would split text otherwise than the open model's tokenizer, if that is on this machine."""
+    from model.quantization.gguf.vocabulary import word_rule
+
+    files = recipe.base.local_files(Path(recipe.root)) if recipe.base is not None else []
+    for path in (file for file in files if file.name == "tokenizer.json"):
+        try:
+            word_rule(json.loads(path.read_text(encoding="utf-8")), path.parent)
+        except ModelError as error:
+            names = (variant.name for variant in recipe.release.variants if variant.kind == "gguf")
+            yield from (f"release.variants has {name!r}, a GGUF file: {error}" for name in names)
 
 
 def shape_problems(recipe: Recipe) -> Iterator[str]:

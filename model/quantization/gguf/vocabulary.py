@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.networks.directory import ModelError
+from model.networks.errors import ModelError
 from model.opening.gguf.word_rules import BY_PATTERN
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_vocabulary(writer: GGUFWriter, tokenizer_dir: Path, vocab_size: int) -
     """
     parsed, config = _read(tokenizer_dir / "tokenizer.json"), _read(tokenizer_dir / "tokenizer_config.json")
     model = parsed["model"]
-    rule = _word_rule(parsed, tokenizer_dir)
+    rule = word_rule(parsed, tokenizer_dir)
     ids: dict[str, int] = model["vocab"]
     added = {token["id"]: token for token in parsed.get("added_tokens", [])}
     tokens = {**{number: name for name, number in ids.items()}, **{number: token["content"] for number, token in added.items()}}
@@ -45,8 +45,7 @@ def write_vocabulary(writer: GGUFWriter, tokenizer_dir: Path, vocab_size: int) -
             add(by_name[name])
     if "<|end|>" in by_name:
         writer.add_eot_token_id(by_name["<|end|>"])
-    # The chat template writes the begin token itself.
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(_begins_texts(parsed, by_name.get(_name(config.get("bos_token")))))
     writer.add_add_space_prefix(False)
     writer.add_chat_template(plain_template(tokenizer_dir))
 
@@ -58,8 +57,16 @@ def plain_template(tokenizer_dir: Path) -> str:
     return re.sub(r"\{%(-?)\s*endgeneration\s*(-?)%\}", r"{%\1 endif \2%}", opened)
 
 
-def _word_rule(parsed: dict[str, Any], where: Path) -> str:
-    """Return llama.cpp's name for the tokenizer's rule of splitting text into words."""
+def _begins_texts(parsed: dict[str, Any], begin: int | None) -> bool:
+    """Return whether the tokenizer puts its begin token before a text; folio's own leaves that to the chat template."""
+    from tokenizers import Tokenizer
+
+    ids = Tokenizer.from_str(json.dumps(parsed)).encode("a").ids
+    return begin is not None and ids[0] == begin
+
+
+def word_rule(parsed: dict[str, Any], where: Path) -> str:
+    """Return llama.cpp's name for the tokenizer's rule of splitting text into words. Raise ModelError if it knows none."""
     kind, steps = parsed["model"].get("type"), parsed.get("pre_tokenizer") or {}
     steps = steps.get("pretokenizers", [steps])
     shape = [step.get("type") for step in steps]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from flows.recipe.initialize_opened import write_opened_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.planning.machine import Machine
-from tests.model.opening.tiny import WORDS, write_llama
+from tests.model.opening.tiny import WORDS, write_llama, write_sentencepiece
 
 pytest.importorskip("transformers")
 MACHINE = Machine("a test machine", 1, False, 2**34, 1e11, "assumed", 0.5, "assumed")
@@ -90,6 +91,17 @@ def test_a_shape_that_is_not_the_models_is_refused_before_a_run(folder: Path) ->
     found = load(recipe(folder, model={**shape, "layers": 3}, tokenizer={"vocab_size": 321}))
     problems = "\n".join(machine_problems(found))
     assert "model.layers=3, and base has 2" in problems and "tokenizer.vocab_size=321, and base has 320" in problems
+
+
+def test_a_gguf_file_with_a_tokenizer_that_llama_cpp_would_split_otherwise_is_refused_before_a_run(tmp_path: Path) -> None:
+    write_llama(tmp_path / "llama", vocabulary=340)
+    shutil.copytree(tmp_path / "llama", tmp_path / "other")
+    write_sentencepiece(tmp_path / "other")
+    release = {"variants": [{"kind": "gguf", "name": "small"}]}
+    for model, refused in (("llama", False), ("other", True)):
+        shaped = load(recipe(tmp_path, base={"kind": "folder", "path": model}, release=release))
+        problems = "\n".join(machine_problems(shaped))
+        assert ("release.variants has 'small', a GGUF file" in problems) is refused
 
 
 def test_init_writes_a_recipe_that_loads_and_says_what_it_takes(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from model.inference.open_model import open_model
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
+from model.opening.gguf.metadata import GgufFile
 from model.quantization.config import quantizer_of
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.gguf.llama_cpp import LlamaCpp
@@ -145,6 +147,25 @@ def test_what_llama_cpp_does_not_compute_is_refused_by_name(
     with pytest.raises(ModelError, match=named):
         quantize(tmp_path / "model", tmp_path / "small", GgufConfig(), tokenizer=tokenizer_dir)
     assert named in GgufConfig().refusal(decoder.config, "byte_level_bpe")
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_file_says_whether_texts_begin_with_the_begin_token(begins: bool, model_dir: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
+    other = tmp_path / "tokenizer"
+    shutil.copytree(tokenizer_dir, other)
+    if begins:
+        parsed = json.loads((other / "tokenizer.json").read_text())
+        token = {"SpecialToken": {"id": "<|bos|>", "type_id": 0}}
+        parsed["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": [token, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [token, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {"<|bos|>": {"id": "<|bos|>", "ids": [1], "tokens": ["<|bos|>"]}},
+        }
+        (other / "tokenizer.json").write_text(json.dumps(parsed))
+    quantize(model_dir, tmp_path / "small", GgufConfig(type="Q8_0"), tokenizer=other)
+    file = GgufFile(tmp_path / "small" / "model-Q8_0.gguf")
+    assert file.get("tokenizer.ggml.add_bos_token", None) is begins
 
 
 def test_a_tokenizer_that_llama_cpp_would_split_otherwise_is_refused(model_dir: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
