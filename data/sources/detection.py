@@ -18,14 +18,15 @@ HEAD = 4096
 """How many bytes are examined."""
 COMPRESSIONS = ("gz", "zst", "bz2", "xz")
 ARCHIVE_KINDS = ("zip", "tar")
-HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+# The repetitions are possessive: which comment ends where is never tried again, or many comments would take for ever.
+HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*+<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 XML_ROOT = re.compile(
-    rb"\s*<\?xml[^>]*>\s*(?:<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*|<\?[^>]*>\s*)*<(?:[\w.-]+:)?([\w.-]+)"
+    rb"\s*<\?xml[^>]*>\s*(?:<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*|<\?[^>]*>\s*)*+<(?:[\w.-]+:)?([\w.-]+)"
     rb"|\s*<(mediawiki|TEI|FictionBook)\b",
     re.DOTALL,
 )
-MAILBOX = re.compile(rb"From \S+.*\d{4}\r?\n[!-9;-~]+: ")
+MAILBOX = re.compile(rb"From \S.*\d{4}\r?\n[!-9;-~]+: ")
 TEXTS = frozenset({"txt", "md", "html", "jsonl", "csv", "tex", "ipynb", "subtitles", "code", "json", "mbox"})
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 

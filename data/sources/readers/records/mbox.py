@@ -17,7 +17,7 @@ from data.sources.errors import Unreadable
 from data.sources.readers.markup.tree import XHTML, tree_to_text
 from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
 
-FROM_LINE = re.compile(rb"From \S+.*\d{4}")
+FROM_LINE = re.compile(rb"From \S.*\d{4}")
 QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")
 LINE = 1 << 20
 

@@ -14,8 +14,8 @@ from data.sources.errors import Unreadable
 from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 BODY = re.compile(r"\\begin\s*\{document\}(.*?)(\\end\s*\{document\}|\Z)", re.DOTALL)
-CLASS = re.compile(r"^\s*\\document(?:class|style)\b", re.MULTILINE)
-TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\])?\s*\{")
+CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
+TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")
 HEADINGS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
 TAKEN_IN = ("label", "input", "include", "bibliographystyle", "bibliography")
 LEFT_OUT = (*TAKEN_IN, "noalign", "LTcaptype", "def")
