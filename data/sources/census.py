@@ -2,7 +2,7 @@
 
 An entry is a file, a folder, a link, or a member of an archive. Its fate is one of
 - read: a document, a part of one, or a file of records that gave at least one row of the ledger;
-- set aside: in quarantine, with its reason there;
+- set aside: in quarantine, with its reason there, by itself or with the archive that it is in;
 - opened: a folder, or an archive whose members are entries of their own;
 - not asked for: of a kind, or under a name, that the recipe leaves out;
 - lost: asked for, and in no ledger. A reader that drops a file without a word raises Unbalanced here, with the file's name.
@@ -26,6 +26,7 @@ from data.documents.identity import document_id
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, write_query
 from data.sources.archives.archive import Member, holds_members, list_members, matches_globs, read_members, unpacked
+from data.sources.archives.compression import UnpackedTotal
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.fetching.manifest import read_manifest
@@ -94,15 +95,16 @@ def _count(work: Database, census: Path) -> Counted:
 
 
 class Unpacking(NamedTuple):
-    """How archives are opened: the target folder, the formats, and the levels left."""
+    """How archives are opened: the target folder, the formats, the levels left, and what the outermost has unpacked to, once it is open."""
 
     scratch: Path
     formats: tuple[str, ...]
     levels: int
+    total: UnpackedTotal | None = None
 
-    def deeper(self) -> Unpacking:
+    def deeper(self, total: UnpackedTotal) -> Unpacking:
         """One level down."""
-        return self._replace(levels=self.levels - 1)
+        return self._replace(levels=self.levels - 1, total=total)
 
 
 def _entries(source: SourceConfig, root: Path, fetched: Mapping[str, Path], scratch: Path, depth: int) -> Iterator[Listed]:
@@ -138,7 +140,11 @@ def _file(name: str, path: Path, formats: tuple[str, ...], inside: Unpacking) ->
 def _members(archive: Path, prefix: str, chosen: Callable[[str], bool], inside: Unpacking) -> Iterator[Listed]:
     """List the members of an archive, and of nested archives as far as ingest opens them."""
     inner: list[Member] = []
-    for member in list_members(archive, lambda name: True, whole=False):
+    total = inside.total or UnpackedTotal(archive.stat().st_size)
+    members = list_members(archive, lambda name: True, whole=False, packed=total.packed)
+    if inside.total is not None:
+        total.add(sum(member.size for member in members))
+    for member in members:
         asked = chosen(member.name)
         if asked and inside.levels > 1 and type_from_name(member.name).archive:
             inner.append(member)
@@ -151,7 +157,7 @@ def _members(archive: Path, prefix: str, chosen: Callable[[str], bool], inside: 
             if isinstance(stream, Unreadable):
                 raise stream
             with unpacked(stream, inside.scratch) as copy:
-                found = list(_file(name, copy, inside.formats, inside.deeper()))
+                found = list(_file(name, copy, inside.formats, inside.deeper(total)))
         except (HostileArchive, Unreadable, OSError):
             found = [(name, "archive", "asked for")]
         yield from found

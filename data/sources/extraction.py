@@ -3,8 +3,8 @@
 Every file and every record of the shard comes out once, as a text or as a quarantine reason. A damaged file costs that file alone; a
 hostile or damaged archive among local files is quarantined as a whole. The bytes decide what a file is, and its name where they can't. But
 a file whose name stands for one document is never read as records: those would belong to shards that never open the file. An archive
-inside another is opened down to `depth` levels, and what it unpacks to is compared with its size in the outermost; deeper ones are
-quarantined by name.
+inside another is opened down to `depth` levels, and what all of them unpack to is compared with the size of the outermost; deeper ones
+are quarantined by name.
 
 Memory: one document. A compressed Parquet file and an inner archive are first unpacked into the scratch folder, since they are read from
 their end.
@@ -20,14 +20,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 from data.conversations.read import read_record
 from data.conversations.read import title_of as conversation_title
 from data.conversations.shapes.messages import ShapeError
 from data.conversations.shapes.registry import Shape
 from data.sources.archives.archive import Member, MemberFilter, holds_members, is_archive, list_members, printable, read_members, unpacked
-from data.sources.archives.compression import decompress, refuse_bomb
+from data.sources.archives.compression import UnpackedTotal, decompress
 from data.sources.archives.streams import buffered
 from data.sources.decode import is_blank
 from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
@@ -42,6 +42,13 @@ from data.sources.work_grouping import WorkGrouping
 
 Part = Literal["all", "documents", "records"]
 """What is read of an archive: all; the members that are one document each; or those that may hold several, as their names say."""
+
+
+class Nesting(NamedTuple):
+    """How deep an archive lies in others, from 1, and what the outermost has unpacked to."""
+
+    level: int
+    total: UnpackedTotal
 
 
 @dataclass(frozen=True)
@@ -89,12 +96,16 @@ class Extractor:
         except Unreadable as error:
             self._set_aside(item.work, item.record or item.name, str(error))
 
-    def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "", level: int = 1, part: Part = "all") -> None:
+    def read_archive(
+        self, archive: Path, chosen: MemberFilter, prefix: str = "", part: Part = "all", inside: Nesting | None = None
+    ) -> None:
         """Read the chosen members of an archive. Raise HostileArchive or Unreadable where the archive itself is."""
-        members = [m for m in list_members(archive, chosen) if self._reads_member(m.name, f"{prefix}{m.name}", part)]
+        inside = inside or Nesting(1, UnpackedTotal(archive.stat().st_size))
+        found = list_members(archive, chosen, packed=inside.total.packed)
+        members = [m for m in found if self._reads_member(m.name, f"{prefix}{m.name}", part)]
         for member, stream in read_members(archive, members):
             name = f"{prefix}{member.name}"
-            self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m, level))  # type: ignore[misc]
+            self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m, inside))  # type: ignore[misc]
 
     def _reads_member(self, name: str, path: str, part: Part) -> bool:
         if type_from_name(name).may_hold_many:
@@ -125,10 +136,10 @@ class Extractor:
                 self._refuse_compressed_bomb(path, kind, size)
                 self._read_stream(name, raw, size, None)
 
-    def _read_local_archive(self, name: str, path: Path, level: int = 1, part: Part = "all") -> None:
-        if not list_members(path, self._matches_formats):
+    def _read_local_archive(self, name: str, path: Path, part: Part = "all", inside: Nesting | None = None) -> None:
+        if not list_members(path, self._matches_formats, packed=inside.total.packed if inside else None):
             raise Unreadable(f"not asked for: no member of this archive ends like one of {', '.join(self.formats)}")
-        self.read_archive(path, self._matches_formats, f"{name}/", level, part)
+        self.read_archive(path, self._matches_formats, f"{name}/", part, inside)
 
     def _matches_formats(self, member: str) -> bool:
         return matches_formats(member, self.formats)
@@ -145,26 +156,28 @@ class Extractor:
             except Unreadable:
                 return
 
-    def _read_member(self, name: str, stream: IO[bytes] | Unreadable, member: Member, level: int) -> None:
+    def _read_member(self, name: str, stream: IO[bytes] | Unreadable, member: Member, inside: Nesting) -> None:
         if isinstance(stream, Unreadable):
             raise stream
+        level, total = inside
         if level < self.depth and type_from_name(name).archive:
             with unpacked(stream, self.scratch) as inner:
                 if is_archive(name, inner):
-                    refuse_bomb("archive", sum(one.size for one in list_members(inner, lambda _: True)), member.packed)
-                    self._read_local_archive(name, inner, level + 1)
+                    # Of what an archive holds, asked for or not: reading a compressed one unpacks all of it.
+                    total.add(sum(one.size for one in list_members(inner, lambda _: True, whole=False, packed=total.packed)))
+                    self._read_local_archive(name, inner, inside=Nesting(level + 1, total))
                 else:
                     with inner.open("rb") as raw:
-                        self._read_stream(name, raw, member.packed, inner)
+                        self._read_stream(name, raw, member.packed, inner, total)
             return
-        self._read_stream(name, stream, member.packed, None)
+        self._read_stream(name, stream, member.packed, None, total)
 
-    def _read_stream(self, name: str, raw: IO[bytes], size: int, path: Path | None) -> None:
-        """Read a file that is not an archive. `path`: the file on disk, if it is there uncompressed."""
+    def _read_stream(self, name: str, raw: IO[bytes], size: int, path: Path | None, total: UnpackedTotal | None = None) -> None:
+        """Read a file that is not an archive. `path`: the file on disk, if it is there uncompressed; `total`: of its archive."""
         stream = buffered(raw)
         detected = detect_type(stream.peek(HEAD)[:HEAD])
         if detected in COMPRESSIONS:
-            stream = decompress(stream, detected, size, lambda reason: self._remark(name, reason))
+            stream = decompress(stream, detected, size, lambda reason: self._remark(name, reason), total)
             detected = detect_type(stream.peek(HEAD)[:HEAD])
             if detected in COMPRESSIONS:
                 raise Unreadable(f"compressed twice: {detected} inside another compression; decompress it once")

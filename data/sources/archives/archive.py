@@ -1,9 +1,9 @@
 """Reads members of a zip or tar archive as untrusted input.
 
 No file is written under a member's name. The whole archive is listed before any of it is read, and refused with HostileArchive for a member
-with an absolute path or one that leads out of the archive, a link, a device, two members of one name, a member above MEMBER_LIMIT, a
-selection above TOTAL_LIMIT, or a size that honest data can't be compressed from. Damage raises Unreadable; a single broken member of a zip
-costs itself alone. Sizes are enforced while reading, not taken from headers.
+with an absolute path or one that leads out of the archive, a link, a device, two members of one name, a selection above TOTAL_LIMIT, or a
+size that honest data can't be compressed from. Damage raises Unreadable; a single broken member of a zip costs itself alone. Sizes are
+enforced while reading, not taken from headers.
 
 A compressed tar is decompressed once per process to list it and once per shard to read it; a zip has a directory. Memory: the list of
 members.
@@ -32,6 +32,7 @@ from data.sources.formats import ZIPPED, type_from_name
 from data.sources.hash_cache import FileState, file_state
 
 MEMBER_LIMIT = 256 << 20
+"""Of a part of a document that is a zip."""
 TOTAL_LIMIT = 4 << 30
 MEMBERS_LIMIT = 200_000
 ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, zlib.error)
@@ -80,17 +81,14 @@ def holds_members(name: str, path: Path) -> bool:
         return False
 
 
-def list_members(archive: Path, chosen: MemberFilter, *, whole: bool = True) -> list[Member]:
+def list_members(archive: Path, chosen: MemberFilter, *, whole: bool = True, packed: int | None = None) -> list[Member]:
     """Return the chosen files of an archive without reading them. Raise HostileArchive or Unreadable as the module describes.
 
-    `whole`: they are to be read, so the limits on sizes apply."""
-    members = [member for member in _members(archive, file_state(archive)) if chosen(member.name)]
-    if not whole:
-        return members
-    over = next((member for member in members if member.size > MEMBER_LIMIT), None)
-    if over is not None:
-        raise HostileArchive(f"hostile archive: {over.name} would unpack to {over.size} bytes; the limit is {MEMBER_LIMIT}")
-    if sum(member.size for member in members) > TOTAL_LIMIT:
+    `whole`: they are to be read, so the limit on their size applies; `packed`: the size of the file that the archive lies in, if any, from
+    which honest data can't be compressed further either."""
+    size = archive.stat().st_size
+    members = [member for member in _members(archive, file_state(archive), min(size, packed or size)) if chosen(member.name)]
+    if whole and sum(member.size for member in members) > TOTAL_LIMIT:
         raise HostileArchive(
             f"hostile archive: it would unpack to more than {TOTAL_LIMIT} bytes; choose fewer members, or unpack it yourself"
         )
@@ -153,11 +151,11 @@ def printable(name: str) -> str:
 
 
 @cache
-def _members(archive: Path, state: FileState) -> tuple[Member, ...]:
+def _members(archive: Path, state: FileState, packed: int) -> tuple[Member, ...]:
     """Return all files of an archive; cached, since every shard asks."""
     found: list[Member] = []
     names: set[str] = set()
-    for member in _list_zip(archive) if _kind(archive) == "zip" else _list_tar(archive):
+    for member in _list_zip(archive, packed) if _kind(archive) == "zip" else _list_tar(archive, packed):
         if member.name in names:
             raise HostileArchive(f"hostile archive: it has two members called {member.name}")
         names.add(member.name)
@@ -165,7 +163,7 @@ def _members(archive: Path, state: FileState) -> tuple[Member, ...]:
     return tuple(found)
 
 
-def _list_zip(archive: Path) -> Iterator[Member]:
+def _list_zip(archive: Path, packed: int) -> Iterator[Member]:
     try:
         with zipfile.ZipFile(archive) as opened:
             yield from zip_members(opened)
@@ -174,11 +172,11 @@ def _list_zip(archive: Path) -> Iterator[Member]:
         raise
     except ZIP_ERRORS as error:
         raise Unreadable(f"damaged archive: {error}") from error
-    refuse_bomb("archive", total, max(archive.stat().st_size, 1))
+    refuse_bomb("archive", total, packed)
 
 
-def _list_tar(archive: Path) -> Iterator[Member]:
-    packed, size, index = max(archive.stat().st_size, 1), 0, -1
+def _list_tar(archive: Path, packed: int) -> Iterator[Member]:
+    size, index = 0, -1
     try:
         with archive.open("rb") as raw, _open_tar(archive, raw, tail := _Tail()) as tar:
             for index, entry in enumerate(tar):

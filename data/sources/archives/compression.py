@@ -34,10 +34,24 @@ def refuse_bomb(what: str, unpacked: int, packed: int) -> None:
         raise HostileArchive(f"hostile {what}: it unpacks to more than {limit} times its size")
 
 
-def decompress(stream: IO[bytes], kind: str, packed: int, at_end: Callable[[str], None] | None = None) -> io.BufferedReader:
+class UnpackedTotal:
+    """Counts what a file unpacks to through all levels of what is packed inside it. `packed`: its size on disk."""
+
+    def __init__(self, packed: int) -> None:
+        self.packed, self._unpacked = packed, 0
+
+    def add(self, size: int) -> None:
+        """Count unpacked bytes. Raise HostileArchive if honest data can't have been compressed this far."""
+        self._unpacked += size
+        refuse_bomb("archive", self._unpacked, self.packed)
+
+
+def decompress(
+    stream: IO[bytes], kind: str, packed: int, at_end: Callable[[str], None] | None = None, total: UnpackedTotal | None = None
+) -> io.BufferedReader:
     """Return the decompressed stream. `kind`: a compression that `detect_type` returns; `packed`: its compressed size in bytes.
 
-    `at_end` is told of bytes behind the last stream. Reading raises HostileArchive and Unreadable."""
+    `at_end` is told of bytes behind the last stream; `total`: of the archive it is in. Reading raises HostileArchive and Unreadable."""
     codec = _codec(kind)
     source = _Members(stream, codec, kind, at_end)
     size = 0
@@ -50,6 +64,8 @@ def decompress(stream: IO[bytes], kind: str, packed: int, at_end: Callable[[str]
             raise Unreadable(f"damaged {kind}: after {size} bytes: {error}") from error
         size += len(data)
         refuse_bomb(kind, size, packed)
+        if total is not None:
+            total.add(len(data))
         return data
 
     return stream_from(read)

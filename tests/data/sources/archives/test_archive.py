@@ -65,8 +65,7 @@ def test_bombs_are_refused_before_they_unpack(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(HostileArchive, match="more than 200 times its size"):
             members(archive)
     many = make_zip(tmp_path / "many", {f"{k}.txt": b"x" for k in range(12)})
-    limits = (("MEMBERS_LIMIT", 10, "more than 10 members"), ("TOTAL_LIMIT", 11, "choose fewer members"), ("MEMBER_LIMIT", 0, "limit is 0"))
-    for name, limit, sentence in limits:
+    for name, limit, sentence in (("MEMBERS_LIMIT", 10, "more than 10 members"), ("TOTAL_LIMIT", 11, "choose fewer members")):
         with monkeypatch.context() as patch, pytest.raises(HostileArchive, match=sentence):
             patch.setattr(archives, name, limit)
             members(many)

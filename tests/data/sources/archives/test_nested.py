@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
+from data.sources.archives import archive as archives
+from data.sources.archives import compression
 from data.sources.census import census
 from data.sources.config import FilesSource, IngestConfig
-from tests.data.sources.material import ARCHIVERS, jsonl, zipped
+from tests.data.sources.material import ARCHIVERS, PACKERS, jsonl, zipped
 from tests.data.sources.reading import Outcome, limits, outcome, write
 
 INNER = {"a.txt": b"A text.", "b.jsonl": jsonl([{"text": "One."}, {"text": "Two."}]), "c.psd": b"8BPS"}
@@ -60,3 +65,55 @@ def test_an_inner_archive_that_is_hostile_damaged_or_none_costs_itself_alone(tmp
         "unasked.zip": "not asked for",
     }  # fmt: skip
     assert "lost" not in fates.values()
+
+
+def test_what_an_archive_unpacks_to_on_all_levels_is_compared_with_its_size_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (archives, compression):
+        monkeypatch.setattr(module, "RATIO_APPLIES_FROM", 20_000)
+    text = base64.b64encode(Random(1).randbytes(2000)) * 12
+    box = ARCHIVERS[".tar.gz"]({"a.txt": text})
+    many, few = {f"{number}.tar.gz": box for number in range(90)}, {"1.tar.gz": box, "2.tar.gz": box}
+    lines = {f"{number}.jsonl.gz": PACKERS[".gz"](jsonl([{"text": text.decode()}])) for number in range(90)}
+    # Each level by itself unpacks to far less than 200 times its size.
+    files = {"many.tar.gz": ARCHIVERS[".tar.gz"](many), "many.zip": zipped(many), "few.tar.gz": ARCHIVERS[".tar.gz"](few)}
+    files |= {"lines.tar.gz": ARCHIVERS[".tar.gz"](dict.fromkeys(lines, lines["0.jsonl.gz"]))}
+    found, fates = _read(write(tmp_path / "shelf", files), tmp_path / "out", shards=2)
+    assert {path for path in found.texts if path.startswith(("many.zip", "few"))} == {
+        *(f"many.zip/{name}/a.txt" for name in many), *(f"few.tar.gz/{name}/a.txt" for name in few)
+    }  # fmt: skip
+    for file, names in {"many.tar.gz": many, "lines.tar.gz": lines}.items():
+        hostile = {path for path, reason in found.reasons.items() if path.startswith(file) and reason.startswith("hostile archive: it unp")}
+        assert hostile < {f"{file}/{name}" for name in names} and f"{file}/89{Path(next(iter(names))).name[1:]}" in hostile
+        read = sum(len(one) for path, one in found.texts.items() if path.startswith(file))
+        assert 0 < read <= 200 * len(files[file])
+    assert "lost" not in fates.values()
+
+
+def test_a_large_member_costs_itself_alone_and_a_file_of_records_may_be_larger_than_a_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MEMBER_LIMIT", 1 << 20)
+    large = base64.b64encode(Random(1).randbytes(1 << 20))
+    rows = jsonl([{"text": large[:400_000].decode()}] * 4)
+    box = zipped({"a.txt": b"A.", "large.txt": large, "b.jsonl": rows, "unasked.png": large})
+    found, fates = _read(
+        write(tmp_path / "shelf", {"box.zip": box, "out.zip": zipped({"box.zip": box})}), tmp_path / "out", max_file_megabytes=1
+    )
+    for name in ("box.zip", "out.zip/box.zip"):
+        assert {path for path in found.texts if path.startswith(name)} == {
+            f"{name}/a.txt",
+            *(f"{name}/b.jsonl#{row}" for row in (1, 2, 3, 4)),
+        }
+        assert found.reasons[f"{name}/large.txt"].startswith("too large: ") and fates[f"{name}/unasked.png"] == "not asked for"
+    assert len(found.reasons) == 2 and "lost" not in fates.values()
+
+
+def test_what_is_in_an_archive_that_is_refused_is_set_aside_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "TOTAL_LIMIT", 3)
+    found, fates = _read(
+        write(tmp_path / "shelf", {"a.zip": zipped({"a.txt": b"One.", "b.txt": b"Two."}), "z.txt": b"Z."}), tmp_path / "out"
+    )
+    assert set(found.texts) == {"z.txt"} and set(found.reasons) == {"a.zip"}
+    assert {fates["a.zip/a.txt"], fates["a.zip/b.txt"]} == {"set aside"}
