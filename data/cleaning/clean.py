@@ -4,6 +4,7 @@ Guarantees:
 - The output is a fixed point: cleaning it again with the same configuration changes nothing (up to `rounds` rounds; real corpora settle in
   three or four). Threads, memory, batch size and scratch space never change a byte.
 - The result for a document depends only on the documents of its shard, from which words are learned. An empty shard gives empty files.
+- Programs and notebooks (formats `code` and `ipynb`) come out as they came in, unless they are too short; no words are learned from them.
 - Every document is either in the output, or in the ledger as removed by a rule and whole in removed/.
 Costs about 0.3 s a megabyte on one core in three rounds, and 0.4 s a shard; linear. Memory: several copies of a batch of texts, and what
 DuckDB holds, within `memory`; the rest is in `scratch`, about twice the shard's text.

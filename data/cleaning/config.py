@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 
 class CleanConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """The rules of cleaning, in the order they run."""
+    """The rules of cleaning, in the order they run. Of programs and notebooks only the last, `minimum_characters`, is asked."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "boilerplate_lines": ("boilerplate",),

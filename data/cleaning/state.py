@@ -20,6 +20,9 @@ VARIABLES = (
     "roman_numbers", "notes",
 )  # fmt: skip
 
+UNTOUCHED = ("code", "ipynb")
+"""Formats of programs, in which every space and character counts."""
+
 
 @dataclass(frozen=True)
 class DocumentRange:
@@ -43,8 +46,11 @@ class CleaningState:
         # Temporary tables are read once or twice, so compressing them at a checkpoint costs more than spilling them.
         self.run("SET checkpoint_threshold = '1 TB'")
         self.run_file("tables.sql")
+        least = max(config.minimum_characters, 1)
         self.run(
-            f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0, 'pending', 0
+            f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0,
+                CASE WHEN NOT list_has_any(string_split(coalesce(metadata->>'$.format', ''), '+'), {list(UNTOUCHED)}) THEN 'pending'
+                    WHEN length(text) < {least} THEN 'removed' ELSE 'untouched' END, 0
             FROM {self._documents}"""
         )
 

@@ -1,7 +1,7 @@
 -- The state of a shard's cleaning between batches. d: a document's number in the order of ids.
 -- fate: pending (to be processed again), settled (nothing changed), reopened (settled, but to be processed again in the next round), removed
--- (too short). round: the last round that changed the text; 0: never changed. seen: the last round that processed it. size_in, size: its
--- characters before cleaning and now. texts: what the rounds wrote.
+-- (too short), untouched (a program, which no rule reads). round: the last round that changed the text; 0: never changed. seen: the last
+-- round that processed it. size_in, size: its characters before cleaning and now. texts: what the rounds wrote.
 CREATE TEMP TABLE state (d INTEGER, id VARCHAR, size_in BIGINT, size BIGINT, round INTEGER, fate VARCHAR, seen INTEGER);
 CREATE TEMP TABLE texts (d INTEGER, round INTEGER, text VARCHAR);
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -37,7 +38,14 @@ def edited(text: str, share: float, seed: int = 0) -> str:
     )
 
 
-def write(folder: Path, texts: dict[str, str], *, order: list[str] | None = None, titles: dict[str, str] | None = None) -> Path:
+def write(
+    folder: Path,
+    texts: dict[str, str],
+    *,
+    order: list[str] | None = None,
+    titles: dict[str, str] | None = None,
+    formats: dict[str, str] | None = None,
+) -> Path:
     """Write documents.parquet in `folder` from name -> text, with names as ids; by id unless `order` says otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     names = order or sorted(texts)
@@ -46,7 +54,7 @@ def write(folder: Path, texts: dict[str, str], *, order: list[str] | None = None
         "title": [(titles or {}).get(name, f"Title {name}") for name in names],
         "source": ["test"] * len(names),
         "text": [texts[name] for name in names],
-        "metadata": ["{}"] * len(names),
+        "metadata": [json.dumps({"format": formats[name]}) if formats and name in formats else "{}" for name in names],
     }
     columns["synthetic"] = [False] * len(names)
     pq.write_table(pa.table(columns, schema=DOCUMENTS), folder / "documents.parquet")
