@@ -1,6 +1,6 @@
 """Markdown (CommonMark 0.31 with GitHub's tables) to text: what a reader of the rendered page sees, with headings, lists and code.
 
-Front matter is dropped. A link becomes its text, an image its description, HTML its text. One pass of markdown-it-py.
+Front matter, which is YAML, is dropped. A link becomes its text, an image its description, HTML its text. One pass of markdown-it-py.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from data.sources.decode import decode
 from data.sources.errors import Unreadable
 from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
-FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n((?:[^\n]*\n)*?)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+NO_YAML = re.compile(r"[ \t]*(?:#|$)")
+"""A line that is blank or, in YAML, a comment."""
+KEY = re.compile(r"""["']?[\w.$@/-]+["']?[ \t]*:(?:[ \t]|$)""")
+INSIDE_KEY = re.compile(r"[ \t]+\S|-(?:[ \t]|$)")
 BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})
 
 
 def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, titled by the first top-level heading."""
     source, encoding = decode(read_whole(stream, options), options.encoding)
-    text, title = markdown_text(source)
+    text, title = markdown_text(_without_front_matter(source))
     if not text.strip():
         raise Unreadable("empty: nothing but front matter or markup")
     yield Record(text, title=title, encoding=encoding)
@@ -37,7 +41,7 @@ def markdown_text(source: str) -> tuple[str, str]:
     marks: list[str] = []
     row: list[str] = []
     tight = ""
-    for token in parser.parse(FRONT_MATTER.sub("", source, count=1)):
+    for token in parser.parse(source):
         if token.type == "list_item_open":
             marks.append(f"{token.info}{token.markup} " if token.info else "- ")
         elif token.type == "tr_open":
@@ -59,6 +63,13 @@ def markdown_text(source: str) -> tuple[str, str]:
                 blocks.append("".join(marks[-1:]) + text + ("\n" if tight == "hidden" else "\n\n"))
             marks, tight = [], ""
     return "".join(blocks).strip("\n"), title.strip("\0")
+
+
+def _without_front_matter(source: str) -> str:
+    found = FRONT_MATTER.match(source)
+    lines = [line for line in found[1].splitlines() if not NO_YAML.match(line)] if found else []
+    stated = lines and KEY.match(lines[0]) and all(KEY.match(line) or INSIDE_KEY.match(line) for line in lines)
+    return source[found.end() :] if found and stated else source
 
 
 def _block(token: Any) -> str:
