@@ -104,3 +104,10 @@ def test_records_without_a_text_are_named_with_their_fields(tmp_path: Path) -> N
     said = write_recipe(tmp_path, machine=MACHINE_AT_HAND)
     assert "mind: the records of notes.jsonl have no field `text` and will be set aside; their fields are id, body" in said
     assert "right.jsonl" not in said
+
+
+def test_half_an_emoji_in_a_file_of_records_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"text": "Half an emoji: \\ud83d."}\n' * 3, encoding="utf-8")
+    write_recipe(library(tmp_path, NAMES), machine=MACHINE_AT_HAND)
+    (source,) = load(str(tmp_path)).ingest.sources
+    assert isinstance(source, FilesSource) and "texts.jsonl" in find_files(source, Path(load(str(tmp_path)).root))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 
 from data.sources.decode import is_blank
 from data.sources.errors import Unreadable
@@ -24,7 +25,7 @@ def build_record(
         return None
     if options.whole:
         try:
-            text: object = json.dumps(fields, ensure_ascii=False)
+            text: object = json.dumps(fields, ensure_ascii=False, default=_plain_number)
         except (TypeError, ValueError) as error:
             return BrokenRecord(f"broken record: {error}", name)
     else:
@@ -59,6 +60,13 @@ def require_columns(columns: list[str], options: ReaderOptions) -> None:
     needed = [name for name in (text_field, options.id_field, options.title_field) if name is not None]
     if missing := [name for name in needed if name not in columns and name.partition(".")[0] not in columns]:
         raise Unreadable(f"no such column: {', '.join(missing)}; it has {', '.join(columns)[:500]}")
+
+
+def _plain_number(value: object) -> float:
+    """Return a decimal fraction as JSON writes it. Raise TypeError for what JSON has no form of."""
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"JSON has no {type(value).__name__}")
 
 
 def _broken(field: str, value: object) -> str:

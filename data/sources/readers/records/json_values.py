@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import IO
 
 from data.sources.archives.streams import stream_from
@@ -25,12 +26,13 @@ def read_json(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     array = head.lstrip().startswith(b"[")
     number = 0
     try:
-        for value in ijson.items(rejoined, "item" if array else "", multiple_values=not array, use_float=True):
+        for value in ijson.items(rejoined, "item" if array else "", multiple_values=not array):
             number += 1
             if not isinstance(value, dict):
                 name = name_by_number(number, options)
                 if wanted(name):
-                    yield BrokenRecord(f"broken record: not a JSON object but a {type(value).__name__}", name)
+                    kind = "float" if isinstance(value, Decimal) else type(value).__name__
+                    yield BrokenRecord(f"broken record: not a JSON object but a {kind}", name)
             elif found := build_record(value, number, options, wanted, "utf-8"):
                 yield found
     except (ijson.JSONError, UnicodeError, RecursionError) as error:

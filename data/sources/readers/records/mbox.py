@@ -54,14 +54,14 @@ def _read_message(content: bytes, name: str, options: ReaderOptions) -> Iterator
     if len(content) > options.limit:
         yield BrokenRecord(f"too large: more than the limit of {options.limit} bytes", name)
         return
-    message = email.message_from_bytes(QUOTED_FROM.sub(rb"\1", content), EmailMessage, policy=email.policy.default)
     try:
+        message = email.message_from_bytes(QUOTED_FROM.sub(rb"\1", content), EmailMessage, policy=email.policy.default)
         body = message.get_body(("plain", "html"))
         text = _body_text(body) if body is not None else ""
         subject = " ".join(str(message.get("Subject", "")).split())
         attached = [(part.get_content_type(), part.get_filename() or "without a name") for part in message.iter_attachments()]
-    except (ValueError, LookupError, AttributeError, KeyError) as error:
-        yield BrokenRecord(f"damaged message: {error}", name)
+    except Exception as error:  # noqa: BLE001  # email raises anything for an odd header; the message becomes the record's reason
+        yield BrokenRecord(f"damaged message: {type(error).__name__}: {error}"[:1000], name)
         return
     yield BrokenRecord("empty: a message without words", name) if is_blank(text) else Record(text, name, subject)
     for number, (kind, file) in enumerate(attached, start=1):
@@ -76,9 +76,11 @@ def _body_text(body: MIMEPart) -> str:
     except (UnicodeError, LookupError):
         text = decode(content)[0]
     if body.get_content_subtype() == "html" and text.strip():
-        from lxml import html
+        from lxml import etree, html
 
-        return tree_to_text(
-            html.document_fromstring(text.encode("utf-8"), parser=html.HTMLParser(encoding="utf-8", no_network=True)), XHTML
-        )
+        try:
+            tree = html.document_fromstring(text.encode("utf-8"), parser=html.HTMLParser(encoding="utf-8", no_network=True))
+        except etree.ParserError:
+            return ""  # nothing but comments
+        return tree_to_text(tree, XHTML)
     return text.replace("\r\n", "\n").strip("\n")

@@ -1,7 +1,8 @@
 """MediaWiki dumps (export-0.3 and later): one record per page, named by its id and titled, its markup removed by mwparserfromhell.
 
-Redirects and pages outside the main namespace (talk, templates, users) are quarantined as such, so that they are counted. The dump is read
-as a stream; memory holds one page.
+A page without an id is named by its number, and so is, as broken, one whose id another has. Redirects and pages outside the main namespace
+(talk, templates, users) are quarantined as such, so that they are counted. The dump is read as a stream; memory holds one page, and a bit
+for each id.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ LEFT_OUT = re.compile(
     r"\[\[(?:file|image|category|datei|bild|kategorie|fichier|catégorie|archivo|categoría):[^\[\]]*(?:\[\[[^\[\]]*\]\][^\[\]]*)*\]\]",
     re.IGNORECASE,
 )
+ID = re.compile("[0-9]{1,18}")
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
@@ -26,7 +28,7 @@ def read_mediawiki(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
     """Yield a record for each page. Raise Unreadable where the dump is cut off or holds no page."""
     from lxml import etree
 
-    pages = 0
+    pages, ids = 0, _Ids()
     try:
         parsed = etree.iterparse(
             stream, events=("end",), tag="{*}page", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
@@ -35,9 +37,11 @@ def read_mediawiki(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
             pages += 1
             if page.getroottree().docinfo.internalDTD is not None:
                 raise HostileArchive("hostile mediawiki: a dump declares no document type")
-            name = _text(page, "{*}id") or f"page {pages}"
+            identity = _text(page, "{*}id")
+            known = ids.holds(identity)
+            name = identity if ID.fullmatch(identity) and not known else f"page {pages}"
             if wanted(name):
-                yield _page(page, name, options)
+                yield BrokenRecord(f"broken record: another page has the id {identity}, too", name) if known else _page(page, name, options)
             page.clear()
             while page.getprevious() is not None:
                 del page.getparent()[0]
@@ -45,6 +49,22 @@ def read_mediawiki(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
         raise Unreadable(f"damaged mediawiki: after page {pages}: {error}") from error
     if not pages:
         raise Unreadable("no text: the dump has no page")
+
+
+class _Ids:
+    """The ids seen so far, as bits of a few large numbers: a dump may have a hundred million."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, int] = {}
+
+    def holds(self, identity: str) -> bool:
+        """Return whether an id was seen before, and remember it."""
+        if not ID.fullmatch(identity):
+            return False
+        high, low = divmod(int(identity), 1024)
+        before = self._seen.get(high, 0)
+        self._seen[high] = before | 1 << low
+        return bool(before >> low & 1)
 
 
 def _page(page: Any, name: str, options: ReaderOptions) -> ReaderOutput:

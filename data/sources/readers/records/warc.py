@@ -1,8 +1,9 @@
 """WARC (ISO 28500) and WET: responses of web servers. A record's number counts all records of the file, of any type.
 
 Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are not
-documents; each type of them is quarantined as one row with its count. A response without success is quarantined with its status, and a
-record that doesn't end where its length says with that: the records behind it are found again by their first line.
+documents; each type of them is quarantined as one row with its count. A response without success is quarantined with its status, one whose
+body is cut off with that, and a record that doesn't end where its length says, too: the records behind it are found again by their first
+line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from data.sources.readers.records.warc_frames import WarcFrames
 
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}
 WITH_CONTENT = ("response", "resource", "conversion")
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 OTHERS, MOST_LABELS, LONGEST_LABEL = "other types", 50, 80
 """Types are what a file says, so they are as many and as long as it likes."""
 FAULTS = (EOFError, OSError, ValueError, LookupError, AttributeError, zlib.error)
@@ -80,12 +82,50 @@ def _response(record: Any, name: str, kind: str, charset: str, options: ReaderOp
     status = record.http_headers.get_statuscode() if record.http_headers else "200"
     if not status.startswith("2"):
         return BrokenRecord(f"no success: HTTP status {status[:20]}", name)
+    if truncated := record.rec_headers.get_header("WARC-Truncated"):
+        return BrokenRecord(f"cut off: by the crawler, which says why: {truncated[:LONGEST_LABEL]}", name)
     try:
-        content = record.content_stream().read(options.limit + 1)
+        content, whole = _body(record, options.limit)
     except (EOFError, OSError, ValueError, zlib.error) as error:
         return BrokenRecord(f"damaged record: {error}", name)
     if len(content) > options.limit:
         return BrokenRecord(f"too large: more than the limit of {options.limit} bytes", name)
     if len(content) > RATIO_APPLIES_FROM and len(content) > RATIO_LIMIT * max(record.length or 1, 1):
         return BrokenRecord(f"hostile record: it unpacks to more than {RATIO_LIMIT} times its size", name)
+    if not whole:
+        return BrokenRecord(f"cut off: its compressed body breaks after {len(content)} bytes", name)
     return EmbeddedFile(kind, content, name, charset, str(record.rec_headers.get_header("WARC-Target-URI") or ""))
+
+
+def _body(record: Any, limit: int) -> tuple[bytes, bool]:
+    """Return a response's body, of an oversized one just enough to exceed the limit, and whether its compression ends as it should."""
+    from warcio.bufferedreaders import BufferedReader
+
+    headers = record.http_headers
+    sent: bytes = record.raw_stream.read()
+    if headers and str(headers.get_header("Transfer-Encoding") or "").strip().lower() == "chunked":
+        sent = _without_chunks(sent)
+    encoding = str(headers.get_header("Content-Encoding") or "").strip().lower() if headers else ""
+    if not sent or encoding not in BufferedReader.get_supported_decompressors():
+        return sent, True
+    stream = BufferedReader(io.BytesIO(sent), decomp_type=encoding)
+    content: bytes = stream.read(limit + 1)
+    # A body that isn't compressed, whatever its header says, has no decompressor any more.
+    unpacking = stream.decompressor
+    return content, unpacking is None or bool(unpacking.is_finished() if encoding == "br" else unpacking.eof)
+
+
+def _without_chunks(sent: bytes) -> bytes:
+    """Return a chunked body (RFC 9112) joined. One that isn't chunked, as crawlers may store it, stays. Raise EOFError if it is cut."""
+    parts, position = list[bytes](), 0
+    while chunk := CHUNK.match(sent, position):
+        position = chunk.end() + int(chunk[1], 16)
+        if position == chunk.end():
+            return b"".join(parts)
+        if not sent.startswith(b"\r\n", position):
+            raise EOFError(f"its body is cut off in chunk {len(parts) + 1}")
+        parts.append(sent[chunk.end() : position])
+        position += 2
+    if parts:
+        raise EOFError(f"its body is cut off after chunk {len(parts)}")
+    return sent
