@@ -26,7 +26,20 @@ def notes_to_end(body: Any, notes: Iterable[tuple[Any, Any, Any]]) -> None:
             parent.text = (parent.text or "") + said
         parent.remove(note)
         words.tail = None
-        first = next((node for node in words.iter() if node is not words and (node.text or "").strip()), words)
-        first.text = f"[{label}] {(first.text or '').lstrip()}"
+        _put_before(words, f"[{label}] ")
         moved.append(words)
     body.extend(moved)
+
+
+def _put_before(words: Any, label: str) -> None:
+    """Put a label before the first words of an element, in the block that they are in."""
+    from lxml import etree
+
+    for event, node in etree.iterwalk(words, events=("start", "end")):
+        if event == "start" and (node.text or "").strip():
+            node.text = label + node.text.lstrip()
+            return
+        if event == "end" and node is not words and (node.tail or "").strip():
+            node.tail = label + node.tail.lstrip()
+            return
+    words.text = label

@@ -1,12 +1,13 @@
 """TEI (P4 and P5, tei-c.org): the text of an edition, with its title from the header, and the notes at the end.
 
-Of two readings (choice) the regular, corrected or expanded one is kept. The printer's furniture (fw) and the header are left out.
+Of two readings (choice) the regular, corrected or expanded one is kept, of several witnesses (app) the editor's. The printer's furniture
+(fw) and the header are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from data.sources.errors import Unreadable
 from data.sources.readers.markup.notes import notes_to_end
@@ -39,6 +40,8 @@ def read_tei(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
             if first in present and other in present:
                 present[first].tail = None
                 choice.remove(present[first])
+    for apparatus in list(root.iter("{*}app")):
+        _keep_one_reading(apparatus)
     texts = root.findall("{*}text") or root.findall(".//{*}text")
     for text in texts:
         notes_to_end(text, ((note, None, note) for note in list(text.iter("{*}note")) if note.getparent() is not text))
@@ -46,3 +49,14 @@ def read_tei(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
     if not found.strip():
         raise Unreadable("no text: its body is empty")
     yield Record(found, title=element_text(root, ".//{*}titleStmt/{*}title"))
+
+
+def _keep_one_reading(apparatus: Any) -> None:
+    """Remove all readings of a passage but the editor's, or the first if he chose none."""
+    readings = [node for node in apparatus.iter("{*}lem", "{*}rdg") if next(node.iterancestors("{*}app")) is apparatus]
+    chosen = min(readings, key=lambda node: not str(node.tag).endswith("lem"), default=None)
+    for reading in readings:
+        reading.tail = None
+        if reading is not chosen:
+            reading.getparent().remove(reading)
+    apparatus.text = None

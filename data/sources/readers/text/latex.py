@@ -13,7 +13,14 @@ from data.sources.decode import decode
 from data.sources.errors import Unreadable
 from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
-BODY = re.compile(r"\\begin\s*\{document\}(.*?)(\\end\s*\{document\}|\Z)", re.DOTALL)
+MARK = re.compile(
+    r"\\[\\%]|%[^\n]*|\\verb\*?(?P<bar>[^\w\s*])[^\n]*?(?P=bar)"
+    r"|\\begin\s*\{(?P<kept>verbatim\*?|Verbatim|lstlisting|minted|comment)\}.*?\\end\s*\{(?P=kept)\}"
+    r"|\\(?P<mark>begin|end)\s*\{document\}",
+    re.DOTALL,
+)
+"""A mark of the document, or what would hide one: a comment, and text that is printed as it is typed."""
+COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")
 HEADINGS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
@@ -23,17 +30,30 @@ BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
 def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record, titled by `\\title`, and after it that the file is cut where the document does not end."""
+    """Yield one record, titled by `\\title`, and after it that the document does not end, or what stands behind its end."""
     source, encoding = decode(read_whole(stream, options), options.encoding)
-    body = BODY.search(source)
-    if body is None and CLASS.search(source):
+    begin, end = _bounds(source)
+    if begin is None and CLASS.search(source):
         raise Unreadable(r"damaged tex: it has a class but no \begin{document}, so it is cut off or holds settings alone")
-    text = _plain(body[1] if body else source)
+    text = _plain(source[begin:end])
     if not text:
         raise Unreadable("no text: nothing but commands")
     yield Record(text, title=_title(source), encoding=encoding)
-    if body and not body[2]:
+    if begin is not None and end is None:
         yield BrokenRecord(r"damaged tex: cut off, since \end{document} is missing; what stands before it is kept", "missing end")
+    if end is not None and (behind := COMMENT.sub("", source[end:]).partition("}")[2].strip()):
+        yield BrokenRecord(rf"behind the end: {len(behind)} characters follow \end{{document}}; LaTeX does not read them", "behind the end")
+
+
+def _bounds(source: str) -> tuple[int | None, int | None]:
+    """Return where the document begins and where its end is marked, None for what is missing."""
+    begin: int | None = None
+    for found in MARK.finditer(source):
+        if found["mark"] == "begin" and begin is None:
+            begin = found.end()
+        elif found["mark"] == "end" and begin is not None:
+            return begin, found.start()
+    return begin, None
 
 
 def _plain(source: str) -> str:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import io
 import json
 import time
+import zipfile
+from pathlib import Path
 
 import pytest
 
-from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record
 from data.sources.readers.registry import READERS
+from tests.data.sources.material import zipped
+
+KEEPER = (Path(__file__).parents[1] / "files" / "keeper.docx").read_bytes()
 
 
 def _read(kind: str, content: str) -> list[ReaderOutput]:
@@ -47,3 +52,67 @@ def test_front_matter_of_keys_is_no_text(matter: str) -> None:
 def test_a_cell_of_a_notebook_has_no_front_matter() -> None:
     cells = [{"cell_type": "markdown", "source": source} for source in (EXERCISE, "---\nnote: this\n\n---\n")]
     assert _text("ipynb", json.dumps({"cells": cells})) == "Exercise 3\n\nExplain why.\n\nThe end.\n\nnote: this"
+
+
+TEX = "\\documentclass{article}\n%s\\begin{document}\nIt is lit, at 5 \\%% of its power.\n%s\nIt is out.\n\\end{document}\n%s"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "% \\end{document} of old", "\\begin{verbatim}\n\\end{document}\n\\end{verbatim}", "\\verb|\\end{document}| ends it.",
+        "\\\\% \\end{document}",
+    ],
+)  # fmt: skip
+def test_an_end_of_document_that_latex_would_not_read_ends_no_text(hidden: str) -> None:
+    (record,) = _read("tex", TEX % ("% \\begin{document}\n", hidden, "% Local variables:\n% \\end{document}\n"))
+    assert isinstance(record, Record) and record.text.startswith("It is lit, at 5 %") and record.text.endswith("It is out.")
+
+
+def test_what_stands_behind_the_end_of_a_document_in_latex_is_told() -> None:
+    record, told = _read("tex", TEX % ("", "", "% A comment.\nOld words.\n"))
+    assert isinstance(record, Record) and "Old" not in record.text
+    assert told == BrokenRecord(r"behind the end: 10 characters follow \end{document}; LaTeX does not read them", "behind the end")
+
+
+def _tei(body: str) -> str:
+    return _text("tei", f'<TEI xmlns="http://www.tei-c.org/ns/1.0"><text><body>{body}</body></text></TEI>')
+
+
+@pytest.mark.parametrize(
+    "note", ["See <hi>Smith</hi>, p. 2.", "<lb/>See <hi>Smith</hi>, p. 2.", "<p>See <hi>Smith</hi>, p. 2.</p>", "<hi>See</hi> Smith, p. 2."]
+)
+def test_the_label_of_a_note_stands_before_its_first_word(note: str) -> None:
+    assert _tei(f"<p>Foo<note>{note}</note> bar.</p>") == "Foo[1] bar.\n\n[1] See Smith, p. 2."
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        "<lem>old</lem><rdg>new</rdg>", "\n <lem>old</lem>\n <rdg>new</rdg>\n", "<rdg>new</rdg><lem>old</lem>",
+        "<rdg>old</rdg><rdgGrp><rdg>new</rdg></rdgGrp>", "<lem>o<app><lem>ld</lem><rdg>dd</rdg></app></lem><rdg>new</rdg>",
+    ],
+)  # fmt: skip
+def test_of_the_readings_of_a_passage_the_editor_s_is_kept_or_else_the_first(readings: str) -> None:
+    assert _tei(f"<p>The <app>{readings}</app>.</p>") == "The old."
+
+
+def _docx(body: str, note: str) -> list[ReaderOutput]:
+    spaces = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+    with zipfile.ZipFile(io.BytesIO(KEEPER)) as opened:
+        members = {name: opened.read(name) for name in opened.namelist()}
+    members["word/document.xml"] = f"<w:document {spaces}><w:body>{body}</w:body></w:document>".encode()
+    members["word/footnotes.xml"] = f'<w:footnotes {spaces}><w:footnote w:id="2">{note}</w:footnote></w:footnotes>'.encode()
+    return list(READERS["docx"](io.BytesIO(zipped(members)), ReaderOptions(), lambda _: True))
+
+
+def test_fields_formulas_and_directions_in_docx_keep_their_words_and_unknown_elements_are_told() -> None:
+    def run(text: str) -> str:
+        return f'<w:r><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+    formula = "<m:oMathPara><m:oMath><m:r><m:t>x=1</m:t></m:r></m:oMath></m:oMathPara>"
+    inside = f'<w:fldSimple w:instr="REF a">{run("Table ")}<w:bdo>{run("2 ")}</w:bdo></w:fldSimple><w:dir>{run("says ")}</w:dir>{formula}'
+    mark = '<w:r><w:footnoteReference w:id="2"/></w:r>'
+    record, told = _docx(f"<w:p>{inside}{mark}<w:odd>{run('Lost.')}</w:odd></w:p>", f"<w:p>{inside}</w:p>")
+    assert isinstance(record, Record) and record.text.count("Table 2 says x=1") == 2
+    assert told == BrokenRecord("not read: 5 characters in elements of the name w:odd", "in w:odd")
