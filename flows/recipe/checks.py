@@ -15,6 +15,7 @@ from flows.recipe.gate_checks import gate_problems
 from flows.recipe.measured import SPLITS
 from flows.recipe.opening import opening_problems
 from flows.recipe.step_gate_checks import step_gate_problems
+from flows.recipe.validation_checks import nothing_held_out, validation_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
 from model.training.parallel.compatibility import incompatibilities
@@ -88,6 +89,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _mixture(recipe)
     yield from _pools(recipe)
     yield from _notified(recipe)
+    yield from validation_problems(recipe)
     yield from gate_problems(recipe)
     yield from step_gate_problems(recipe)
 
@@ -251,20 +253,14 @@ def _measured(recipe: Recipe) -> Iterator[str]:
         for split in evaluated.splits:
             if split not in SPLITS:
                 yield f"evaluate.{chapter}.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"
-            elif why := _empty(recipe, split):
-                yield f"evaluate.{chapter}.splits has {split}, and {why} leaves that empty; raise it, or take {split} out of the splits"
+            elif key := nothing_held_out(recipe, split):
+                yield f"evaluate.{chapter}.splits has {split}, and {key}=0 leaves that empty; raise it, or take {split} out of the splits"
 
 
 def _baselines(recipe: Recipe) -> Iterator[str]:
     for split in recipe.baseline.splits:
         if split not in SPLITS:
             yield f"baseline.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"
-
-
-def _empty(recipe: Recipe, split: str) -> str:
-    """Return the key that leaves a split without documents; empty if none does."""
-    key = f"{split}_documents" if recipe.split.mode == "counts" else split
-    return f"split.{key}=0" if split != "train" and recipe.split.mode != "all_train" and not getattr(recipe.split, key) else ""
 
 
 def _question_sets(recipe: Recipe) -> Iterator[str]:

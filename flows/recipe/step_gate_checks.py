@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data.examples.config import ConversationExamples
 from flows.recipe.gate_checks import CHAPTERS
+from flows.recipe.validation_checks import nothing_held_out
 from model.aims.step_gate import SPLIT, StepGate
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def step_gate_problems(recipe: Recipe) -> Iterator[str]:
         if not step.MAKES_POLICY:
             yield from _costs_nothing(f"{section}.gate", step.kind, gate)
             continue
-        if gate.most_bits_per_byte is not None and (key := _nothing_held_out(recipe)):
+        if gate.most_bits_per_byte is not None and (key := nothing_held_out(recipe, SPLIT)):
             yield (
                 f"{section}.gate.most_bits_per_byte={gate.most_bits_per_byte:g} is judged on the {SPLIT} split, and {key}=0 leaves that "
                 "empty; raise it, or set most_bits_per_byte: null"
@@ -45,8 +46,3 @@ def _costs_nothing(section: str, kind: str, gate: StepGate) -> Iterator[str]:
         default = StepGate.model_fields[name].default
         if getattr(gate, name) not in (None, default):
             yield f"{section}.{name}={getattr(gate, name):g} does nothing: kind={kind} leaves the policy as it was; leave it out"
-
-
-def _nothing_held_out(recipe: Recipe) -> str:
-    key = f"{SPLIT}_documents" if recipe.split.mode == "counts" else SPLIT
-    return f"split.{key}" if recipe.split.mode != "all_train" and not getattr(recipe.split, key) else ""

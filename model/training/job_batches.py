@@ -28,7 +28,7 @@ Extend = Callable[[RowReader, str], RowReader]  # (rows, part) -> the same rows 
 def job_batches(
     job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1, extend: Extend | None = None
 ) -> PackedRows:
-    """Return the batches of worker `rank` of the `world_size` that share each global batch.
+    """Return the batches of worker `rank` of the `world_size` that share each global batch; without validation if no rows are held out.
 
     `extend`: adds columns to the job's own rows, of the part train or val.
     Raise JobError or ShardError if the shards are not what the job needs.
@@ -36,8 +36,8 @@ def job_batches(
     if job.train_shards is None:
         raise JobError(f"train_shards is missing: there are no packed rows for kind={job.train.kind}")
     reads = objective.reads
-    own = _open_shards(job.train_shards, job, reads)
-    own_val = _open_shards(job.val_shards, job, reads) if job.val_shards and job.train.eval_rows else None
+    own = _with_rows(_open_shards(job.train_shards, job, reads))
+    own_val = _open_val(job, reads)
     train = _with_replay(job, _extended(own, "train", extend), "train")
     val = _with_replay(job, _extended(own_val, "val", extend), "val") if own_val else None
     mixture = _mixture_order(job, own.metadata)
@@ -85,7 +85,21 @@ def _with_replay(job: Job, own: RowReader, part: str) -> RowReader:
     """Return the rows of a step with those that are replayed among them, if there are any."""
     if job.replayed is None:
         return own
-    return ReplayedRows(own, _open_shards(job.replayed / part, job, NextToken.reads), job.train.replay_share)
+    replay = _open_shards(job.replayed / part, job, NextToken.reads)
+    return ReplayedRows(own, replay if part == "val" else _with_rows(replay), job.train.replay_share)
+
+
+def _open_val(job: Job, reads: tuple[str, ...]) -> ShardReader | None:
+    """Return the validation rows; None if none are measured or none were held out. Raise JobError if the job needs some that aren't."""
+    if job.val_shards is None or not job.train.eval_rows:
+        return None
+    reader = _open_shards(job.val_shards, job, reads)
+    if not len(reader) and (setting := job.train.needs_validation):
+        raise JobError(
+            f"{job.val_shards} has no rows, so there is no validation loss, which {setting} needs; hold rows out for validation, or leave "
+            f"{setting} out"
+        )
+    return reader if len(reader) else None
 
 
 def _open_shards(directory: Path, job: Job, reads: tuple[str, ...]) -> ShardReader:
@@ -97,10 +111,14 @@ def _open_shards(directory: Path, job: Job, reads: tuple[str, ...]) -> ShardRead
         raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.kind} reads {kinds} rows")
     if metadata.sequence_length > job.network.context:
         raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the model's context is {job.network.context}")
-    for wanted in job.network.inputs:
+    for wanted in job.network.inputs if len(reader) else ():
         wanted.require(reader)
+    return reader
+
+
+def _with_rows(reader: ShardReader) -> ShardReader:
     if not len(reader):
-        raise JobError(f"{directory} has no rows, so there is nothing to train on; see what packing left out")
+        raise JobError(f"{reader.directory} has no rows, so there is nothing to train on; see what packing left out")
     return reader
 
 

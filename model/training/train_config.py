@@ -162,6 +162,13 @@ class TrainConfig(TrainingLength):
         return -(-steps // min(CURVE_POINTS, wanted)) if wanted > 1 else 0
 
     @property
+    def needs_validation(self) -> str:
+        """The setting that validation loss decides; empty: none."""
+        if self.select == "best":
+            return "select=best"
+        return f"guards.patience={self.guards.patience}" if self.guards.patience else ""
+
+    @property
     def length(self) -> TrainingLength:
         """What of these settings decides how long training lasts."""
         return TrainingLength.model_validate(self, from_attributes=True)

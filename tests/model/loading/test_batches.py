@@ -14,9 +14,9 @@ from data.shards.schema import ShardError
 from model.loading.prefetch import Prefetcher
 from model.objectives.next_token import NextToken
 from model.training.distributed import WorkerRank
-from model.training.job import Job
+from model.training.job import Job, JobError
 from model.training.job_batches import count_epochs, job_batches
-from tests.model.jobs import CONTEXT, JobMaker, write_shards
+from tests.model.jobs import CONTEXT, JobMaker, packed_rows, write_shards
 
 ROWS, STEPS = 30, 10
 SOURCES = [{"name": "books", "rows": 20}, {"name": "talk", "rows": 10}]
@@ -99,6 +99,19 @@ def test_a_mixture_over_shards_that_mix_sources_in_their_rows_is_refused(make_jo
     job = make_job(mixture=MIXTURE)
     with pytest.raises(ShardError, match=r"pack\.by_source=true"):
         job_batches(job, NextToken(), torch.device("cpu"))
+
+
+def test_a_job_without_validation_rows_trains_unless_validation_decides_something(make_job: JobMaker, tmp_path: Path) -> None:
+    empty = write_shards(tmp_path / "nothing", "pretrain", packed_rows(0, seed=1))
+    unvalidated = make_job().model_copy(update={"val_shards": empty})
+    batches = job_batches(unvalidated, NextToken(), torch.device("cpu"))
+    assert batches.step(0).units["tokens"] and list(batches.validation()) == []
+    for setting in ({"select": "best"}, {"guards": {"patience": 2}}):
+        job = make_job(**setting).model_copy(update={"val_shards": empty})
+        with pytest.raises(JobError, match=r"no rows, so there is no validation loss, which (select=best|guards.patience=2) needs"):
+            job_batches(job, NextToken(), torch.device("cpu"))
+    with pytest.raises(JobError, match="nothing to train on"):
+        job_batches(make_job().model_copy(update={"train_shards": empty}), NextToken(), torch.device("cpu"))
 
 
 def test_an_error_in_a_thread_is_raised_only_where_its_result_is_asked_for() -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from model.training.config import DpoConfig, KtoConfig, OrpoConfig, SimpoConfig
 from model.training.job import Job
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import JobMaker, follow_up
+from tests.model.jobs import JobMaker, follow_up, preference_rows, write_shards
 
 from .alone import train_here, train_together
 
@@ -57,6 +57,15 @@ def test_tuning_prefers_the_chosen_answers_and_says_how_long_they_are(make_job: 
     assert last["val_loss"] < first["loss"] and first["chosen_tokens"] == first["rejected_tokens"] == 8
     if kind == "kto":
         assert first["z"] == 0 and first["loss"] == pytest.approx(0.5), "the model is its own reference"
+
+
+def test_tuning_without_validation_pairs_trains_and_has_no_validation_figures(
+    make_job: JobMaker, shards: Path, base: Path, tmp_path: Path
+) -> None:
+    empty = write_shards(tmp_path / "nothing", "preference", preference_rows(0, seed=1))
+    config = KINDS["dpo"].model_copy(update={"reference": "cached"})
+    train_here(job := tuning(make_job, shards, base, config, "dpo").model_copy(update={"val_shards": empty}))
+    assert len(history(job)) == 4 and not [name for line in history(job) for name in line if "val_" in name]
 
 
 @pytest.mark.parametrize("kind", ["dpo", "kto"])
