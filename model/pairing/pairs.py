@@ -1,10 +1,10 @@
 """Make preference pairs with a model: score known wrong answers and its own mistakes, and reject the likeliest one.
 
 For each question the candidates are the wrong answers that the examples name, of the same kind as the right one, and the wrong ones among
-replies that the model samples itself (as in self-play, Chen et al. 2024). A pair whose wrong answer is far less likely than the right one
-teaches nothing, because the loss is flat there; so the share `kept` is learned from whose margin is smallest. Likelihoods are compared by
-token (as in SimPO, Meng et al. 2024), since of answers of unequal length the shorter one would nearly always be likelier. Pairs for
-validation are all kept.
+replies that the model samples itself (as in self-play, Chen et al. 2024), except those cut off at `max_new_tokens`. A pair whose wrong
+answer is far less likely than the right one teaches nothing, because the loss is flat there; so the share `kept` is learned from whose
+margin is smallest. Likelihoods are compared by token (as in SimPO, Meng et al. 2024), since of answers of unequal length the shorter one
+would nearly always be likelier. Pairs for validation are all kept.
 
 Guarantee: questions and the random numbers of each reply follow from the seed alone; the same model, examples and config give the same
 bytes for the same number of threads. Cost: a pass over each question with each of its answers, and sampling.
@@ -15,7 +15,7 @@ Files: preference/train, preference/val (shard directories); pairs_train.jsonl, 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
 
     Return metrics with the split as prefix: pairs; of them own (the share that the model said itself), accuracy (the share whose right
     answer is likelier), margin, chosen_logp, rejected_logp (means, nats a token); left_out (questions that do not fit or have no wrong
-    answer).
+    answer), unended (sampled replies that were cut off).
     Raise ValueError if no pair for training is left.
     """
     from model.hardware.threads import torch_threads
@@ -76,10 +76,12 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
             most = most_questions(config.questions, split)
             file = conversations / f"preferences_{split}.jsonl"
             questions, left_out = read_pair_questions(file, chat_format, model.config.context, most=most, seed=config.seed)
-            pairs = sorted(likeliest_mistakes(model, chat_format, questions, config), key=lambda pair: (pair.margin, pair.question.line))
+            said, unended = own_mistakes(model, chat_format, questions, config)
+            pairs = sorted(likeliest_mistakes(model, questions, said), key=lambda pair: (pair.margin, pair.question.line))
             if split == "train":
                 pairs = pairs[: max(1, round(len(pairs) * config.kept))]
-            metrics |= {f"{split}_{name}": value for name, value in _summary(pairs).items()} | {f"{split}_left_out": float(left_out)}
+            counts = {"left_out": float(left_out), "unended": float(unended)}
+            metrics |= {f"{split}_{name}": value for name, value in (_summary(pairs) | counts).items()}
             write_pair_rows(output / "preference" / split, [pair.tokens for pair in pairs], model, chat_format.digest)
             _write_lines(output / f"pairs_{split}.jsonl", pairs)
     if not metrics["train_pairs"]:
@@ -87,9 +89,11 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
     return metrics
 
 
-def likeliest_mistakes(model: Network, chat_format: ChatFormat, questions: Sequence[PairQuestion], config: OwnPairs) -> list[Pair]:
-    """Return a pair for each question, in order; of equally likely wrong answers the first in the examples' order is rejected."""
-    said = own_mistakes(model, chat_format, questions, config)
+def likeliest_mistakes(model: Network, questions: Sequence[PairQuestion], said: Sequence[Mapping[str, tuple[int, ...]]]) -> list[Pair]:
+    """Return a pair for each question, in order; of equally likely wrong answers the first in the examples' order is rejected.
+
+    `said`: for each question the model's own wrong replies.
+    """
     candidates: list[tuple[int, str, tuple[int, ...], bool]] = []
     for number, question in enumerate(questions):
         candidates += [(number, text, tokens, False) for text, tokens in question.answers.items()]
@@ -108,8 +112,11 @@ def likeliest_mistakes(model: Network, chat_format: ChatFormat, questions: Seque
 
 def own_mistakes(
     model: Network, chat_format: ChatFormat, questions: Sequence[PairQuestion], config: OwnPairs
-) -> list[dict[str, tuple[int, ...]]]:
-    """Return for each question the wrong ones among the model's own replies, which the examples don't name, with their tokens."""
+) -> tuple[list[dict[str, tuple[int, ...]]], int]:
+    """Return for each question the wrong ones among the model's own replies, which the examples don't name, with their tokens.
+
+    The second value is the number of replies that were cut off: what they would have said is not known, so they are no mistakes.
+    """
     room = model.config.context
     fitting = [number for number, question in enumerate(questions) if len(question.prompt) < room]
     asked = [(number, sample) for number in fitting for sample in range(config.samples)]
@@ -120,9 +127,9 @@ def own_mistakes(
     found: list[dict[str, tuple[int, ...]]] = [{} for _ in questions]
     for (number, _), reply in zip(asked, replies, strict=True):
         text, question = chat_format.decode(reply.tokens), questions[number]
-        if text not in question.answers and question.is_mistake(text):
+        if reply.ended and text not in question.answers and question.is_mistake(text):
             found[number].setdefault(text, tuple(reply.tokens))
-    return found
+    return found, sum(not reply.ended for reply in replies)
 
 
 def _summary(pairs: Sequence[Pair]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from model.pairing.config import OwnPairs
 from model.pairing.pairs import make_pairs
 
 PLACES = ("Avel", "Brin", "Corve", "Dunmere")
-CONFIG = OwnPairs(questions=64, kept=1.0, samples=2, max_new_tokens=4)
+CONFIG = OwnPairs(questions=64, kept=1.0, samples=4, max_new_tokens=48)  # long enough for some replies to end
 Maker = Callable[..., tuple[Path, dict[str, float]]]
 
 
@@ -93,6 +93,12 @@ def test_a_reply_of_the_model_s_own_is_rejected_only_if_it_is_wrong_and_likelier
     without = {json.dumps(line["messages"]): line for line in lines_of(make(CONFIG.model_copy(update={"samples": 0}))[0])}
     for line in lines_of(output):
         assert line["rejected_logp"] >= without[json.dumps(line["messages"])]["rejected_logp"] - 1e-4
+
+
+def test_a_reply_that_was_cut_off_is_no_mistake_and_counted(make: Maker) -> None:
+    cut, metrics = make(CONFIG.model_copy(update={"max_new_tokens": 1}))
+    assert not [line for line in lines_of(cut) if line["own"]] and metrics["train_unended"] == 4 * 12
+    assert 0 < make()[1]["train_unended"] < 4 * 12
 
 
 def test_the_hardest_pairs_are_kept_and_all_of_validation(make: Maker) -> None:
