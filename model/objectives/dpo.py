@@ -72,8 +72,9 @@ class Dpo:
         return {**stack_pairs(rows), **known}
 
     def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the columns that `cached` adds to rows, fp32 [B, 2], computed by the policy before it trains."""
-        return torch.stack(read_answers(models[POLICY], batch).logp_R.chunk(2), dim=1)
+        """Return the columns that `cached` adds to rows, fp32 [B, 2], computed by the reference or, without one, the untrained policy."""
+        reference = models.get(REFERENCE, models[POLICY])
+        return torch.stack(read_answers(reference, batch).logp_R.chunk(2), dim=1)
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
         read = read_answers(models[POLICY], batch)

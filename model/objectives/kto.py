@@ -73,8 +73,9 @@ class Kto:
         return {**answer_batch([rows["tokens"]], [rows["loss"]]), **others, **known, "desirable": rows["desirable"]}
 
     def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the columns that `cached` adds to rows, fp32 [B, 2], computed by the policy before it trains."""
-        return torch.stack([read_answers(models[POLICY], part).logp_R for part in (batch, _others(batch))], dim=1)
+        """Return the columns that `cached` adds to rows, fp32 [B, 2], computed by the reference or, without one, the untrained policy."""
+        reference = models.get(REFERENCE, models[POLICY])
+        return torch.stack([read_answers(reference, part).logp_R for part in (batch, _others(batch))], dim=1)
 
     def survey(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
         """Return what z is computed from: the sum of h over answers to other questions, and their number; fp32 [2]."""

@@ -109,7 +109,7 @@ class Cacheable(Objective, Protocol):
         ...
 
     def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return the columns, fp32 [rows, len(cacheable)], computed by the policy before it trains."""
+        """Return the columns, fp32 [rows, len(cacheable)], computed by the models before the policy trains."""
         ...
 
 

@@ -42,7 +42,8 @@ def _load_initial(job: Job, directory: Path) -> Network:
 def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, Network]]:
     """Return the network to train, with its adapter, and by name the frozen models that the objective needs: the model before training.
 
-    That is the trained network with its adapter off; where training changes all weights it is a second copy.
+    That is the trained network with its adapter off, which is there even if its outputs are cached, since an adapter may change what the
+    network computes from the start; where training changes all weights it is a second copy.
     """
     network, adapter = initial_network(job), job.train.adapter.build()
     for head in job.train.HEADS:
@@ -55,7 +56,8 @@ def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, N
             return _judge(job)
         return Reference(network, adapter) if kept else initial_network(job)
 
-    return network, {name: frozen(name) for name in objective.models}
+    names = dict.fromkeys((*objective.models, *(job.train.MODELS if kept else ())))
+    return network, {name: frozen(name) for name in names}
 
 
 def _judge(job: Job) -> Network:

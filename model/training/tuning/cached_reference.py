@@ -28,7 +28,7 @@ KIND = "reference"
 
 
 def with_reference(rows: RowReader, part: str, job: Job, objective: Cacheable, share: BatchShare, policy: Policy) -> JoinedRows:
-    """Return the rows with the untrained policy's outputs as columns. A collective: every worker calls it.
+    """Return the rows with the outputs of the model before training as columns. A collective: every worker calls it.
 
     `part`: train or val. Raise ShardError if the cache is damaged.
     """

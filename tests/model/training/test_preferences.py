@@ -90,6 +90,19 @@ def test_a_cached_reference_trains_the_same_model(make_job: JobMaker, shards: Pa
         )
 
 
+@pytest.mark.parametrize("adapter", [{"kind": "prefix", "length": 4}, {"kind": "prompt", "length": 4}], ids=["prefix", "prompt"])
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_a_cached_reference_is_the_model_without_a_prefix_that_is_drawn_before_training(
+    make_job: JobMaker, shards: Path, base: Path, kind: str, adapter: dict[str, Any]
+) -> None:
+    losses = []
+    for reference in ("model", "cached"):
+        config = type(KINDS[kind]).model_validate({**SHARED, "steps": 1, "reference": reference, "adapter": adapter})
+        train_here(job := tuning(make_job, shards, base, config, reference))
+        losses.append(history(job)[0]["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["dpo", "kto"])
 def test_a_stopped_run_goes_on_with_the_reference_that_it_cached(make_job: JobMaker, shards: Path, base: Path, kind: str) -> None:
     config = KINDS[kind].model_copy(update={"reference": "cached"})
