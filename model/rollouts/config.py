@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from model.rewards.answer import AnswerReward
@@ -61,6 +63,8 @@ class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class ReturnsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How rewards become advantages, and what holds the policy near the reference."""
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"kl_target": ("kl_weight",), "horizon": ("kl_target",)}
+
     gamma: float = Field(1.0, gt=0, le=1, description="factor of what comes one token later; fraction")
     lam: float = Field(
         0.95, ge=0, le=1, description="1: advantages follow the rewards alone; 0: the values of the next token alone; fraction"
@@ -69,4 +73,4 @@ class ReturnsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     kl_target: float = Field(
         0.0, ge=0, description="divergence of a whole reply that the weight is steered to; 0: the weight stays as it is; nats"
     )
-    horizon: int = Field(1000, ge=1, description="replies over which the weight may change by a fifth; count")
+    horizon: int = Field(1000, ge=1, description="replies over which the weight may change by a fifth; at least a cycle's; count")

@@ -4,7 +4,8 @@
     d_t = r_t + gamma V_{t+1} - V_t        A_t = d_t + gamma lambda A_{t+1}        R_t = A_t + V_t
 
 p is the policy that sampled, q the reference, V the value before a token, 0 after the last. The weight follows the divergence that is
-wanted (Ziegler et al., 2019): from cycle to cycle it changes by its relative error, a fifth at most, times replies over `horizon`.
+wanted (Ziegler et al., 2019): from cycle to cycle it grows by its relative error, a fifth at most, times replies over `horizon`, as their
+code has it; that ratio counts as 1 at most here, so no cycle, however long, makes a reward of the penalty.
 """
 
 from __future__ import annotations
@@ -63,4 +64,4 @@ def kl_weight(folder: Path, config: ReturnsConfig) -> float:
     rows = ShardReader(folder)
     before = rows.rows(np.arange(len(rows)))
     error = float(np.clip(before["kl"].mean() / config.kl_target - 1, -LARGEST_ERROR, LARGEST_ERROR))
-    return float(before["kl_weight"][0]) * (1 + error * len(rows) / config.horizon)
+    return float(before["kl_weight"][0]) * (1 + error * min(1.0, len(rows) / config.horizon))

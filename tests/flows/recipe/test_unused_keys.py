@@ -56,6 +56,13 @@ def models(annotation: object) -> set[type[BaseModel]]:
             "resources.pool_wait_minutes=3",
             "pool_wait_minutes=3.0 does nothing while resources.pools={}",
         ),
+        (
+            "judged",
+            "tuning[2].returns={}",
+            "tuning[2].returns.horizon=640",
+            r"returns.horizon=640 does nothing while tuning\[2\].returns.kl_target=0.0",
+        ),
+        ("judged", "tuning[2].returns={kl_weight: 0}", "tuning[2].returns.kl_target=2", "returns.kl_target=2.0 does nothing while"),
         ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
     ],
 )

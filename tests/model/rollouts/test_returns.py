@@ -62,6 +62,13 @@ def test_a_reply_is_appraised_by_its_rewards_the_judge_and_its_divergence() -> N
         assert found["return_"][row][drawn] == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_cycle_many_times_the_horizon_makes_no_reward_of_the_penalty(tmp_path: Path) -> None:
+    columns = {"kl": np.zeros(64, np.float32), "kl_weight": np.full(64, 0.05, np.float32)}
+    write_shards(tmp_path / "cycle", "rollout", columns, sequence_length=1, tokenizer_digest="d", vocab_size=9)
+    config = ReturnsConfig(kl_weight=0.05, kl_target=1.0, horizon=1)
+    assert kl_weight(tmp_path / "cycle", config) == pytest.approx(0.04, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kl", "expected"), [(2.0, 0.05 * (1 + 0.2 * 8 / 40)), (1.1, 0.05 * (1 + 0.1 * 8 / 40)), (0.0, 0.05 * (1 - 0.2 * 8 / 40))]
 )
