@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "capt", "col", "gen", "lt", "rev", "hon")
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)]*(?=\s)")
 _ABBREVIATED = re.compile(r"(?:^|[^\w])(?:" + "|".join(_TITLES) + r"|[a-z])\.$", re.IGNORECASE)
@@ -74,6 +75,11 @@ def contains(text: str, phrases: Iterable[str]) -> bool:
 def has_phrase(text: str, phrase: str) -> bool:
     """Return whether a text has a phrase as whole words, regardless of case and of the amount of whitespace between words."""
     return bool(_phrase(phrase).search(text.casefold()))
+
+
+def numbers(text: str) -> list[float]:
+    """Return the numbers that a text has in digits, in order."""
+    return [float(found.replace(",", "")) for found in _NUMBER.findall(text)]
 
 
 def first_sentence(text: str) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field
 
-from model.rewards.answers import answer_of
+from model.rewards.answers import answer_of, numbers
 from model.rewards.protocol import Reply, Reward, RewardBase
-
-_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 class NumberReward(RewardBase):
@@ -27,10 +24,6 @@ class RightNumber:
     """1 if the reply's last number has the value of an accepted answer, else 0. An answer that isn't a number never matches."""
 
     def score(self, reply: Reply) -> float:
-        said = _numbers(answer_of(reply.text))
-        wanted = {value for answer in reply.question["answers"] for value in _numbers(answer)[-1:]}
+        said = numbers(answer_of(reply.text))
+        wanted = {value for answer in reply.question["answers"] for value in numbers(answer)[-1:]}
         return float(bool(said) and said[-1] in wanted)
-
-
-def _numbers(text: str) -> list[float]:
-    return [float(found.replace(",", "")) for found in _NUMBER.findall(text)]

@@ -28,6 +28,22 @@ def test_a_sole_answer_names_no_other_choice(text: str, right: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("It is 8, 9, 10, 11, 12, 13.", 0),
+        ("It is 12.", 1),
+        ("<think>30 - 18 = 12.</think> It is 12.", 1),
+        ("12 years, so 12.", 1),
+        ("-12", 0),
+        ("In 1790 it was 12.", 1),
+        ("In 1790.", 0),
+    ],
+)
+def test_a_sole_number_is_the_only_one_that_the_question_did_not_state(text: str, right: float) -> None:
+    assert score({"kind": "sole"}, text, {**YEARS, "question": "How many years after 1790?", "choices": []}) == right
+
+
+@pytest.mark.parametrize(
     ("text", "right"), [("12", 1), ("It was 30 - 18 = 12 years.", 1), ("12 or 13", 0), ("twelve", 0), ("12.0", 1), ("-12", 0), ("", 0)]
 )
 def test_the_last_number_of_a_reply_is_its_answer(text: str, right: float) -> None:
