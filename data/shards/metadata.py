@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -75,6 +76,11 @@ class ShardMetadata:
     sources: tuple[SourceRows, ...] = ()
     tables: tuple[ShardFile, ...] = ()
     begin: int = BEGIN
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what identifies the rows: the tokenizer's digest, and that of each file."""
+        return hashlib.sha256(" ".join((self.tokenizer_digest, *(file.sha256 for file in self.files))).encode()).hexdigest()
 
     @property
     def unknown_bits(self) -> float:

@@ -39,7 +39,8 @@ def evaluate_masked(
     metrics, units = {"rows": float(len(chosen)), "hidden": float(hidden.sum())}, dict[str, Units]()
     for name, sums in (("masked_loss", nats), ("masked_accuracy", right)):
         metrics |= bootstrap_ratio(sums, hidden, seed=seed, resamples=resamples, confidence=confidence).metrics(name)
-        units[name] = Units(chosen, sums, hidden)
+        # As many tokens are hidden of any row of a length, so weights don't tell one text from another.
+        units[name] = Units(chosen, sums, hidden, reader.metadata.digest)
     return Measured(metrics, units)
 
 

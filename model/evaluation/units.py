@@ -1,7 +1,8 @@
 """The units behind a metric's mean: a value and a weight for each row or question, to compare two models unit by unit.
 
 `units.npz` beside metrics.json holds three arrays for each such metric: `<metric>.unit`, which row of the split or question of the file;
-`<metric>.value` and `<metric>.weight`; the metric is the sum of values over the sum of weights.
+`<metric>.value` and `<metric>.weight`; the metric is the sum of values over the sum of weights. Where weights don't tell texts apart
+`<metric>.rows` is a digest of the rows that the units are drawn from.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from model.evaluation.intervals import Estimate, bootstrap_ratio
 from model.evaluation.relations import Unpaired
 
 FILE = "units.npz"
-PARTS = ("unit", "value", "weight")
+PARTS, ROWS = ("unit", "value", "weight"), "rows"
 FEWEST = 6
 """Of fewer units that all point one way, chance does the same more often than one time in twenty."""
 
 
 @dataclass(frozen=True)
 class Units:
-    """The units of one metric: int64 [n], float64 [n], float64 [n]."""
+    """The units of one metric: int64 [n], float64 [n], float64 [n]. `rows`: digest of what they are drawn from; empty: not known."""
 
     unit: NDArray[np.int64]
     value: NDArray[np.float64]
     weight: NDArray[np.float64]
+    rows: str = ""
 
 
 class Measured(NamedTuple):
@@ -49,6 +51,7 @@ def bits_per_byte_units(rows: NDArray[np.int64], nats: NDArray[Any], targets: ND
 def write_units(folder: Path, units: Mapping[str, Units]) -> None:
     """Write `folder/units.npz`. The same units give the same bytes."""
     arrays: dict[str, Any] = {f"{metric}.{part}": getattr(found, part) for metric, found in sorted(units.items()) for part in PARTS}
+    arrays |= {f"{metric}.{ROWS}": np.array(found.rows) for metric, found in sorted(units.items()) if found.rows}
     np.savez(folder / FILE, **arrays)
 
 
@@ -57,16 +60,22 @@ def read_units(folder: Path) -> dict[str, Units]:
     if not (folder / FILE).is_file():
         return {}
     with np.load(folder / FILE, allow_pickle=False) as arrays:
-        metrics = sorted({name.rpartition(".")[0] for name in arrays.files})
-        return {metric: Units(*(arrays[f"{metric}.{part}"] for part in PARTS)) for metric in metrics}
+        return {name.removesuffix(".unit"): _units(arrays, name.removesuffix(".unit")) for name in arrays.files if name.endswith(".unit")}
+
+
+def _units(arrays: Mapping[str, NDArray[Any]], metric: str) -> Units:
+    unit, value, weight = (arrays[f"{metric}.{part}"] for part in PARTS)
+    return Units(unit, value, weight, str(arrays[f"{metric}.{ROWS}"]) if f"{metric}.{ROWS}" in arrays else "")
 
 
 def paired_difference(ours: Units, theirs: Units, *, resamples: int, confidence: float) -> Estimate:
     """Return our metric less theirs over the units that both have, with a bootstrap interval over those.
 
     What makes a row hard is the same for both, so the difference is known better than either. Raise Unpaired for fewer than six common
-    units, or if their weights differ, as for rows of other shards.
+    units, or if their weights or the digests of their rows differ, as for other shards.
     """
+    if ours.rows and theirs.rows and ours.rows != theirs.rows:
+        raise Unpaired("the two were measured on different rows: their text or its tokens differ")
     common, here, there = np.intersect1d(ours.unit, theirs.unit, return_indices=True)
     if len(common) < FEWEST:
         raise Unpaired(f"the two have {len(common)} rows or questions in common, and fewer than {FEWEST} decide nothing")

@@ -42,6 +42,19 @@ def test_what_is_equal_worse_or_within_noise_is_not_better(champion: Path, tmp_p
     assert not found.better and found.words.startswith("not certainly better")
 
 
+def test_masked_models_measured_on_rows_of_other_text_are_not_compared(tmp_path: Path) -> None:
+    folders = {}
+    for name, right, rows in (("champion", 1.0, "a"), ("same", 3.0, "a"), ("other", 3.0, "b"), ("unknown", 3.0, "")):
+        folders[name] = tmp_path / name
+        folders[name].mkdir()
+        found = Units(np.arange(ROWS), np.full(ROWS, right), np.full(ROWS, 4.0), rows)
+        write_units(folders[name], {"test.masked_accuracy": found})
+    assert contest(folders["same"], folders["champion"], "test").better
+    assert contest(folders["unknown"], folders["champion"], "test").better, "of units written before nothing more is known"
+    found = contest(folders["other"], folders["champion"], "test")
+    assert not found.better and "different rows" in found.words
+
+
 def test_models_measured_on_other_text_are_not_compared(champion: Path, tmp_path: Path) -> None:
     rows = np.full(ROWS, 0.5)
     for folder in (evaluated(tmp_path / "a", rows, weight=90.0), evaluated(tmp_path / "b", rows, split="val")):

@@ -45,5 +45,11 @@ def test_batch_size_changes_nothing_but_rounding_and_a_sample_is_reproducible(en
     assert evaluate_masked(encoder, packed / "train", rows=4, seed=5).metrics["hidden"] != 0
 
 
+def test_units_name_the_rows_that_they_are_of(encoder: Encoder, packed: Path) -> None:
+    of_val, of_train = (evaluate_masked(encoder, packed / split, rows=4).units["masked_accuracy"].rows for split in ("val", "train"))
+    assert of_val and of_val != of_train
+    assert of_val == evaluate_masked(encoder, packed / "val", rows=2, seed=1).units["masked_loss"].rows
+
+
 def test_random_weights_find_hidden_tokens_no_better_than_chance(encoder: Encoder, packed: Path) -> None:
     assert evaluate_masked(encoder, packed / "train").metrics["masked_accuracy"] < 0.2
