@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.rollouts.config import ReturnsConfig
@@ -39,6 +39,15 @@ class PpoConfig(SampledConfig):
     value_weight: float = Field(0.1, gt=0, description="weight of the values' loss beside the policy's")
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {**SampledConfig.NEEDS, "reward_weight": ("reward_model",)}
+
+    @model_validator(mode="after")
+    def _every_reply_teaches(self) -> PpoConfig:
+        if self.rollouts.resample:
+            raise ValueError(
+                f"rollouts.resample={self.rollouts.resample} does not fit kind=ppo, which compares a reply with what a value head expects: "
+                "a group that earned the same teaches too; set it to 0"
+            )
+        return self
 
     @property
     def judge(self) -> str:

@@ -73,6 +73,11 @@ def test_problems_of_reasoning_gym_are_refused_before_the_start_where_it_is_not_
     )
 
 
+def test_ppo_is_refused_to_sample_groups_again_whose_replies_teach_it() -> None:
+    with pytest.raises(RecipeError, match=r"rollouts.resample=2 does not fit kind=ppo, which .*; set it to 0"):
+        load("judged", ("tuning[2].rollouts.resample=2",))
+
+
 @pytest.mark.parametrize(
     ("name", "kinds"),
     [
