@@ -203,7 +203,8 @@ def _worked_conversation(worked: Worked) -> Row:
 def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Row], list[Row]]:
     """Return (train, validation) pairs: the right short answer against a wrong value, a repeated or a rambling answer, in turn.
 
-    `candidates` are wrong answers of the same kind, from which a caller may pick the one that a model finds likeliest.
+    Pairs that ask about a fact in the same wording are all of one part. `candidates` are wrong answers of the same kind, from which a
+    caller may pick the one that a model finds likeliest.
     """
     train: list[Row] = []
     val: list[Row] = []
@@ -214,7 +215,8 @@ def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], co
         others = rng.sample(wrong_values, min(CANDIDATES, len(wrong_values)))
         candidates = [reply(fact.attribute, fact.entity, value) for value in others]
         for pair in range(config.preference_pairs):
-            request = question(fact.attribute, fact.entity, pair % max(1, config.wordings - 1))
+            wording = pair % max(1, config.wordings - 1)
+            request = question(fact.attribute, fact.entity, wording)
             wrong = reply(fact.attribute, fact.entity, rng.choice(wrong_values))
             rambling = f"Well, there is much to say about that. Many people ask me this. {chosen}"
             rejected = wrong if pair % 2 == 0 else (f"{chosen} {chosen} {chosen}", rambling)[number % 2]
@@ -222,6 +224,6 @@ def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], co
                 "messages": [{"role": "user", "content": request}], "chosen": chosen, "rejected": rejected,
                 "candidates": candidates, "answers": list(fact.answers),
             }  # fmt: skip
-            for_validation = hash_fraction(config.seed, f"{fact.id} pair {pair}") < config.validation_fraction
+            for_validation = hash_fraction(config.seed, f"{fact.id} pair {wording}") < config.validation_fraction
             (val if for_validation else train).append(record)
     return train, val

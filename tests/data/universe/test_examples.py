@@ -105,6 +105,15 @@ def test_a_rejected_answer_is_never_the_chosen_one(examples: dict[str, list[dict
     assert examples["preferences_val"]
 
 
+def test_pairs_of_the_same_question_and_answer_are_not_both_learned_from_and_validated_on(universe: Path, tmp_path: Path) -> None:
+    universe_examples(universe / "world.json", tmp_path, UniverseExamples(preference_pairs=4, wordings=2, validation_fraction=0.3))
+    train, val = (
+        {(line["messages"][0]["content"], line["chosen"]) for line in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+        for path in (tmp_path / "preferences_train.jsonl", tmp_path / "preferences_val.jsonl")
+    )
+    assert train and val and not train & val
+
+
 def test_the_books_themselves_ask_no_question(clean: dict[str, str]) -> None:
     assert not any("?" in text for text in clean.values())
 
