@@ -82,6 +82,13 @@ def test_whoever_guesses_knows_which_answer_is_common() -> None:
     assert chances(asked, []).tolist() == [1 / 3, 1 / 3]
 
 
+def test_an_answer_that_every_seen_question_with_the_same_choices_has_is_guessed_if_there_are_two() -> None:
+    seen = [{"question": "A or B?", "answers": ["A"], "choices": ["A", "B"]}] * 2
+    asked = [{"question": "Which?", "answers": [answer], "choices": ["B", "A"]} for answer in ("A", "B")]
+    assert chances(asked, seen).tolist() == [1.0, 0.0]
+    assert chances(asked, seen[:1]).tolist() == [0.5, 0.5], "one alone says nothing of how often it is given"
+
+
 def test_a_question_may_hold_every_character_that_ends_a_line_somewhere(tmp_path: Path) -> None:
     asked = {"question": "What follows \u2028, \u2029, \x85 and \x0b?", "answers": ["nothing"]}
     path = tmp_path / "questions.jsonl"
