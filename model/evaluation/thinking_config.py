@@ -29,7 +29,11 @@ INTERVAL = ("", "_error", "_low", "_high")
 class ThinkingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Which questions are answered with how much thinking."""
 
-    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"reward_model": ("best",)}
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "reward_model": ("best",),
+        "temperature": ("votes", "best"),
+        "seed": ("votes", "best"),
+    }
 
     questions: AskedSet = Field(
         "hops", description="set of questions that are asked; those of question_sets need the same of the examples; name"

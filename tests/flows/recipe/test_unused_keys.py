@@ -63,6 +63,18 @@ def models(annotation: object) -> set[type[BaseModel]]:
             r"returns.horizon=640 does nothing while tuning\[2\].returns.kl_target=0.0",
         ),
         ("judged", "tuning[2].returns={kl_weight: 0}", "tuning[2].returns.kl_target=2", "returns.kl_target=2.0 does nothing while"),
+        (
+            "universe",
+            "evaluate.chat.thinking={questions: seen}",
+            "evaluate.chat.thinking.temperature=0.5",
+            r"thinking.temperature=0.5 does nothing while evaluate.chat.thinking.votes=\[\] and evaluate.chat.thinking.best=\[\]",
+        ),
+        (
+            "universe",
+            "evaluate.chat.thinking={questions: seen}",
+            "evaluate.chat.thinking.seed=3",
+            r"thinking.seed=3 does nothing while evaluate.chat.thinking.votes=\[\]",
+        ),
         ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
     ],
 )
