@@ -13,14 +13,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
+
+from model.evaluation.thinking_config import AskedSet
 
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 
 LOWER_IS_BETTER = ("bits_per_byte", "_loss")
-PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|(questions|skills)\.[a-z]+|aim\.[a-z_]+")
+PAIRED = re.compile(
+    r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|skills\.[a-z]+|aim\.[a-z_]+"
+    rf"|questions\.({'|'.join(get_args(AskedSet))})"
+)
 RELATIONS = ("beats", "above", "no_worse_than")
 
 

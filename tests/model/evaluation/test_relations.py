@@ -92,6 +92,14 @@ def test_more_is_better_for_the_share_of_tokens_found() -> None:
     assert not judged(bound, worse, better, "base.val.masked_accuracy").passed
 
 
+@pytest.mark.parametrize("name", ["seen", "heldout", "follow_ups", "program_templates", "gym_heldout"])
+def test_every_set_of_questions_can_be_compared_and_what_is_no_mean_over_questions_can_not(name: str) -> None:
+    assert Bound(metric=f"chat.questions.{name}", no_worse_than="base").related
+    for ending in ("_later", "_count", "_unasked", "_low"):
+        with pytest.raises(ValidationError, match="are kept row by row"):
+            Bound(metric=f"chat.questions.{name}{ending}", no_worse_than="base")
+
+
 def test_only_rows_that_both_have_are_compared() -> None:
     ours, theirs = units([1.0] * 8, range(4, 12)), units([5.0] * 4 + [1.5] * 8)
     assert paired_difference(ours, theirs, resamples=200, confidence=0.95).value == pytest.approx(-0.5)
