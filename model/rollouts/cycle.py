@@ -87,7 +87,8 @@ def write_cycle(folder: Path, rollouts: Sequence[Rollout], rows: dict[str, Array
 def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.unsignedinteger]) -> dict[str, Array]:
     """Return the rows of rollouts: per token [rows, width], per reply [rows].
 
-    `loss` is true for the tokens of the reply, its stop token included. A group's deviation is that of a sample (divided by n - 1).
+    `loss` is true for the tokens of the reply, its stop token included. A group's deviation is that of a sample (divided by n - 1), and
+    exactly 0 where all earned the same, whatever rounding makes of their mean.
     """
     count = len(rollouts)
     tokens = np.full((count, width), PAD, dtype=token_type)
@@ -104,7 +105,7 @@ def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.uns
     mean, deviation = np.empty_like(reward), np.empty_like(reward)
     for number in np.unique(group).tolist():
         same = group == number
-        mean[same], deviation[same] = reward[same].mean(), reward[same].std(ddof=1)
+        mean[same], deviation[same] = reward[same].mean(), reward[same].std(ddof=1) if np.ptp(reward[same]) else 0.0
     numbers = {"reward": reward, "group_mean": mean, "group_deviation": deviation}
     single = {name: values.astype(np.float32) for name, values in numbers.items()}
     apart = {f"{REWARD}{name}": np.array([each.rewards[name] for each in rollouts], dtype=np.float32) for name in rollouts[0].rewards}

@@ -14,14 +14,14 @@ from data.shards.reader import ShardReader
 from data.shards.schema import ShardError
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
-from model.inference.generation import sample_batch
+from model.inference.generation import Completion, sample_batch
 from model.loading.source import BatchShare
 from model.networks.network import Network
 from model.objectives.grpo import Grpo
 from model.rewards.answers import is_right
 from model.rollouts.config import RolloutConfig
-from model.rollouts.cycle import TokenizerBinding
-from model.rollouts.prompts import read_prompts
+from model.rollouts.cycle import Rollout, TokenizerBinding, columns
+from model.rollouts.prompts import Prompt, read_prompts
 from model.rollouts.rollouts import Rollouts
 from model.seeds import draw_seed
 from tests.model.rollouts.policies import OneWorker
@@ -105,6 +105,13 @@ def test_a_row_holds_prompt_and_reply_and_with_what_log_probability_each_of_its_
         same = slice(4 * group, 4 * group + 4)
         np.testing.assert_allclose(found["group_mean"][same], np.mean(found["reward"][same]), atol=1e-6)
         np.testing.assert_allclose(found["group_deviation"][same], np.std(found["reward"][same], ddof=1), atol=1e-6)
+
+
+def test_a_group_whose_replies_all_earned_the_same_has_no_deviation() -> None:
+    prompt = Prompt({"question": "Who?", "answers": ["a"], "fact": "f"}, [1, 2])
+    group = [Rollout(prompt, 0, Completion([5], [-1.0], True), "a", {"answer": 0.1}) for _ in range(6)]
+    assert np.std([rollout.reward for rollout in group], ddof=1) > 0, "rounding makes one"
+    assert columns(group, 4, np.dtype(np.uint16))["group_deviation"].tolist() == [0] * 6
 
 
 def test_a_cycle_is_sampled_once_and_each_inner_epoch_holds_each_of_its_replies_once(
