@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 Metrics = Mapping[str, float]
 BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
@@ -50,17 +51,22 @@ class Standing:
             said.append(f"It answers {right} of the held-out questions; the model before answered {before}.")
         return said
 
+    def card_facts(self) -> dict[str, Any]:
+        """Return what a model card says of it: `quality`, the sentences, and `held_out`."""
+        return {"quality": tuple(self.sentences()), "held_out": self.held_out}
+
     @property
-    def held_out(self) -> bool:
-        """Whether validation text is text that was not trained on."""
-        return not self.baseline.get("val.documents_in_train")
+    def held_out(self) -> bool | None:
+        """Whether validation text is text that was not trained on; None: not known."""
+        found = self.baseline.get("val.documents_in_train")
+        return None if found is None else not found
 
     def _against_counting(self) -> str:
         model = self.tuned if BITS in self.tuned else self.base
         if BITS not in model:
             return ""
         bits, low, high = (model.get(f"{BITS}{end}", model[BITS]) for end in ("", "_low", "_high"))
-        if not self.held_out:
+        if self.held_out is False:
             return (
                 f"No text was held out: {_bits(bits)} bits per byte say how well it remembers what it has read, and nothing of how well it "
                 "predicts other text."
@@ -110,7 +116,7 @@ class Standing:
 
     def _advice(self) -> str:
         """Say what would help most, by the gap between read and unseen text, the end of the curve, and passes over the text."""
-        if not self.held_out:
+        if self.held_out is False:
             return "What would help most is more text, enough that some can be held out."
         read, unseen = self.base.get("train.bits_per_byte"), self.base.get(BITS)
         gap = (unseen - read) / unseen if read is not None and unseen else 0.0

@@ -26,7 +26,10 @@ def adapters_beside(directory: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(directory.glob(f"{BESIDE}/*/{FIELDS}"))}
 
 
-def adapter_facts(adapters: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Return the card's facts on each adapter: its name, kind, and whether peft loads it on the model."""
+def adapter_facts(adapters: Mapping[str, Path], *, own_names: bool) -> list[dict[str, Any]]:
+    """Return the card's facts on each adapter: its name, kind, and whether peft loads it on the model.
+
+    `own_names`: whether the released weights have the names that adapters are saved by.
+    """
     kinds = {name: stored_adapter(folder) for name, folder in adapters.items()}
-    return [{"name": name, "kind": config.kind, "peft": config.PEFT_LOADS} for name, config in kinds.items()]
+    return [{"name": name, "kind": config.kind, "peft": own_names and config.PEFT_LOADS} for name, config in kinds.items()]

@@ -63,6 +63,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid", defer_build=True):
     quality: tuple[str, ...] = Field((), description="how good it is beside counting, guessing and before tuning; sentences")
     origin: OriginFact | None = Field(None, description="the open model that it started from; null: it was trained from nothing")
     corpus: tuple[CorpusFact, ...] = Field((), description="where its text is from; one entry a source")
+    held_out: bool | None = Field(None, description="whether validation and test texts are none of it; null: not known")
     training: dict[str, str | int | float] = Field({}, description="how it was trained: steps, tokens, seeds; by label")
     metrics: dict[str, float] = Field({}, description="what was measured; by metric")
     gates: tuple[tuple[str, str, str, str, str], ...] = Field((), description="rows of the gate's table; five cells each")

@@ -114,7 +114,7 @@ def export(
         "hub_class": "" if form is None else form.hub.NAME,
         "refusal": refusal,
         "supports": network.config.SUPPORTS,
-        "adapters": adapter_facts(adapters or {}),
+        "adapters": adapter_facts(adapters or {}, own_names=form is not None and weights.keys() <= form.to_hub(weights).keys()),
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     write_facts(card, facts, output)

@@ -67,7 +67,7 @@ def export(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
-        quality=tuple(Standing(base, tuned, compared, validation_curve(history) if history else (), passes).sentences()),
+        **Standing(base, tuned, compared, validation_curve(history) if history else (), passes).card_facts(),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,

@@ -72,6 +72,11 @@ def test_the_advice_follows_the_gap_the_curve_and_the_passes(facts: dict[str, An
     assert said in words(base=measured(2.0, **{"train.bits_per_byte": read}), **facts)
 
 
+def test_a_card_is_told_whether_validation_text_was_learned_from() -> None:
+    shared = (BASELINE, {**BASELINE, "val.documents_in_train": 4.0}, {})
+    assert [Standing(baseline=found).card_facts()["held_out"] for found in shared] == [True, False, None]
+
+
 def test_nothing_is_said_of_what_was_not_measured() -> None:
     assert Standing().sentences() == Standing().since() == []
 

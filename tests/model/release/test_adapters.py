@@ -18,7 +18,8 @@ from model.adapters.protocol import FOLDER
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.inference.open_model import open_model
-from model.networks.directory import TOKENIZER_DIGEST, ModelError, load_model, save_tensors
+from model.networks.decoder_config import DecoderConfig
+from model.networks.directory import TOKENIZER_DIGEST, ModelError, load_model, read_config, save_model, save_tensors
 from model.networks.tokenizer_binding import read_tokenizer_digest
 from model.release.config import ExportConfig
 from model.release.export import export
@@ -59,6 +60,20 @@ def test_each_adapter_beside_the_model_is_chosen_at_chat_time(
     assert len(set(replies.values())) > 2  # they do change what it says
     card = (output / "README.md").read_text()
     assert "| lora | lora | `adapters/lora` |" in card and "| bottleneck | bottleneck | no |" in card
+
+
+def test_a_card_offers_no_adapter_to_peft_where_the_class_of_transformers_has_other_names(
+    model_dir: Path, tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    changed = {"norm": "layer", "activation": "gelu", "positions": "learned", "kv_heads": 4, "heads": 4}
+    shape, vocab_size = read_config(model_dir)
+    gpt2 = DecoderConfig.model_validate({**shape.model_dump(), **changed}).build(vocab_size, seed=1)
+    save_model(gpt2, tmp_path / "gpt2", extra={TOKENIZER_DIGEST: read_tokenizer_digest(model_dir)})
+    network, adapter = adapted(LoraConfig(kind="lora", rank=2), load_model(tmp_path / "gpt2"))
+    adapter.save(adapter.own(network.state_dict()), tmp_path / "lora")
+    export(tmp_path / "gpt2", tokenizer_dir, tmp_path / "release", ExportConfig(), CARD, adapters={"lora": tmp_path / "lora"})
+    card = (tmp_path / "release" / "README.md").read_text()
+    assert "GPT2LMHeadModel" in card and "| lora | lora | no |" in card
 
 
 @pytest.mark.parametrize("config", APART, ids=lambda config: config.kind)

@@ -52,6 +52,18 @@ def test_lengths_that_patience_may_cut_are_called_limits() -> None:
     assert "tokens in all steps, padding included" in training_facts((whole,), context=8, seed=1, flops=6.0)
 
 
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (True, "deduplication; validation and test texts are not among it."),
+        (False, "deduplication; validation or test texts are among it"),
+        (None, "deduplication."),
+    ],
+)
+def test_a_card_says_of_validation_texts_what_is_known_of_them(held_out: bool | None, said: str) -> None:
+    assert said in render_card(PLAIN.model_copy(update={"held_out": held_out}), FACTS)
+
+
 def test_missing_facts_are_shown_as_missing() -> None:
     text = render_card(PLAIN, FACTS)
     assert text.count("Not stated.") == 4 and "No gate was passed: treat this model as untested." in text
