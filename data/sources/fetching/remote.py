@@ -2,7 +2,8 @@
 
 The returned file has the pinned sha256, which is compared before anything reads it. A download stops when it passes the recipe's limit, and
 only complete files enter the cache. A read that brings nothing for STALLED seconds, a cut or a server's error is tried again up to ATTEMPTS
-times in a row, from the byte reached; what was fetched before a run was killed is not fetched again. After `max_hours` in all a download
+times in a row, from the byte reached; what was fetched before a run was killed is not fetched again. A file that isn't pinned yet goes on
+only behind bytes of the same version, as its ETag or date says, and else from its beginning. After `max_hours` in all a download
 ends, even where bytes still drip in; the next run goes on from there. Credentials, proxies and certificates are those that fsspec's drivers
 find in the environment; none is in the recipe.
 
@@ -16,6 +17,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -90,7 +92,7 @@ def _save(source: RemoteSource, partial: Path, target: Path | None, deadline: De
     limit = source.max_megabytes << 20
     by_hand = f", or put the file (sha256 {source.sha256}) at {target} by hand" if target else ""
     try:
-        _download_whole(source.url, partial, limit, deadline)
+        _download_whole(source.url, partial, limit, deadline, None if target else _Version())
     except ImportError as error:
         extra = EXTRAS.get(storage_scheme(source.url))
         way = f"pip install 'folio[{extra}]'" if extra else f"install the driver that fsspec names ({error})"
@@ -116,15 +118,22 @@ def _kept(partial: Path) -> str:
     return f" {partial.stat().st_size} bytes are kept, and the next run goes on from there." if partial.is_file() else ""
 
 
-def _download_whole(url: str, partial: Path, limit: int, deadline: Deadline) -> None:
-    """Append to `partial` until the content ends or passes the limit.
+@dataclass
+class _Version:
+    """What tells the version of a file that is being fetched from others: an ETag, a date; "": nothing does."""
+
+    mark: str = ""
+
+
+def _download_whole(url: str, partial: Path, limit: int, deadline: Deadline, version: _Version | None) -> None:
+    """Append to `partial` until the content ends or passes the limit. `version`: None if a digest will tell whether it is one.
 
     Raise the driver's error after ATTEMPTS that brought nothing, and TimeIsUp at the deadline."""
     failed = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
         try:
-            _append(url, partial, before, limit, deadline)
+            _append(url, partial, before, limit, deadline, version)
             return
         except TimeIsUp:
             raise
@@ -136,14 +145,17 @@ def _download_whole(url: str, partial: Path, limit: int, deadline: Deadline) -> 
             time.sleep(min(PAUSE * 2 ** (failed - 1), LONGEST_PAUSE, deadline.remaining()))
 
 
-def _append(url: str, partial: Path, start: int, limit: int, deadline: Deadline) -> None:
+def _append(url: str, partial: Path, start: int, limit: int, deadline: Deadline, version: _Version | None) -> None:
     try:
-        opened = deadline.call(lambda: _open(url, start))
+        opened = deadline.call(lambda: _open(url, start, version))
     except Exception as error:
-        # There is nothing behind the last byte: the file was complete.
-        if getattr(error, "status", None) == 416:
+        if getattr(error, "status", None) != 416:
+            raise
+        # There is nothing behind the last byte: the file was complete, if it is still of that size.
+        stated = str((getattr(error, "headers", None) or {}).get("Content-Range", "")).rpartition("/")[2]
+        if version is None or stated == str(start):
             return
-        raise
+        opened = deadline.call(lambda: _open(url, 0, version))
     with opened as (stream, reached), partial.open("r+b" if partial.exists() else "wb") as output:
         output.seek(reached)
         output.truncate()
@@ -166,13 +178,16 @@ def _arrived(stream: Any) -> bytes:
     return bytes(content._read_nowait(-1)) if content is not None and hasattr(content, "_read_nowait") else b""
 
 
-def _open(url: str, start: int) -> AbstractContextManager[tuple[IO[bytes], int]]:
-    """Open the content from a byte, or from the beginning where the server knows no ranges: the stream and where it begins."""
+def _open(url: str, start: int, version: _Version | None) -> AbstractContextManager[tuple[IO[bytes], int]]:
+    """Open the content from a byte: the stream and where it begins, which is at 0 where the server knows no ranges, or no such version."""
     import fsspec
 
     if storage_scheme(url) != "http":
         filesystem, path = fsspec.core.url_to_fs(url)
-        reached = min(start, filesystem.size(path) or 0)
+        mark = str(filesystem.ukey(path)) if version else ""
+        reached = min(start, filesystem.size(path) or 0) if version is None or version.mark == mark else 0
+        if version:
+            version.mark = mark
         stream = filesystem.open(path, "rb")
         stream.seek(reached)
         return _closing(stream, reached)
@@ -182,10 +197,21 @@ def _open(url: str, start: int) -> AbstractContextManager[tuple[IO[bytes], int]]
     timeout = ClientTimeout(total=None, sock_connect=CONNECTING, sock_read=STALLED)
     filesystem = fsspec.filesystem("http", client_kwargs={"trust_env": True, "timeout": timeout})
     # Compressed transfer would count other bytes than the file's.
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+    headers = {"Accept-Encoding": "identity"}
+    if start and (version is None or version.mark):
+        headers |= {"Range": f"bytes={start}-"} | ({"If-Range": version.mark} if version else {})
     # Given any size, fsspec asks for none, which would cost two requests.
     stream = filesystem.open(url, "rb", block_size=0, size=1, headers=headers)
-    return _closing(stream, start if start and stream.r.status == 206 else 0)
+    reached = start if "Range" in headers and stream.r.status == 206 else 0
+    if version:
+        tag = stream.r.headers.get("ETag", "")
+        # A weak tag promises the same meaning, not the same bytes.
+        mark = tag if tag and not tag.startswith("W/") else stream.r.headers.get("Last-Modified", "")
+        if reached and mark != version.mark:
+            stream.close()
+            return _open(url, 0, version)
+        version.mark = mark
+    return _closing(stream, reached)
 
 
 @contextmanager
