@@ -1,4 +1,4 @@
-"""Which model `folio chat` opens: a model directory, or a recipe's newest export whose release gate passed; and what it is."""
+"""Which model `folio chat` opens: a model directory, or a recipe's newest released export; and what it is."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from tasks.stage.system.nearest import did_you_mean
 
 
 def model_directory(model: str, store: str = "") -> Path:
-    """Return a model's directory as given, or a recipe's newest export whose release gate passed. Raises LookupError."""
+    """Return a model's directory as given, or a recipe's newest released export. Raises LookupError."""
     path = Path(model)
     if (path / "config.json").is_file():
         return path
     name, opened = _store_of(model, store)
     graph = ProvenanceGraph.load(opened)
     exports = sorted((a for a in graph.by_address.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
-    # The newest export may have failed its gate; an older one that passed is still released.
+    # The newest export may have failed its gate or been refused; an older one is still released.
     for artifact in reversed(exports):
-        if is_released(graph, artifact):
+        if not release_objection(graph, artifact):
             return opened.local(artifact)
     if exports:
         anyway = folio("chat", str(opened.local(exports[-1])))
-        raise LookupError(f"{name} was exported but did not pass its release gate. To talk to it anyway: {anyway}")
+        raise LookupError(f"{name} was exported, but {release_objection(graph, exports[-1])}. To talk to it anyway: {anyway}")
     raise LookupError(_no_such_model(model, opened, [a.label for a in graph.by_address.values() if a.stage == "export"]))
 
 
@@ -80,10 +80,17 @@ def _store_of(model: str, store: str) -> tuple[str, Store]:
     return settings["name"], open_store(settings["store"], settings["root"], settings["home"])
 
 
-def is_released(graph: ProvenanceGraph, exported: Artifact) -> bool:
-    """Return whether the newest release gate after this export passed or was overruled."""
+def release_objection(graph: ProvenanceGraph, exported: Artifact) -> str:
+    """Return why an export is not released, and what changes that; "" if its newest gate passed or was overruled, and nobody refused it."""
     gates = [a for a in graph.descendants(exported) if a.stage == "gate"]
-    return bool(gates) and 1.0 in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"])
+    if not gates:
+        return "no release gate has judged it; run its recipe to the end"
+    answer = graph.answer(gates[-1])
+    if answer and not answer.approved:
+        return f"it was {answer.words}; `folio approve` can change the answer"
+    if 1.0 not in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"]):
+        return "it did not pass its release gate; gates.release.overrule in its recipe gives a reason to release it all the same"
+    return ""
 
 
 def _read(record: Path | None) -> Artifact | None:

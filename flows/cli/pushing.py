@@ -1,8 +1,9 @@
 """Send a released model to a repository of a model hub, or to a folder laid out as one. A dry run unless told to send.
 
-Send only a model whose release gate passed or was overruled, and only files that its record lists, each compared with its digest
-first. The record and logs are not sent, since they name machines and paths. README.md is the whole card if the store knows more than the
-export did.
+Send only an export whose release gate passed or was overruled and which nobody refused, and only files that its record lists, each
+compared with its digest first. A folder's verdict is in the store that it lies in, in folio's own or in the one that is named; a copy
+of an export that none of these knows is sent, and the report says so. The record and logs are not sent, since they name machines and
+paths. README.md is the whole card if the store knows more than the export did.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from flows.cli.chat_models import model_directory
-from flows.services.home import home
+from flows.cli.chat_models import model_directory, release_objection
+from flows.services.home import home, store_url
+from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.card.whole import CardError, card_of
 from tasks.reporting.wording import plural, size
 from tasks.stage.identity.digests import hash_file
@@ -36,11 +39,12 @@ def push_model(model: str, target: str, *, send: bool, public: bool, store: str 
     """
     directory = model_directory(model, store)
     made = _record(directory)
+    rows = _judged(directory, made, store) if directory == Path(model) else []
     files = [file for file in made.files if not file.path.startswith(LOGS)]
     if damaged := next(_damaged(directory, files), ""):
         raise PushError(f"{directory / damaged} is missing or not what its record says, so nothing is sent; make the model again")
     total = sum(file.size for file in files)
-    rows = columns([("file", "size"), *((file.path, size(file.size)) for file in files)])
+    rows += columns([("file", "size"), *((file.path, size(file.size)) for file in files)])
     what = f"{plural(len(files), 'file')}, {size(total)}, of {made.location}"
     if not send:
         return "\n".join([*rows, "", f"Nothing was sent. With --send, {what}, goes to {_where(target, public)}."])
@@ -57,10 +61,27 @@ def released_card(model: str, store: str = "") -> str:
     return card_of(_store(directory, made), made)
 
 
+def _judged(directory: Path, made: Artifact, store: str) -> list[str]:
+    """Return what to say of a folder's release gate: nothing where it passed. Raise PushError if it is not a released export."""
+    if made.stage != "export":
+        raise PushError(f"{directory} is what {made.stage} made, and only exports are sent; name the recipe, or the folder of an export")
+    named = Store(store or store_url(), home() / "cache" / "artifacts")
+    stores = [named]
+    with suppress(CardError):
+        stores.insert(len(stores) if store else 0, _store(directory, made))
+    graph = next((graph for found in stores if made.address in (graph := ProvenanceGraph.load(found)).by_address), None)
+    if graph is None:
+        return [f"{named.url} does not know this export, so whether its release gate passed is not known here; --store names another.", ""]
+    if objection := release_objection(graph, made):
+        raise PushError(f"{made.location} is not released, so nothing is sent: {objection}")
+    return []
+
+
 def _store(directory: Path, made: Artifact) -> Store:
     """Return the store that a release's folder lies in. Raise CardError if it lies in none."""
-    root = str(directory.absolute()).removesuffix(made.location).rstrip("/")
-    if not str(directory.absolute()).endswith(made.location):
+    whole = str(directory.resolve())
+    root = whole.removesuffix(made.location).rstrip("/")
+    if not whole.endswith(made.location):
         raise CardError(f"{directory} does not lie in the store that made it, which knows the rest of its card; name the recipe instead")
     return Store(root, home() / "cache" / "artifacts")
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.stage.store.acceptance import acceptances
-from tasks.stage.store.approval import approvals, subject_of
+from tasks.stage.store.approval import Approval, approvals, subject_of
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 
@@ -29,7 +29,7 @@ class ProvenanceGraph:
 
     by_address: Mapping[str, Artifact]
     accepted: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
-    answers: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Approval] = field(default_factory=dict)
 
     @classmethod
     def load(cls, store: Store) -> ProvenanceGraph:
@@ -37,12 +37,12 @@ class ProvenanceGraph:
         accepted: dict[str, tuple[tuple[str, str], ...]] = {}
         for acceptance in acceptances(store):
             accepted[acceptance.instead] = (*accepted.get(acceptance.instead, ()), (acceptance.key, acceptance.reason))
-        answers = {approval.subject: approval.words for approval in approvals(store)}
+        answers = {approval.subject: approval for approval in approvals(store)}
         return cls({artifact.address: artifact for artifact in store.records()}, accepted, answers)
 
-    def answer(self, artifact: Artifact) -> str:
-        """Return what a person answered about an artifact that is a verdict; "" if nobody did."""
-        return self.answers.get(subject_of(artifact), "") if self.answers else ""
+    def answer(self, artifact: Artifact) -> Approval | None:
+        """Return what a person answered about an artifact that is a verdict; None if nobody did."""
+        return self.answers.get(subject_of(artifact)) if self.answers else None
 
     @cached_property
     def newest_first(self) -> list[Artifact]:

@@ -43,7 +43,8 @@ def _node(graph: ProvenanceGraph, artifact: Artifact) -> dict[str, Any]:
     # Through JSON, since plain data cannot hold NaN: there it is the text "NaN".
     fields: dict[str, Any] = json.loads(artifact.model_dump_json(include=names))
     accepted = [{"key": key, "reason": reason} for key, reason in graph.accepted.get(artifact.address, ())]
-    people = {"accepted": accepted, "answer": graph.answer(artifact)}
+    answer = graph.answer(artifact)
+    people = {"accepted": accepted, "answer": answer.words if answer else ""}
     return fields | {"shard": shard_of(artifact), "seeds": seeds(artifact), **people, "gone": False}
 
 

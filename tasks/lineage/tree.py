@@ -118,6 +118,6 @@ def _branch(
 
 def _words(graph: ProvenanceGraph, artifacts: Iterable[Artifact]) -> str:
     accepted = (entry for artifact in artifacts for entry in graph.accepted.get(artifact.address, ()))
-    answers = filter(None, (graph.answer(artifact) for artifact in artifacts))
-    marks = [f"accepted for key {key[:DIGEST_DIGITS]}: {reason}" for key, reason in accepted] + list(answers)
+    answers = [answer.words for artifact in artifacts if (answer := graph.answer(artifact))]
+    marks = [f"accepted for key {key[:DIGEST_DIGITS]}: {reason}" for key, reason in accepted] + answers
     return "".join(f"  ({mark})" for mark in marks)
