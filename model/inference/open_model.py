@@ -6,10 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.adapters.protocol import FOLDER
+from model.inference.chat_format import ROLES_FILE
 from model.quantization.config import quantizer_of
 
 if TYPE_CHECKING:
     from model.networks.network import Network
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", ROLES_FILE)
 
 
 def open_model(directory: Path, adapter: Path | None = None) -> Network:
@@ -29,14 +33,29 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
     return network.to("cuda") if torch.cuda.is_available() else network
 
 
-def fingerprint(directory: Path, adapter: Path | None = None) -> str:
-    """Return the first digits of the SHA-256 of a model's weights and configuration, which identify it in its output.
+def tokenizer_directory(directory: Path) -> Path:
+    """Return the folder with a model's tokenizer: its own, or its release's."""
+    return directory if (directory / "tokenizer.json").is_file() else directory.parent
 
-    `adapter`: the folder of the adapter that it computes with, which is hashed too.
+
+def fingerprint(model: Path, adapter: Path | None = None) -> str:
+    """Return the first digits of the SHA-256 of the files that a model's replies follow from, which identify it in its output.
+
+    These are a GGUF file alone, or a directory's weights, its separate adapter, configuration, tokenizer and chat template. `adapter`: the
+    folder of the adapter that it computes with, which is hashed too.
     """
     digest = hashlib.sha256()
-    files = [path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"]
-    for path in [*sorted(files), *sorted(() if adapter is None else adapter.iterdir())]:
+    for path in [model] if model.is_file() else [*_computed_with(model), *_files(adapter)]:
         with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return f"folio-{digest.hexdigest()[:12]}"
+
+
+def _computed_with(directory: Path) -> list[Path]:
+    weights = sorted(path for path in directory.iterdir() if path.suffix == ".safetensors" or path.name == "config.json")
+    words = [tokenizer_directory(directory) / name for name in TOKENIZER_FILES]
+    return [*weights, *_files(directory / FOLDER), *(path for path in words if path.is_file())]
+
+
+def _files(folder: Path | None) -> list[Path]:
+    return [] if folder is None or not folder.is_dir() else sorted(path for path in folder.iterdir() if path.is_file())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from model.adapters.opening import with_adapter
 from model.inference.chat_format import ChatFormat
-from model.inference.open_model import fingerprint, open_model
+from model.inference.open_model import fingerprint, open_model, tokenizer_directory
 from model.networks.directory import CONFIG, ModelError, read_config
 from model.networks.tokenizer_binding import require_tokenizer
 from model.serving.encoding import OwnEncoder
@@ -51,7 +51,7 @@ def open_together(
         raise ValueError(f"{named} computes with an adapter, which folio alone does; serve it from the model's folder without --backend")
     config, _ = read_config(path)
     config.require_generation()
-    chat_format = ChatFormat(_tokenizer(path))
+    chat_format = ChatFormat(tokenizer_directory(path))
     require_tokenizer(path, chat_format.digest)
     network, drafting = open_model(path), None if draft is None else _draft(draft, chat_format)
     served: list[ServedModel] = []
@@ -77,7 +77,7 @@ def open_served(
     if (file is not None or backend == "vllm") and draft is not None:
         raise ValueError("--draft proposes tokens to models that folio computes; leave it out for llama.cpp and vLLM")
     if file is not None:
-        about = _about(offer, file.parent, _context(file.parent), ("chat", "completions"), "llama.cpp")
+        about = _about(offer, file, _context(file.parent), ("chat", "completions"), "llama.cpp")
         return serve_gguf(file, about, limits, threads)
     if offer.path.is_file():
         raise ModelError(
@@ -86,7 +86,7 @@ def open_served(
     config, _ = read_config(offer.path)
     if backend == "vllm":
         return serve_vllm(offer.path, _about(offer, offer.path, config.context, ("chat", "completions"), "vllm"), limits)
-    chat_format = ChatFormat(_tokenizer(offer.path))
+    chat_format = ChatFormat(tokenizer_directory(offer.path))
     require_tokenizer(offer.path, chat_format.digest)
     if "generation" not in config.SUPPORTS and "bidirectional" in config.SUPPORTS:
         if draft is not None:
@@ -104,11 +104,6 @@ def _draft(directory: Path, chat_format: ChatFormat) -> DecodingNetwork:
     return open_model(directory).decoding()
 
 
-def _tokenizer(directory: Path) -> Path:
-    """Return the folder with a model's tokenizer: its own, or its release's."""
-    return directory if (directory / "tokenizer.json").is_file() else directory.parent
-
-
 def _context(directory: Path) -> int | None:
     """Return the context from the config.json next to a GGUF file; None without one."""
     try:
@@ -117,6 +112,7 @@ def _context(directory: Path) -> int | None:
         return None
 
 
-def _about(offer: Offer, directory: Path, context: int | None, abilities: Sequence[str], backend: str) -> About:
-    created = int(max((path.stat().st_mtime for path in directory.glob("*") if path.is_file()), default=time.time()))
-    return About(offer.name, offer.lines, context, created, fingerprint(directory, offer.adapter), abilities, backend)
+def _about(offer: Offer, model: Path, context: int | None, abilities: Sequence[str], backend: str) -> About:
+    files = [model] if model.is_file() else [path for path in model.glob("*") if path.is_file()]
+    created = int(max((path.stat().st_mtime for path in files), default=time.time()))
+    return About(offer.name, offer.lines, context, created, fingerprint(model, offer.adapter), abilities, backend)
