@@ -9,8 +9,9 @@ function settings() {
   const chosen = {};
   for (const name of NUMBERS) {
     const field = by(name);
-    if (field.value === "") continue;
+    // What is no number has an empty value, too.
     if (!field.checkValidity()) throw new Error(field.labels[0].textContent.trim() + ": " + field.validationMessage);
+    if (field.value === "") continue;
     chosen[name] = field.valueAsNumber;
   }
   if (by("stop").value) chosen.stop = [by("stop").value];
@@ -58,11 +59,12 @@ async function send() {
   try { chosen = settings(); } catch (error) { notice(error.message); return; }
   notice("");
   by("question").value = "";
-  const asked = panes.map((pane) => pane.ask(question, chosen, by("system").value.trim()));
+  const asking = [...panes];
+  const asked = asking.map((pane) => pane.ask(question, chosen, by("system").value.trim()));
   refresh();
   const ended = await Promise.allSettled(asked);
   refresh();
-  by("spoken").textContent = ended.filter((one) => one.status === "fulfilled").map((one, number) => panes[number].model + ": " + one.value).join("\n");
+  by("spoken").textContent = ended.flatMap((one, number) => one.status === "fulfilled" && panes.includes(asking[number]) ? [asking[number].model + ": " + one.value] : []).join("\n");
   if (ended.some((one) => one.status === "rejected" && one.reason.status === 401)) start();
 }
 

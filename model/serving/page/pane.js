@@ -47,7 +47,9 @@ class Pane {
   }
 
   async ask(question, settings, system) {
-    this.history.push({ role: "user", content: question });
+    // A conversation that is begun meanwhile has a history of its own.
+    const history = this.history;
+    history.push({ role: "user", content: question });
     const said = element("div", question);
     said.className = "message user";
     this.log.append(said);
@@ -55,7 +57,7 @@ class Pane {
     this.log.append(reply.node);
     this.scroll(true);
     this.abort = new AbortController();
-    const messages = [...(system ? [{ role: "system", content: system }] : []), ...this.history];
+    const messages = [...(system ? [{ role: "system", content: system }] : []), ...history];
     const body = { model: this.model, messages, ...settings, stream_options: { include_usage: true } };
     if (this.models.get(this.model).folio && this.models.get(this.model).folio.backend === "folio") body.truncation = "auto";
     let reason = "";
@@ -75,8 +77,8 @@ class Pane {
     } finally {
       this.abort = null;
       // A question without an answer is not part of what the model is told next.
-      if (reply.answer) this.history.push({ role: "assistant", content: reply.answer });
-      else this.history.pop();
+      if (reply.answer) history.push({ role: "assistant", content: reply.answer });
+      else history.pop();
       this.scroll();
     }
     return reply.answer;

@@ -162,6 +162,46 @@ def test_a_reply_streams_and_stops_when_it_is_told_to(tab: Any, models: list[Any
 
 @pytest.mark.slow
 @browsing
+def test_a_conversation_that_is_begun_while_a_reply_is_written_holds_nothing_of_it(tab: Any, models: list[Any]) -> None:
+    choose(tab, "slow")
+    ask(tab, "Go on.")
+    wait_until(tab, lambda: len("".join(tab.locator(".text").all_inner_texts())) > 20)
+    tab.click("#fresh")
+    wait_until(tab, lambda: tab.locator("#send").is_enabled())
+    choose(tab, "rich")
+    ask(tab, "Who?")
+    ended(tab)
+    assert [message.plain["content"] for message in models[1].asked[-1].messages] == ["Who?"]
+
+
+@pytest.mark.slow
+@browsing
+def test_a_comparison_that_is_ended_while_both_write_leaves_one_reply(tab: Any) -> None:
+    choose(tab, "slow")
+    tab.click("#compare")
+    choose(tab, "slow", 1)
+    ask(tab, "Go on.")
+    wait_until(tab, lambda: len("".join(tab.locator(".text").all_inner_texts())) > 20)
+    tab.click("#compare")
+    tab.click("#stop-all")
+    ended(tab)
+    wait_until(tab, lambda: "slow: word" in (tab.locator("#spoken").text_content() or ""))
+    assert tab.locator(".pane").count() == 1
+
+
+@pytest.mark.slow
+@browsing
+def test_a_setting_that_is_no_number_is_told_and_nothing_is_asked(tab: Any, models: list[Any]) -> None:
+    choose(tab, "rich")
+    tab.click("#show-settings")
+    tab.locator("#top_k").press_sequentially("e")
+    ask(tab, "Who?")
+    wait_until(tab, lambda: tab.locator("#notice").is_visible())
+    assert "number" in tab.locator("#notice").inner_text() and not models[1].asked
+
+
+@pytest.mark.slow
+@browsing
 def test_two_models_answer_side_by_side_and_a_fault_is_told(tab: Any, models: list[Any]) -> None:
     tab.click("#compare")
     choose(tab, "rich", 1)
