@@ -13,6 +13,7 @@ With a judge, several replies are sampled to each message, and the one that the 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,14 +120,20 @@ def fit_prompt(
     Raise ValueError if the system message and the last message alone do not fit.
     """
     room = context - min(max_new_tokens, context // 2)
-    kept = list(messages)
-    head = 1 if kept and kept[0]["role"] == "system" else 0
-    while len(ids := chat_format.encode_chat(kept, tools=tools)) > room:
-        following = [n for n in range(head + 1, len(kept)) if kept[n]["role"] == "user"]
-        if not following:
-            raise ValueError(
-                f"the message is {len(ids)} tokens in the chat format, but only {room} of the context's {context} are left for it beside "
-                "a reply; shorten it"
-            )
-        kept = kept[:head] + kept[following[0] :]
-    return ids
+    head = 1 if messages and messages[0]["role"] == "system" else 0
+
+    def encoded(start: int) -> list[int]:
+        return chat_format.encode_chat([*messages[:head], *messages[start:]], tools=tools)
+
+    if len(ids := encoded(head)) <= room:
+        return ids
+    # Fewer messages have fewer tokens, so the first beginning that fits is found by bisection.
+    starts = [n for n in range(head + 1, len(messages)) if messages[n]["role"] == "user"]
+    first = bisect_left(starts, True, key=lambda start: len(encoded(start)) <= room)
+    if first < len(starts):
+        return encoded(starts[first])
+    needed = len(encoded(starts[-1]) if starts else ids)
+    raise ValueError(
+        f"the message is {needed} tokens in the chat format, but only {room} of the context's {context} are left for it beside a reply; "
+        "shorten it"
+    )

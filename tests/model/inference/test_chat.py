@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -163,3 +164,25 @@ def test_a_message_that_is_too_long_is_refused_and_not_added_to_the_history(deco
 def test_a_reply_gets_at_most_half_of_the_context(chat_format: ChatFormat) -> None:
     ids = fit_prompt(chat_format, [{"role": "user", "content": "hello"}], context=64, max_new_tokens=10_000)
     assert len(ids) <= 32
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_a_long_conversation_is_cut_with_few_tries_at_the_first_beginning_that_fits(
+    chat_format: ChatFormat, monkeypatch: pytest.MonkeyPatch, system: bool
+) -> None:
+    turns = [{"role": role, "content": f"day {n}"} for n in range(150) for role in ("user", "assistant")]
+    messages = [*([{"role": "system", "content": "Be brief."}] if system else []), *turns, {"role": "user", "content": "Who?"}]
+    expected = next(
+        ids
+        for start in range(int(system), len(messages), 2)
+        if len(ids := chat_format.encode_chat([*messages[: int(system)], *messages[start:]])) <= 48
+    )
+    encode, calls = chat_format.encode_chat, list[int]()
+
+    def counted(messages: Sequence[Message], **more: Any) -> list[int]:
+        calls.append(len(messages))
+        return encode(messages, **more)
+
+    monkeypatch.setattr(chat_format, "encode_chat", counted)
+    assert fit_prompt(chat_format, messages, context=64, max_new_tokens=16) == expected
+    assert len(calls) <= 12
