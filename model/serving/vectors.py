@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
-import threading
 from collections.abc import Sequence
 
 from starlette.responses import JSONResponse, Response
@@ -22,7 +21,7 @@ class Vectors:
 
     def __init__(self, reader: HiddenVectors, chat_format: ChatFormat, name: str, limits: ServeLimits) -> None:
         self._reader, self._format, self._name, self._limits = reader, chat_format, name, limits
-        self._one = threading.Lock()
+        self._one = asyncio.Lock()  # who waits holds no thread
         self._asked = 0
 
     def load(self) -> tuple[int, int]:
@@ -35,7 +34,8 @@ class Vectors:
             raise busy(f"{self._asked} requests for vectors wait already; try again later")
         self._asked += 1
         try:
-            return await asyncio.to_thread(self._answer, asked)
+            async with self._one:
+                return await asyncio.to_thread(self._answer, asked)
         finally:
             self._asked -= 1
 
@@ -43,8 +43,7 @@ class Vectors:
         texts = [self._format.encode_document(text) if isinstance(text, str) else text for text in asked.inputs]
         long = next((len(text) for text in texts if len(text) > self._reader.context), 0)
         try:
-            with self._one:
-                vectors = embed(self._reader, texts, self._format.bos_id)
+            vectors = embed(self._reader, texts, self._format.bos_id)
         except ValueError as error:
             raise ApiError(400, str(error), param="input", code="context_length_exceeded" if long else "invalid_value") from None
         return vectors_response(self._name, vectors, sum(map(len, texts)), asked.encoding_format)
