@@ -58,7 +58,7 @@ class ModelMaker(BaseModel, frozen=True, extra="forbid", defer_build=True):
     max_tokens: int = Field(512, ge=1, description="most tokens after the prompt; the context length limits them, too; tokens")
     temperature: float = Field(
         0.8,
-        gt=0,
+        ge=0.0001,
         le=100,
         allow_inf_nan=False,
         description="divides the logits: lower is likelier, higher more varied; number",

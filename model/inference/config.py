@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+LEAST_TEMPERATURE = 1e-4  # a smaller one is no number in fp32, or makes the logits infinite
+
+
+def _draws(temperature: float) -> float:
+    if 0 < temperature < LEAST_TEMPERATURE:
+        raise ValueError(f"{temperature:g} is too small to divide by: give 0, which takes the likeliest token, or at least 0.0001")
+    return temperature
+
+
+Temperature = Annotated[float, AfterValidator(_draws), Field(allow_inf_nan=False)]
+Penalty = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 TokenId = Annotated[int, Field(ge=0)]
 
@@ -13,8 +24,8 @@ TokenId = Annotated[int, Field(ge=0)]
 class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the next token is chosen: biases and penalties change logits, then come temperature, top_k, top_p and min_p."""
 
-    temperature: float = Field(
-        0.0, ge=0, le=100, allow_inf_nan=False, description="divides the logits; 0 takes the likeliest token (greedy)"
+    temperature: Temperature = Field(
+        0.0, ge=0, le=100, description="divides the logits; 0 takes the likeliest token (greedy), others are at least 0.0001"
     )
     top_k: int | None = Field(None, ge=1, description="draw among the k likeliest tokens only; tokens; null: all")
     top_p: float | None = Field(
@@ -23,8 +34,8 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     min_p: float | None = Field(
         None, ge=0, le=1, description="draw among tokens at least this share as probable as the likeliest; share; null: all"
     )
-    repetition_penalty: float = Field(
-        1.0, gt=0, le=100, allow_inf_nan=False, description="makes tokens of prompt and reply less likely above 1 (CTRL's rule); factor"
+    repetition_penalty: Penalty = Field(
+        1.0, le=100, description="makes tokens of prompt and reply less likely above 1 (CTRL's rule); factor"
     )
     presence_penalty: float = Field(
         0.0, ge=-100, le=100, allow_inf_nan=False, description="is subtracted from the logit of each token that the reply holds; nats"

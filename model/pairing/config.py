@@ -29,7 +29,7 @@ class OwnPairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
         0.5, gt=0, le=1, description="share of the pairs that are learned from: those whose wrong answer comes closest; fraction"
     )
     samples: int = Field(2, ge=0, description="replies sampled to each question, the wrong ones of which may be rejected; 0: none; count")
-    temperature: float = Field(1.0, gt=0, le=100, allow_inf_nan=False, description="divides the logits that replies are sampled from")
+    temperature: float = Field(1.0, ge=0.0001, le=100, allow_inf_nan=False, description="divides the logits that replies are sampled from")
     max_new_tokens: int = Field(32, ge=1, description="longest sampled reply; tokens")
     seed: int = Field(0, ge=0, description="seed of the questions and of the sampled replies; integer")
 

@@ -47,6 +47,8 @@ def from_validation(error: ValidationError) -> ApiError:
         said = f"{param}: beam search is not offered by this API, where replies are drawn; leave it out, or use: folio generate --beams N"
         return ApiError(400, said, param=param, code="unsupported_parameter")
     if wrong["type"] == "extra_forbidden":
+        name = str(wrong["loc"][-1])
+        param = param if name.isidentifier() else ".".join([*place, repr(name[:80])])
         return ApiError(400, f"{param} is not offered here, or not a parameter; leave it out", param=param, code="unknown_parameter")
     if wrong["type"] in ("json_invalid", "json_type"):
         return ApiError(400, f"the body is not JSON: {wrong['ctx'].get('error', wrong['msg']) if 'ctx' in wrong else wrong['msg']}")

@@ -20,7 +20,6 @@ from model.serving.errors import error_body
 from model.serving.limits import ServeLimits
 
 OPEN = frozenset({"/", "/health", "/favicon.ico"})  # what says nothing of models
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -31,7 +30,7 @@ Observe = Callable[[str, int, float], None]
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address to listen on can be reached from this machine alone."""
+    """Return whether an address or name is this machine's own, so that it can be reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -79,9 +78,9 @@ class Guard:
         if self.key is None:
             host = headers.get(b"host", b"").decode("latin-1")
             name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-            if name.strip("[]") not in LOCAL_NAMES:
+            if not is_loopback(name.strip("[]")):
                 raise _Refused(
-                    403, f"host {name[:80]!r} is not this machine's own name; without a key only localhost and 127.0.0.1 are served"
+                    403, f"host {name[:80]!r} is not this machine's own name; without a key only localhost and 127.0.0.0/8 are served"
                 )
         elif scope["path"] not in OPEN:
             scheme, _, shown = headers.get(b"authorization", b"").partition(b" ")

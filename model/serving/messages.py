@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Text = Annotated[str, Field(max_length=1 << 20)]
+LEVELS = 64  # of the arguments of a call, which the template writes by recursion
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
@@ -78,11 +79,12 @@ class CalledFunction(_Given):
     @model_validator(mode="after")
     def _is_an_object(self) -> CalledFunction:
         try:
-            is_object = isinstance(json.loads(self.arguments), dict)
-        except ValueError:
-            is_object = False
-        if not is_object:
-            raise ValueError(f"the arguments of {self.name} are not a JSON object: {self.arguments[:80]!r}")
+            given = json.loads(self.arguments)
+            json.dumps(given, ensure_ascii=False).encode()  # half of a character that JSON writes as two escapes is no text
+        except (ValueError, RecursionError):
+            given = None
+        if not isinstance(given, dict) or not _within(given, LEVELS):
+            raise ValueError(f"the arguments of {self.name} are not a JSON object of at most {LEVELS} levels: {self.arguments[:80]!r}")
         return self
 
 
@@ -121,6 +123,13 @@ class ChatMessage(_Given):
             called = [(call.function.name, json.loads(call.function.arguments)) for call in self.tool_calls]
             told["tool_calls"] = [{"type": "function", "function": {"name": name, "arguments": given}} for name, given in called]
         return told
+
+
+def _within(value: Any, levels: int) -> bool:
+    """Return whether a JSON value has at most so many lists and objects inside each other."""
+    if not isinstance(value, dict | list):
+        return True
+    return levels > 0 and all(_within(item, levels - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 def orphan(messages: list[ChatMessage]) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from model.inference.config import Penalty, Temperature
 from model.serving.messages import ChatMessage, Text, Tool, ToolNamed, orphan
 
 # Unsupported parameters, with the values that are accepted because they change nothing.
@@ -29,6 +30,9 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "dimensions": (),
 }
 Ids = Annotated[list[Annotated[int, Field(ge=0, le=1 << 31)]], Field(min_length=1)]
+Several = (
+    Text | Ids | Annotated[list[Text], Field(min_length=1, max_length=2048)] | Annotated[list[Ids], Field(min_length=1, max_length=2048)]
+)
 
 
 class Asked(BaseModel):
@@ -87,11 +91,11 @@ class ResponseFormat(BaseModel):
 class Generating(Asked):
     """What chat and completions have in common."""
 
-    temperature: float = Field(1.0, ge=0, le=2)
+    temperature: Temperature = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int | None = Field(None, ge=1)
     min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=10)
+    repetition_penalty: Penalty = Field(1.0, le=10)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
     logit_bias: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] = Field(
@@ -184,7 +188,7 @@ class ChatRequest(Generating):
 class CompletionRequest(Generating):
     """POST /v1/completions."""
 
-    prompt: Text | Ids | list[Text] | list[Ids] = Field(union_mode="left_to_right")
+    prompt: Several = Field(union_mode="left_to_right")
     max_tokens: int | None = Field(16, ge=1, le=1 << 31)
     logprobs: int | None = Field(None, ge=0, le=20)
 
@@ -201,12 +205,7 @@ class CompletionRequest(Generating):
 class EmbeddingRequest(Asked):
     """POST /v1/embeddings."""
 
-    input: (
-        Text
-        | Ids
-        | Annotated[list[Text], Field(min_length=1, max_length=2048)]
-        | Annotated[list[Ids], Field(min_length=1, max_length=2048)]
-    ) = Field(union_mode="left_to_right")
+    input: Several = Field(union_mode="left_to_right")
     encoding_format: Literal["float", "base64"] = "float"
 
     @property

@@ -61,4 +61,5 @@ def seed_of(line: PromptLine, seed: int, number: int) -> int:
 def _fault(error: ValidationError) -> str:
     wrong = error.errors(include_url=False)[0]
     place = ".".join(map(str, wrong["loc"]))
-    return f"{place}: {wrong['msg']}" if place else wrong["msg"].removeprefix("Value error, ")
+    said = wrong["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said

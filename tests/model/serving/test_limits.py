@@ -69,6 +69,12 @@ def test_five_hundred_malformed_requests_get_4xx_and_the_server_goes_on(address:
         (asked(temperatur=1), "temperatur is not offered"),
         (asked(temperature=3), "temperature: Input should be less than or equal to 2"),
         (asked(temperature="hot"), "temperature: Input should be a valid number"),
+        (
+            asked(temperature=1e-50),
+            "temperature: 1e-50 is too small to divide by: give 0, which takes the likeliest token, or at least 0.0001",
+        ),
+        (asked(repetition_penalty=1e-45), "repetition_penalty: Input should be greater than or equal to 0.01"),
+        ({**asked(), "max-tokens": 5}, "'max-tokens' is not offered here"),
         (asked(max_tokens=65), "max_tokens=65 is more than this server's 64"),
         (asked(n=9), "n=9 for 1 prompts is more"),
         (asked(logit_bias={"99999": 1}), "logit_bias names token 99999"),
@@ -83,6 +89,27 @@ def test_a_wrong_request_is_told_which_field_and_why(address: str, body: dict[st
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"n": 9}])
+def test_a_completion_of_no_prompts_is_refused(address: str, more: dict[str, Any]) -> None:
+    answer = httpx.post(f"{address}/v1/completions", json={"model": "tiny", "prompt": [], **more}, timeout=10)
+    assert answer.status_code == 400 and "prompt" in answer.json()["error"]["message"]
+
+
+def test_the_smallest_settings_that_are_taken_write_a_reply(address: str) -> None:
+    body = asked(max_tokens=3) | {"temperature": 0.0001, "repetition_penalty": 0.01}
+    assert httpx.post(f"{address}/v1/chat/completions", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "arguments", ["[" * 5000, '{"a":' * 900 + "1" + "}" * 900, '{"a":' * 65 + "1" + "}" * 65, '{"a": "\\ud800"}', '{"\\ud800": 1}']
+)
+def test_arguments_of_a_call_that_are_no_object_of_few_levels_are_refused(address: str, arguments: str) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "find", "arguments": arguments}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "y"}]
+    answer = httpx.post(f"{address}/v1/chat/completions", json={"model": "tiny", "messages": messages}, timeout=10)
+    assert answer.status_code == 400 and "the arguments of find are not a JSON object" in answer.json()["error"]["message"]
+
+
 def test_wrong_paths_methods_types_and_sizes_are_told_apart(address: str) -> None:
     assert httpx.get(f"{address}/v2").status_code == 404
     assert httpx.get(f"{address}/v1/completions").status_code == 405
@@ -93,7 +120,9 @@ def test_wrong_paths_methods_types_and_sizes_are_told_apart(address: str) -> Non
 
 def test_a_page_of_another_site_that_points_its_name_here_is_refused(address: str) -> None:
     assert httpx.get(f"{address}/v1/models", headers={"Host": "evil.example"}).status_code == 403
-    assert httpx.get(f"{address}/v1/models", headers={"Host": "localhost:1"}).status_code == 200
+    for own in ("localhost:1", "127.0.0.2:8000", "[::1]:8000", "[::1]", "127.0.0.1"):
+        assert httpx.get(f"{address}/v1/models", headers={"Host": own}).status_code == 200, own
+    assert httpx.get(f"{address}/v1/models", headers={"Host": "127.0.0.1.evil.example"}).status_code == 403
 
 
 def test_with_a_key_nothing_of_models_is_told_without_it(tiny: OwnModel, decoder: Decoder, chat_format: ChatFormat) -> None:

@@ -48,6 +48,21 @@ def run(
     return ledger
 
 
+def test_a_line_whose_numbers_are_too_small_is_told_so_and_its_neighbours_are_answered(
+    decoder: Decoder, chat_format: ChatFormat, tmp_path: Path
+) -> None:
+    path, answers = tmp_path / "p.jsonl", tmp_path / "a.jsonl"
+    small: list[dict[str, float]] = [{"temperature": 1e-50}, {"repetition_penalty": 1e-45}, {"temperature": 0.9, "max_new_tokens": 2}]
+    path.write_text("".join(json.dumps({"prompt": "Ada", "settings": settings}) + "\n" for settings in small))
+    run(decoder, chat_format, path, answers)
+    hot, rare, fine = (json.loads(line) for line in answers.read_text().splitlines())
+    assert (
+        hot["refused"]
+        == "settings.temperature: 1e-50 is too small to divide by: give 0, which takes the likeliest token, or at least 0.0001"
+    )
+    assert "greater than or equal to 0.01" in rare["refused"] and fine["tokens"] == 2
+
+
 def test_each_line_is_answered_in_order_or_told_why_not(decoder: Decoder, chat_format: ChatFormat, prompts: Path, tmp_path: Path) -> None:
     ledger = run(decoder, chat_format, prompts, tmp_path / "a.jsonl")
     answers = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
