@@ -24,6 +24,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from model.serving.errors import ApiError, busy, error_body
 from model.serving.limits import ServeLimits
+from model.serving.replying import while_heard
+from model.serving.room import longest_reply
 from model.serving.schema import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, Generating
 from model.serving.served import About
 
@@ -112,50 +114,69 @@ class ChildModel:
         self._child.close()
 
     async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
-        return await self._pass("/v1/chat/completions", asked, asked.longest)
+        return await self._pass("/v1/chat/completions", asked, http, 1, asked.longest)
 
     async def complete(self, asked: CompletionRequest, http: HttpRequest) -> Response:
-        return await self._pass("/v1/completions", asked, asked.max_tokens)
+        return await self._pass("/v1/completions", asked, http, len(asked.prompts), asked.max_tokens)
 
     async def embed(self, asked: EmbeddingRequest, http: HttpRequest) -> Response:
         said = f"{self.about.id} is computed by {self._child.label}, which gives no embeddings here; ask a model that folio computes"
         raise ApiError(404, said, param="model")
 
-    async def _pass(self, path: str, asked: Generating, longest: int | None) -> Response:
+    async def _pass(self, path: str, asked: Generating, http: HttpRequest, prompts: int, longest: int | None) -> Response:
         body = self._translated(asked)
-        if longest is not None and longest > self._limits.max_tokens:
-            raise ApiError(400, f"max_tokens={longest} is more than this server's {self._limits.max_tokens}", param="max_tokens")
         body.pop("max_completion_tokens", None)
-        body["max_tokens"] = longest or self._limits.max_tokens
-        if self._running >= self._limits.rows + self._limits.waiting:
+        body["max_tokens"] = longest_reply(asked, prompts, longest, self._limits)
+        replies = asked.n * prompts
+        if self._running + replies > self._limits.rows + self._limits.waiting:
             raise busy(f"{self._running} replies are written or wait already; try again later")
-        self._client = self._client or httpx.AsyncClient(base_url=self._child.url, timeout=self._limits.reply_seconds)
-        self._running += 1
+        self._client = self._client or httpx.AsyncClient(base_url=self._child.url, timeout=None)
+        request = self._client.build_request("POST", path, json=body, headers={"Authorization": f"Bearer {self._child.key}"})
+        # The program does not tell when a reply gets its row.
+        until = asyncio.get_running_loop().time() + self._limits.queue_seconds + self._limits.reply_seconds
+        self._running += replies
         sent = False
         try:
-            request = self._client.build_request("POST", path, json=body, headers={"Authorization": f"Bearer {self._child.key}"})
-            answer = await self._client.send(request, stream=True)
-            if asked.stream and answer.status_code == 200:
-                sent = True
-                return StreamingResponse(self._relay(answer), media_type="text/event-stream")
-            content = await answer.aread()
-            await answer.aclose()
-            return self._answered(answer.status_code, content)
+            async with asyncio.timeout_at(until):
+                answer = await while_heard(self._client.send(request, stream=True), http)
+                if asked.stream and answer.status_code == 200:
+                    sent = True
+                    return StreamingResponse(self._relay(answer, replies, until), media_type="text/event-stream")
+                try:
+                    return self._answered(answer.status_code, await while_heard(answer.aread(), http))
+                finally:
+                    await answer.aclose()
         except httpx.HTTPError as error:
             raise ApiError(502, f"{self._child.label} did not answer: {type(error).__name__}") from None
+        except TimeoutError:
+            raise ApiError(504, self._late) from None
         finally:
-            self._running -= not sent
+            self._running -= 0 if sent else replies
 
-    async def _relay(self, answer: httpx.Response) -> AsyncIterator[bytes]:
+    async def _relay(self, answer: httpx.Response, replies: int, until: float) -> AsyncIterator[bytes]:
+        parts, fault = answer.aiter_raw(), None
         try:
-            async for part in answer.aiter_raw():
+            while True:
+                async with asyncio.timeout_at(until):
+                    part = await anext(parts, None)
+                if part is None:
+                    break
                 yield part
         except httpx.HTTPError as error:
-            yield b"data: " + json.dumps(error_body(502, f"{self._child.label} broke off: {type(error).__name__}")).encode() + b"\n\n"
+            fault = error_body(502, f"{self._child.label} broke off: {type(error).__name__}")
+        except TimeoutError:
+            fault = error_body(504, self._late)
         finally:
-            self._running -= 1
+            self._running -= replies
             with suppress(asyncio.CancelledError, httpx.HTTPError):
                 await answer.aclose()
+        if fault is not None:
+            yield b"data: " + json.dumps(fault).encode() + b"\n\n"
+
+    @property
+    def _late(self) -> str:
+        seconds = self._limits.queue_seconds + self._limits.reply_seconds
+        return f"{self._child.label} was not finished within {seconds:g} seconds; ask for a shorter reply"
 
     def _answered(self, status: int, content: bytes) -> Response:
         try:

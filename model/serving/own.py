@@ -25,6 +25,7 @@ from model.serving.engine import Engine, Event, Generation
 from model.serving.errors import ApiError
 from model.serving.limits import ServeLimits
 from model.serving.replying import reply
+from model.serving.room import longest_reply
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest, Generating
 from model.serving.served import About
 from model.serving.vectors import Vectors
@@ -95,10 +96,7 @@ class OwnModel:
         alternatives: int | None,
         form: Form,
     ) -> Response:
-        if asked.n > self._limits.choices or asked.n * len(prompts) > self._limits.rows + self._limits.waiting:
-            most = min(self._limits.choices, (self._limits.rows + self._limits.waiting) // len(prompts))
-            raise ApiError(400, f"n={asked.n} for {len(prompts)} prompts is more than this server writes at once, {most}", param="n")
-        config = self._sampling(asked, longest)
+        config = self._sampling(asked, longest_reply(asked, len(prompts), longest, self._limits))
         grammars = await asyncio.to_thread(self._constraining.grammars, asked, asked.n * len(prompts))
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
         try:
@@ -119,7 +117,7 @@ class OwnModel:
             return made
 
         usage = asked.stream_options is not None and asked.stream_options.include_usage
-        return await reply(self.engine, make, form, http, stream=asked.stream, usage=usage)
+        return await reply(self.engine, make, form, http, each=asked.n, stream=asked.stream, usage=usage)
 
     def _conversation(self, asked: ChatRequest) -> list[int]:
         messages, tools = [message.plain for message in asked.messages], [tool.told for tool in asked.offered]
@@ -140,9 +138,7 @@ class OwnModel:
             )
         return prompt
 
-    def _sampling(self, asked: Generating, longest: int | None) -> SamplingConfig:
-        if longest is not None and longest > self._limits.max_tokens:
-            raise ApiError(400, f"max_tokens={longest} is more than this server's {self._limits.max_tokens}", param="max_tokens")
+    def _sampling(self, asked: Generating, longest: int) -> SamplingConfig:
         return SamplingConfig(
             temperature=asked.temperature,
             top_k=asked.top_k,
@@ -152,5 +148,5 @@ class OwnModel:
             presence_penalty=asked.presence_penalty,
             frequency_penalty=asked.frequency_penalty,
             logit_bias=tuple(sorted((int(token), bias) for token, bias in asked.logit_bias.items())),
-            max_new_tokens=longest or self._limits.max_tokens,
+            max_new_tokens=longest,
         )

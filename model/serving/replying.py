@@ -22,8 +22,8 @@ Make = Callable[[Callable[[Event], None]], Sequence[Generation]]
 GONE = 499  # nginx's status for a client that has left; nobody reads it
 
 
-async def reply(engine: Engine, make: Make, form: Form, http: HttpRequest, *, stream: bool, usage: bool) -> Response:
-    """Submit what `make` returns for a way to deliver events, and answer with it."""
+async def reply(engine: Engine, make: Make, form: Form, http: HttpRequest, *, each: int, stream: bool, usage: bool) -> Response:
+    """Submit what `make` returns for a way to deliver events, and answer with it. each: replies to one prompt, which follow one another."""
     loop, events = asyncio.get_running_loop(), asyncio.Queue[Event]()
 
     def deliver(event: Event) -> None:
@@ -35,24 +35,24 @@ async def reply(engine: Engine, make: Make, form: Form, http: HttpRequest, *, st
     if stream:
         # The first event is awaited before the status is sent, so a reply that can't be written has a status of its own.
         try:
-            first = await _while_heard(events.get(), http)
+            first = await while_heard(events.get(), http)
         except BaseException:
             engine.cancel(generations)
             raise
         if isinstance(first, End) and first.fault:
             engine.cancel(generations)
             raise ApiError(first.status, first.fault)
-        body = _stream(engine, generations, events, first, form, usage)
+        body = _stream(engine, generations, events, first, form, each if usage else None)
         return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     try:
-        choices = await _while_heard(_collect(events, len(generations)), http)
+        choices = await while_heard(_collect(events, len(generations)), http)
     except BaseException:
         engine.cancel(generations)
         raise
-    return JSONResponse(form.whole(choices, _usage(generations)))
+    return JSONResponse(form.whole(choices, _usage(generations, each)))
 
 
-async def _while_heard(work: Any, http: HttpRequest) -> Any:
+async def while_heard(work: Any, http: HttpRequest) -> Any:
     """Return what `work` gives; raise ApiError if the client leaves first."""
     working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(http))
     try:
@@ -88,9 +88,9 @@ async def _collect(events: asyncio.Queue[Event], count: int) -> list[Choice]:
 
 
 async def _stream(
-    engine: Engine, generations: Sequence[Generation], events: asyncio.Queue[Event], first: Event, form: Form, usage: bool
+    engine: Engine, generations: Sequence[Generation], events: asyncio.Queue[Event], first: Event, form: Form, each: int | None
 ) -> AsyncIterator[bytes]:
-    """Yield server-sent events. Tokens that end within a character wait for its remaining bytes."""
+    """Yield server-sent events, the usage last if `each` is given. Tokens that end within a character wait for its remaining bytes."""
     held: list[list[Piece]] = [[] for _ in generations]
     begun, sent, going = [False] * len(generations), [0] * len(generations), len(generations)
     event = first
@@ -117,8 +117,8 @@ async def _stream(
                 if not going:
                     break
             event = await events.get()
-        if usage:
-            yield _event(form.usage_chunk(_usage(generations)))
+        if each is not None:
+            yield _event(form.usage_chunk(_usage(generations, each)))
         yield b"data: [DONE]\n\n"
     finally:
         engine.cancel(generations)
@@ -128,7 +128,8 @@ def _event(body: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def _usage(generations: Sequence[Generation]) -> Usage:
+def _usage(generations: Sequence[Generation], each: int) -> Usage:
     requests = [generation.request for generation in generations]
-    prompts = {id(request.prompt): len(request.prompt) for request in requests}  # choices share their prompt
-    return Usage(sum(prompts.values()), sum(len(request.tokens) for request in requests), sum(request.reused for request in requests))
+    read = requests[::each]  # a prompt counts once, as its first reply read it
+    written = sum(len(request.tokens) for request in requests)
+    return Usage(sum(len(request.prompt) for request in read), written, sum(request.reused for request in read))

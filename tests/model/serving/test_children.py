@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from model.inference.generation import generate
 from model.networks.decoder import Decoder
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.quantize import quantize
-from model.serving.child import Child, ChildError
+from model.serving.child import Child, ChildError, ChildModel, python
 from model.serving.limits import ServeLimits
 from model.serving.llama import gguf_file
 from model.serving.opening import Offer, open_served
+from model.serving.served import About
 from tests.model.serving.running import serving
 
 LIMITS = ServeLimits(rows=2, max_tokens=32)
@@ -61,6 +64,37 @@ def test_llama_cpp_answers_as_folio_does_and_its_death_is_told(
         assert httpx.get(f"{address}/health").status_code == 503
         with pytest.raises(openai.APIStatusError, match=r"llama\.cpp did not answer"):
             client.chat.completions.create(model="there", messages=ASKED)
+
+
+@contextmanager
+def slow(seconds: float, **limits: float) -> Iterator[tuple[ChildModel, str]]:
+    """A model of a program that takes this long for a reply, and its address."""
+    given = ServeLimits.model_validate({"rows": 2, "waiting": 2, "max_tokens": 32, **limits})
+    about = About("slow", [], 64, 1, None, ("chat", "completions"), "test")
+    model = ChildModel(Child(python("tests.model.serving.program", "{port}", str(seconds)), "the program"), about, given, {}, {})
+    with serving([model], given) as address:
+        yield model, address
+
+
+def test_more_replies_than_a_server_writes_at_once_are_refused_whatever_computes_them() -> None:
+    with slow(0.1) as (_, address):
+        many = httpx.post(f"{address}/v1/completions", json={"model": "slow", "prompt": ["a"] * 5})
+        assert many.status_code == 400 and "n=1 for 5 prompts is more than this server writes at once" in many.text
+        assert httpx.post(f"{address}/v1/completions", json={"model": "slow", "prompt": "a", "n": 9}).status_code == 400
+        assert httpx.post(f"{address}/v1/completions", json={"model": "slow", "prompt": "a", "max_tokens": 33}).status_code == 400
+
+
+def test_a_client_of_a_program_that_vanishes_frees_its_place_and_a_reply_that_takes_too_long_is_ended() -> None:
+    body = {"model": "slow", "prompt": "a", "n": 4}
+    with slow(60, queue_seconds=0.5, reply_seconds=1) as (model, address):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/completions", json=body, timeout=httpx.Timeout(5, read=0.3))
+        time.sleep(0.5)
+        assert model.load() == (0, 0)
+        late = httpx.post(f"{address}/v1/completions", json=body, timeout=20)
+        assert late.status_code == 504 and "the program was not finished within 1.5 seconds" in late.json()["error"]["message"]
+        streamed = httpx.post(f"{address}/v1/completions", json=body | {"stream": True}, timeout=20).text
+        assert streamed.startswith("data: {}") and "was not finished within 1.5 seconds" in streamed and model.load() == (0, 0)
 
 
 def test_a_program_that_does_not_start_is_named() -> None:

@@ -61,6 +61,19 @@ def test_completions_take_texts_and_tokens_one_or_several(client: openai.OpenAI,
     assert [streamed[0], streamed[1]] == texts
 
 
+def test_a_prompt_is_counted_once_however_many_replies_there_are_to_it(client: openai.OpenAI, chat_format: ChatFormat) -> None:
+    read = len(chat_format.encode_chat(ASKED))
+    whole = client.chat.completions.create(model="tiny", messages=ASKED, temperature=0, n=3, max_tokens=4)
+    assert whole.usage and (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (read, 12)
+    assert whole.usage.prompt_tokens_details and (whole.usage.prompt_tokens_details.cached_tokens or 0) <= read
+    prompts = ["Ada walked", "On day"]
+    chunks = client.completions.create(
+        model="tiny", prompt=prompts, temperature=0, n=2, max_tokens=4, stream=True, stream_options={"include_usage": True}
+    )
+    usage = list(chunks)[-1].usage
+    assert usage and usage.prompt_tokens == sum(len(chat_format.encode_document(prompt)) for prompt in prompts)
+
+
 def test_log_probabilities_are_the_model_s(client: openai.OpenAI, decoder: Decoder, chat_format: ChatFormat) -> None:
     found = client.chat.completions.create(
         model="tiny", messages=ASKED, temperature=1.5, seed=3, max_tokens=6, logprobs=True, top_logprobs=3
