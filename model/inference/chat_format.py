@@ -105,9 +105,14 @@ class ChatFormat:
         """Return the text of ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def stream(self) -> TextStream:
-        """Return a decoder for one streamed reply."""
-        return TextStream(self.tokenizer)
+    def stream(self, text: Sequence[int] = ()) -> TextStream:
+        """Return a decoder for one streamed reply, or for what goes on a text of these ids."""
+        return TextStream(self.tokenizer, text)
+
+    def decode_behind(self, text: Sequence[int], ids: Sequence[int]) -> str:
+        """Return the text of ids that go on a text, without special tokens."""
+        stream = self.stream(text)
+        return "".join([*map(stream.push, ids), stream.finish()])
 
     def _encode_structure(self, text: str) -> list[int]:
         """Encode rendered text: the template's special tokens by id, the rest as text, with what was guarded in it."""

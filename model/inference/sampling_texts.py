@@ -36,7 +36,7 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
                     tokens = generate(decoder, prompt, config, chat_format.stop_ids, _seed(seed, beginning, sample))
                 except ValueError as error:
                     raise ValueError(f"beginning {number} ({beginning[:40]!r}): {error}") from error
-                yield beginning + chat_format.decode(list(tokens)).rstrip("\ufffd")
+                yield beginning + chat_format.decode_behind(prompt, list(tokens)).rstrip("\ufffd")
 
 
 def _seed(seed: int, beginning: str, sample: int) -> int:

@@ -9,6 +9,7 @@ Cost: each push decodes the whole reply again, about a tenth of a millisecond at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,13 +19,18 @@ UNFINISHED = "\ufffd"
 
 
 class TextStream:
-    """Decode one reply, without special tokens."""
+    """Decode one reply, without special tokens.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    `text`: the tokens that the reply goes on from, since some tokenizers drop a space at the beginning of what they decode.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, text: Sequence[int] = ()) -> None:
         self._tokenizer = tokenizer
         self._byte_tokens = _byte_tokens(tokenizer)
-        self._ids: list[int] = []
-        self._returned = 0
+        # The last token, and the run of bytes that it may end.
+        apart = next((place for place in range(len(text) - 1, -1, -1) if text[place] not in self._byte_tokens), 0)
+        self._ids = list(text[apart:])
+        self._returned = len(self._decode())
 
     def push(self, token: int) -> str:
         """Return the text that became final with this token; empty while a character is incomplete."""
@@ -49,9 +55,8 @@ class TextStream:
 
 def _byte_tokens(tokenizer: Tokenizer) -> frozenset[int]:
     """Return the tokens that can occur within a run of bytes: single-byte tokens, and special tokens, which add no text."""
-    from tokenizers import decoders
-
-    if not isinstance(tokenizer.decoder, decoders.ByteFallback):
+    letter = tokenizer.token_to_id("<0x41>")
+    if letter is None or tokenizer.decode([letter]) != "A":
         return frozenset()
     ids = (tokenizer.token_to_id(f"<0x{value:02X}>") for value in range(256))
     return frozenset(token for token in ids if token is not None) | frozenset(tokenizer.get_added_tokens_decoder())

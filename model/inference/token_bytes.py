@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+SPACE = "\u2581"
+"""What SentencePiece's tokens have for a space."""
+
+
 class TokenBytes:
     """Looks tokens up in one tokenizer."""
 
@@ -18,6 +22,8 @@ class TokenBytes:
         self._tokenizer = tokenizer
         self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
         self._special = set(tokenizer.get_added_tokens_decoder())
+        # A decoder drops the space at the beginning of a text, which every token is that is decoded alone.
+        self._spaced = tokenizer.decode([space]) == "" if (space := tokenizer.token_to_id(SPACE)) is not None else False
 
     def of(self, token: int) -> bytes:
         """Return the bytes of a token; for a special token, of its name."""
@@ -29,7 +35,7 @@ class TokenBytes:
             return bytes(known[character] for character in name if character in known)
         if len(name) == 6 and name.startswith("<0x"):
             return bytes([int(name[3:5], 16)])
-        return str(self._tokenizer.decode([token])).encode()
+        return (name.replace(SPACE, " ") if self._spaced else str(self._tokenizer.decode([token]))).encode()
 
 
 @lru_cache(maxsize=1)

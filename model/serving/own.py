@@ -113,7 +113,8 @@ class OwnModel:
             made = []
             for index, (request, grammar) in enumerate(zip(requests, grammars, strict=True)):
                 request.constraint, request.alternatives = grammar, alternatives
-                made.append(Generation(index, request, ReplyText(self.format.stream(), asked.stop), deliver))
+                stream = self.format.stream(() if form.chat else request.prompt)
+                made.append(Generation(index, request, ReplyText(stream, asked.stop), deliver))
             return made
 
         usage = asked.stream_options is not None and asked.stream_options.include_usage

@@ -95,11 +95,11 @@ class Answerer:
         if self._asked.beams > 1 and line.settings.keys() - {"max_new_tokens"}:
             raise LineError("settings other than max_new_tokens have no part in a beam search; leave them out")
         if line.prompt is not None:
-            prompt = self._format.encode_document(line.prompt)
+            prompt = text = self._format.encode_document(line.prompt)
         else:
-            prompt = self._format.encode_chat([turn.model_dump() for turn in line.messages or ()])
+            prompt, text = self._format.encode_chat([turn.model_dump() for turn in line.messages or ()]), []
         request = request_for(self._network, prompt, config, self._format.stop_ids, seed_of(line, self._asked.seed, number))
-        reply, pieces = ReplyText(self._format.stream(), self._asked.stop), list[str]()
+        reply, pieces = ReplyText(self._format.stream(text), self._asked.stop), list[str]()
 
         def written(token: int) -> bool:
             pieces.append(reply.push(token))

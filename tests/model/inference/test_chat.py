@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from data.tokens.chats.template import Chat, ChatTemplate
 from model.inference.chat import ChatModel, fit_prompt
 from model.inference.chat_format import ChatFormat, ChatFormatError, Message
 from model.inference.config import SamplingConfig
 from model.inference.text_stream import TextStream
+from model.inference.token_bytes import TokenBytes
 from model.networks.decoder import Decoder
+from tests.model.opening.tiny import write_sentencepiece
 
 SPECIAL = ["<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 HOSTILE = st.lists(st.text(max_size=8) | st.sampled_from(SPECIAL), max_size=5).map("".join)
@@ -65,6 +68,14 @@ def test_prompts_with_tools_calls_and_results_are_those_that_training_reads(chat
     assert chat_format.encode_chat(messages[:-1], tools=tools) == trained.ids[:begin].tolist()
 
 
+@pytest.fixture(scope="module")
+def sentencepiece(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """A tokenizer as Llama 2's."""
+    folder = tmp_path_factory.mktemp("sentencepiece")
+    write_sentencepiece(folder)
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
 @settings(max_examples=100, deadline=None)
 @given(ids=st.lists(st.integers(0, 319), max_size=30))
 def test_streamed_text_equals_decoded_text_and_never_ends_inside_a_character(chat_format: ChatFormat, ids: list[int]) -> None:
@@ -80,6 +91,23 @@ def test_a_character_of_several_tokens_comes_out_whole(chat_format: ChatFormat) 
     stream = chat_format.stream()
     pieces = [piece for piece in map(stream.push, ids) if piece]
     assert len(ids) > 3 and pieces == ["\U0001f400", "\u4e16", "!"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(ids=st.lists(st.integers(3, 329) | st.sampled_from([3 + byte for byte in "é🙂".encode()]), max_size=30), cut=st.integers(0, 30))
+def test_what_goes_on_a_text_is_the_rest_of_it_also_where_a_tokenizer_drops_a_space_at_the_beginning(
+    sentencepiece: Tokenizer, ids: list[int], cut: int
+) -> None:
+    ids = [token % sentencepiece.get_vocab_size() for token in ids]
+    stream = TextStream(sentencepiece, ids[:cut])
+    whole, begun = sentencepiece.decode(ids), sentencepiece.decode(ids[:cut])
+    if whole.startswith(begun):  # not where a character is cut in two
+        assert begun + "".join(map(stream.push, ids[cut:])) + stream.finish() == whole
+
+
+def test_tokens_alone_keep_their_space(sentencepiece: Tokenizer) -> None:
+    ids = sentencepiece.encode("the cat sat on the mat", add_special_tokens=False).ids
+    assert b"".join(map(TokenBytes(sentencepiece).of, ids)) == b" the cat sat on the mat"
 
 
 def test_a_template_cannot_escape_its_sandbox(tokenizer_dir: Path, tmp_path: Path) -> None:
