@@ -5,7 +5,6 @@ They are read when the recipe is, from local or fetched files, unless the recipe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,15 +64,11 @@ def opening_problems(recipe: Recipe) -> Iterator[str]:
 
 def tokenizer_problems(recipe: Recipe) -> Iterator[str]:
     """Yield variants for tools that would split text otherwise than the open model's tokenizer, if that is on this machine."""
-    from model.quantization.gguf.vocabulary import word_rule
-
     files = recipe.base.local_files(Path(recipe.root)) if recipe.base is not None else []
     for path in (file for file in files if file.name == "tokenizer.json"):
-        try:
-            word_rule(json.loads(path.read_text(encoding="utf-8")), path.parent)
-        except ModelError as error:
-            names = (variant.name for variant in recipe.release.variants if variant.kind == "gguf")
-            yield from (f"release.variants has {name!r}, a GGUF file: {error}" for name in names)
+        for number, variant in enumerate(recipe.release.variants):
+            if why := variant.tokenizer_refusal(path):
+                yield f"release.variants[{number}] is of kind {variant.kind}: {why}"
 
 
 def shape_problems(recipe: Recipe) -> Iterator[str]:

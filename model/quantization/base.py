@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
@@ -34,4 +35,8 @@ class VariantBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     def refusal(self, network: NetworkBase, tokenizer: str) -> str:
         """Return why a network with this kind of tokenizer can't take this form, and the way out; empty if it can."""
+        return ""
+
+    def tokenizer_refusal(self, tokenizer: Path) -> str:
+        """Return why this form can't have the tokenizer in a tokenizer.json; empty if it can."""
         return ""

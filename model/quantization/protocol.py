@@ -76,6 +76,9 @@ class QuantizerConfig(Protocol):
     def refusal(self, network: NetworkBase, tokenizer: str) -> str:
         """Return why a network with this kind of tokenizer can't take this form, and the way out; empty if it can."""
 
+    def tokenizer_refusal(self, tokenizer: Path) -> str:
+        """Return why this form can't have the tokenizer in a tokenizer.json; empty if it can."""
+
     def build(self) -> Quantizer:
         """Return the quantizer that these settings describe."""
 

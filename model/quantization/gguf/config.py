@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -47,6 +49,16 @@ class GgufConfig(VariantBase):
             return f"llama.cpp splits text otherwise than tokenizer.kind={tokenizer}; set tokenizer.kind={BYTES}, or leave it out"
         try:
             architecture_of(network.hub_form(), "the model")
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    def tokenizer_refusal(self, tokenizer: Path) -> str:
+        """Return that llama.cpp knows no rule that splits text as the tokenizer does, if so."""
+        from model.quantization.gguf.vocabulary import word_rule
+
+        try:
+            word_rule(json.loads(tokenizer.read_text(encoding="utf-8")), tokenizer.parent)
         except ModelError as error:
             return str(error)
         return ""
