@@ -37,10 +37,9 @@ def _chance(question: Question, given: Counter[str]) -> float:
     if not choices:
         return 0.0
     even = sum(choice in question["answers"] for choice in choices) / len(choices)
-    ranked = sorted(given.items(), key=lambda item: (-item[1], item[0]))
-    most, second = [*(count for _, count in ranked), 0, 0][:2]
+    (answer, most), (_, second) = [*given.most_common(2), ("", 0), ("", 0)][:2]
     # An answer that was given once says nothing of how often it is given.
-    return float(ranked[0][0] in question["answers"]) if most > max(1, second) else even
+    return float(answer in question["answers"]) if most > max(1, second) else even
 
 
 def _choices(question: Question) -> tuple[str, ...]:

@@ -65,10 +65,10 @@ def _judged(directory: Path, made: Artifact, store: str) -> list[str]:
     """Return what to say of a folder's release gate: nothing where it passed. Raise PushError if it is not a released export."""
     if made.stage != "export":
         raise PushError(f"{directory} is what {made.stage} made, and only exports are sent; name the recipe, or the folder of an export")
-    named = Store(store or store_url(), home() / "cache" / "artifacts")
-    stores = [named]
+    named, around = Store(store or store_url(), home() / "cache" / "artifacts"), list[Store]()
     with suppress(CardError):
-        stores.insert(len(stores) if store else 0, _store(directory, made))
+        around = [_store(directory, made)]
+    stores = [named, *around] if store else [*around, named]
     graph = next((graph for found in stores if made.address in (graph := ProvenanceGraph.load(found)).by_address), None)
     if graph is None:
         return [f"{named.url} does not know this export, so whether its release gate passed is not known here; --store names another.", ""]

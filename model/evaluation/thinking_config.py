@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.inference.config import PositiveTemperature
+
 QuestionSet = Literal[
     "follow_ups",
     "reasoning",
@@ -49,7 +51,7 @@ class ThinkingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="sets of questions whose thoughts, with the largest budget, are looked through: whether they correct themselves, and "
         "whether they are longer where a question takes more facts; names",
     )
-    temperature: float = Field(0.8, ge=0.0001, le=100, allow_inf_nan=False, description="divides the logits that attempts are sampled from")
+    temperature: PositiveTemperature = Field(0.8, description="divides the logits that attempts are sampled from")
     answer_tokens: int = Field(24, ge=1, description="most tokens of an answer after thinking; tokens")
     seed: int = Field(0, ge=0, description="seed of the attempts; integer")
 

@@ -16,6 +16,7 @@ def _draws(temperature: float) -> float:
 
 
 Temperature = Annotated[float, AfterValidator(_draws), Field(allow_inf_nan=False)]
+PositiveTemperature = Annotated[float, Field(ge=LEAST_TEMPERATURE, le=100, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=0.01, allow_inf_nan=False)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 TokenId = Annotated[int, Field(ge=0)]

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator
 
+from model.inference.config import PositiveTemperature, Temperature
+
 
 class ExamplePairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The examples' pairs, independent of the model."""
@@ -29,7 +31,7 @@ class OwnPairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
         0.5, gt=0, le=1, description="share of the pairs that are learned from: those whose wrong answer comes closest; fraction"
     )
     samples: int = Field(2, ge=0, description="replies sampled to each question, the wrong ones of which may be rejected; 0: none; count")
-    temperature: float = Field(1.0, ge=0.0001, le=100, allow_inf_nan=False, description="divides the logits that replies are sampled from")
+    temperature: PositiveTemperature = Field(1.0, description="divides the logits that replies are sampled from")
     max_new_tokens: int = Field(32, ge=1, description="longest sampled reply; tokens")
     seed: int = Field(0, ge=0, description="seed of the questions and of the sampled replies; integer")
 
@@ -49,9 +51,7 @@ class OwnCritic(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The model that is tuned criticizes and revises its own answers."""
 
     kind: Literal["own"] = Field("own", description="who criticizes and revises: the model itself, before the step")
-    temperature: float = Field(
-        0.0, ge=0, le=100, allow_inf_nan=False, description="divides its logits; 0 takes the likeliest token (greedy)"
-    )
+    temperature: Temperature = Field(0.0, ge=0, le=100, description="divides its logits; 0 takes the likeliest token (greedy)")
 
 
 class EndpointCritic(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -97,9 +97,7 @@ class ConstitutionPairs(BaseModel, frozen=True, extra="forbid", defer_build=True
         256, ge=1, description="conversations of the examples whose first answer is asked for anew, drawn by the seed; count"
     )
     rounds: int = Field(1, ge=1, le=8, description="times that an answer is criticized and revised; count")
-    temperature: float = Field(
-        1.0, ge=0, le=100, allow_inf_nan=False, description="divides the logits that the first answers are sampled from"
-    )
+    temperature: Temperature = Field(1.0, ge=0, le=100, description="divides the logits that the first answers are sampled from")
     max_new_tokens: int = Field(64, ge=1, description="longest answer, critique and revision; tokens")
     seed: int = Field(0, ge=0, description="seed of the conversations, the principles and all that is sampled; integer")
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from model.inference.config import PositiveTemperature
 from model.rewards.answer import AnswerReward
 from model.rewards.config import RewardConfig
 
@@ -17,7 +18,7 @@ class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     group: int = Field(8, ge=2, description="replies sampled to each prompt, whose rewards are compared with each other; count")
     inner_epochs: int = Field(1, ge=1, description="times that a cycle's replies are learned from before new ones are sampled; count")
     max_new_tokens: int = Field(32, ge=1, description="longest reply; tokens")
-    temperature: float = Field(1.0, ge=0.0001, le=100, allow_inf_nan=False, description="divides the logits, in sampling and in the loss")
+    temperature: PositiveTemperature = Field(1.0, description="divides the logits, in sampling and in the loss")
     rewards: tuple[RewardConfig, ...] = Field(
         (AnswerReward(),), min_length=1, description="what a reply is rewarded for; their weighted sum is its reward; list of rewards"
     )

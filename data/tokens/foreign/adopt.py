@@ -48,17 +48,17 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     if highest >= vocabulary:
         raise TokenizerError(f"{path} has a token of id {highest}, but the model knows {vocabulary}: they do not belong together")
     stated = _read(directory / "tokenizer_config.json")
-    config = stated | {name: token for name in NAMES if (token := _named(name, stated, directory, tokenizer))}
+    named = {name: token for name in NAMES if (token := _named(name, stated, directory, tokenizer))}
+    config = stated | named
     if config.get("eos_token") not in _special(tokenizer):
         raise TokenizerError(
             f"{directory / 'tokenizer_config.json'}: eos_token is {config.get('eos_token')!r}, which isn't a special token of {path.name}, "
             "so nothing would end a reply; name the token that does"
         )
     template = _template(directory, config)
-    complete = all(stated.get(name) for name in NAMES if config.get(name))
-    named = {name: config[name] for name in NAMES if config.get(name)}
-    for name, value, keep in (("tokenizer_config.json", config, complete), ("special_tokens_map.json", named, True)):
-        if keep and (directory / name).is_file():
+    says_all = all(stated.get(name) for name in named)
+    for name, value, stays in (("tokenizer_config.json", config, says_all), ("special_tokens_map.json", named, True)):
+        if stays and (directory / name).is_file():
             shutil.copyfile(directory / name, output / name)
         else:
             (output / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

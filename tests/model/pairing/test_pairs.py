@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from data.shards.reader import ShardReader
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
+from model.evaluation.thinking_config import ThinkingConfig
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
-from model.pairing.config import OwnPairs
+from model.pairing.config import ConstitutionPairs, OwnCritic, OwnPairs, Principle
 from model.pairing.pairs import make_pairs
+from model.rollouts.config import RolloutConfig
 
 PLACES = ("Avel", "Brin", "Corve", "Dunmere")
 CONFIG = OwnPairs(questions=64, kept=1.0, samples=4, max_new_tokens=48)  # long enough for some replies to end
@@ -141,3 +144,24 @@ def test_questions_without_a_wrong_answer_are_left_out_and_counted(tmp_path: Pat
     (tmp_path / "preferences_train.jsonl").write_text(json.dumps(long) + "\n" + json.dumps(_line("Brin", 2)) + "\n")
     metrics = make_pairs(model_dir, tokenizer_dir, tmp_path, tmp_path / "some", CONFIG, threads=1)
     assert metrics["train_pairs"] == 1 and metrics["train_left_out"] == 1 and metrics["val_pairs"] == 0
+
+
+BRIEF = Principle(critique="Is it short?", revision="Make it short.")
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-50])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda temperature: OwnPairs(temperature=temperature),
+        lambda temperature: OwnCritic(temperature=temperature),
+        lambda temperature: ConstitutionPairs(principles=(BRIEF,), temperature=temperature),
+        lambda temperature: RolloutConfig(temperature=temperature),
+        lambda temperature: ThinkingConfig(votes=(3,), temperature=temperature),
+    ],
+    ids=["own pairs", "critic", "first answers", "rollouts", "thinking"],
+)
+def test_a_temperature_that_sampling_would_refuse_is_refused_before_a_run(setting: Callable[[float], object], temperature: float) -> None:
+    setting(0.5)
+    with pytest.raises(ValidationError, match=r"temperature\n"):
+        setting(temperature)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
@@ -20,6 +19,7 @@ from data.sources.fetching import remote
 from data.sources.fetching.deadline import Deadline, TimeIsUp
 from data.sources.fetching.pinned import fetch_pinned
 from data.sources.fetching.remote import fetch_remote
+from tests.data.sources.fetching.loopback import QuietHandler, serving
 
 CONTENT = Random(1).randbytes(400_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -45,7 +45,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     told = Served()
     monkeypatch.setattr(remote, "PAUSE", 0.01)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_HEAD(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -72,16 +72,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
                 time.sleep(told.pause)
             told.together -= 1
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        told.url = f"http://127.0.0.1:{server.server_address[1]}/box.bin"
+    with serving(Handler) as address:
+        told.url = f"{address}/box.bin"
         yield told
-        server.shutdown()
-        thread.join()
 
 
 def _source(served: Served, name: str = "box", sha256: str = DIGEST) -> RemoteSource:
@@ -152,7 +145,7 @@ def test_several_that_want_one_file_fetch_it_once_and_several_files_are_fetched_
 def test_a_server_that_drips_for_ever_is_left_at_the_limit_and_what_it_gave_is_kept(tmp_path: Path) -> None:
     stopped = threading.Event()
 
-    class Dripping(BaseHTTPRequestHandler):
+    class Dripping(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", str(len(CONTENT)))
@@ -165,18 +158,10 @@ def test_a_server_that_drips_for_ever_is_left_at_the_limit_and_what_it_gave_is_k
                 except OSError:
                     return
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/box.bin"
+    with serving(Dripping) as address:
         with pytest.raises(SourceError, match=r"took longer than max_hours=0\.001 in all\..* Raise `max_hours`.*by hand"):
-            fetch_remote(RemoteSource(name="box", url=url, sha256=DIGEST, max_hours=0.001), tmp_path)
+            fetch_remote(RemoteSource(name="box", url=f"{address}/box.bin", sha256=DIGEST, max_hours=0.001), tmp_path)
         stopped.set()
-        server.shutdown()
-        thread.join()
     assert CONTENT.startswith((tmp_path / f".{DIGEST[:16]}-box.bin.partial").read_bytes())
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -22,6 +19,7 @@ from data.sources.files import source_state
 from data.sources.formats import USUAL
 from data.sources.ingest import IngestInputs, ingest
 from flows.cli.pinning import pin_below
+from tests.data.sources.fetching.loopback import serving_folder
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import Shard, digests, limits, outcome, read, states, write
 
@@ -29,21 +27,12 @@ FILES = {"a.txt": b"A text.", "deep/b.jsonl": jsonl([{"text": "One."}, {"text": 
 TEXTS = {"a.txt": "A text.", "deep/b.jsonl#1": "One.", "deep/b.jsonl#2": "Two.", "c.zip/d.md": "In a box."}
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A folder on loopback that holds FILES and a picture."""
     folder = write(tmp_path / "served", {**FILES, "picture.png": b"\x89PNG"})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/"
-        running.shutdown()
-        thread.join()
+    with serving_folder(folder) as address:
+        yield f"{address}/"
 
 
 def _lines(server: str) -> list[str]:

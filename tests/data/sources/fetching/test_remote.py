@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -16,6 +13,7 @@ from data.sources.empty_sources import refuse_empty_sources
 from data.sources.errors import SourceError
 from data.sources.fetching.remote import fetch_remote
 from data.sources.hash_cache import file_sha256
+from tests.data.sources.fetching.loopback import serving_folder
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import outcome, write
 
@@ -23,21 +21,12 @@ BOX = zipped({"a.txt": b"A text.", "deep/b.jsonl": jsonl([{"text": "One."}, {"te
 TEXTS = {"box.zip/a.txt": "A text.", "box.zip/deep/b.jsonl#1": "One.", "box.zip/deep/b.jsonl#2": "Two."}
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """A folder on loopback that holds box.zip."""
     folder = write(tmp_path / "served", {"box.zip": BOX})
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as running:
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
+    with serving_folder(folder) as address:
+        yield address
 
 
 @pytest.fixture

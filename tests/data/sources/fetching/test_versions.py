@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
@@ -13,6 +11,7 @@ import pytest
 
 from data.sources.fetching import remote
 from data.sources.fetching.remote import fetch_remote, pin_remote
+from tests.data.sources.fetching.loopback import QuietHandler, serving
 
 OLD, NEW, SHORT = Random(1).randbytes(300_000), Random(2).randbytes(300_000), Random(3).randbytes(90_000)
 MOST = 90_000
@@ -36,7 +35,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     told = Served([OLD])
     monkeypatch.setattr(remote, "PAUSE", 0.01)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             content = told.versions.pop(0) if len(told.versions) > 1 else told.versions[0]
             mark = f'"{len(content)}{content[:9].hex()}"'
@@ -54,16 +53,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
             most = len(content) if told.starts.count(0) > 3 else MOST
             self.wfile.write(content[start : start + most])
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        told.url = f"http://127.0.0.1:{server.server_address[1]}/box.bin"
+    with serving(Handler) as address:
+        told.url = f"{address}/box.bin"
         yield told
-        server.shutdown()
-        thread.join()
 
 
 def _pinned(served: Served, cache: Path) -> bytes:
