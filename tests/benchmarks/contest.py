@@ -83,6 +83,23 @@ def entered(contestants: Sequence[Callable[[], Contestant]]) -> Iterator[list[Co
         yield started
 
 
+class Renewed:
+    """Takes each turn as a new process, so that one process's luck with the places of its memory spoils one round."""
+
+    def __init__(self, start: Callable[[], Contestant]) -> None:
+        self._start = start
+        self.facts: dict[str, Any] = {}
+        self.processor_seconds = 0.0
+
+    def turn(self, updates: int) -> float:
+        """Seconds of a round on the clock, without the process's start and warm-up."""
+        with entered([self._start]) as (contestant,):
+            seconds = contestant.turn(updates)
+            self.facts = contestant.facts
+            self.processor_seconds += contestant.processor_seconds
+        return seconds
+
+
 def contest(turns: Mapping[str, Turn], updates: int, rounds: int, tokens: int) -> dict[str, list[float]]:
     """Tokens a second of each in every round; `tokens`: of one update."""
     speeds: dict[str, list[float]] = {name: [] for name in turns}

@@ -3,14 +3,15 @@
 Every figure is a ratio of two things measured in turns in one run on this machine, held to a bound; the exit code is 1 when one is missed.
 
 * **step**: tokens a second of our step (the real trainer's batches and engine, one worker), and of a launched job in its steady state,
-  against a plain torch loop over the same decoder, rows, micro-batches and optimizer: at least 0.97.
+  against a plain torch loop over the same decoder, rows, micro-batches and optimizer: at least 0.97. All have the environment of launched
+  workers, and every round has new processes: equal ones differ by several percent for as long as they live, by where their memory lies.
 * **peers**: our step against `transformers.Trainer` and litgpt's `pretrain.fit` on a Llama of the same shape, rows, batch, precision and
   threads, nothing compiled: ahead of both. Neither masks documents in a packed row, so here ours doesn't either. Ours has the environment
   of its workers, theirs is as it is: with GLIBC_TUNABLES in the environment all have the same. They live in an environment below `--work`,
   made once, with torch of the same version; or `--peer-python` names one that has them.
 * **memory**: our step with glibc's memory kept, as in launched jobs, against its defaults: ahead.
-* **waiting**: our step with threads that sleep while they wait for others, as in launched jobs, against threads that spin as OpenMP's do
-  by default: at least 0.97 on a machine that does nothing else.
+* **waiting**: our step with threads that spin while they wait for others, as OpenMP's do by default and those of launched jobs, against
+  threads that sleep: at least 0.97 on a machine that does nothing else.
 * **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.9. Both
   open the tokenizer, so that its cache of words is empty at first.
 * **loader**: rows of packed shards made into tensors against what training eats: at least 50 times.
@@ -52,7 +53,7 @@ from model.training.job import Job
 from model.training.launch.environment import TUNABLES, worker_environment
 from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
-from tests.benchmarks.contest import Contestant, Table, contest, entered
+from tests.benchmarks.contest import Contestant, Renewed, Table, contest, entered
 from tests.benchmarks.pretrain_jobs import Workshop
 
 PARTS = ("step", "peers", "memory", "waiting", "tokens", "loader", "checkpoints", "gpu", "gpu-equal")
@@ -165,11 +166,12 @@ class Training:
 
     def step(self) -> None:
         """Our step, and a launched job, against a plain loop."""
-        with entered([self._ours("folio"), self._ours("plain")]) as (folio, plain):
-            self.table.head(f"our step, {self.rounds} rounds of {self.updates} updates", "tokens/s")
-            same_size(folio, plain)
-            turns = {"folio": folio.turn, "launched": self._launched("steady"), "plain": plain.turn}
-            speeds = contest(turns, self.updates, self.rounds, self.tokens)
+        alike = worker_environment()
+        folio, plain = (Renewed(self._ours(kind, environment=alike)) for kind in ("folio", "plain"))
+        self.table.head(f"our step, {self.rounds} rounds of {self.updates} updates", "tokens/s")
+        turns = {"folio": folio.turn, "launched": self._launched("steady"), "plain": plain.turn}
+        speeds = contest(turns, self.updates, self.rounds, self.tokens)
+        same_size(folio, plain)
         note = processors(folio, plain)
         self.table.against("Trainer and Engine against a plain loop", speeds["folio"], speeds["plain"], least=STEP, note=note)
         self.table.against("a launched job against a plain loop", speeds["launched"], speeds["plain"], least=STEP)
@@ -203,13 +205,13 @@ class Training:
         self.table.against("kept against returned", speeds["kept"], speeds["returned"], least=1, strictly=True, note=note)
 
     def waiting(self) -> None:
-        """Threads that sleep against threads that spin."""
+        """Threads that spin against threads that sleep."""
         os.environ.pop("OMP_WAIT_POLICY", None)
-        with entered([self._ours("folio", environment={"OMP_WAIT_POLICY": "PASSIVE"}), self._ours("folio")]) as (asleep, spinning):
-            self.table.head(f"threads that sleep while they wait, {self.rounds} rounds of {self.updates} updates", "tokens/s")
-            speeds = contest({"asleep": asleep.turn, "spinning": spinning.turn}, self.updates, self.rounds, self.tokens)
-        note = processors(asleep, spinning)
-        self.table.against("asleep against spinning", speeds["asleep"], speeds["spinning"], least=STEP, note=note)
+        with entered([self._ours("folio"), self._ours("folio", environment={"OMP_WAIT_POLICY": "PASSIVE"})]) as (spinning, asleep):
+            self.table.head(f"threads that spin while they wait, {self.rounds} rounds of {self.updates} updates", "tokens/s")
+            speeds = contest({"spinning": spinning.turn, "asleep": asleep.turn}, self.updates, self.rounds, self.tokens)
+        note = processors(spinning, asleep)
+        self.table.against("spinning against asleep", speeds["spinning"], speeds["asleep"], least=STEP, note=note)
 
     def loader(self) -> None:
         """Reading against training."""
@@ -256,15 +258,15 @@ class Training:
         return turn
 
 
-def processors(ours: Contestant, theirs: Contestant) -> str:
+def processors(ours: Contestant | Renewed, theirs: Contestant | Renewed) -> str:
     """The ratio by the processors' time for as many updates, which other work on the machine disturbs less; it is told, not bound."""
     return f"by processor time {theirs.processor_seconds / ours.processor_seconds:.3f}"
 
 
-def same_size(*contestants: Contestant) -> None:
+def same_size(*contestants: Contestant | Renewed) -> None:
     """Raises ValueError unless all train as many parameters."""
-    sizes = {contestant.name: contestant.facts["parameters"] for contestant in contestants}
-    if len(set(sizes.values())) != 1:
+    sizes = [contestant.facts["parameters"] for contestant in contestants]
+    if len(set(sizes)) != 1:
         raise ValueError(f"the contestants train models of different sizes: {sizes}")
 
 
