@@ -31,6 +31,7 @@ from data.filtering.config import FilterConfig
 from data.filtering.heuristics import fineweb, gopher_quality, gopher_repetition, length, symbols
 from data.filtering.language import language
 from data.filtering.observed_files import ObservedFiles
+from data.filtering.pii.kinds import enabled_kinds
 from data.filtering.pii.redact import pii
 
 STAGE = "filter"
@@ -76,7 +77,7 @@ def filter_documents(
     documents: Path,
     output: Path,
     config: FilterConfig,
-    lists: ObservedFiles,
+    files: ObservedFiles,
     *,
     threads: int,
     memory: str,
@@ -86,36 +87,36 @@ def filter_documents(
 ) -> dict[str, float]:
     """Write documents.parquet, ledger.parquet, edits.parquet and removed/ into `output` from the Parquet file `documents`.
 
-    `lists` gives the files of block lists; `classifier` is what stage quality trained, needed if quality is enabled. `progress` is called
-    with the documents done and their total. Return documents_in, documents, removed, characters_in, characters, and counts of documents
-    `removed_<rule>` and `language_<code>`, of lines `cut_<rule>`, and of redactions `redacted_<kind>`.
+    `files` gives block lists and the model that finds names; `classifier` is what stage quality trained, needed if quality is enabled.
+    `progress` is called with the documents done and their total. Return documents_in, documents, removed, characters_in, characters, and
+    counts of documents `removed_<rule>` and `language_<code>`, of lines `cut_<rule>`, and of redactions `redacted_<kind>`.
     Raise ValueError for a configuration that can't work, such as a language to keep that the model doesn't know.
     """
     output.mkdir(parents=True, exist_ok=True)
-    steps = list(_steps(config, lists, classifier))
+    steps = list(_steps(config, files, classifier))
     with open_database(scratch, threads=threads, memory=memory) as work:
         work.set_variables(white=WHITE)
         source = sorted_by_id(work, [documents])
         total, done, languages = pq.read_metadata(documents).num_rows, 0, Counter[str]()
         with ExitStack() as stack:
-            files = _Output(output, stack)
+            written = _Output(output, stack)
             for table in batches(source):
                 batch = Batch(work, table.to_pylist())
                 for step in steps:
                     step(batch)
                 for document in batch.documents:
-                    files.write(document)
+                    written.write(document)
                     if config.language.enabled:
                         languages[f"language_{document.metadata['language']}"] += 1
                 done += len(batch.documents)
                 progress(done, total, "documents")
         require_balance(work, STAGE, [documents], [output / "documents.parquet"], output / "ledger.parquet")
-    counts = {"documents_in": done, **{name: files.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
-    counts |= {_metric_name(name): count for name, count in sorted((files.counts + languages).items())}
+    counts = {"documents_in": done, **{name: written.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
+    counts |= {_metric_name(name): count for name, count in sorted((written.counts + languages).items())}
     return {name: float(count) for name, count in counts.items()}
 
 
-def _steps(config: FilterConfig, lists: ObservedFiles, classifier: Path | None) -> Iterable[Step]:
+def _steps(config: FilterConfig, files: ObservedFiles, classifier: Path | None) -> Iterable[Step]:
     """Yield the steps of the enabled groups, in order."""
     if config.language.enabled:
         yield language(config.language)
@@ -132,7 +133,7 @@ def _steps(config: FilterConfig, lists: ObservedFiles, classifier: Path | None) 
     if config.fineweb.enabled:
         yield fineweb(config.fineweb)
     if config.blocked.enabled:
-        yield blocked(config.blocked, lists)
+        yield blocked(config.blocked, files)
     if config.quality.enabled:
         from data.filtering.quality.scoring import quality
 
@@ -140,7 +141,9 @@ def _steps(config: FilterConfig, lists: ObservedFiles, classifier: Path | None) 
             raise ValueError("filter.quality is enabled, but there is no classifier; run stage quality first")
         yield quality(config.quality, classifier)
     if config.pii.enabled:
-        yield pii(config.pii)
+        from data.filtering.pii.names import load_names
+
+        yield pii(config.pii, enabled_kinds(config.pii, load_names(config.pii, files)))
 
 
 def _metric_name(rule: str) -> str:

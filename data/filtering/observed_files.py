@@ -1,4 +1,4 @@
-"""Files that a recipe names besides its sources: block lists and examples.
+"""Files that a recipe names besides its sources: block lists, examples, and the model that finds names.
 
 What is read is, byte for byte, what the stage's key was computed from; a file that changed since raises an error.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.filtering.config import FilterConfig
+from data.filtering.pii.name_model import find_name_model
 
 
 class FileChanged(OSError):
@@ -36,14 +37,18 @@ class BlockListError(ValueError):
     """A block list can't be read, or has a useless entry; the message names it."""
 
 
-def block_list_digests(
+def observed_digests(
     config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
 ) -> dict[str, str]:
-    """Return {block list as the recipe names it: digest} for the key of the filter stage. Raise BlockListError for a missing file."""
-    names = sorted({*config.blocked.document_files, *config.blocked.phrase_files})
-    files = {name: root / name for name in names}
+    """Return {file as the recipe names it: digest} for the key of the filter stage: block lists, and the model that finds names.
+
+    Raise BlockListError or NameModelError for one that is missing.
+    """
+    files = {name: root / name for name in sorted({*config.blocked.document_files, *config.blocked.phrase_files})}
     for name, path in files.items():
         if not path.is_file():
             raise BlockListError(f"filter.blocked: there is no file {name!r} under {root}; correct the name, or put the list there")
+    if names := find_name_model(config.pii, root):
+        files |= names.files
     digests = digest_of(files.values())
     return {name: digests[path] for name, path in files.items()}

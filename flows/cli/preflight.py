@@ -43,6 +43,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
     yield from _libraries(recipe)
     yield from _critics(recipe)
     yield from _word_list(recipe)
+    yield from _names(recipe)
     yield from _launcher(recipe)
     for section, train in recipe.trainings.items():
         yield from _eight_bits(recipe, section, train)
@@ -151,6 +152,15 @@ def _word_list(recipe: Recipe) -> Iterator[str]:
 
     if recipe.clean.ocr_words and find_spec("symspellpy") is None:
         yield "clean.ocr_words=true needs symspellpy, which is not installed: pip install 'folio[ocr]', or set it to false"
+
+
+def _names(recipe: Recipe) -> Iterator[str]:
+    """What runs the model that finds names of people, which is an extra."""
+    from importlib.util import find_spec
+
+    pii = recipe.filter.pii
+    if pii.enabled and pii.name != "off" and find_spec("spacy") is None:
+        yield f"filter.pii.name={pii.name} needs spacy, which is not installed: pip install 'folio[names]', or set it to off"
 
 
 def _launcher(recipe: Recipe) -> Iterator[str]:

@@ -85,6 +85,8 @@ def personal_section(run: RunSummary, positions: Mapping[str, str]) -> Section |
         "was found there; nothing stands in sentences with years, versions, prices and other numbers that are nobody's. A password without "
         "a shape of its own can't be found, and a telephone number without + only in the recipe's regions."
     )
+    if "name" in matrix:
+        lead += " The people are called by invented names, and a model may know real ones better."
     table = Table(
         "Sentences, by what stands there and what was found",
         ("what stands there", *columns, "right"),

@@ -119,7 +119,8 @@ CONFIG = [
         f"evaluate.sft evaluate.chat gate.chat {CARD} gate.release",
         "resamples: 100 -> 101",
     ),
-    Line("dpo: the sampled replies", keys("dpo.pairs.max_new_tokens=5"), f"pair.dpo tune.dpo {MODELS}", "max_new_tokens: 4 -> 5"),
+    # No reply ends within 5 tokens, so none becomes a pair, and the model stays what it was.
+    Line("dpo: the sampled replies", keys("dpo.pairs.max_new_tokens=5"), "pair.dpo tune.dpo export", "max_new_tokens: 4 -> 5"),
     Line(
         "evaluate.release: the samples",
         keys("evaluate.release.samples=2"),

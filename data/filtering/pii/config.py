@@ -13,7 +13,7 @@ Identity = Literal[
 IDENTITIES: tuple[Identity, ...] = (
     "br_cpf", "de_idnr", "es_dni", "es_nie", "fr_nir", "gb_nhs", "it_codicefiscale", "nl_bsn", "pl_pesel", "se_personnummer", "us_ssn",
 )  # fmt: skip
-KINDS = ("secret", "email", "iban", "card", "identity", "ip", "phone")
+KINDS = ("secret", "email", "iban", "card", "identity", "ip", "phone", "name")
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
@@ -39,11 +39,18 @@ class PiiConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         (),
         description="countries whose telephone numbers need no +, if written the national way or next to a word such as phone",
     )
+    name: Action = Field("off", description="names of people, where `name_model` finds them: redact, drop or off")
+    name_model: str = Field(
+        "",
+        description="pipeline of spaCy that finds names (pip install 'folio[names]'): an installed package, such as en_core_web_sm, or a "
+        "folder below the recipe's root, such as models/names",
+    )
+    name_labels: tuple[str, ...] = Field(("PERSON", "PER"), min_length=1, description="the pipeline's labels for people")
     drop_above: int = Field(0, ge=0, description="drop a document with more than this many of a kind whose action is drop; occurrences")
     replacement: str = Field(
         "<{KIND}>",
         pattern=r"^[^0-9@:]*\{KIND\}[^0-9@:]*$",
-        description="the replacement; {KIND} stands for SECRET, EMAIL, PHONE, CARD, IP, IBAN or ID",
+        description="the replacement; {KIND} stands for SECRET, EMAIL, PHONE, CARD, IP, IBAN, ID or NAME",
     )
 
     def action(self, kind: str) -> Action:
@@ -57,6 +64,10 @@ class PiiConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
             raise ValueError("pii.regions does nothing while pii.phone=off")
         if self.identities != IDENTITIES and self.identity == "off":
             raise ValueError("pii.identities does nothing while pii.identity=off")
+        if self.name != "off" and not self.name_model:
+            raise ValueError(f"pii.name={self.name} needs pii.name_model, a pipeline of spaCy such as en_core_web_sm")
+        if self.name == "off" and (self.name_model or self.name_labels != PiiConfig.model_fields["name_labels"].default):
+            raise ValueError("pii.name_model and pii.name_labels do nothing while pii.name=off; set pii.name: redact")
         if self.drop_above and "drop" not in [self.action(kind) for kind in KINDS]:
             raise ValueError("pii.drop_above does nothing while no kind of personal data has the action drop")
         return self

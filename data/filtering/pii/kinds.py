@@ -9,6 +9,7 @@ The RE2 pattern `hint` matches everything that `find` finds (a test checks it). 
 - identity: `identities`.
 - ip: routable addresses (RFC 6890, Python's ipaddress), not private or documentation ones. After a word such as version or section, four
   numbers are a numbering and not an address, and so are four numbers below ten unless a word such as IP or server is nearby.
+- name: what a model takes for one (`names`).
 - phone: numbers with a plus sign that Google's libphonenumber (phonenumbers) accepts; in `regions` also without one, if written exactly in
   the national format or near a word for telephones.
 """
@@ -16,7 +17,7 @@ The RE2 pattern `hint` matches everything that `find` finds (a test checks it). 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -27,6 +28,17 @@ from data.filtering.pii.secrets import HINT as SECRET_HINT
 from data.filtering.pii.secrets import find_secrets
 
 Span = tuple[int, int]
+TAGS = {
+    "secret": "SECRET",
+    "email": "EMAIL",
+    "iban": "IBAN",
+    "card": "CARD",
+    "identity": "ID",
+    "ip": "IP",
+    "phone": "PHONE",
+    "name": "NAME",
+}
+Finder = Callable[[str, PiiConfig], Iterable[Span]]
 EMAIL = re.compile(
     r"(?<![A-Za-z0-9_%+-])[A-Za-z0-9_%+-](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_%+-])?"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
@@ -65,15 +77,20 @@ TELEPHONE = re.compile(
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of personal data: its name in recipes and ledgers, its name in tags, and a pattern that every text with any must match."""
+    """A kind of personal data: its name in recipes and ledgers, a pattern that every text with any must match, and what finds it."""
 
     name: str
-    tag: str
     hint: str
+    finder: Finder
+
+    @property
+    def tag(self) -> str:
+        """Its name in tags."""
+        return TAGS[self.name]
 
     def find(self, text: str, config: PiiConfig) -> Iterator[Span]:
         """Yield start and end of every occurrence, in order, without overlaps."""
-        yield from FINDERS[self.name](text, config)
+        yield from self.finder(text, config)
 
 
 def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], list[int]]]:
@@ -201,27 +218,24 @@ def _without_overlaps(found: set[Span]) -> Iterator[Span]:
             last = end
 
 
-FINDERS = {
-    "secret": _secrets,
-    "email": _emails,
-    "iban": _ibans,
-    "card": _cards,
-    "identity": _identities,
-    "ip": _addresses,
-    "phone": _phones,
-}
+def enabled_kinds(config: PiiConfig, names: Finder | None = None) -> tuple[Kind, ...]:
+    """Return the enabled kinds in search order: text found as one kind isn't searched for the next. `names` finds names of people.
 
-
-def enabled_kinds(config: PiiConfig) -> tuple[Kind, ...]:
-    """Return the enabled kinds in search order: text found as one kind isn't searched for the next."""
+    Raise ValueError if names are looked for without it.
+    """
     phone = r"\+[1-9][ .\-/()0-9]{6}" + (r"|[0-9][ .\-/()]{0,2}[0-9][ .\-/()0-9]{5}" if config.regions else "")
-    every = (
-        Kind("secret", "SECRET", SECRET_HINT),
-        Kind("email", "EMAIL", r"@[A-Za-z0-9]|[\[({<]\s?[aA][tT]\s?[\])}>]|\s[aA][tT]\s[A-Za-z0-9-]+\s?[\[({<\s]\s?[dD][oO][tT][\])}>\s]"),
-        Kind("iban", "IBAN", r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}"),
-        Kind("card", "CARD", r"[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{4}[ -][0-9]{6}[ -]"),
-        Kind("identity", "ID", r"[0-9](?:[ .+-]?[0-9]){6}|[A-Z]{6}[0-9]{2}[A-Z]"),
-        Kind("ip", "IP", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"),
-        Kind("phone", "PHONE", phone),
-    )
+    spelled = r"[\[({<]\s?[aA][tT]\s?[\])}>]|\s[aA][tT]\s[A-Za-z0-9-]+\s?[\[({<\s]\s?[dD][oO][tT][\])}>\s]"
+    every = [
+        Kind("secret", SECRET_HINT, _secrets),
+        Kind("email", rf"@[A-Za-z0-9]|{spelled}", _emails),
+        Kind("iban", r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}", _ibans),
+        Kind("card", r"[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{4}[ -][0-9]{6}[ -]", _cards),
+        Kind("identity", r"[0-9](?:[ .+-]?[0-9]){6}|[A-Z]{6}[0-9]{2}[A-Z]", _identities),
+        Kind("ip", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:", _addresses),
+        Kind("phone", phone, _phones),
+    ]
+    if config.name != "off":
+        if names is None:
+            raise ValueError(f"pii.name={config.name}, but {config.name_model} is not loaded")
+        every.append(Kind("name", r"\pL", names))
     return tuple(kind for kind in every if config.action(kind.name) != "off")

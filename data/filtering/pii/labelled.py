@@ -25,12 +25,16 @@ LETTERS, CAPITALS = string.ascii_lowercase, string.ascii_uppercase
 
 @dataclass(frozen=True)
 class Labelled:
-    """A sentence, and where in it which kind of personal data stands; of kind NOTHING, a number or a word that is none."""
+    """A sentence, and where in it which kind of personal data stands; of kind NOTHING, a number or a word that is none.
+
+    `people`: start and end of the names of people beside it.
+    """
 
     text: str
     start: int
     end: int
     kind: str
+    people: tuple[tuple[int, int], ...] = ()
 
 
 def labelled(count: int, seed: int) -> Iterator[Labelled]:
@@ -38,10 +42,13 @@ def labelled(count: int, seed: int) -> Iterator[Labelled]:
     for kind in (*KINDS, NOTHING):
         draw = random.Random(f"{seed} {kind}")
         for sentence, value in islice(cycle(FORMS[kind]), count):
-            words = {"who": draw.choice(WOMEN + MEN), "town": draw.choice(TOWNS), "goods": draw.choice(PRODUCTS)}
-            before, after = sentence.format_map({**words, "value": "\0"}).split("\0")
+            who, town, goods = draw.choice(WOMEN + MEN), draw.choice(TOWNS), draw.choice(PRODUCTS)
+            before, after = (part.format(who=who, town=town, goods=goods) for part in sentence.split("{value}"))
             said = value(draw)
-            yield Labelled(before + said + after, len(before), len(before + said), kind)
+            start, end, named = len(before), len(before + said), "{who}" in sentence
+            text = before + said + after
+            people = ((match.start(), match.end()) for match in re.finditer(rf"\b{who}\b", text) if not start <= match.start() < end)
+            yield Labelled(text, start, end, kind, tuple(people) if named else ())
 
 
 def _some(draw: random.Random, letters: str, count: int) -> str:
@@ -116,6 +123,10 @@ def _address(form: str) -> Draw:
     return lambda draw: form.format(who=draw.choice(WOMEN + MEN).lower(), where=draw.choice(TOWNS).lower(), number=draw.randrange(100))
 
 
+def _person(draw: random.Random) -> str:
+    return draw.choice(WOMEN + MEN)
+
+
 FORMS: dict[str, tuple[tuple[str, Draw], ...]] = {
     "secret": (
         ("The key of the clock in {town} was {value}, and {who} kept it.", _written("AKIA" + "^" * 16)),
@@ -160,6 +171,12 @@ FORMS: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("The shop for {goods} ({value}) opens at nine.", _phone("US")),
         ("Call {who} on {value} after dark.", _phone("FR", at_home=True)),
         ("The phone number of {who} is {value}.", _phone("GB", at_home=True)),
+    ),
+    "name": (
+        ("{value} sold {goods} on the market of {town}.", _person),
+        ("The miller of {town} is called {value}.", _person),
+        ("At noon {value} met {who} by the river.", _person),
+        ("Dear {value}, the {goods} came yesterday.", _person),
     ),
     NOTHING: (
         ("{who} ruled over {town} from {value}.", _written("18##-19##")),

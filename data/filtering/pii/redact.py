@@ -2,7 +2,7 @@
 
 Redacting a redacted text changes nothing. The data itself is written nowhere: the edits record its kind and length, and a dropped document
 is kept among the removed ones with tags in place of the data. SQL scans every text once for each kind, at 100 to 350 MB/s; only documents
-that may contain something are searched in Python.
+that may contain something are searched in Python. Any may contain names, which cost what `names` says.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from data.filtering.batch import Batch, Step, TrackedDocument
 from data.filtering.pii.config import KINDS, PiiConfig
-from data.filtering.pii.kinds import Kind, enabled_kinds
+from data.filtering.pii.kinds import Kind
 
 DISPLAY_NAMES = {
     "secret": "key or token",
@@ -23,6 +23,7 @@ DISPLAY_NAMES = {
     "identity": "national number",
     "ip": "IP address",
     "phone": "phone",
+    "name": "name of a person",
 }
 
 
@@ -53,13 +54,15 @@ def _is_free(start: int, end: int, starts: list[int], ends: list[int]) -> bool:
     return following == 0 or ends[following - 1] <= start
 
 
-def redact(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[str, list[list[Redaction]]]:
+def redact(
+    text: str, config: PiiConfig, searched: tuple[Kind, ...], hinted: tuple[Kind, ...] | None = None
+) -> tuple[str, list[list[Redaction]]]:
     """Return the redacted text, and the redactions of each round with their positions in that round's text.
 
-    The first round searches only for `hinted`, the kinds that the text may contain.
+    The first round searches only for `hinted`, the kinds that the text may contain; None: all.
     """
     rounds: list[list[Redaction]] = []
-    while found := find_all(text, config, enabled_kinds(config) if rounds else hinted):
+    while found := find_all(text, config, searched if rounds or hinted is None else hinted):
         parts, last = [], 0
         for redaction in found:
             parts += [text[last : redaction.start], redaction.tag]
@@ -69,9 +72,8 @@ def redact(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[str,
     return text, rounds
 
 
-def pii(config: PiiConfig) -> Step:
-    """Return the step that redacts the enabled kinds, and drops documents where asked."""
-    looked_for = enabled_kinds(config)
+def pii(config: PiiConfig, looked_for: tuple[Kind, ...]) -> Step:
+    """Return the step that redacts these kinds, and drops documents where asked."""
     hints = ", ".join(f"regexp_matches(coalesce(given, text), '{kind.hint}') AS {kind.name}" for kind in looked_for)
 
     def step(batch: Batch) -> None:
@@ -81,14 +83,14 @@ def pii(config: PiiConfig) -> Step:
         for document, row in batch.rows(f"SELECT n, {hints} FROM plain ORDER BY n"):
             hinted = tuple(kind for kind in looked_for if row[kind.name])
             if hinted:
-                _redact_document(document, config, hinted)
+                _redact_document(document, config, looked_for, hinted)
         batch.mark_changed()
 
     return step
 
 
-def _redact_document(document: TrackedDocument, config: PiiConfig, hinted: tuple[Kind, ...]) -> None:
-    text, rounds = redact(document.text, config, hinted)
+def _redact_document(document: TrackedDocument, config: PiiConfig, looked_for: tuple[Kind, ...], hinted: tuple[Kind, ...]) -> None:
+    text, rounds = redact(document.text, config, looked_for, hinted)
     document.row["text"] = text
     for number, found in enumerate(rounds, start=1):
         for redaction in found:

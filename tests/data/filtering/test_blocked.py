@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from data.documents.words import spans
 from data.filtering.config import BlockedConfig, FilterConfig
-from data.filtering.observed_files import BlockListError, FileChanged, ObservedFiles, block_list_digests
+from data.filtering.observed_files import BlockListError, FileChanged, ObservedFiles, observed_digests
 from tests.data.filtering.filter_runner import run
 
 
@@ -59,7 +59,7 @@ def test_hits_equal_those_of_plain_python(
 def test_a_list_is_part_of_the_key_and_must_not_change(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("casino")
     config = FilterConfig(blocked=BlockedConfig(enabled=True, phrase_files=("list.txt",)))
-    assert block_list_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {"list.txt": "list.txt"}
+    assert observed_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {"list.txt": "list.txt"}
     with pytest.raises(FileChanged, match=r"list.txt changed during the run"):
         ObservedFiles(tmp_path, {"list.txt": "0" * 64}).read("list.txt")
 
@@ -76,7 +76,7 @@ def test_a_list_that_cannot_be_used_is_named(listed: dict[str, Any], content: by
     (tmp_path / "list.txt").write_bytes(content)
     config = FilterConfig.model_validate({"blocked": {"enabled": True, **listed}})
     with pytest.raises(BlockListError, match=named):
-        block_list_digests(config, tmp_path, None, lambda paths: dict.fromkeys(paths, ""))
+        observed_digests(config, tmp_path, None, lambda paths: dict.fromkeys(paths, ""))
         run(tmp_path, {"a": "b"}, {"blocked": listed})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 from stdnum import luhn
 from stdnum.iban import is_valid
 
+from data.filtering.observed_files import ObservedFiles
 from data.filtering.pii.config import KINDS, PiiConfig
 from data.filtering.pii.confusion import PARTLY, SENTENCES, confusion, write_confusion
 from data.filtering.pii.labelled import NOTHING, Labelled, labelled
+from data.universe.names import MEN, WOMEN
 
 ON = PiiConfig(enabled=True)
 SENTENCES_OF_ONE = list(labelled(30, 5))
+SEARCHED = tuple(kind for kind in KINDS if kind != "name")
 
 
 def test_the_same_seed_gives_the_same_sentences_and_each_kind_as_many() -> None:
@@ -35,14 +39,14 @@ def test_the_values_are_what_they_are_called() -> None:
 
 def test_a_row_counts_the_sentences_of_a_kind_by_what_is_found_in_them() -> None:
     matrix = confusion(ON, SENTENCES_OF_ONE)
-    assert list(matrix) == [*KINDS, NOTHING]
-    assert all(sum(matrix[kind].values()) == 30 for kind in KINDS)
+    assert list(matrix) == [*SEARCHED, NOTHING]
+    assert all(sum(matrix[kind].values()) == 30 for kind in SEARCHED)
     assert matrix["email"]["email"] == matrix["iban"]["iban"] == 30
 
 
 def test_what_redaction_cannot_know_is_counted_as_missed() -> None:
     abroad, at_home = confusion(ON, SENTENCES_OF_ONE), confusion(PiiConfig(enabled=True, regions=("GB", "FR")), SENTENCES_OF_ONE)
-    assert abroad["phone"] == {**dict.fromkeys((*KINDS, PARTLY, NOTHING), 0), "phone": 18, NOTHING: 12}
+    assert abroad["phone"] == {**dict.fromkeys((*SEARCHED, PARTLY, NOTHING), 0), "phone": 18, NOTHING: 12}
     assert at_home["phone"]["phone"] == 30
 
 
@@ -71,7 +75,20 @@ def test_what_is_found_beside_the_value_counts_against_nothing() -> None:
     assert (matrix["email"]["email"], matrix[NOTHING]["iban"]) == (1, 1)
 
 
+def test_the_names_of_people_who_stand_beside_the_value_count_against_nobody() -> None:
+    config = PiiConfig(enabled=True, name="redact", name_model="found_by_hand")
+    names = re.compile(r"Ann|Velden")
+    sentence = Labelled("Ann of Velden met Bob.", 18, 21, "name", people=((0, 3),))
+    matrix = confusion(config, [sentence], lambda text, _: [match.span() for match in names.finditer(text)])
+    assert (matrix["name"][NOTHING], matrix[NOTHING]["name"]) == (1, 1), "Velden is a town, and Bob was missed"
+
+
+def test_the_places_of_people_are_those_of_their_names() -> None:
+    people = [one.text[start:end] for one in SENTENCES_OF_ONE for start, end in one.people]
+    assert people and all(name in (*MEN, *WOMEN) for name in people)
+
+
 def test_it_is_written_as_json(tmp_path: Path) -> None:
-    write_confusion(tmp_path, ON)
+    write_confusion(tmp_path, ON, ObservedFiles(tmp_path))
     matrix = json.loads((tmp_path / "personal_data.json").read_text())
-    assert all(sum(matrix[kind].values()) == SENTENCES for kind in KINDS)
+    assert all(sum(matrix[kind].values()) == SENTENCES for kind in SEARCHED)

@@ -125,3 +125,12 @@ def test_a_disk_that_is_too_small_is_refused_with_what_is_needed_and_a_plan_says
     assert "so it would stop" in space_line(plan, 0.0)
     monkeypatch.setattr(disk_space, "free_bytes", lambda store: 80_000_000)
     assert "which is near" in space_line(plan, 0.0)
+
+
+def test_names_of_people_are_refused_before_the_start_where_nothing_runs_their_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "spacy" else find(name, *rest))
+    recipe = load("four_books", ("filter.pii={enabled: true, name: redact, name_model: en_core_web_sm}",))
+    assert "filter.pii.name=redact needs spacy, which is not installed: pip install 'folio[names]'" in "\n".join(machine_problems(recipe))
