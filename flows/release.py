@@ -60,7 +60,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         history=base.history,
         origin=base.origin,
         verdict=chat.verdict.part("verdict.json"),
-        funnel=corpus.audit.part("funnel.json"),
+        funnel=corpus.audit.part("funnel.json") if recipe.reads_texts else None,
         conversations=corpus.examples.part("sources.json") if isinstance(recipe.examples, ConversationExamples) else None,
     )
     measured_on = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}

@@ -243,6 +243,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return FidelityConfig(settings=self.evaluate.variants, bounds=tuple(bounds), overrule=variant.overrule)
 
     @property
+    def reads_texts(self) -> bool:
+        """Whether any training reads the texts of the corpus: by themselves, replayed, or in examples made from them."""
+        generated = not isinstance(self.examples, ConversationExamples) or self.examples.generated is not None
+        return self.pretrains or generated or any(step.replay_share for step in (*self.tuning, *self.adapters))
+
+    @property
     def exporting(self) -> Exporting:
         """The export stage's config."""
         told = self.examples.sources if isinstance(self.examples, ConversationExamples) else ()

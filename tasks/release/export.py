@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -41,13 +42,16 @@ def export(
     measured_base: Path,
     baseline: Path,
     verdict: Path,
-    funnel: Path,
+    funnel: Path | None = None,
     conversations: Path | None = None,
     history: Path | None = None,
     origin: Path | None = None,
     **others: Path,
 ) -> Metrics:
-    """A model, its variants, adapters and what was measured, tokenizer, step log, verdict and corpus funnel -> a release directory."""
+    """A model, its variants, adapters and what was measured, tokenizer, step log, verdict and corpus funnel -> a release directory.
+
+    `funnel`: given if any training read the corpus's texts; `conversations`: their sources, if it read any.
+    """
     from model.evaluation.fidelity_config import FIDELITY
     from model.evaluation.plain_words import Standing, passes_over
     from model.hardware.flops import training_flops
@@ -55,8 +59,9 @@ def export(
     from model.release.export import export as export_model
     from model.training.telemetry.step_log import validation_curve
 
-    (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
-    sources = {**train["sources"], **(json.loads(conversations.read_text()) if conversations is not None else {})}
+    splits = json.loads(funnel.read_text())["splits"] if funnel else []
+    texts: dict[str, Any] = next((part["sources"] for part in splits if part["split"] == "train"), {})
+    sources = {**texts, **(json.loads(conversations.read_text()) if conversations else {})}
     network, vocabulary = read_config(model)
     rows_of = config.row_length or network.context
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None

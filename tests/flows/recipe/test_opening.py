@@ -14,11 +14,14 @@ from data.examples.config import ConversationExamples, CorpusExamples
 from data.sources.config import FilesSource
 from data.sources.files import find_files
 from flows.cli.preflight import machine_problems
+from flows.pipeline import compose
 from flows.recipe.explaining import diff_recipes, show_recipe
 from flows.recipe.initialize_opened import write_opened_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.planning.machine import Machine
+from tasks.stage.execution.run import RunOptions, use_options
+from tasks.stage.execution.run_context import open_run
 from tests.model.opening.tiny import WORDS, write_llama, write_sentencepiece
 
 pytest.importorskip("transformers")
@@ -61,6 +64,32 @@ def test_what_is_shown_of_a_recipe_with_an_open_model_is_the_recipe(folder: Path
     path = recipe(folder)
     (folder / "shown.yaml").write_text(show_recipe(path))
     assert "say the same" in diff_recipes(path, str(folder / "shown.yaml"))
+
+
+TOLD = {"kind": "conversations", "sources": [{"kind": "files", "name": "chats", "paths": ["chats/*.jsonl"], "licence": "mine"}]}
+
+
+@pytest.mark.parametrize(
+    ("sections", "counted"),
+    [
+        ({"examples": TOLD}, False),
+        ({"examples": {**TOLD, "generated": {"kind": "corpus"}}}, True),
+        ({"examples": TOLD, "tuning": [{"kind": "sft", "replay": 0.2}]}, True),
+        ({"examples": TOLD, "base": {"kind": "folder", "path": "llama", "pretrain": True}}, True),
+        ({}, True),
+    ],
+)
+def test_the_card_counts_the_texts_of_the_corpus_where_a_training_reads_them(
+    folder: Path, tmp_path: Path, sections: dict[str, Any], counted: bool
+) -> None:
+    (folder / "chats").mkdir(exist_ok=True)
+    (folder / "chats" / "a.jsonl").write_text(json.dumps(CHAT) + "\n")
+    found = load(recipe(folder, **{"tuning": [{"kind": "sft"}], **sections}))
+    settings = {**found.run_settings(), "home": tmp_path, "store": str(tmp_path / "store")}
+    with use_options(RunOptions(planning=True)), open_run(**settings) as run:
+        compose(found)
+    (waiting,) = (decision.causes[-1] for decision in run.decisions if decision.position == "export")
+    assert ("audit" in waiting.replace(",", "").split()) is counted
 
 
 @pytest.mark.parametrize(
