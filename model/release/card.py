@@ -6,6 +6,7 @@ facts give the same bytes. A missing fact is shown as missing. A card without li
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,14 @@ def render_card(card: ModelCard, facts: Mapping[str, Any], account: Account | No
     environment.filters |= {"with_intervals": with_intervals, "hours": hours}
     template = environment.from_string((Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8"))
     return template.render(card=card, facts=facts, account=account, measured=with_intervals(card.metrics))
+
+
+def corpus_facts(funnel: Path | None, conversations: Path | None, licences: Mapping[str, str]) -> tuple[CorpusFact, ...]:
+    """Return the sources of what a model learned: of the training split in an audit's `funnel`, and of `conversations`, where given."""
+    splits = json.loads(funnel.read_text(encoding="utf-8"))["splits"] if funnel else []
+    sources: dict[str, dict[str, int]] = next((part["sources"] for part in splits if part["split"] == "train"), {})
+    sources |= json.loads(conversations.read_text(encoding="utf-8")) if conversations else {}
+    return tuple(CorpusFact(name=name, licence=licences[name], **sizes) for name, sizes in sources.items())
 
 
 def training_facts(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, Field
 
 from model.names import NOT_IDENTITY
-from model.release.card import CorpusFact, ModelCard, OriginFact, TrainingFact, training_facts
+from model.release.card import ModelCard, OriginFact, TrainingFact, corpus_facts, training_facts
 from model.release.config import CardConfig, ExportConfig
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import derived_model
@@ -48,10 +47,7 @@ def export(
     origin: Path | None = None,
     **others: Path,
 ) -> Metrics:
-    """A model, its variants, adapters and what was measured, tokenizer, step log, verdict and corpus funnel -> a release directory.
-
-    `funnel`: given if any training read the corpus's texts; `conversations`: their sources, if it read any.
-    """
+    """A model, its variants and adapters, what was measured, tokenizer, step log, verdict, sources of its text -> a release directory."""
     from model.evaluation.fidelity_config import FIDELITY
     from model.evaluation.plain_words import Standing, passes_over
     from model.hardware.flops import training_flops
@@ -59,9 +55,6 @@ def export(
     from model.release.export import export as export_model
     from model.training.telemetry.step_log import validation_curve
 
-    splits = json.loads(funnel.read_text())["splits"] if funnel else []
-    texts: dict[str, Any] = next((part["sources"] for part in splits if part["split"] == "train"), {})
-    sources = {**texts, **(json.loads(conversations.read_text()) if conversations else {})}
     network, vocabulary = read_config(model)
     rows_of = config.row_length or network.context
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
@@ -71,7 +64,7 @@ def export(
     card = ModelCard(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
-        corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
+        corpus=corpus_facts(funnel, conversations, config.licences),
         **Standing(base, tuned, compared, validation_curve(history) if history else (), passes).card_facts(),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,

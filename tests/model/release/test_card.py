@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.release.card import CorpusFact, ModelCard, TrainingFact, escape_markdown, figure, render_card, training_facts
+from model.release.card import CorpusFact, ModelCard, TrainingFact, corpus_facts, escape_markdown, figure, render_card, training_facts
 from model.training.length import TrainingLength
 
 PLAIN_FORM: dict[str, Any] = {"tools": [], "released": True, "failed": "", "overruled": "", "megabytes": 1.5, "bits": 8.1, "tool": "folio",
@@ -103,3 +105,14 @@ def test_a_metric_is_shown_with_its_interval_on_one_line() -> None:
     text = render_card(card, FACTS).replace("\\", "")
     assert "| q.right | 0.9 (0.85 to 0.95) |" in text and "| q.asked | 1,340 |" in text
     assert "q.right_low" not in text and "q.right_error" not in text
+
+
+def test_the_corpus_is_that_of_the_training_split_and_of_conversations_where_they_were_read(tmp_path: Path) -> None:
+    sizes, more = {"documents": 2, "characters": 9}, {"documents": 1, "characters": 4}
+    splits = [{"split": "val", "sources": {"other": sizes}}, {"split": "train", "sources": {"books": sizes}}]
+    (funnel := tmp_path / "funnel.json").write_text(json.dumps({"splits": splits}))
+    (talks := tmp_path / "sources.json").write_text(json.dumps({"chats": more}))
+    licences = {"books": "CC0", "chats": "mine", "other": "none"}
+    books, chats = CorpusFact(name="books", licence="CC0", **sizes), CorpusFact(name="chats", licence="mine", **more)
+    assert corpus_facts(funnel, talks, licences) == (books, chats)
+    assert corpus_facts(None, talks, licences) == (chats,) and corpus_facts(funnel, None, licences) == (books,)
