@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import configparser
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from data.filtering.pii.config import PiiConfig
 
@@ -17,6 +18,12 @@ UNDERLYING = frozenset({"tok2vec", "transformer", "curated_transformer"})
 
 class NameModelError(ValueError):
     """The recipe's `name_model` is not there, or can't find names; the message says which and the way out."""
+
+
+class _Description(BaseModel, frozen=True, defer_build=True):
+    """What is read of a pipeline's description: the labels that each component gives."""
+
+    labels: dict[str, tuple[str | int, ...]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def find_name_model(config: PiiConfig, root: Path) -> NameModel | None:
     settings = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         settings.read_string((folder / SETTINGS).read_text("utf-8"))
-        described = json.loads((folder / DESCRIPTION).read_text("utf-8"))["labels"]
+        described = _Description.model_validate_json((folder / DESCRIPTION).read_bytes()).labels
         factories = {name: settings[f"components.{name}"].get("factory", "").strip('"') for name in described}
     except (OSError, ValueError, KeyError, configparser.Error) as error:
         raise NameModelError(f"filter.pii.name_model: {folder} is no pipeline of spaCy ({error}); name another") from error

@@ -165,9 +165,12 @@ def test_a_model_that_cannot_find_names_is_refused_before_the_run(trained: Path,
         observed_digests(FilterConfig(pii=looking(**settings)), trained, None, lambda paths: dict.fromkeys(paths, ""))
 
 
-def test_a_damaged_pipeline_is_refused_by_its_folder(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "described", ["{", "[]", '{"labels": ["ner"]}', '{"labels": {"ner": null}}', '{"labels": {"nowhere": ["PERSON"]}}']
+)
+def test_a_damaged_pipeline_is_refused_by_its_folder(trained: Path, tmp_path: Path, described: str) -> None:
     (tmp_path / "names").mkdir()
     (tmp_path / "names" / "config.cfg").write_text((trained / "models/names/config.cfg").read_text())
-    (tmp_path / "names" / "meta.json").write_text("{")
+    (tmp_path / "names" / "meta.json").write_text(described)
     with pytest.raises(NameModelError, match="is no pipeline of spaCy"):
         load_names(looking("./names"), ObservedFiles(tmp_path))
