@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from model.inference.generation import generate, generate_batch, sample_batch
 from model.inference.request import Request
 from model.inference.sampling import choose
 from model.inference.uniforms import uniforms
+from model.layers.decoding import projection
 from model.networks.network import Network
 from model.networks.recurrent_config import RecurrentConfig
 from tests.model.networks.decoders import EVERY, VOCABULARY, small_config, spread_decoder, tokens
@@ -23,6 +26,16 @@ from tests.model.networks.spread import spread
 
 NAMES = [*EVERY, "recurrent", "recurrent-untied"]
 each = pytest.mark.parametrize("name", NAMES)
+Packed = Literal["for several vectors", "always"]
+
+
+@contextmanager
+def matrices(held: Packed) -> Iterator[None]:
+    """Pack matrices always, as large ones are, or for several vectors alone, as those of small networks are."""
+    with pytest.MonkeyPatch.context() as patch:
+        if held == "always":
+            patch.setattr(projection, "LEAST_ALONE", 0)
+        yield
 
 
 def network_of(name: str) -> Network:
@@ -43,9 +56,15 @@ def whole_logits(network: Network, row: list[int]) -> Tensor:
         return network.logits({"tokens": torch.tensor([row])})[0, -1]
 
 
+@pytest.mark.parametrize("held", ["for several vectors", "always"])
 @each
-def test_logits_of_rows_of_any_lengths_that_join_and_leave_equal_those_of_whole_forward_passes(name: str) -> None:
-    network = network_of(name)
+def test_logits_of_rows_of_any_lengths_that_join_and_leave_equal_those_of_whole_forward_passes(name: str, held: Packed) -> None:
+    with matrices(held):
+        compare_logits(network_of(name))
+
+
+def compare_logits(network: Network) -> None:
+    """Feed texts of several lengths together, some of which join and leave, and compare the logits after each step."""
     decoding, texts = network.decoding(), [row.tolist() for row in tokens(5, 30)]
     state, rows, read = decoding.new_state(), [], [0] * 5
 
@@ -78,6 +97,7 @@ Drawn = st.fixed_dictionaries(
         "prompts": st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=31), min_size=1, max_size=6),
         "stops": st.frozensets(st.integers(0, VOCABULARY - 1), max_size=8),
         "rows": st.integers(1, 7),
+        "held": st.sampled_from(["for several vectors", "always"]),
         "config": st.builds(
             SamplingConfig,
             temperature=st.sampled_from([0.0, 0.5, 1.0]),
@@ -98,7 +118,8 @@ Drawn = st.fixed_dictionaries(
 @settings(max_examples=3)
 @given(drawn=Drawn)
 def test_a_text_is_the_same_alone_in_a_batch_and_by_whole_forward_passes(name: str, drawn: dict[str, Any]) -> None:
-    compare_texts(name, **drawn)
+    with matrices(drawn["held"]):
+        compare_texts(name, **{key: value for key, value in drawn.items() if key != "held"})
 
 
 @pytest.mark.slow
@@ -106,7 +127,8 @@ def test_a_text_is_the_same_alone_in_a_batch_and_by_whole_forward_passes(name: s
 @settings(max_examples=60)
 @given(drawn=Drawn)
 def test_sixty_drawn_batches_of_each_network_are_the_texts_of_whole_forward_passes(name: str, drawn: dict[str, Any]) -> None:
-    compare_texts(name, **drawn)
+    with matrices(drawn["held"]):
+        compare_texts(name, **{key: value for key, value in drawn.items() if key != "held"})
 
 
 def penalized(logits_V: Tensor, prompt: list[int], reply: list[int], config: SamplingConfig) -> Tensor:

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
+from model.layers.decoding.projection import Projection
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.serving.limits import ServeLimits
@@ -203,7 +204,7 @@ def test_many_at_once_each_get_what_they_would_get_alone(address: str, decoder: 
 
 def test_a_model_whose_weights_are_damaged_answers_500_and_the_server_lives(decoder: Decoder, chat_format: ChatFormat) -> None:
     broken = own_model(decoder, chat_format)
-    broken.network.head.weight_IO = broken.network.head.weight_IO * float("nan")
+    broken.network.head = Projection(decoder.read_weights()[0] * float("nan"), None)
     with serving([broken]) as address:
         answer = httpx.post(f"{address}/v1/chat/completions", json=asked(max_tokens=3), timeout=20)
         assert answer.status_code == 500 and "weights are damaged" in answer.json()["error"]["message"]
