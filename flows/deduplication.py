@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from data.dedup.config import DedupConfig
-from data.dedup.partitioned.config import SLICE, PartitionedConfig, Unit, UnitConfig, rules_of
+from data.dedup.partitioned.config import PartitionedConfig, Unit, UnitConfig, rules_of
+from data.documents.sharding import SLICE
 from tasks.corpus.dedup import dedup
 from tasks.corpus.partitioned.account import account
 from tasks.corpus.partitioned.choose import choose
@@ -67,7 +68,7 @@ def _compared(config: PartitionedConfig, documents: ShardedArtifact) -> Compared
     """Compare whole documents, and choose which copies stay."""
     rules, shards, partitions = config.rules, config.shards, config.partitions
     sketched = sketch.over(shards)(config, documents=documents)
-    copies = _all(equal.over(partitions)(config, fingerprints=_slices(sketched, "fingerprints")), "copies.parquet")
+    copies = whole(equal.over(partitions)(config, fingerprints=_slices(sketched, "fingerprints")), "copies.parquet")
     pairs = None
     if rules.near.enabled:
         proposed = propose.over(partitions)(config, signatures=_slices(sketched, "signatures"), copies=copies)
@@ -75,7 +76,7 @@ def _compared(config: PartitionedConfig, documents: ShardedArtifact) -> Compared
         pairs = similar.over(partitions)(config, pairs=_slices(proposed, "pairs"), shingles=_slices(sets, "shingles"))
     known = None
     if "known_words" in rules.keep:
-        known = _all(frequencies.over(partitions)(config, words=_slices(sketched, "words")), "frequencies.parquet")
+        known = whole(frequencies.over(partitions)(config, words=_slices(sketched, "words")), "frequencies.parquet")
     connected = components(config, copies=copies.of(0), pairs=pairs and pairs.part(PAIRS), extents=sketched.part("extent.parquet"))
     clusters = ShardedArtifact(position=components.position, items=(connected,))
     described = members.over(shards)(
@@ -123,7 +124,7 @@ def _unit_config(unit: Unit, rules: DedupConfig, documents: ShardedArtifact) -> 
 
 def _repeats(config: UnitConfig, collected: ShardedArtifact, found: Compared) -> SlicedArtifact:
     """Find the copies of units. Near duplicates that are kept on purpose lose none to each other."""
-    kept = _all(found.pairs, PAIRS) if found.pairs and config.rules.near.action == "cluster" else None
+    kept = whole(found.pairs, PAIRS) if found.pairs and config.rules.near.action == "cluster" else None
     stage = repeats.at(config.unit).over(config.partitions)
     return _slices(stage(config, units=_slices(collected, "units"), copies=found.copies, pairs=kept), "repeats")
 
@@ -133,6 +134,6 @@ def _slices(made: ShardedArtifact, folder: str) -> SlicedArtifact:
     return SlicedArtifact(made=made, name=f"{folder}/{SLICE}")
 
 
-def _all(made: ShardedArtifact, file: str) -> SlicedArtifact:
+def whole(made: ShardedArtifact, file: str) -> SlicedArtifact:
     """Give every shard or partition the file of every item."""
     return SlicedArtifact(made=made, name=file)

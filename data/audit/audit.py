@@ -27,14 +27,22 @@ from data.audit.config import FORMAT, AuditConfig
 from data.audit.funnel import SPLITS, documents_left, funnel
 from data.audit.leaks import report_leaks
 from data.documents.database import Database, open_database, parquet
+from data.documents.sharding import split_files
 
 
 def audit(
-    ledgers: Mapping[str, Sequence[Path]], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
+    ledgers: Mapping[str, Sequence[Path]],
+    splits: Sequence[Path],
+    output: Path,
+    config: AuditConfig,
+    *,
+    threads: int,
+    memory: str,
+    scratch: Path,
 ) -> dict[str, float]:
     """Write `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
 
-    `ledgers` maps each stage, in order, to the folders of its shards; `splits` is the folder with the three splits. Return leaks as shares,
+    `ledgers` maps each stage, in order, to the folders of its shards; `splits` are those with the three splits. Return leaks as shares,
     counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage accounts for every document
     and character, and the splits hold what the last stage left.
     """
@@ -42,14 +50,14 @@ def audit(
     with open_database(scratch, threads=threads, memory=memory) as work:
         metrics = report_leaks(work, splits, output, config)
         stages = funnel(work, ledgers)
-        kept = documents_left(work, [splits])
+        kept = documents_left(work, splits)
         folders = next(iter(ledgers.values()), [])
         parts = composition(work, documents_left(work, folders) or kept, kept, folders)
         size = f"FROM {parquet(kept)}"
         report: dict[str, Any] = {
             "format": FORMAT,
             "stages": stages,
-            "splits": [_split(work, part, splits / f"{part}.parquet") for part in SPLITS],
+            "splits": [_split(work, part, split_files(splits, part)) for part in SPLITS],
             "documents_kept": int(work.number(f"SELECT count(DISTINCT id) {size}")),
             "characters_kept": int(work.number(f"SELECT sum(length(text)) {size}")),
             **parts,
@@ -72,11 +80,11 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _split(work: Database, name: str, path: Path) -> dict[str, Any]:
+def _split(work: Database, name: str, files: Sequence[Path]) -> dict[str, Any]:
     """Count documents and characters of a split, in total and by source, and the share that a machine wrote."""
     rows = work.connection.execute(
         f"""SELECT source, count(*), sum(length(text))::BIGINT, coalesce(sum(length(text)) FILTER (synthetic), 0)::BIGINT
-        FROM {parquet([path])} GROUP BY source ORDER BY source"""
+        FROM {parquet(files)} GROUP BY source ORDER BY source"""
     ).fetchall()
     documents, characters, synthetic = (sum(row[column] for row in rows) for column in (1, 2, 3))
     sources = {source: {"documents": count, "characters": size} for source, count, size, _ in rows}

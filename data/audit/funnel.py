@@ -1,8 +1,9 @@
 """The corpus funnel: documents and characters after each stage, and what each rule removed.
 
-Reads the ledger of each stage and the documents beside it, in one folder or one for each shard. `balanced` says that the ledger accounts
-for every document and character of a stage across its shards, by the rule of `data.documents.ledger`; otherwise `fault` names the first
-document that doesn't add up. Costs one pass over the ledgers and the lengths of the texts; DuckDB holds the ids and spills.
+Reads the ledger of each stage and the documents beside it, in one folder or one for each shard; deduplication leaves a file for each shard
+in one folder. `balanced` says that the ledger accounts for every document and character of a stage across its shards, by the rule of
+`data.documents.ledger`; otherwise `fault` names the first document that doesn't add up. Costs one pass over the ledgers and the lengths of
+the texts; DuckDB holds the ids and spills.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from data.audit.sql import SQL
 from data.documents.database import Database, parquet
 from data.documents.ledger import CLOSING, imbalance, sizes
+from data.documents.sharding import SHARD_DOCUMENTS, split_files
 
 SPLITS = ("train", "val", "test")
 GONE = tuple(action for action in CLOSING if action != "kept")
@@ -47,12 +49,13 @@ def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
 
     If val and test are copies of train, return train alone.
     """
-    parts = [folder / f"{part}.parquet" for folder in folders for part in SPLITS]
-    if not parts or not all(path.exists() for path in parts):
-        return [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
-    train, *others = parts
-    outside = work.number(f"SELECT count(*) FROM {sizes(others)} ANTI JOIN {sizes([train])} USING (id, size)")
-    return parts if outside else [train]
+    train, *held_out = (split_files(folders, part) for part in SPLITS)
+    others = [path for files in held_out for path in files]
+    if not folders or not all(path.exists() for path in (*train, *others)):
+        by_shard = [path for folder in folders for path in sorted((folder / Path(SHARD_DOCUMENTS).parent).glob("*.parquet"))]
+        return by_shard or [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
+    outside = work.number(f"SELECT count(*) FROM {sizes(others)} ANTI JOIN {sizes(train)} USING (id, size)")
+    return [*train, *others] if outside else train
 
 
 def _stage(work: Database, stage: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Two different n-grams count as one if their 64-bit hashes collide: about one in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +15,11 @@ import pyarrow as pa
 from data.audit.config import AuditConfig
 from data.audit.sql import SQL
 from data.documents.database import Database, parquet
+from data.documents.merged import merged
 from data.documents.rows import rows
 from data.documents.schema import write_rows
-from data.documents.stream import batches, slices
+from data.documents.sharding import split_files
+from data.documents.stream import slices
 from data.documents.words import gram_macro, spans
 
 _NUMBERS = ("first_word", "words")
@@ -29,8 +32,8 @@ _LEAKED = f"SELECT part AS split, {', '.join(_DOCUMENTS.names[1:])} FROM leaked_
 AGAINST = (("val", "train"), ("test", "train"), ("test", "val"))
 
 
-def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig) -> dict[str, float]:
-    """Write `leaks.parquet` and `leaked_documents.parquet` into `output`.
+def report_leaks(work: Database, splits: Sequence[Path], output: Path, config: AuditConfig) -> dict[str, float]:
+    """Write `leaks.parquet` and `leaked_documents.parquet` into `output`. `splits`: the folders of the shards.
 
     leaks: the longest passages of each comparison: split, id, title, first_word (from 1), words, text (excerpt), and the document that
     also holds it: train_id or val_id, and other_title. leaked_documents: every held-out document that leaks, the worst first: split, id,
@@ -44,16 +47,16 @@ def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig
     work.connection.execute("CREATE TABLE seen (part VARCHAR, gram UBIGINT, id VARCHAR)")
     for part in HELD_OUT:
         work.set_variables(part=part)
-        for batch in batches(splits / f"{part}.parquet", ("id", "text")):
+        for batch in merged(split_files(splits, part), ("id", "text")):
             for part_of_batch in slices(batch):
                 work.run_on_batch(SQL / "held_out.sql", part_of_batch)
     for part in ("train", "val"):
         work.set_variables(part=part)
-        for batch in batches(splits / f"{part}.parquet", ("id", "text")):
+        for batch in merged(split_files(splits, part), ("id", "text")):
             for part_of_batch in slices(batch):
                 work.run_on_batch(SQL / "seen.sql", part_of_batch)
     for part in ("train", *HELD_OUT):
-        columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet([splits / f'{part}.parquet'])}"
+        columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet(split_files(splits, part))}"
         work.connection.execute(f"CREATE TEMP VIEW {part}_name AS {columns}")
     work.run_file(SQL / "leaks.sql")
     write_rows(output / "leaks.parquet", _PASSAGES, _passages(work, splits, config.excerpt))
@@ -69,14 +72,14 @@ def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig
     return metrics
 
 
-def _passages(work: Database, splits: Path, excerpt: int) -> list[dict[str, str | int]]:
+def _passages(work: Database, splits: Sequence[Path], excerpt: int) -> list[dict[str, str | int]]:
     found: dict[tuple[str, str], list[tuple[int, int, str, str, str]]] = {}
     query = "SELECT part, id, first, words, other, source, title FROM passage_of ORDER BY ALL"
     for part, name, *passage in work.connection.execute(query).fetchall():
         found.setdefault((part, name), []).append((passage[0], passage[1], passage[2], passage[3], passage[4]))
     report: list[dict[str, str | int]] = []
     for part in HELD_OUT:
-        for batch in batches(splits / f"{part}.parquet", ("id", "title", "text")):
+        for batch in merged(split_files(splits, part), ("id", "title", "text")):
             for document in batch.to_pylist():
                 leaked = found.get((part, document["id"]), [])
                 word_spans = spans(document["text"]) if leaked else []

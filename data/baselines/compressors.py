@@ -7,17 +7,17 @@ and xz alone show how much of the text repeats itself. Documents are joined by a
 from __future__ import annotations
 
 import lzma
-from pathlib import Path
 
-from data.documents.stream import batches
+from data.documents.merged import merged
+from data.documents.stream import Files
 
 WINDOW_LOG = 27
 """zstd reaches back 128 MiB: of a longer training text it has read the end."""
 
 
-def read_text(split: Path) -> bytes:
-    """Return a split's documents as one text."""
-    return b"\0".join(str(text).encode() for table in batches(split, ("text",)) for text in table["text"].to_pylist())
+def read_text(split: Files) -> bytes:
+    """Return the documents of a split's files, by id, as one text."""
+    return b"\0".join(str(text).encode() for table in merged(split, ("text",)) for text in table["text"].to_pylist())
 
 
 def compressed_sizes(text: bytes, train: bytes, level: int) -> dict[str, int]:

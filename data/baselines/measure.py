@@ -8,7 +8,7 @@ nothing was held out: there the baselines have read what they predict; `train.ro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from data.baselines.compressors import compressed_sizes, read_text
 from data.baselines.config import BaselineConfig
 from data.baselines.ngram import kneser_ney, row_sums
 from data.baselines.targets import Targets, joined, read_targets
+from data.documents.sharding import split_files
 from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
 
@@ -46,11 +47,13 @@ class Baselines:
     chances: dict[str, Floats]
 
 
-def measure_baselines(packed: Path, splits: Path, examples: Path, config: BaselineConfig) -> Baselines:
-    """Measure everything that the config asks for; splits without rows and sets without questions are left out."""
+def measure_baselines(packed: Path, splits: Sequence[Path], examples: Path, config: BaselineConfig) -> Baselines:
+    """Measure everything that the config asks for; splits without rows and sets without questions are left out.
+
+    `splits`: the folders of the shards."""
     reader = ShardReader(packed / "train")
     counted = _spread(len(reader), max(1, config.most_tokens // reader.metadata.sequence_length))
-    train, text = read_targets(reader, counted), read_text(splits / "train.parquet")
+    train, text = read_targets(reader, counted), read_text(split_files(splits, "train"))
     shared = _documents_in_train(packed / "documents.parquet")
     metrics: dict[str, float] = {"train.rows": float(len(reader)), "ngram.rows_counted": float(len(counted))}
     rows: dict[str, RowScores] = {}
@@ -60,7 +63,7 @@ def measure_baselines(packed: Path, splits: Path, examples: Path, config: Baseli
             rows[f"{name}.{split}"] = found
             metrics |= {f"{name}.{split}.{metric}": value for metric, value in _predicted(found).items()}
     for split in scored:
-        held = read_text(splits / f"{split}.parquet")
+        held = read_text(split_files(splits, split))
         for name, size in compressed_sizes(held, text, config.zstd_level).items():
             metrics[f"{name}.{split}.bits_per_byte"] = 8 * size / len(held)
         metrics[f"{split}.documents_in_train"] = float(shared.get(split, 0))

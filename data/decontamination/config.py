@@ -6,8 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
+from data.documents.sharding import SLICE
+
 # Paths are left out of the key, which holds the names and contents of the files they match instead.
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
+PASSAGES = f"passages/{SLICE}"
+"""Where a shard's passages are, by its number."""
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".txt")
 
 
@@ -22,6 +26,30 @@ class EvaluationSet(BaseModel, frozen=True, extra="forbid", defer_build=True):
         "and each paragraph of .txt",
     )
     fields: tuple[str, ...] = Field((), description="fields of an item to search for, each by itself; empty: every field that holds text")
+
+
+class SearchConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change the matches in a shard."""
+
+    against: tuple[EvaluationSet, ...]
+    words: int
+    least_words: int
+
+
+class ContaminationConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change which matches are passages, and how many shards they are for."""
+
+    common: int
+    shards: int
+
+
+class CutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change the text that is left around passages."""
+
+    action: Literal["cut", "drop"]
+    window: int
+    max_pieces: int
+    min_characters: int
 
 
 class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -49,6 +77,20 @@ class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=Tr
     window: int = Field(200, ge=0, description="how much is also cut before and after each passage; characters")
     max_pieces: int = Field(10, ge=1, description="a document that cuts divide into more pieces is dropped; pieces")
     min_characters: int = Field(200, ge=0, description="a shorter piece between cuts is dropped; characters")
+
+    @property
+    def searching(self) -> SearchConfig:
+        """What the search uses."""
+        return SearchConfig(against=self.against, words=self.words, least_words=self.least_words)
+
+    def deciding(self, shards: int) -> ContaminationConfig:
+        """Return what the decision about all shards uses."""
+        return ContaminationConfig(common=self.common, shards=shards)
+
+    @property
+    def cutting(self) -> CutConfig:
+        """What cutting uses."""
+        return CutConfig(action=self.action, window=self.window, max_pieces=self.max_pieces, min_characters=self.min_characters)
 
     @model_validator(mode="after")
     def _sets_differ(self) -> DecontaminateConfig:

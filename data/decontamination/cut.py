@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data.decontamination.config import DecontaminateConfig
+from data.decontamination.config import CutConfig
 
 SEPARATOR = "\n\n"
 """Joins the pieces of a document that was cut."""
@@ -29,7 +29,7 @@ class CutText(NamedTuple):
     dropped: str
 
 
-def cut(text: str, passages: Sequence[Range], config: DecontaminateConfig) -> CutText:
+def cut(text: str, passages: Sequence[Range], config: CutConfig) -> CutText:
     """Return `text` without `passages` (start and end in characters, in order).
 
     Each passage is cut with `window` characters on each side, which leaves pieces. A document in more than `max_pieces` pieces is dropped;

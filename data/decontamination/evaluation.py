@@ -13,11 +13,11 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from data.decontamination.config import SUFFIXES, DecontaminateConfig, EvaluationSet
+from data.decontamination.config import SUFFIXES, EvaluationSet, SearchConfig
 from data.documents.sharding import CorpusShard
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
@@ -36,7 +36,7 @@ class ItemText(NamedTuple):
     text: str
 
 
-def evaluation_digests(config: DecontaminateConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
+def evaluation_digests(config: SearchConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """Return {set/relative path: digest} for every file of the sets, for the key of the stage."""
     files = {f"{evaluation.name}/{name}": path for evaluation in config.against for name, path in find_files(evaluation, root).items()}
     digests = digest_of(files.values())
@@ -66,15 +66,25 @@ def find_files(evaluation: EvaluationSet, root: Path) -> dict[str, Path]:
 HELD_OUT_FIELDS = ("text", "question", "answers")
 
 
-def read_held_out(held_out: Mapping[str, Path]) -> Iterator[ItemText]:
-    """Yield the texts of files that the run itself holds out: {name of the set: file of documents or of questions}."""
-    for name, path in held_out.items():
-        for number, item in enumerate(_items(path), start=1):
+def read_held_out(held_out: Mapping[str, Sequence[Path]]) -> Iterator[ItemText]:
+    """Yield the texts of files that the run itself holds out: {name of the set: a file of documents or questions, or several
+    of documents, read by id}."""
+    for name, files in held_out.items():
+        for number, item in enumerate(_held_out_items(files), start=1):
             found = [text for field in HELD_OUT_FIELDS if field in item for text in _strings(item[field])]
             yield from (ItemText(name, number, text) for text in found or [""])
 
 
-def read_texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[ItemText]:
+def _held_out_items(files: Sequence[Path]) -> Iterator[Any]:
+    from data.documents.merged import merged
+
+    if len(files) == 1:
+        yield from _items(files[0])
+    else:
+        yield from (row for table in merged(files) for row in table.to_pylist())
+
+
+def read_texts(config: SearchConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[ItemText]:
     """Yield every text of every item, set by set. `observed`: the digests that the key was computed from; None: don't check."""
     for evaluation in config.against:
         number = 0

@@ -20,7 +20,8 @@ from data.dedup.components import connect_components
 from data.dedup.config import DedupConfig
 from data.dedup.keep import choose_copies
 from data.dedup.near import NearDuplicates
-from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, write_kept
+from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule
+from data.dedup.shards import shard_files, write_shards
 from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
 from data.dedup.substrings import remove_repeated_substrings
@@ -32,9 +33,10 @@ from data.documents.stream import sorted_by_id
 
 
 def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
-    """Write `documents.parquet` (kept), `clusters.parquet`, `pairs.parquet`, `ledger.parquet` and `removed/` into `output`.
+    """Write `documents/` (kept), `sizes/`, `clusters.parquet`, `pairs.parquet`, `ledger.parquet` and `removed/` into `output`.
 
-    `documents` are the files of the shards in order; they are read one after the other and never merged. `clusters` holds (id, cluster)
+    `documents` are the files of the shards in order; they are read one after the other and never merged, and `documents/` and `sizes/` have
+    a file for each (see `data.documents.sharding`). `clusters` holds (id, cluster)
     for every input document; a cluster is named by its smallest id. `pairs` holds (a, b, jaccard, rule) with a < b. `memory` is DuckDB's
     limit, such as "2GB". Return counts and characters by rule.
     Raise ValueError for missing columns and repeated ids, and Unbalanced if the ledger doesn't account for every character.
@@ -57,9 +59,9 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
         remove_repeated_units(work, texts, config.paragraph, PARAGRAPH)
         remove_repeated_units(work, texts, config.line, LINE)
         remove_repeated_substrings(work, texts, config.substring)
-        write_kept(texts, output / "documents.parquet")
+        write_shards(work, texts, documents, output)
         work.run_file(SQL / "ledger.sql")
         for table in (CLUSTERS, PAIRS, LEDGER):
             table.write(work, output)
-        require_balance(work, "dedup", documents, [output / "documents.parquet"], output / "ledger.parquet")
+        require_balance(work, "dedup", documents, shard_files(output, len(documents)), output / "ledger.parquet")
         return count_by_rule(work)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -11,7 +12,7 @@ from data.dedup.texts import Texts
 from data.documents import schema
 from data.documents.database import Database
 from data.documents.rows import write_query
-from data.documents.stream import COLUMNS, DocumentWriter
+from data.documents.stream import COLUMNS
 
 _VERDICTS = """SELECT v.number, v.rule, o.id FROM verdict AS v LEFT JOIN document AS o ON o.number = v.original
                WHERE v.rule IS NOT NULL AND v.number BETWEEN $first AND $last"""
@@ -48,23 +49,22 @@ LEDGER = ResultTable(
 )
 
 
-def write_kept(texts: Texts, target: Path) -> None:
-    """Write the documents that stay, and fill table `final`."""
-    with DocumentWriter(target) as writer:
-        for batch in texts.batches(COLUMNS):
-            verdicts = {number: (rule, original) for number, rule, original in texts.rows(_VERDICTS, batch)}
-            final: list[dict[str, str | int]] = []
-            for row in batch.to_pylist():
-                number = row.pop("number")
-                rule, original = verdicts.get(number, ("", ""))
-                if not rule and not row["text"].strip():
-                    rule = "empty"
-                if rule:
-                    texts.removed.write(rule, row["id"], 0, row["text"], f"kept {original}" if original else "no text is left")
-                else:
-                    writer.write(row)
-                final.append({"number": number, "characters": len(row["text"]), "empty": rule == "empty"})
-            texts.insert("final", pa.Table.from_pylist(final))
+def kept(texts: Texts) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the columns of each document that stays, and fill table `final`."""
+    for batch in texts.batches(COLUMNS):
+        verdicts = {number: (rule, original) for number, rule, original in texts.rows(_VERDICTS, batch)}
+        final: list[dict[str, str | int]] = []
+        for row in batch.to_pylist():
+            number = row.pop("number")
+            rule, original = verdicts.get(number, ("", ""))
+            if not rule and not row["text"].strip():
+                rule = "empty"
+            final.append({"number": number, "characters": len(row["text"]), "empty": rule == "empty"})
+            if rule:
+                texts.removed.write(rule, row["id"], 0, row["text"], f"kept {original}" if original else "no text is left")
+            else:
+                yield number, row
+        texts.insert("final", pa.Table.from_pylist(final))
 
 
 def count_by_rule(work: Database) -> dict[str, float]:

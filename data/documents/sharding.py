@@ -7,9 +7,18 @@ documents; a shard may be empty.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from data.documents.identity import ID_BITS
+
+SLICE = "{:04}.parquet"
+"""The name of a file by the number of the shard or partition that it is for."""
+SHARD_DOCUMENTS, SHARD_SIZES = f"documents/{SLICE}", f"sizes/{SLICE}"
+"""Where a stage over all shards leaves the documents of each, and what of them needs no text: id, source, synthetic, characters."""
+DOCUMENTS, SIZES_FILE = "documents.parquet", "sizes.parquet"
+"""The same of a stage over one shard."""
 
 
 class CorpusShard(Protocol):
@@ -27,6 +36,11 @@ class CorpusShard(Protocol):
 def shard_of(document: str, count: int) -> int:
     """Return the number, from 0, of the shard that holds a document id."""
     return int(document, 16) * count >> ID_BITS
+
+
+def split_files(folders: Sequence[Path], split: str) -> list[Path]:
+    """Return the files of a split, one for each shard, in the folders that splitting wrote."""
+    return [folder / f"{split}.parquet" for folder in folders]
 
 
 def in_shard(shard: CorpusShard | None, document: str) -> bool:

@@ -6,7 +6,7 @@ not by what was read before. Memory is bounded by one batch and the longest docu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,41 @@ BATCH_CHARACTERS = 16_000_000
 SLICE_CHARACTERS = 1_000_000
 BATCH_ROWS = 32_768
 READ_ROWS = 64
+Files = Path | Sequence[Path]
+"""A file of documents, or those of several shards."""
 
 
-def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
+def listed(documents: Files) -> Sequence[Path]:
+    """Return the files as a list."""
+    return [documents] if isinstance(documents, Path) else documents
+
+
+def batches(documents: Files, columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
     """Yield tables of whole documents in file and row order, of about `BATCH_CHARACTERS` characters and at most `BATCH_ROWS` rows each."""
+    return grouped(_read(listed(documents), columns))
+
+
+def grouped(parts: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Yield batches of a few rows joined into such tables."""
     pending: list[pa.RecordBatch] = []
-    size = 0
-    for path in [documents] if isinstance(documents, Path) else documents:
-        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(columns)):
-                pending.append(batch)
-                size += batch.nbytes
-                if size >= BATCH_CHARACTERS or len(pending) * READ_ROWS >= BATCH_ROWS:
-                    yield pa.Table.from_batches(pending)
-                    pending, size = [], 0
-                    # Without this Arrow's pool holds twice the memory in use.
-                    pa.default_memory_pool().release_unused()
+    size = rows = 0
+    for batch in parts:
+        pending.append(batch)
+        size += batch.nbytes
+        rows += batch.num_rows
+        if size >= BATCH_CHARACTERS or rows >= BATCH_ROWS:
+            yield pa.Table.from_batches(pending)
+            pending, size, rows = [], 0, 0
+            # Without this Arrow's pool holds twice the memory in use.
+            pa.default_memory_pool().release_unused()
     if pending:
         yield pa.Table.from_batches(pending)
+
+
+def _read(documents: Sequence[Path], columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    for path in documents:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            yield from file.iter_batches(batch_size=READ_ROWS, columns=list(columns))
 
 
 def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.Table]:

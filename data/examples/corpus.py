@@ -19,7 +19,8 @@ from random import Random
 from typing import Any
 
 from data.conversations.lines import write_rows
-from data.documents.stream import batches
+from data.documents.merged import merged
+from data.documents.sharding import split_files
 from data.examples.config import CorpusExamples
 from data.examples.passages import Passage, passages
 from data.examples.wordings import Exchange, continuation, short_title, which_book, who_is_next, who_says
@@ -30,12 +31,12 @@ FILES = (
 )  # fmt: skip
 
 
-def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[str, float]:
+def corpus_examples(splits: Sequence[Path], output: Path, config: CorpusExamples) -> dict[str, float]:
     """Write the six JSON Lines files into `output` and return the number of lines of each.
 
     Raise ValueError if train has no sentence of at least two words.
     """
-    chosen = _choose_passages(splits / "train.parquet", config)
+    chosen = _choose_passages(split_files(splits, "train"), config)
     if not chosen:
         raise ValueError("train.parquet has no sentence of two words to make examples from; add texts or check the split")
     groups = _split_facts(chosen, config)
@@ -74,10 +75,10 @@ def _seeded_hash(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def _choose_passages(train: Path, config: CorpusExamples) -> list[Passage]:
+def _choose_passages(train: Sequence[Path], config: CorpusExamples) -> list[Passage]:
     """Return passages in an order that the seed decides, no sentence in two of them; sentences cut in two may begin alike."""
     candidates: list[Passage] = []
-    for batch in batches(train, ("id", "title", "text")):
+    for batch in merged(train, ("id", "title", "text")):
         for row in batch.to_pylist():
             candidates_of_book = passages(row["id"], row["title"], row["text"], config.max_words // 2)
             candidates_of_book.sort(key=lambda passage: _seeded_hash(config.seed, passage.fact))

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.conversations.read import kind_of, transcript
-from data.documents.stream import batches
+from data.documents.merged import merged
+from data.documents.sharding import split_files
 from data.examples.config import ConversationExamples
 
 KINDS = ("instructions", "preferences", "labels")
@@ -24,10 +25,10 @@ QUESTIONS = ("questions_seen", "questions_heldout")
 ASKED = ("questions_*.jsonl", "skills_test.jsonl")
 
 
-def gather_examples(conversations: Path, generated: Path | None, output: Path, config: ConversationExamples) -> dict[str, float]:
+def gather_examples(conversations: Sequence[Path], generated: Path | None, output: Path, config: ConversationExamples) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines, and of those from conversations.
 
-    `conversations`: the folder of their train.parquet and val.parquet; `generated`: that of generated examples.
+    `conversations`: the folders of their splits, one for each shard; `generated`: that of generated examples.
     Raise ValueError if no conversation is left for training.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def gather_examples(conversations: Path, generated: Path | None, output: Path, c
     sources: dict[str, dict[str, int]] = {}
     for part in PARTS:
         lines: dict[str, list[str]] = {kind: [] for kind in KINDS}
-        for value in _read(conversations / f"{part}.parquet"):
+        for value in _read(split_files(conversations, part)):
             lines[kind_of(value)].append(json.dumps(value, ensure_ascii=False))
             source = sources.setdefault(value["topic"], {"documents": 0, "characters": 0})
             if part == "train":
@@ -62,9 +63,9 @@ def gather_examples(conversations: Path, generated: Path | None, output: Path, c
     return metrics
 
 
-def _read(split: Path) -> Iterator[dict[str, Any]]:
+def _read(split: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Yield the conversations of a split, each with the name of its source as topic."""
-    for batch in batches(split, ("id", "source", "metadata")):
+    for batch in merged(split, ("id", "source", "metadata")):
         for row in batch.to_pylist():
             told: dict[str, Any] = json.loads(json.loads(row["metadata"])["conversation"])
             yield {**told, "topic": row["source"], "books": [row["id"]]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.conversations.turns import join_exchanges
@@ -11,7 +12,7 @@ from data.universe.config import UniverseExamples
 
 
 def make_examples(
-    splits: Path,
+    splits: Sequence[Path],
     world: Path | None,
     output: Path,
     config: UniverseExamples | CorpusExamples | ConversationExamples,
@@ -19,8 +20,8 @@ def make_examples(
 ) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines.
 
-    `splits`: the folder of train.parquet, of books or of conversations; `world`: the universe's world.json, for `kind: universe`;
-    `generated`: examples to mix with conversations. Raise ValueError if a universe is needed and `world` is None.
+    `splits`: the folders of the splits, one for each shard, of books or of conversations; `world`: the universe's world.json, for `kind:
+    universe`; `generated`: examples to mix with conversations. Raise ValueError if a universe is needed and `world` is None.
     """
     if isinstance(config, ConversationExamples):
         from data.examples.gathered import gather_examples
@@ -32,7 +33,7 @@ def make_examples(
     return counts
 
 
-def _made(splits: Path, world: Path | None, output: Path, config: UniverseExamples | CorpusExamples) -> dict[str, float]:
+def _made(splits: Sequence[Path], world: Path | None, output: Path, config: UniverseExamples | CorpusExamples) -> dict[str, float]:
     """Write what is made from books or from the facts of a universe."""
     if isinstance(config, CorpusExamples):
         return corpus_examples(splits, output, config)

@@ -30,13 +30,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
-from data.documents.database import Database, parquet
+from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.slices import write_slices
 from data.splits.apportionment import apportion
-from data.splits.config import SplitConfig
+from data.splits.config import ASSIGNED, SplitConfig
 from data.splits.passages import shortest_cut
 from data.splits.sql import SQL
 
+SPLITS = ("train", "val", "test")
+_CLUSTERS_IN = "SELECT count(DISTINCT cluster) FROM assignment WHERE "
+_TRAINED = "characters * CASE WHEN cut THEN getvariable('train') ELSE 1 END"
+_WRITERS = ("synthetic", "NOT synthetic")
 _STRATA = "SELECT stratum, sum(documents)::BIGINT FROM component WHERE documents > 0 AND split = 'train' GROUP BY ALL ORDER BY ALL"
 _CLUSTERS = "SELECT count(*) FROM component WHERE documents > 0"
 # Strata that have enough clusters for every split, yet left a split empty.
@@ -44,7 +50,35 @@ _LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, split FROM compo
     GROUP BY stratum HAVING count(*) >= {splits} AND count(DISTINCT split) < {splits} ORDER BY stratum"""
 
 
-def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, config: SplitConfig) -> None:
+def assign(sizes: Sequence[Path], clusters: Path, output: Path, config: SplitConfig, **limits: Unpack[Limits]) -> dict[str, float]:
+    """Write slices of table `assignment` by shard into `output`, which say where each document goes; no text is read.
+
+    `sizes`: those of the shards' documents, in order. `clusters` holds (id, cluster) as dedup writes it, and may name documents that later
+    stages removed. Return clusters of each split; stand_ins; synthetic_share of the characters of train, where a document that is cut
+    counts with its part for training; `shared`, 1 if all three splits hold every document that a person wrote: validation then measures
+    memorization, not learning. Raise what `assign_documents` raises."""
+    shared = config.mode == "all_train"
+    with open_database(**limits) as work:
+        assign_documents(work, sizes, clusters, config)
+        copied = f"{str(shared).lower()} AND NOT synthetic AND split IS NOT NULL"
+        query = f"""SELECT shard AS slice, id, split, rule, detail, characters::BIGINT AS characters, cut, {copied} AS copied
+            FROM assignment JOIN (SELECT id, shard FROM documents) USING (id)"""
+        write_slices(work, query, (output / ASSIGNED).parent, len(sizes))
+        metrics = {f"clusters_{part}": work.number(_CLUSTERS_IN + _where(part, config)) for part in SPLITS}
+        written, human = (work.number(f"SELECT sum({_TRAINED}) FROM assignment WHERE {who} AND split = 'train'") for who in _WRITERS)
+        metrics["stand_ins"] = work.number("SELECT count(*) FROM component WHERE stand_in")
+        metrics["synthetic_share"] = written / (written + human) if written else 0.0
+        return metrics | {"shared": float(shared)}
+
+
+def _where(part: str, config: SplitConfig) -> str:
+    """Return the condition of the documents of which a split holds any text."""
+    if part in config.held_out and config.mode == "passages":
+        return "cut"
+    return "split IS NOT NULL AND NOT synthetic" if config.mode == "all_train" and part != "train" else f"split = '{part}'"
+
+
+def assign_documents(work: Database, sizes: Sequence[Path], clusters: Path, config: SplitConfig) -> None:
     """Create table `assignment` (id, cluster, characters, synthetic, cut, split, rule, detail).
 
     Without a split, `rule` removes the document; with `cut`, its last passages are held out. Raise ValueError, with the way out, for no
@@ -53,10 +87,11 @@ def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, 
     cut_from = shortest_cut(config) if config.mode == "passages" else 0
     work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
     work.set_variables(train=config.train, cut_from=cut_from)
-    work.connection.execute(f"CREATE TEMP VIEW documents AS SELECT * FROM {parquet(documents)}")
+    shards = " UNION ALL ".join(f"SELECT *, {shard} AS shard FROM {parquet([path])}" for shard, path in enumerate(sizes))
+    work.connection.execute(f"CREATE TEMP VIEW documents AS {shards}")
     work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
     work.run_file(SQL / "clusters.sql")
-    _require_documents(work, documents[0], clusters)
+    _require_documents(work, clusters)
     held_out = {} if cut_from else config.held_out
     count = int(work.number(_CLUSTERS))
     if held_out and count <= len(held_out):
@@ -77,16 +112,14 @@ def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, 
         )
 
 
-def _require_documents(work: Database, documents: Path, clusters: Path) -> None:
+def _require_documents(work: Database, clusters: Path) -> None:
     if not work.number("SELECT count(*) FROM document WHERE NOT synthetic"):
-        raise ValueError(
-            f"{documents.name} holds no documents that a person wrote; nothing is left to split after cleaning and deduplication"
-        )
+        raise ValueError("no document that a person wrote is left to split; look at what cleaning and deduplication removed")
     lost = work.number("SELECT count(*) FROM document WHERE cluster IS NULL")
     if lost:
         first = work.rows("SELECT min(id) FROM document WHERE cluster IS NULL")[0][0]
         raise ValueError(
-            f"document {first} is in {documents.name} but in no cluster of {clusters.name} ({lost:.0f} such); both must come from one dedup"
+            f"document {first} is in no cluster of {clusters.name} ({lost:.0f} such); documents and clusters must come from one dedup"
         )
 
 

@@ -6,6 +6,19 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from data.documents.sharding import SLICE
+
+ASSIGNED = f"assigned/{SLICE}"
+"""Where a shard's slice of the assignment is, by its number."""
+
+
+class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change the splits of a shard, once it is decided where each document goes. `held_out`: the splits beside train."""
+
+    train: float = 1.0
+    val: float = 0.0
+    held_out: tuple[str, ...] = ()
+
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """How the corpus is split into train, validation and test, and how much of train a machine may have written."""
@@ -53,6 +66,13 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         if self.mode == "passages" and not self.held_out:
             raise ValueError("split.mode=passages holds nothing out; set split.val or split.test, or mode: all_train")
         return self
+
+    @property
+    def dividing(self) -> DivideConfig:
+        """What dividing a shard uses: only documents that are cut need more than the decision about them."""
+        if self.mode != "passages":
+            return DivideConfig()
+        return DivideConfig(train=self.train, val=self.val, held_out=tuple(sorted(self.held_out)))
 
     @property
     def held_out(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ A cut falls between paragraphs where one ends nearby, else between lines, else b
 
 from __future__ import annotations
 
-from data.splits.config import SplitConfig
+from data.splits.config import DivideConfig, SplitConfig
 
 MIN_PASSAGE = 1000  # characters; of less, a few words would decide the score
 BREAKS = ("\n\n", "\n", " ")
@@ -16,7 +16,7 @@ def shortest_cut(config: SplitConfig) -> int:
     return round(MIN_PASSAGE / min(config.held_out.values()))
 
 
-def cut(text: str, config: SplitConfig) -> dict[str, str]:
+def cut(text: str, config: DivideConfig) -> dict[str, str]:
     """Return the parts of a text of at least `shortest_cut` characters by the name of their split, train first."""
     ends = {"train": config.train, "val": config.train + config.val, "test": 1.0}
     parts, begun = {}, 0

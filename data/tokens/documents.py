@@ -1,4 +1,4 @@
-"""Reads a split (documents.parquet) a few rows at a time, and shuffles documents by a hash of their id.
+"""Reads a split (the documents of each shard) a few rows at a time, and shuffles documents by a hash of their id.
 
 Memory holds one Parquet batch of texts. A missing file or column raises FileNotFoundError or KeyError with the path.
 """
@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.documents.merged import merged_batches
+from data.documents.stream import Files, listed
+
+_COLUMNS = ("id", "source", "text")
+
 
 @dataclass(frozen=True)
 class SplitDocument:
@@ -20,21 +25,23 @@ class SplitDocument:
     text: str
 
 
-def read_documents(path: Path, batch_rows: int = 16) -> Iterator[SplitDocument]:
-    """Yield the documents of a Parquet file in its order (by id, as every stage writes them)."""
+def read_documents(split: Files, batch_rows: int = 16) -> Iterator[SplitDocument]:
+    """Yield the documents of a split by id, whatever the files that hold them; those of a single file in its order."""
+    for path in listed(split):
+        _require_split(path)
+    for batch in merged_batches(split, _COLUMNS, batch_rows):
+        for identity, source, text in zip(*(batch.column(name).to_pylist() for name in _COLUMNS), strict=True):
+            yield SplitDocument(identity, source, text or "")
+
+
+def _require_split(path: Path) -> None:
     import pyarrow.parquet as pq
 
-    if not Path(path).is_file():
+    if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: the split that should be there is missing")
-    # Without an explicit buffer size the reader keeps every column it has read until the end of the file.
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
-        missing = {"id", "source", "text"} - set(file.schema_arrow.names)
-        if missing:
-            raise KeyError(f"{path} lacks the columns {sorted(missing)}; a split has id, title, source, text, metadata")
-        for batch in file.iter_batches(batch_size=batch_rows, columns=["id", "source", "text"]):
-            columns = (batch.column(name).to_pylist() for name in ("id", "source", "text"))
-            for identity, source, text in zip(*columns, strict=True):
-                yield SplitDocument(identity, source, text or "")
+    missing = set(_COLUMNS) - set(pq.read_schema(path).names)
+    if missing:
+        raise KeyError(f"{path} lacks the columns {sorted(missing)}; a split has id, title, source, text, metadata")
 
 
 def shuffle_key(seed: int, *parts: object) -> int:

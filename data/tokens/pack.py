@@ -14,7 +14,7 @@ last row); accounting/ (see accounting.py); ledger.jsonl.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from data.documents.stream import Files
 from data.shards.metadata import SourceRows
 from data.tokens.accounting import TokenCounts, accounting_metrics, count_tokens, require_balance, write_accounting
 from data.tokens.augmentation.augmenter import Augmenter
@@ -45,9 +46,15 @@ AUGMENTED = "train"  # the only split that is augmented
 
 
 def pack(
-    splits: dict[str, Path], tokenizer: Path, conversations: Path | None, output: Path, config: PackConfig, *, scratch: Path | None = None
+    splits: Mapping[str, Files],
+    tokenizer: Path,
+    conversations: Path | None,
+    output: Path,
+    config: PackConfig,
+    *,
+    scratch: Path | None = None,
 ) -> dict[str, float]:
-    """Pack each split (name -> its Parquet file) into `output/<name>`.
+    """Pack each split (name -> its Parquet files, read by id) into `output/<name>`.
 
     `conversations` is instructions_train.jsonl or its directory; its rows go only into the split called "train". None, or a file without
     conversations, mixes none in. `scratch` is the folder for the tokens of a split; None: the system's temporary folder.
@@ -61,14 +68,14 @@ def pack(
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
     documents: list[pa.Table] = []
     all_counts: list[TokenCounts] = []
-    for name, path in splits.items():
+    for name, files in splits.items():
         with TemporaryDirectory(dir=scratch, prefix="pack-") as folder:
             augmenter = Augmenter(config.augment, encoder, config.seed) if name == AUGMENTED else None
-            stream = read_stream(encoder, path, config.seed, Path(folder), augmenter)
+            stream = read_stream(encoder, files, config.seed, Path(folder), augmenter)
             texts = [make_layout(part, config.method, config.sequence_length) for part in _parts(stream, config)]
             conversation_part = ConversationRows(config.sequence_length + 1, encoder.dtype)
             if name == "train" and not stream.bytes.sum():
-                raise ValueError(f"{path} holds no text to train on; check what cleaning and splitting removed")
+                raise ValueError(f"split {name} holds no text to train on; check what cleaning and splitting removed")
             if name == "train" and conversations is not None and config.instruction_fraction:
                 file = conversations / "instructions_train.jsonl" if conversations.is_dir() else conversations
                 conversation_part = conversation_rows(encoder, file, sum(text.rows for text in texts), config, ledger)

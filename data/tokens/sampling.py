@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.documents.stream import Files
 from data.tokens.config import TokenizerConfig
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import TokenizerError, chunks
@@ -19,16 +20,16 @@ HELD_OUT, MOST_HELD_OUT = 0.02, 4 * 2**20  # fraction of the split, and bytes
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample of the split at `train`, which holds `total` bytes of text; `record` is filled whenever the sample is read."""
+    """A sample of the split in the files `train`, which hold `total` bytes of text; `record` is filled whenever the sample is read."""
 
-    train: Path
+    train: Files
     config: TokenizerConfig
     total: int
     bound: int = 0
     record: list[tuple[str, int, int]] = field(default_factory=list)
 
     @classmethod
-    def measure(cls, train: Path, config: TokenizerConfig) -> Sample:
+    def measure(cls, train: Files, config: TokenizerConfig) -> Sample:
         """Measure the split. Raise TokenizerError if it has no text, or too little to hold any out for a sweep."""
         total = count = 0
         least = 2**64
@@ -38,9 +39,9 @@ class Sample:
                 count += 1
                 least = min(least, shuffle_key(config.seed, "left out", document.id, number))
         if not total:
-            raise TokenizerError(f"{train} holds no text to fit a tokenizer on; check what cleaning removed")
+            raise TokenizerError("the training split holds no text to fit a tokenizer on; check what cleaning removed")
         if config.sweep and count < 2:
-            raise TokenizerError(f"{train} is one short text, so a sweep has nothing to hold out; leave tokenizer.sweep empty")
+            raise TokenizerError("the training split is one short text, so a sweep has nothing to hold out; leave tokenizer.sweep empty")
         return cls(train, config, total, max(int(2**64 * HELD_OUT), least + 1) if config.sweep else 0)
 
     def texts(self) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from data.documents.stream import Files
 from data.tokens.augmentation.augmenter import Augmenter
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
@@ -76,32 +77,32 @@ class Stream:
         return Stream(ids, sources, *sizes, self.file, self.unknown_size, self.pad)
 
 
-def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path, augmenter: Augmenter | None = None) -> Stream:
-    """Read and encode the split at `path`; write the tokens to a file in `scratch`, in the order of the split.
+def read_stream(encoder: TextEncoder, split: Files, seed: int, scratch: Path, augmenter: Augmenter | None = None) -> Stream:
+    """Read and encode the split in these files; write the tokens to a file in `scratch`, in the order of ids.
 
     `augmenter`: makes several passes, one after the other, in each of which every document comes once; None: one, with nothing changed.
     """
     if augmenter is None:
-        return _read_pass(encoder, path, scratch / f"{path.stem}.tokens", lambda identity: (shuffle_key(seed, identity), identity))
+        return _read_pass(encoder, split, scratch / "split.tokens", lambda identity: (shuffle_key(seed, identity), identity))
     passes: list[Stream] = []
     for turn in range(augmenter.passes):
         key = partial(augmenter.order_key, turn)
         if passes and not augmenter.rewrites:
             passes.append(passes[0].sorted_by(key))
         else:
-            file = scratch / f"{path.stem}-{turn}.tokens"
-            passes.append(_read_pass(encoder, path, file, key, partial(augmenter.encode, turn)))
-    return passes[0] if len(passes) == 1 else _joined(passes, scratch / f"{path.stem}.tokens")
+            file = scratch / f"pass-{turn}.tokens"
+            passes.append(_read_pass(encoder, split, file, key, partial(augmenter.encode, turn)))
+    return passes[0] if len(passes) == 1 else _joined(passes, scratch / "split.tokens")
 
 
-def _read_pass(encoder: TextEncoder, path: Path, token_file: Path, key: SortKey, encode: Encode | None = None) -> Stream:
+def _read_pass(encoder: TextEncoder, split: Files, token_file: Path, key: SortKey, encode: Encode | None = None) -> Stream:
     """Read and encode the split once, in the order of `key`. `encode`: what makes ids of documents; None: the encoder, of their texts."""
     ids: list[str] = []
     sources: list[str] = []
     sizes: list[int] = []
 
     def documents() -> Iterator[tuple[str, str]]:
-        for document in read_documents(path):
+        for document in read_documents(split):
             ids.append(document.id)
             sources.append(sys.intern(document.source))
             sizes.append(len(document.text.encode()))

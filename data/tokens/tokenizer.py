@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.documents.stream import Files
 from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.hugging_face import write_hugging_face_files, write_json
@@ -27,8 +28,8 @@ from data.tokens.sweep import fit_best
 from data.tokens.tokenizer_report import make_report, measure, report_metrics
 
 
-def fit_tokenizer(train: Path, output: Path, config: TokenizerConfig) -> dict[str, float]:
-    """Fit on the split at `train`, write the tokenizer directory `output`, and verify the round trip.
+def fit_tokenizer(train: Files, output: Path, config: TokenizerConfig) -> dict[str, float]:
+    """Fit on the split in the files `train`, write the tokenizer directory `output`, and verify the round trip.
 
     Return vocab_size (tokens reached), used_share (of the vocabulary, in the split), tokens and train_bytes of the split, bytes_per_token
     (without lost bytes), fertility (tokens a word), unknown_rate (of the tokens), lost_share (of the bytes), the same by source, bytes per
@@ -43,7 +44,7 @@ def fit_tokenizer(train: Path, output: Path, config: TokenizerConfig) -> dict[st
     encoder = TextEncoder(output)
     measured = measure(encoder, train, config.seed)
     if measured.errors:
-        raise TokenizerError(f"{measured.errors} chunks of {train} are not restored from their ids; the tokenizer is unusable")
+        raise TokenizerError(f"{measured.errors} chunks of the training split are not restored from their ids; the tokenizer is unusable")
     content = make_report(encoder, measured, config.kind, tried)
     write_hugging_face_files(output, unknown=encoder.unknown is not None)
     write_json(output / "report.json", content)

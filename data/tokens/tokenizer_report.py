@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data.documents.stream import Files
 from data.tokens.documents import SplitDocument, read_documents, shuffle_key
 from data.tokens.encoder import TextEncoder, batches
 from data.tokens.special import SPECIAL_TOKENS
@@ -57,7 +57,7 @@ class Measurement:
     samples: list[dict[str, Any]]
 
 
-def measure(encoder: TextEncoder, split: Path, seed: int) -> Measurement:
+def measure(encoder: TextEncoder, split: Files, seed: int) -> Measurement:
     """Encode, decode and count every chunk of a split."""
     whole, sources = Tally(), defaultdict[str, Tally](Tally)
     uses = np.zeros(encoder.vocab_size, dtype=np.int64)
@@ -115,7 +115,7 @@ def report_metrics(report: dict[str, Any]) -> dict[str, float]:
     return flat | {f"sweep_{row['size']}_bytes_per_token": row["bytes_per_token"] for row in report["sweep"]}
 
 
-def _texts(split: Path, seed: int, chosen: list[tuple[int, SplitDocument]]) -> Iterator[tuple[str, str]]:
+def _texts(split: Files, seed: int, chosen: list[tuple[int, SplitDocument]]) -> Iterator[tuple[str, str]]:
     """Yield (source, text) of each document with text; collect in `chosen` the documents whose beginnings become samples."""
     for document in read_documents(split):
         chosen.append(

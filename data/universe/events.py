@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.conversations.lines import mix_rows_in, write_rows
+from data.documents.sharding import split_files
 from data.universe.config import EventPassages
 from data.universe.hashing import hash_fraction
 from data.universe.questions import reply
@@ -45,7 +46,7 @@ class Passage(NamedTuple):
 
 
 def add_events(
-    splits: Path, directory: Path, facts: Sequence[AskableFact], seen: Sequence[AskableFact], config: EventPassages
+    splits: Sequence[Path], directory: Path, facts: Sequence[AskableFact], seen: Sequence[AskableFact], config: EventPassages
 ) -> dict[str, float]:
     """Add passages to the examples in `directory`; return the numbers of lines. `facts`: all that books state, `seen`: possible answers.
 
@@ -53,7 +54,7 @@ def add_events(
     """
     known, answers = _by_entity(facts), {fact.id for fact in seen}
     found = {
-        name: [one for one in _passages(splits / f"{name}.parquet", known, config) if one.fact.id in answers]
+        name: [one for one in _passages(split_files(splits, name), known, config) if one.fact.id in answers]
         for name in ("train", *HELD_OUT)
     }  # fmt: skip
     read = {one.words for one in found["train"]}
@@ -85,12 +86,12 @@ def _by_entity(facts: Sequence[AskableFact]) -> dict[str, dict[Attribute, Askabl
     return {entity: known for entity, known in found.items() if set(known) in (set(PERSON_ATTRIBUTES), set(TOWN_ATTRIBUTES))}
 
 
-def _passages(split: Path, known: Mapping[str, Mapping[Attribute, AskableFact]], config: EventPassages) -> Iterator[Passage]:
+def _passages(split: Sequence[Path], known: Mapping[str, Mapping[Attribute, AskableFact]], config: EventPassages) -> Iterator[Passage]:
     """Yield each passage of a split, in its order, once."""
-    from data.documents.stream import batches
+    from data.documents.merged import merged
 
     met: set[str] = set()
-    for batch in batches(split, ("id", "text")):
+    for batch in merged(split, ("id", "text")):
         for row in batch.to_pylist():
             for paragraph in row["text"].split("\n\n"):
                 for entity, facts in known.items():

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.documents.stream import Files, listed
 from data.universe.alignment import align
 from data.universe.truth import truth_table
 
@@ -81,11 +82,11 @@ class Alignment:
 
 
 def score(
-    truth: Path, cleaned_documents: Sequence[Path], deduplicated_documents: Path, dedup_ledger: Path | None = None
+    truth: Path, cleaned_documents: Sequence[Path], deduplicated_documents: Files, dedup_ledger: Path | None = None
 ) -> dict[str, float]:
     """Return scores between 0 and 1. Raise ValueError if no document is of the universe.
 
-    `truth`: the folder that write_universe wrote; `cleaned_documents`: one file per shard, with each book's path in the metadata;
+    `truth`: the folder that write_universe wrote; the documents: a file for each shard, with each book's path in the metadata;
     `dedup_ledger`: adds the number of documents that it calls duplicates.
     """
     import pyarrow.parquet as pq
@@ -95,7 +96,7 @@ def score(
     for row in truth_table(truth, "faults"):
         faults[row["path"]].append(row)
     groups = {row["path"]: row["original"] for row in truth_table(truth, "duplicates")}
-    cleaned, kept = _texts(cleaned_documents, clean), _texts([deduplicated_documents], clean)
+    cleaned, kept = _texts(cleaned_documents, clean), _texts(listed(deduplicated_documents), clean)
     if not cleaned:
         raise ValueError(f"{', '.join(map(str, cleaned_documents))} holds no document of the universe in {truth}: metadata needs its path")
     figures = _score_cleaning(clean, cleaned, faults)

@@ -24,8 +24,8 @@ def _inspect(inspection: Inspection) -> Holding:
 
 
 @stage(hooks=(LineageHook(_inspect), ReportHook(BASELINES)))
-def baseline(config: BaselineConfig, work: Workspace, packed: Path, splits: Path, examples: Path) -> Metrics:
-    """Packed rows, the splits' texts and questions -> metrics.json, units.npz."""
+def baseline(config: BaselineConfig, work: Workspace, packed: Path, splits: list[Path], examples: Path) -> Metrics:
+    """Packed rows, the texts of each shard's splits and questions -> metrics.json, units.npz."""
     import numpy as np
 
     from data.baselines.measure import measure_baselines

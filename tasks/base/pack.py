@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.documents.sharding import split_files
 from data.provenance.tables import splits_of
 from data.tokens.config import PackConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
@@ -24,9 +25,9 @@ def _inspect(inspection: Inspection) -> Holding:
 
 
 @stage(hooks=(LineageHook(_inspect), ReportHook(CORPUS, PACKING)))
-def pack(config: PackConfig, work: Workspace, splits: Path, tokenizer: Path, conversations: Path) -> Metrics:
-    """Splits -> train/ val/ test/ token shards, accounting/."""
+def pack(config: PackConfig, work: Workspace, splits: list[Path], tokenizer: Path, conversations: Path) -> Metrics:
+    """Splits of each shard -> train/ val/ test/ token shards, accounting/."""
     from data.tokens.pack import pack as pack_splits
 
-    paths = {name: splits / f"{name}.parquet" for name in SPLITS}
-    return pack_splits(paths, tokenizer, conversations, work.output, config, scratch=work.scratch)
+    files = {name: split_files(splits, name) for name in SPLITS}
+    return pack_splits(files, tokenizer, conversations, work.output, config, scratch=work.scratch)

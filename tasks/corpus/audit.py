@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from data.audit.config import AuditConfig
+from data.documents.sharding import SHARD_DOCUMENTS
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.cleaning import RULES, SCORED
@@ -33,21 +34,21 @@ def audit(
     ingested: list[Path],
     cleaned: list[Path],
     deduplicated: Path,
-    splits: Path,
+    splits: list[Path],
     filtered: list[Path] | None = None,
-    decontaminated: Path | None = None,
+    decontaminated: list[Path] | None = None,
     truth: Path | None = None,
 ) -> Metrics:
-    """Ledgers of each shard and stage, splits, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
+    """Ledgers and splits of each shard and stage, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
     from data.audit.audit import audit as audit_splits
     from data.universe.score import score
 
-    once = {"dedup": deduplicated, "decontaminate": decontaminated, "split": splits}
-    ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered or []}
-    ledgers |= {name: [folder] for name, folder in once.items() if folder is not None}
+    ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered or [], "dedup": [deduplicated]}
+    ledgers |= {"decontaminate": decontaminated or [], "split": splits}
     metrics = audit_splits({name: folders for name, folders in ledgers.items() if folders}, splits, work.output, config, **work.limits)
     if truth is not None:
         texts = [folder / "documents.parquet" for folder in cleaned]
-        metrics |= score(truth, texts, deduplicated / "documents.parquet", deduplicated / "ledger.parquet")
+        kept = [deduplicated / SHARD_DOCUMENTS.format(number) for number in range(len(cleaned))]
+        metrics |= score(truth, texts, kept, deduplicated / "ledger.parquet")
     (work.output / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True))
     return metrics

@@ -25,7 +25,7 @@ def dedup(
     pairs: list[Path] | None = None,
     compared: list[Path] | None = None,
 ) -> Metrics:
-    """documents.parquet of each shard -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet, removed/.
+    """documents.parquet of each shard -> documents/ and sizes/ by shard, clusters.parquet, pairs.parquet, ledger.parquet, removed/.
 
     `accounts`: the results of the shards; `pairs` and `compared`: those of the partitions of clusters and of candidate pairs."""
     if accounts is not None:

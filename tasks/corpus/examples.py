@@ -33,8 +33,10 @@ def _inspect(inspection: Inspection) -> Holding:
 
 
 @stage(hooks=(LineageHook(_inspect), ReportHook(CONVERSATIONS)))
-def examples(config: ExamplesConfig, work: Workspace, splits: Path, world: Path | None = None, generated: Path | None = None) -> Metrics:
-    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+def examples(
+    config: ExamplesConfig, work: Workspace, splits: list[Path], world: Path | None = None, generated: Path | None = None
+) -> Metrics:
+    """Splits of each shard of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
     from data.examples.make import make_examples
 
     return make_examples(splits, world, work.output, config, generated)

@@ -23,6 +23,7 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
+from data.dedup.shards import shard_files
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.observed_files import ObservedFiles
@@ -97,7 +98,7 @@ class Chain:
             self._drop("clean")
         began, output = time.perf_counter(), self.work / "dedup"
         dedup(cleaned, output, order.deduplication, **self._limits(self.resources, output))
-        self._done("dedup", began, [output / KEPT])
+        self._done("dedup", began, shard_files(output, order.shards))
 
     def _each(self, stage: str, body: Callable[[int, Path, dict[str, Any]], object]) -> list[Path]:
         began, share = time.perf_counter(), self.resources.shared(self.order.threads)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
+from data.dedup.shards import shard_files
 from tasks.stage.execution.resources import Resources
 from tests.data.dedup.partitions import Partitioned
 
@@ -31,7 +32,7 @@ def main() -> None:
     else:
         share = resources.shared(resources.cores)
         Partitioned(work / "steps", shards, rules, partitions, work / "scratch", resources.cores, share.memory).run(output)
-    kept = pq.read_metadata(output / "documents.parquet").num_rows
+    kept = sum(pq.read_metadata(path).num_rows for path in shard_files(output, len(shards)))
     seconds = {"dedup": time.perf_counter() - began, "of processor time": time.process_time()}
     print(json.dumps({"seconds": seconds, "kept": dict.fromkeys(seconds, kept)}))
 

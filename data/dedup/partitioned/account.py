@@ -1,6 +1,6 @@
 """The last steps: each shard's result, and the results of all shards joined into those that one task writes.
 
-Joining is one task, as its files are: a pass over the documents that stay and over the account of all.
+Joining is one task: it copies the shards' documents as they are, and reads the account of all.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ import pyarrow.parquet as pq
 
 from data.dedup.partitioned.clusters import CHALLENGES
 from data.dedup.partitioned.shard import ShardInput, load_names, load_verdicts, open_shard
-from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, write_kept
+from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, kept
+from data.dedup.shards import shard_files
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
 from data.documents.ledger import REMOVED, require_balance
 from data.documents.rows import RowWriter, write_query
-from data.documents.stream import READ_ROWS, DocumentWriter
+from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE
+from data.documents.sized import SizedWriter
+from data.documents.stream import READ_ROWS
 
-DOCUMENTS = "documents.parquet"
+COPIED = ((DOCUMENTS, SHARD_DOCUMENTS), (SIZES_FILE, SHARD_SIZES))
 NAMED = ("cluster", "original", "best")
 
 
 def write_account(given: ShardInput, verdicts: Sequence[Path], output: Path, **limits: Unpack[Limits]) -> dict[str, float]:
-    """Write a shard's documents that stay, clusters, ledger, and all that was removed from it.
+    """Write a shard's documents that stay and their sizes, clusters, ledger, and all that was removed from it.
 
     Raise Unbalanced if the ledger doesn't account for every character."""
     with open_shard(given, output, **limits) as (work, texts):
@@ -34,16 +37,18 @@ def write_account(given: ShardInput, verdicts: Sequence[Path], output: Path, **l
         for name in NAMED:
             load_names(work, f"SELECT {name} AS number, {name}_id AS id FROM {parquet(verdicts)}")
         work.connection.execute(f"CREATE TABLE reason AS SELECT number, reason FROM {parquet(verdicts)} WHERE reason IS NOT NULL")
-        write_kept(texts, output / DOCUMENTS)
+        with SizedWriter(output / DOCUMENTS, output / SIZES_FILE) as writer:
+            for _, row in kept(texts):
+                writer.write(row)
         work.run_file(SQL / "ledger.sql")
         for table in (CLUSTERS, LEDGER):
             table.write(work, output)
         require_balance(work, "dedup", [given.documents], [output / DOCUMENTS], output / "ledger.parquet")
-        kept = work.number("SELECT count(*) FROM ledger WHERE action = 'kept'")
+        stayed = work.number("SELECT count(*) FROM ledger WHERE action = 'kept'")
     for path in (path for step in given.steps for path in sorted((step / "removed").glob("*.parquet"))):
         (output / "removed").mkdir(exist_ok=True)
         shutil.copyfile(path, output / "removed" / path.name)
-    return {"documents_kept": kept}
+    return {"documents_kept": stayed}
 
 
 class Parts(NamedTuple):
@@ -60,8 +65,11 @@ def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, **limit
     Raise Unbalanced if the ledger doesn't account for every character of `documents`."""
     output.mkdir(parents=True, exist_ok=True)
     accounts = parts.accounts
-    with DocumentWriter(output / DOCUMENTS) as writer:
-        _copy([account / DOCUMENTS for account in accounts], writer)
+    for number, account in enumerate(accounts):
+        for name, shard_name in COPIED:
+            target = output / shard_name.format(number)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(account / name, target)
     schemas = {f"{table.name}.parquet": table.schema for table in (CLUSTERS, LEDGER)}
     removed = {f"removed/{path.name}": REMOVED for account in accounts for path in sorted((account / "removed").glob("*.parquet"))}
     for name, schema in (schemas | removed).items():
@@ -78,7 +86,7 @@ def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, **limit
             ("near_pair", f"(SELECT * FROM {pairs} WHERE rule = 'near')"),
         ):
             work.connection.execute(f"CREATE VIEW {view} AS FROM {source}")
-        require_balance(work, "dedup", documents, [output / DOCUMENTS], output / "ledger.parquet")
+        require_balance(work, "dedup", documents, shard_files(output, len(accounts)), output / "ledger.parquet")
         return count_by_rule(work)
 
 

@@ -18,10 +18,11 @@ from data.dedup.near import NearDuplicates, set_near_variables
 from data.dedup.partitioned.config import PartitionedConfig
 from data.dedup.partitioned.pairs import load_shingles
 from data.dedup.partitioned.shard import ShardInput, open_shard
-from data.dedup.partitioned.slices import SHARD_BITS, load, write_slices, write_table
+from data.dedup.partitioned.tables import SHARD_BITS, load
 from data.dedup.results import PAIRS
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
+from data.documents.slices import write_slices, write_table
 
 CORPUS, CHALLENGES = "corpus.parquet", "challenges.parquet"
 _VERDICTS = f"""SELECT

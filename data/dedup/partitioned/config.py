@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from data.dedup.config import DedupConfig, LineRule, ParagraphRule, SubstringRule, UnitRule
 
-SLICE = "{:04}.parquet"
-"""The name of a slice, by the number of the shard or partition that it is for."""
 Unit = Literal["paragraph", "line", "substring"]
 _UNITS: dict[Unit, UnitRule | SubstringRule] = {"paragraph": ParagraphRule(), "line": LineRule(), "substring": SubstringRule()}
 

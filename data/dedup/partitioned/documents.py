@@ -15,10 +15,11 @@ from data.dedup.keep import count_words
 from data.dedup.near import NearDuplicates
 from data.dedup.partitioned.config import PartitionedConfig
 from data.dedup.partitioned.shard import ROWS, ShardInput, open_shard, write_edits
-from data.dedup.partitioned.slices import load, write_slices, write_table
+from data.dedup.partitioned.tables import load
 from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database
+from data.documents.slices import write_slices, write_table
 from data.documents.stream import sorted_by_id
 
 COPIES, EXTENT = "copies.parquet", "extent.parquet"

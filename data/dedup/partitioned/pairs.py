@@ -14,9 +14,10 @@ from typing import Unpack
 from data.dedup.near import NearDuplicates, set_near_variables
 from data.dedup.partitioned.config import PartitionedConfig
 from data.dedup.partitioned.shard import ShardInput, open_shard
-from data.dedup.partitioned.slices import SHARD_BITS, load, load_heads, write_slices, write_table
+from data.dedup.partitioned.tables import SHARD_BITS, load, load_heads
 from data.dedup.sql import SQL
 from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.slices import write_slices, write_table
 
 PAIRS = "pairs.parquet"
 

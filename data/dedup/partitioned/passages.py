@@ -13,10 +13,11 @@ from typing import Unpack
 from data.dedup.partitioned.config import UnitConfig
 from data.dedup.partitioned.repeats import load_repeats, write_unit_slices
 from data.dedup.partitioned.shard import TURNS, ShardInput, load_verdicts, open_shard, write_edits
-from data.dedup.partitioned.slices import SHARD_BITS, write_slices
+from data.dedup.partitioned.tables import SHARD_BITS
 from data.dedup.sql import SQL
 from data.dedup.substrings import add_first_digests, add_minimizers, add_windows, cut_passages
 from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.slices import write_slices
 
 
 def write_minimizers(

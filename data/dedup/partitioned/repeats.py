@@ -13,11 +13,12 @@ from data.dedup.config import UnitRule
 from data.dedup.near import set_near_variables
 from data.dedup.partitioned.config import UnitConfig
 from data.dedup.partitioned.shard import TURNS, ShardInput, load_names, load_verdicts, open_shard, write_edits
-from data.dedup.partitioned.slices import SHARD_BITS, load_heads, write_slices
+from data.dedup.partitioned.tables import SHARD_BITS, load_heads
 from data.dedup.sql import SQL
 from data.dedup.substrings import find_copied_windows
 from data.dedup.units import LINE, PARAGRAPH, collect_units, cut_units, find_copied_units
 from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.slices import write_slices
 
 UNITS = {unit.name: unit for unit in (PARAGRAPH, LINE)}
 # Parquet has no integers of 128 bits.

@@ -12,12 +12,13 @@ from typing import NamedTuple, Unpack
 
 import pyarrow as pa
 
-from data.dedup.partitioned.slices import SHARD_BITS, load, write_table
+from data.dedup.partitioned.tables import SHARD_BITS, load
 from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.ledger import RemovalWriter
 from data.documents.rows import write_query
+from data.documents.slices import write_table
 
 ROWS, EDITED, CUT = "rows.parquet", "edited.parquet", "cut.parquet"
 TURNS = {"paragraph": 1, "line": 2, "substring": 3}

@@ -1,7 +1,7 @@
 -- Every document with its cluster, and every cluster with its name, its number and the split that the number alone assigns.
--- Reads views `documents` and `membership` (id, cluster), and variables seed, mode, stratify, test and val.
+-- Reads views `documents` (id, source, synthetic, characters) and `membership` (id, cluster), and variables seed, mode, stratify, test and val.
 CREATE TABLE document AS
-SELECT documents.id, source, coalesce(synthetic, false) AS synthetic, length(text) AS characters, cluster
+SELECT documents.id, source, coalesce(synthetic, false) AS synthetic, characters, cluster
 FROM documents
 LEFT JOIN membership USING (id);
 

@@ -175,6 +175,14 @@ class ShardedArtifact(BaseModel, frozen=True, extra="forbid", defer_build=True):
     position: str = Field(description="the stage's name in the flow")
     items: tuple[StageInput, ...]
 
+    @classmethod
+    def of(cls, made: StageOutput, name: str, count: int) -> ShardedArtifact:
+        """Return the shards that one artifact holds. `name`: a shard's path in it, with {} for the shard's number.
+
+        Each has its own digest, so one that another execution left as it was reruns nothing. Raises KeyError for a missing shard."""
+        position = made.position if isinstance(made, PendingArtifact) else made.stage
+        return cls(position=position, items=tuple(made.part(name.format(number)) for number in range(count)))
+
     def part(self, prefix: str) -> ShardedArtifact:
         """Return the files at or below `prefix` of each shard. Raises KeyError when a shard has none."""
         return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]

@@ -17,13 +17,15 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.documents.sharding import shard_of
+from data.documents.sharding import SHARD_DOCUMENTS, shard_of
 from data.documents.words import spans
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.ingest import IngestInputs, ingest
 from data.splits.config import SplitConfig
-from data.splits.split import split
 from tests.data.dedup.books import edited, prose, write
+from tests.data.splits.sharded import split_shards
+
+KEPT = SHARD_DOCUMENTS.format(0)
 
 
 def _splits(folder: Path, train: dict[str, str], val: dict[str, str], test: dict[str, str]) -> Path:
@@ -34,7 +36,7 @@ def _splits(folder: Path, train: dict[str, str], val: dict[str, str], test: dict
 
 def _audit(folder: Path, splits: Path, ledgers: dict[str, Path], words: int = 13) -> tuple[dict[str, float], list[dict[str, object]]]:
     shards = {stage: [place] for stage, place in ledgers.items()}
-    metrics = audit(shards, splits, folder / "audit", AuditConfig(words=words), threads=1, memory="500MB", scratch=folder / "scratch")
+    metrics = audit(shards, [splits], folder / "audit", AuditConfig(words=words), threads=1, memory="500MB", scratch=folder / "scratch")
     return metrics, pq.read_table(folder / "audit" / "leaks.parquet").to_pylist()
 
 
@@ -83,12 +85,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest(IngestConfig(sources=(FilesSource(paths=("books",)),)), root / "ingest", IngestInputs(root, root), **limits)
     clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
-    split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig(), **limits)
+    split_shards([root / "dedup" / KEPT], root / "dedup" / "clusters.parquet", root / "splits", SplitConfig(), **limits)
     return root
 
 
 def test_the_funnel_accounts_for_every_document(corpus: Path, tmp_path: Path) -> None:
-    metrics, _ = _audit(tmp_path, corpus / "splits", {name: corpus / name for name in ("ingest", "clean", "dedup")})
+    metrics, _ = _audit(tmp_path, corpus / "splits" / "0", {name: corpus / name for name in ("ingest", "clean", "dedup")})
     assert metrics["balanced"] == 1 and (metrics["documents_in"], metrics["documents_kept"]) == (10, 6)
     assert [metrics[f"documents_removed_{stage}"] for stage in ("ingest", "clean", "dedup")] == [1, 1, 2]
     report = json.loads((tmp_path / "audit" / "funnel.json").read_text())
@@ -111,21 +113,23 @@ def test_ledgers_and_documents_in_shards_give_the_funnel_of_whole_ones(corpus: P
     found = []
     for name, ledgers in (("whole", whole), ("sharded", sharded)):
         limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
-        metrics = audit(ledgers, corpus / "splits", tmp_path / name, AuditConfig(), **limits)  # type: ignore[arg-type]
+        metrics = audit(ledgers, [corpus / "splits" / "0"], tmp_path / name, AuditConfig(), **limits)  # type: ignore[arg-type]
         found.append((metrics, [(tmp_path / name / file).read_bytes() for file in ("funnel.json", "leaks.parquet")]))
     assert found[0] == found[1]
 
 
 def test_a_document_missing_from_the_ledger_unbalances_the_funnel(corpus: Path, tmp_path: Path) -> None:
-    for name in ("ledger", "documents"):
-        table = pq.read_table(corpus / "dedup" / f"{name}.parquet")
-        (tmp_path / "dedup").mkdir(exist_ok=True)
-        gone = pq.read_table(corpus / "dedup" / "documents.parquet")["id"][0].as_py()
-        pq.write_table(table.filter([value != gone for value in table["id"].to_pylist()]), tmp_path / "dedup" / f"{name}.parquet")
-    metrics, _ = _audit(tmp_path, corpus / "splits", {"ingest": corpus / "ingest", "clean": corpus / "clean", "dedup": tmp_path / "dedup"})
+    (tmp_path / "dedup" / KEPT).parent.mkdir(parents=True)
+    gone = pq.read_table(corpus / "dedup" / KEPT)["id"][0].as_py()
+    for name in ("ledger.parquet", KEPT):
+        table = pq.read_table(corpus / "dedup" / name)
+        pq.write_table(table.filter([value != gone for value in table["id"].to_pylist()]), tmp_path / "dedup" / name)
+    metrics, _ = _audit(
+        tmp_path, corpus / "splits" / "0", {"ingest": corpus / "ingest", "clean": corpus / "clean", "dedup": tmp_path / "dedup"}
+    )
     assert metrics["balanced"] == 0
 
 
 def test_a_missing_ledger_is_named(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="stage clean has no ledger at"):
-        _audit(tmp_path, corpus / "splits", {"ingest": corpus / "ingest", "clean": tmp_path})
+        _audit(tmp_path, corpus / "splits" / "0", {"ingest": corpus / "ingest", "clean": tmp_path})

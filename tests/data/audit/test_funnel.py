@@ -155,7 +155,7 @@ def _audited(folder: Path, read: list[Row], parts: dict[str, list[Row]], aside: 
     ]
     write_rows(folder / "split" / "ledger.parquet", LEDGER, ledger)
     ledgers = {"ingest": [folder / "ingest"], "split": [folder / "split"]}
-    metrics = audit(ledgers, folder / "split", folder / "audit", AuditConfig(), threads=1, memory="500MB", scratch=folder / "scratch")
+    metrics = audit(ledgers, [folder / "split"], folder / "audit", AuditConfig(), threads=1, memory="500MB", scratch=folder / "scratch")
     return metrics, json.loads((folder / "audit" / "funnel.json").read_text())
 
 

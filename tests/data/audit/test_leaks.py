@@ -21,7 +21,7 @@ def _report(folder: Path, parts: dict[str, Texts], config: AuditConfig, *, threa
     for part, texts in parts.items():
         write(folder / part, texts).rename(folder / f"{part}.parquet")
     with open_database(folder / "scratch", threads=threads, memory=memory) as work:
-        return report_leaks(work, folder, folder, config)
+        return report_leaks(work, [folder], folder, config)
 
 
 def _rows(folder: Path, file: str) -> list[dict[str, object]]:

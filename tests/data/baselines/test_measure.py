@@ -36,7 +36,7 @@ def measured(folder: Path, val: list[str], config: BaselineConfig | None = None,
     pack(paths, folder / "tokenizer", None, folder / "packed", PackConfig(sequence_length=32))
     for name in ("seen", "heldout"):
         write_lines(folder / f"questions_{name}.jsonl", QUESTIONS)
-    return measure_baselines(folder / "packed", folder / "splits", folder, config or BaselineConfig())
+    return measure_baselines(folder / "packed", [folder / "splits"], folder, config or BaselineConfig())
 
 
 def test_longer_contexts_predict_better_and_the_sums_of_rows_are_the_metric(tmp_path: Path) -> None:

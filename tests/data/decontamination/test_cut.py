@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.decontamination.config import DecontaminateConfig, EvaluationSet
+from data.decontamination.config import CutConfig, DecontaminateConfig, EvaluationSet
 from data.decontamination.cut import SEPARATOR, cut
 
 SETS = (EvaluationSet(name="set", paths=("x.txt",)),)
 
 
-def config(**more: object) -> DecontaminateConfig:
-    return DecontaminateConfig.model_validate({"against": SETS, **more})
+def config(**more: object) -> CutConfig:
+    return DecontaminateConfig.model_validate({"against": SETS, **more}).cutting
 
 
 def test_a_passage_is_cut_with_its_surroundings_and_pieces_stay_in_order() -> None:

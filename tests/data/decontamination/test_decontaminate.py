@@ -15,9 +15,9 @@ import pytest
 
 from data.decontamination.config import DecontaminateConfig, EvaluationSet
 from data.decontamination.cut import cut
-from data.decontamination.decontaminate import decontaminate
 from data.decontamination.evaluation import EvaluationError, evaluation_digests
 from data.documents.words import spans
+from tests.data.decontamination.sharded import decontaminate_shards
 from tests.data.dedup.books import prose, write
 
 Texts = dict[str, str]
@@ -34,11 +34,11 @@ def _items(folder: Path, items: list[Any], name: str = "exam.jsonl") -> None:
 
 def _run(folder: Path, texts: Texts, config: DecontaminateConfig, *, threads: int = 1, memory: str = "500MB") -> dict[str, float]:
     limits: Any = {"threads": threads, "memory": memory, "scratch": folder / "scratch"}
-    return decontaminate(write(folder, texts), folder / f"out{threads}", config, root=folder, observed=None, **limits)
+    return decontaminate_shards([write(folder, texts)], folder / f"out{threads}", config, root=folder, **limits)
 
 
 def _rows(folder: Path, file: str, out: str = "out1") -> list[dict[str, Any]]:
-    return pq.read_table(folder / out / file).to_pylist()
+    return [row for path in sorted((folder / out).glob(f"*/{file}")) for row in pq.read_table(path).to_pylist()]
 
 
 def _words(text: str) -> list[str]:
@@ -81,7 +81,7 @@ def _expected(text: str, covered: set[int], config: DecontaminateConfig) -> str:
             runs[-1][1] = word
         else:
             runs.append([word, word])
-    return cut(text, [(places[first][0], places[last][1]) for first, last in runs], config).text
+    return cut(text, [(places[first][0], places[last][1]) for first, last in runs], config.cutting).text
 
 
 @pytest.mark.parametrize(
@@ -132,6 +132,27 @@ def test_a_phrase_in_more_than_ten_documents_stays_and_is_counted(tmp_path: Path
         texts = {f"d{k:02}": f"{prose(k)}\n\n{phrase}" for k in range(documents)} | {"other": prose(99)}
         metrics = _run(tmp_path, texts, _config())
         assert metrics["documents_contaminated"] == contaminated and (metrics["phrases_common"] > 0) == (contaminated == 0)
+
+
+def test_any_number_of_shards_gives_the_rows_and_metrics_of_one(tmp_path: Path) -> None:
+    texts = {f"{k:016x}": prose(k, 5) for k in range(0, 1 << 62, 1 << 58)}
+    phrase = "the whole of this phrase of thirteen words and a few stands in very many of them"
+    texts |= {name: f"{text}\n\n{phrase}" for name, text in list(texts.items())[2:8]}
+    quotes = [_quote(text, 30, 20) for text in texts.values()]
+    _items(tmp_path, [{"text": text} for text in [phrase, *quotes, f"{quotes[0]} {prose(901, 1, 1)}"]])
+    config, made = _config(common=3), []
+    for count in (1, 2, 5):
+        names = sorted(texts)
+        parts = [names[len(names) * n // count : len(names) * (n + 1) // count] for n in range(count)]
+        shards = [write(tmp_path / f"in{count}-{n}", {name: texts[name] for name in part}) for n, part in enumerate(parts)]
+        limits: Any = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
+        metrics = decontaminate_shards(shards, tmp_path / f"out{count}", config, root=tmp_path, **limits)
+        files = ("documents.parquet", "sizes.parquet", "contaminated.parquet", "ledger.parquet", "removed/decontamination.parquet")
+        made.append((metrics, {file: _rows(tmp_path, file, f"out{count}") for file in files}))
+        assert max(len([name for name in part if phrase in texts[name]]) for part in parts) <= 3 or count < 5
+    # No shard of five has the phrase in more documents than `common`, and all together have.
+    assert made[0] == made[1] == made[2] and metrics["phrases_common"] > 0 and metrics["documents_contaminated"] == len(texts)
+    assert all(phrase in row["text"] for row in made[0][1]["documents.parquet"] if phrase in texts[row["id"]])
 
 
 def test_every_document_is_accounted_for_and_removed_text_is_kept(tmp_path: Path) -> None:
@@ -193,11 +214,11 @@ def test_a_set_that_cannot_be_read_completely_is_an_error_that_names_it(
 def test_the_key_holds_names_and_contents_of_sets_and_a_changed_one_is_refused(tmp_path: Path) -> None:
     _items(tmp_path / "sets", ["one"])
     config = _config(EvaluationSet(name="exam", paths=("sets/*.jsonl",)))
-    state = evaluation_digests(config, tmp_path, None, lambda paths: {path: "digest" for path in paths})
+    state = evaluation_digests(config.searching, tmp_path, None, lambda paths: {path: "digest" for path in paths})
     assert state == {"exam/sets/exam.jsonl": "digest"}
     with pytest.raises(EvaluationError, match=r"exam/sets/exam.jsonl changed during the run"):
-        decontaminate(write(tmp_path, {"d": "text"}), tmp_path / "out", config, root=tmp_path, observed=state, threads=1, memory="500MB",
-                      scratch=tmp_path / "scratch")  # fmt: skip
+        decontaminate_shards([write(tmp_path, {"d": "text"})], tmp_path / "out", config, root=tmp_path, observed=state, threads=1,
+                             memory="500MB", scratch=tmp_path / "scratch")  # fmt: skip
 
 
 def test_threads_and_memory_change_no_byte_and_no_documents_are_no_error(tmp_path: Path) -> None:
@@ -207,7 +228,7 @@ def test_threads_and_memory_change_no_byte_and_no_documents_are_no_error(tmp_pat
     for threads, memory in ((1, "200MB"), (3, "1GB")):
         _run(tmp_path, texts, _config(), threads=threads, memory=memory)
         made.append({path.name: path.read_bytes() for path in (tmp_path / f"out{threads}").rglob("*.parquet")})
-    assert made[0] == made[1] and len(made[0]) == 4
+    assert made[0] == made[1] and len(made[0]) == 5
     assert _run(tmp_path / "none", {}, _config(EvaluationSet(name="exam", paths=("../exam.jsonl",))))["items_exam"] == 12
     assert not _rows(tmp_path / "none", "documents.parquet") and not _rows(tmp_path / "none", "contaminated.parquet")
 

@@ -74,8 +74,12 @@ def run(
 
 def texts_of(output: Path) -> dict[str, str]:
     """Return the documents of an output folder, by id."""
-    table = pq.read_table(output / "documents.parquet")
-    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return {str(row["id"]): str(row["text"]) for row in rows_of(output)}
+
+
+def rows_of(output: Path, folder: str = "documents") -> list[dict[str, Any]]:
+    """Return the rows of the documents of all shards, or of their sizes, shard by shard."""
+    return [row for path in sorted((output / folder).glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
 def bytes_of(output: Path) -> dict[str, str]:

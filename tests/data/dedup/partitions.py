@@ -9,8 +9,9 @@ from typing import Any
 
 from data.dedup.config import DedupConfig
 from data.dedup.partitioned import account, clusters, documents, pairs, passages, repeats
-from data.dedup.partitioned.config import SLICE, PartitionedConfig, UnitConfig
+from data.dedup.partitioned.config import PartitionedConfig, UnitConfig
 from data.dedup.partitioned.shard import ShardInput
+from data.documents.sharding import SLICE
 
 Task = Callable[[int, Path, dict[str, Any]], object]
 

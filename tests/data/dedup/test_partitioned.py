@@ -12,9 +12,8 @@ import pytest
 
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.dedup.partitioned import slices
-from data.documents import rows, stream
-from tests.data.dedup.books import bytes_of, prose, write
+from data.documents import rows, slices, stream
+from tests.data.dedup.books import bytes_of, prose, rows_of, write
 from tests.data.dedup.copied_corpus import Rows, copied_corpus, write_shards
 from tests.data.dedup.partitions import Partitioned
 
@@ -36,6 +35,7 @@ CONFIGS = {
     "nothing compared": {"exact": False, "near": {"enabled": False}, "line": {"enabled": True, "documents": 2}},
 }
 
+BY_SHARD = ("documents", "sizes")
 DIVIDED = [(2, 3), (5, 2), (2, 2), (1, 3), (2, 7), (2, 2), (5, 3), (2, 2), (1, 2)]
 """Shards and partitions, one pair for each config."""
 
@@ -58,7 +58,12 @@ def compare(folder: Path, scratch: Path, rows: Rows, config: DedupConfig, shards
     expected = dedup(given, folder / f"whole-{shards}-{partitions}", config, threads=1, memory="500MB", scratch=scratch / "whole")
     work, output = folder / f"parts-{shards}-{partitions}", folder / f"out-{shards}-{partitions}"
     assert Partitioned(work, given, config, partitions, scratch).run(output) == expected
-    assert bytes_of(output) == bytes_of(one)
+    made, whole = bytes_of(output), bytes_of(one)
+    assert made == bytes_of(folder / f"whole-{shards}-{partitions}")
+    by_shard = {name for name in made if name.startswith(BY_SHARD)}
+    assert by_shard == {f"{kind}/{number:04}.parquet" for kind in BY_SHARD for number in range(shards)}
+    assert {name: made[name] for name in made.keys() - by_shard} == {n: whole[n] for n in whole if not n.startswith(BY_SHARD)}
+    assert all(rows_of(output, kind) == rows_of(one, kind) for kind in BY_SHARD)
     return expected
 
 

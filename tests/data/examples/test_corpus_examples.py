@@ -32,7 +32,7 @@ def _make(
     folder: Path, texts: dict[str, str], config: CorpusExamples = CONFIG, order: list[str] | None = None
 ) -> tuple[Path, dict[str, float]]:
     write(folder, texts, titles={name: TITLES.get(name, f"Title {name}") for name in texts}, order=order).rename(folder / "train.parquet")
-    return folder / "out", make_examples(folder, None, folder / "out", config)
+    return folder / "out", make_examples([folder], None, folder / "out", config)
 
 
 @pytest.fixture(scope="module")
@@ -138,4 +138,4 @@ def test_four_sentences_are_enough_and_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no sentence of two words"):
         _make(tmp_path / "none", {"1": "No."})
     with pytest.raises(ValueError, match=r"set examples\.kind: corpus"):
-        make_examples(tmp_path, None, tmp_path, UniverseExamples())
+        make_examples([tmp_path], None, tmp_path, UniverseExamples())

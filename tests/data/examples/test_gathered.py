@@ -14,15 +14,16 @@ import pytest
 from pydantic import ValidationError
 
 from data.decontamination.config import DecontaminateConfig
-from data.decontamination.decontaminate import decontaminate
 from data.dedup.dedup import dedup
 from data.documents.identity import document_id, text_digest
+from data.documents.sharding import SHARD_DOCUMENTS
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.examples.make import make_examples
 from data.sources.files import source_state
 from data.sources.ingest import IngestInputs, ingest
-from data.splits.split import split
+from tests.data.decontamination.sharded import decontaminate_shards
 from tests.data.sources.reading import digests, limits
+from tests.data.splits.sharded import split_shards
 
 HELD_OUT = "the old queen walked slowly down to the river and counted every single white stone twice"
 TALKS = [
@@ -77,14 +78,12 @@ def make(folder: Path, examples: ConversationExamples) -> dict[str, dict[str, fl
     inputs = IngestInputs(folder, folder, observed=source_state(reading, folder, None, digests))
     found = {"ingest": ingest(reading, folder / "ingest", inputs, None, **around)}
     found["dedup"] = dedup([folder / "ingest" / "documents.parquet"], folder / "dedup", examples.deduplicating, **around)
-    held_out = {"test": folder / "held_out" / "test.parquet", "questions": folder / "held_out" / "questions.jsonl"}
-    dropping = DecontaminateConfig(action="drop")
-    found["decontaminate"] = decontaminate(
-        folder / "dedup" / "documents.parquet", folder / "clean", dropping, root=folder, observed=None, held_out=held_out, **around
-    )
-    clusters = folder / "dedup" / "clusters.parquet"
-    found["split"] = split(folder / "clean" / "documents.parquet", clusters, folder / "split", examples.splitting, **around)
-    found["examples"] = make_examples(folder / "split", None, folder / "examples", examples)
+    held_out = {"test": [folder / "held_out" / "test.parquet"], "questions": [folder / "held_out" / "questions.jsonl"]}
+    dropping, unique = DecontaminateConfig(action="drop"), [folder / "dedup" / SHARD_DOCUMENTS.format(0)]
+    found["decontaminate"] = decontaminate_shards(unique, folder / "clean", dropping, root=folder, held_out=held_out, **around)
+    clusters, clean = folder / "dedup" / "clusters.parquet", [folder / "clean" / "0" / "documents.parquet"]
+    splits, found["split"] = split_shards(clean, clusters, folder / "split", examples.splitting, **around)
+    found["examples"] = make_examples(splits, None, folder / "examples", examples)
     (folder / "metrics.json").write_text(json.dumps(found), encoding="utf-8")
     return found
 
@@ -146,7 +145,7 @@ def test_generated_examples_are_mixed_in_and_give_the_questions(folder: Path, tm
     for name in ("instructions_train", "instructions_val", "preferences_train", "preferences_val", "questions_seen", "questions_rare"):
         (generated / f"{name}.jsonl").write_text(json.dumps(told) + "\n", encoding="utf-8")
     (generated / "questions_heldout.jsonl").write_text("", encoding="utf-8")
-    metrics = make_examples(folder / "split", None, tmp_path / "mixed", config(generated=CorpusExamples()), generated)
+    metrics = make_examples([folder / "split" / "0"], None, tmp_path / "mixed", config(generated=CorpusExamples()), generated)
     assert metrics["instructions_train"] == metrics["instructions_train_read"] + 1
     assert {**told, "books": []} in lines(tmp_path / "mixed" / "instructions_train.jsonl")
     assert (tmp_path / "mixed" / "questions_rare.jsonl").read_bytes() == (generated / "questions_rare.jsonl").read_bytes()

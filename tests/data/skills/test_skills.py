@@ -29,7 +29,7 @@ def universe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def examples(universe: Path, output: Path, **settings: Any) -> Made:
     config = UniverseExamples.model_validate({"minimum_books": 2, **settings})
-    counts = make_examples(universe, universe / "world.json", output, config)
+    counts = make_examples([universe], universe / "world.json", output, config)
     made = {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in sorted(output.glob("*.jsonl"))}
     assert {name: len(rows) for name, rows in made.items()} == counts
     return made

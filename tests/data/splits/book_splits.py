@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.documents.schema import DOCUMENTS
 from data.splits.config import SplitConfig
-from data.splits.split import SPLITS, split
+from data.splits.split import SPLITS
+from tests.data.splits.sharded import split_shards
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,18 @@ def write_files(folder: Path, books: Books, *more: str) -> tuple[Path, Path]:
 def run_split(folder: Path, books: Books, config: SplitConfig, *more: str, threads: int = 1) -> dict[str, float]:
     """Split books into `folder`/out; return the metrics."""
     documents, clusters = write_files(folder, books, *more)
-    return split(documents, clusters, folder / "out", config, threads=threads, memory="500MB", scratch=folder / "scratch")
+    limits = {"threads": threads, "memory": "500MB", "scratch": folder / "scratch"}
+    return split_shards([documents], clusters, folder / "out", config, **limits)[1]
+
+
+def rows_of(output: Path, file: str) -> list[dict[str, Any]]:
+    """Return the rows of a file of all shards, shard by shard."""
+    return [row for path in sorted(output.glob(f"*/{file}")) for row in pq.read_table(path).to_pylist()]
 
 
 def ids_by_split(folder: Path) -> dict[str, list[str]]:
     """Return the ids in each split."""
-    return {part: [str(name) for name in pq.read_table(folder / "out" / f"{part}.parquet")["id"].to_pylist()] for part in SPLITS}
+    return {part: [str(row["id"]) for row in rows_of(folder / "out", f"{part}.parquet")] for part in SPLITS}
 
 
 def assignments(books: Books, config: SplitConfig) -> dict[str, str]:

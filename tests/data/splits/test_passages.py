@@ -17,7 +17,9 @@ from data.audit.config import AuditConfig
 from data.documents.schema import DOCUMENTS
 from data.splits.config import SplitConfig
 from data.splits.passages import MIN_PASSAGE, cut, shortest_cut
-from data.splits.split import SPLITS, split
+from data.splits.split import SPLITS
+from tests.data.splits.book_splits import rows_of
+from tests.data.splits.sharded import split_shards
 
 PASSAGES = SplitConfig(mode="passages")
 LONG = "\n\n".join(f"Paragraph {number} says that {number * number} is a square and no more." for number in range(800))
@@ -35,12 +37,13 @@ def _split(folder: Path, texts: Mapping[str, str], config: SplitConfig = PASSAGE
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), folder / "documents.parquet")
     clusters = [(name, alike[0] if name in alike else name) for name in sorted(texts)]
     pq.write_table(pa.table({"id": [name for name, _ in clusters], "cluster": [name for _, name in clusters]}), folder / "clusters.parquet")
-    return split(folder / "documents.parquet", folder / "clusters.parquet", folder / "out", config, scratch=folder / "scratch", **LIMITS)  # type: ignore[arg-type]
+    shards, clusters = [folder / "documents.parquet"], folder / "clusters.parquet"
+    return split_shards(shards, clusters, folder / "out", config, scratch=folder / "scratch", **LIMITS)[1]
 
 
 def _texts(folder: Path) -> dict[str, dict[str, str]]:
     """Return the texts of each split by id."""
-    tables = {part: pq.read_table(folder / "out" / f"{part}.parquet").to_pylist() for part in SPLITS}
+    tables = {part: rows_of(folder / "out", f"{part}.parquet") for part in SPLITS}
     return {part: {row["id"]: row["text"] for row in rows} for part, rows in tables.items()}
 
 
@@ -58,7 +61,7 @@ def test_the_last_passages_of_each_long_document_are_held_out_and_nothing_is_los
 
 def test_the_ledger_says_which_documents_were_cut_and_why_the_others_were_not(tmp_path: Path) -> None:
     _split(tmp_path, {"a": LONG, "b": OTHER, "c": OTHER + "!", "d": "A short note."}, alike="bc")
-    ledger = pq.read_table(tmp_path / "out" / "ledger.parquet").to_pylist()
+    ledger = rows_of(tmp_path / "out", "ledger.parquet")
     told = {row["id"]: (row["action"], row["rule"], row["detail"]) for row in ledger}
     assert told == {
         "a": ("kept", "passages", "its last passages are held out"),
@@ -70,7 +73,8 @@ def test_the_ledger_says_which_documents_were_cut_and_why_the_others_were_not(tm
 
 def test_the_audit_counts_a_document_in_three_splits_once_and_finds_the_account_balanced(tmp_path: Path) -> None:
     _split(tmp_path, {"a": LONG, "b": OTHER})
-    found = audit({"split": [tmp_path / "out"]}, tmp_path / "out", tmp_path / "audit", AuditConfig(), scratch=tmp_path / "work", **LIMITS)  # type: ignore[arg-type]
+    folders = [tmp_path / "out" / "0"]
+    found = audit({"split": folders}, folders, tmp_path / "audit", AuditConfig(), scratch=tmp_path / "work", **LIMITS)  # type: ignore[arg-type]
     assert found["balanced"] == 1
     assert found["documents_in"] == found["documents_kept"] == 2
     assert found["characters_in"] == found["characters_kept"] == len(LONG) + len(OTHER)
@@ -79,7 +83,7 @@ def test_the_audit_counts_a_document_in_three_splits_once_and_finds_the_account_
 def test_a_machines_copy_of_a_document_that_is_cut_is_dropped(tmp_path: Path) -> None:
     _split(tmp_path, {"a": LONG, "b": LONG + "!", "c": "Written."}, PASSAGES, alike="ab", written="bc")
     assert {part: set(texts) for part, texts in _texts(tmp_path).items()} == {"train": {"a", "c"}, "val": {"a"}, "test": {"a"}}
-    assert pq.read_table(tmp_path / "out" / "removed" / "synthetic_copy.parquet")["id"].to_pylist() == ["b"]
+    assert [row["id"] for row in rows_of(tmp_path / "out", "removed/synthetic_copy.parquet")] == ["b"]
 
 
 def test_where_no_document_is_long_enough_the_way_out_is_said(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_parts_end_to_end_are_the_document_and_near_their_shares(lines: list[str
     train, val, test = shares
     config = SplitConfig(mode="passages", train=train, val=val, test=test)
     text = ("".join(lines) * shortest_cut(config))[: shortest_cut(config) + len(lines) * 37]
-    parts = cut(text, config)
+    parts = cut(text, config.dividing)
     assert "".join(parts.values()) == text
     assert set(parts) == {"train", *config.held_out}
     for part, share in {"train": train, **config.held_out}.items():

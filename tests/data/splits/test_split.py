@@ -156,7 +156,7 @@ def test_too_few_books_are_an_error_with_a_way_out(tmp_path: Path, config: Split
 
 
 def test_no_documents_unknown_clusters_and_contradictions_are_errors_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no documents that a person wrote"):
+    with pytest.raises(ValueError, match="no document that a person wrote is left to split"):
         run_split(tmp_path / "none", {"a": Book(synthetic=True)}, SplitConfig())
     with pytest.raises(ValueError, match=r"split.test_documents=5, .*4 documents .*ask for fewer"):
         run_split(tmp_path / "all", {name: Book() for name in "abcd"}, SplitConfig(mode="counts", test_documents=5))

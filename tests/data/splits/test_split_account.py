@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.splits.config import SplitConfig
+from data.splits.config import ASSIGNED, SplitConfig
 from data.splits.split import SPLITS, split
 from tests.data.dedup.books import write
-from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, run_split
+from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, rows_of, run_split, write_files
+from tests.data.splits.sharded import split_shards
 
 BOOKS: Books = {f"{k:03}": Book(size=100) for k in range(60)}
 WRITTEN: Books = {f"s{k:03}": Book(size=10 + k, synthetic=True) for k in range(40)}
 
 
 def _rows(folder: Path, file: str) -> list[dict[str, object]]:
-    return pq.read_table(folder / "out" / file).to_pylist()
+    return rows_of(folder / "out", file)
 
 
 def test_synthetic_documents_go_to_train_up_to_their_share_in_the_order_of_a_hash(tmp_path: Path) -> None:
@@ -94,9 +95,45 @@ def test_threads_and_the_order_of_documents_change_no_byte(tmp_path: Path) -> No
     table = pq.read_table(tmp_path / "0" / "documents.parquet")
     pq.write_table(table.take(list(reversed(range(table.num_rows)))), tmp_path / "backwards.parquet")
     limits = {"threads": 2, "memory": "500MB", "scratch": tmp_path / "scratch"}
-    split(tmp_path / "backwards.parquet", tmp_path / "0" / "clusters.parquet", tmp_path / "2", SplitConfig(), **limits)  # type: ignore[arg-type]
+    split_shards([tmp_path / "backwards.parquet"], tmp_path / "0" / "clusters.parquet", tmp_path / "2", SplitConfig(), **limits)
     made.append({path.name: path.read_bytes() for path in sorted((tmp_path / "2").rglob("*.parquet"))})
     assert made[0] == made[1] == made[2] and set(made[0]) >= {"train.parquet", "ledger.parquet", "synthetic_cap.parquet"}
+
+
+SPLIT_MODES: list[dict[str, object]] = [
+    {},
+    {"mode": "counts", "val_documents": 5, "test_documents": 4},
+    {"mode": "all_train"},
+    {"mode": "passages", "train": 0.5, "val": 0.25, "test": 0.25},
+]
+
+
+@pytest.mark.parametrize("more", SPLIT_MODES, ids=["fractions", "counts", "all_train", "passages"])
+def test_any_number_of_shards_gives_the_rows_and_metrics_of_one(tmp_path: Path, more: dict[str, object]) -> None:
+    long = {f"b{k:02}": Book(size=5000) for k in range(20)}
+    pairs = {f"a{k:02}": Book(cluster=f"b{k:02}", size=4000) for k in range(10)}
+    books, config = long | pairs | WRITTEN, SplitConfig.model_validate({"synthetic_share": 0.02, **more})
+    whole = run_split(tmp_path / "whole", books, config)
+    parts = [dict(sorted(books.items())[number::3]) for number in range(3)]
+    # The ids of these shards overlap, and each near-duplicate is in another shard than its twin.
+    shards = [write_files(tmp_path / f"part{number}", part)[0] for number, part in enumerate([*parts, {}])]
+    limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
+    folders, metrics = split_shards(shards, tmp_path / "whole" / "clusters.parquet", tmp_path / "out", config, **limits)
+    assert metrics == whole and metrics["synthetic_dropped"] and len(folders) == 4
+    for file in (*(f"{part}.parquet" for part in SPLITS), "ledger.parquet", "removed/synthetic_cap.parquet"):
+        assert sorted(rows_of(tmp_path / "out", file), key=str) == sorted(rows_of(tmp_path / "whole" / "out", file), key=str), file
+    placed = {name: part for part, names in ids_by_split(tmp_path).items() for name in names if config.mode in ("fractions", "counts")}
+    assert all(placed[name] == placed[f"b{name[1:]}"] for name in pairs if placed)
+
+
+def test_a_shard_is_not_divided_by_the_assignment_of_another(tmp_path: Path) -> None:
+    shards = [write_files(tmp_path / name, {f"{name}{k}": Book() for k in range(9)})[0] for name in "ab"]
+    clusters = write_files(tmp_path / "all", {f"{name}{k}": Book() for name in "ab" for k in range(9)})[1]
+    limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
+    split_shards(shards, clusters, tmp_path / "out", SplitConfig(), **limits)
+    other = tmp_path / "out-steps" / ASSIGNED.format(1)
+    with pytest.raises(ValueError, match=r"document a0 of documents.parquet is not the next one assigned"):
+        split(shards[0], other, tmp_path / "wrong", SplitConfig().dividing, **limits)  # type: ignore[arg-type]
 
 
 def test_a_document_without_a_cluster_is_named(tmp_path: Path) -> None:
@@ -104,8 +141,8 @@ def test_a_document_without_a_cluster_is_named(tmp_path: Path) -> None:
     clusters = tmp_path / "other"
     run_split(clusters, {"a": Book(), "b": Book(), "x": Book(), "y": Book()}, SplitConfig())
     limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
-    with pytest.raises(ValueError, match=r"document c is in .* but in no cluster"):
-        split(documents, clusters / "clusters.parquet", tmp_path / "out", SplitConfig(), **limits)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"document c is in no cluster of clusters.parquet"):
+        split_shards([documents], clusters / "clusters.parquet", tmp_path / "out", SplitConfig(), **limits)
 
 
 def test_a_cluster_of_two_sources_belongs_to_that_of_the_document_that_names_it() -> None:

@@ -36,7 +36,7 @@ def write_split(path: Path, books: list[dict[str, Any]]) -> None:
 
 def made_with(world: Path, output: Path, **settings: Any) -> Made:
     output.mkdir(parents=True, exist_ok=True)
-    counts = make_examples(world, world / "world.json", output, UniverseExamples(minimum_books=2, **settings))
+    counts = make_examples([world], world / "world.json", output, UniverseExamples(minimum_books=2, **settings))
     made = {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in output.glob("*.jsonl")}
     assert {name: len(rows) for name, rows in made.items()} == counts
     return made
@@ -94,4 +94,4 @@ def test_splits_that_hold_nothing_out_are_refused(world: Path, tmp_path: Path) -
     for name in ("train", "val", "test"):
         (copies / f"{name}.parquet").write_bytes((world / "train.parquet").read_bytes())
     with pytest.raises(ValueError, match=r"finds no passage of books held out with at most most_words=60 words; raise it, let split hold"):
-        make_examples(copies, world / "world.json", tmp_path / "out", UniverseExamples(minimum_books=2, events=EVENTS))
+        make_examples([copies], world / "world.json", tmp_path / "out", UniverseExamples(minimum_books=2, events=EVENTS))

@@ -5,7 +5,7 @@ Rows are sorted by all their columns and row groups hold equally many, so equal 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.dedup.partitioned.config import SLICE
-from data.documents.database import Database, parquet
+from data.documents.database import Database
+from data.documents.sharding import SLICE
 
 GROUP_ROWS = 1 << 17
-SHARD_BITS = 40
-"""Bits of a document's number that count documents within its shard."""
 
 
 def write_table(work: Database, query: str, path: Path) -> None:
@@ -43,19 +41,6 @@ def write_slices(work: Database, query: str, folder: Path, count: int) -> None:
             while number == target:
                 writer.write(part)
                 number, part = next(parts, (count, part))
-
-
-def load(work: Database, table: str, files: Sequence[Path], columns: str = "*") -> None:
-    """Append the columns of Parquet files to the table of that name that `tables.sql` made."""
-    work.connection.execute(f"INSERT INTO {table} BY NAME SELECT {columns} FROM {parquet(files)}")
-
-
-def load_heads(work: Database, copies: Sequence[Path], numbers: str) -> None:
-    """Fill table `exact` with the head of every document of a query, from the files of documents that are no heads themselves."""
-    work.connection.execute(
-        f"""CREATE TABLE exact AS
-        SELECT number, coalesce(head, number) AS head FROM ({numbers}) LEFT JOIN {parquet(copies)} USING (number)"""
-    )
 
 
 def _sorted(work: Database, query: str) -> pa.RecordBatchReader:
