@@ -26,7 +26,7 @@ from model.planning.proposal import Proposal, SizedJob, Text, propose
 from model.planning.rules import bytes_per_token
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
-from tasks.stage.store.artifact import Artifact, Cost
+from tasks.stage.store.artifact import Artifact, Cost, without_shard
 from tasks.stage.system.command_line import folio
 
 
@@ -79,9 +79,15 @@ def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
         return Text(given, "as given")
     settings = recipe.run_settings()
     graph = ProvenanceGraph.load(open_store(settings["store"], settings["root"], settings["home"]))
-    made = next((artifact for artifact in graph.newest_first if artifact.stage == "split" and artifact.label == recipe.name), None)
-    if made is not None:
-        return Text(made.metrics["characters_train"], f"the training part of {made.name}", _density(graph, recipe.name))
+    audited = next((artifact for artifact in graph.newest_first if artifact.stage == "audit" and artifact.label == recipe.name), None)
+    splits = (
+        [graph.by_address.get(given.address) for name, given in audited.inputs.items() if without_shard(name) == "splits"]
+        if audited
+        else []
+    )
+    if audited and splits and (made := [split for split in splits if split]) == splits:
+        characters = sum(split.metrics["characters_train"] for split in made)
+        return Text(characters, f"the training part of what {audited.name} measured", _density(graph, recipe.name))
     size = sum(_estimate_source(source, recipe, settings["home"]) for source in recipe.ingest.sources)
     if not size:
         raise LookupError(

@@ -36,7 +36,7 @@ def _inspect(inspection: Inspection) -> Holding:
 def examples(
     config: ExamplesConfig, work: Workspace, splits: list[Path], world: Path | None = None, generated: Path | None = None
 ) -> Metrics:
-    """Splits of each shard of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
     from data.examples.make import make_examples
 
     return make_examples(splits, world, work.output, config, generated)

@@ -22,7 +22,7 @@ from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_fil
 from data.provenance.tables import IngestedDocument, SharedText, find_shared_text, quarantined, rows_of, text_of
 from tasks.lineage.corpus_run import CorpusRun, corpus_runs, find_corpus_run, has_file, newest_corpus_runs
 from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document, read_documents
-from tasks.lineage.inspections import DOCUMENT_TABLES, DOCUMENTS, LEDGER, SPLITS
+from tasks.lineage.inspections import DOCUMENTS, LEDGER, SPLITS, tables_of
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 
@@ -149,8 +149,7 @@ def _step(corpus: CorpusRun, stage: str, identity: str, text_before: str) -> Ste
     for artifact in corpus.stages[stage]:
         ledger = _rows(corpus, artifact, LEDGER, identity)
         ledger.sort(key=lambda row: row["action"] in CLOSING)
-        tables = [file for file in DOCUMENT_TABLES if has_file(artifact, file)]
-        texts = {file: text for file in tables if (text := corpus.read(artifact, file, partial(text_of, identity=identity)))}
+        texts = {file: text for file in tables_of(artifact) if (text := corpus.read(artifact, file, partial(text_of, identity=identity)))}
         if not ledger and not texts:
             continue
         edits = _rows(corpus, artifact, EDITS_FILE, identity)

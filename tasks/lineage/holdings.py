@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from data.provenance.tables import IngestedDocument, text_of
 from tasks.lineage.hook import Holding, Inspection
-from tasks.lineage.inspections import DOCUMENT_TABLES
+from tasks.lineage.inspections import tables_of
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact, InputRecord
 
@@ -72,11 +72,10 @@ def _find_text(snapshot: StoreSnapshot, identity: str) -> str:
     for artifact in snapshot.graph.newest_first:
         if not snapshot.hook(artifact).in_corpus:
             continue
-        for file in artifact.files:
-            if file.path in DOCUMENT_TABLES:
-                with snapshot.open(artifact, file.path) as stream:
-                    if text := text_of(stream, identity):
-                        return text
+        for file in tables_of(artifact):
+            with snapshot.open(artifact, file) as stream:
+                if text := text_of(stream, identity):
+                    return text
     return ""
 
 

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
+from data.documents.sharding import SHARD_DOCUMENTS
 from data.provenance.edits import is_edit_file
 from data.provenance.lines import lines_naming, lines_quoting
 from data.provenance.tables import closing_row, has_document
 from tasks.lineage.hook import Holding, Inspection
 from tasks.stage.stage import STAGES
+from tasks.stage.store.artifact import Artifact
 
 DOCUMENTS, EDITED, LEDGER = "documents.parquet", "edited.parquet", "ledger.parquet"
 ROLLOUTS = "rollouts"
 SPLITS = ("train", "val", "test")
 DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))
+OF_SHARDS = PurePosixPath(SHARD_DOCUMENTS).parent
+
+
+def tables_of(artifact: Artifact) -> list[str]:
+    """Return the files of a corpus stage that have texts of documents: its own, or one for each shard."""
+    return [known.path for known in artifact.files if is_table(known.path)]
+
+
+def is_table(path: str) -> bool:
+    """Whether a file of a corpus stage has texts of documents as the stage left them."""
+    return path in DOCUMENT_TABLES or PurePosixPath(path).parent == OF_SHARDS
 
 
 def document_tables(inspection: Inspection) -> Holding:
     """A corpus stage: its tables have a row of the document or its ledger says how it left. What rules cut out also has its words."""
-    tables = {file for file in DOCUMENT_TABLES if inspection.has(file) and inspection.read(file, has_document)}
+    tables = {file for file in tables_of(inspection.artifact) if inspection.read(file, has_document)}
     pieces = {known.path for known in inspection.artifact.files if is_edit_file(known.path) and inspection.read(known.path, has_document)}
     if tables:
-        splits = sorted(file.removesuffix(".parquet") for file in tables - {DOCUMENTS})
+        splits = sorted(split for split in SPLITS if f"{split}.parquet" in tables)
         return inspection.holding(tables | pieces, detail=", ".join(splits))
     action, rule, detail = inspection.read(LEDGER, closing_row) if inspection.has(LEDGER) else ("", "", "")
     return inspection.holding(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from data.provenance.tables import document_texts, text_of
 from data.searching.phrases import Phrases, unescape
-from tasks.lineage.inspections import DOCUMENT_TABLES
+from tasks.lineage.inspections import is_table
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 
@@ -56,6 +56,6 @@ def _corpus_tables(snapshot: StoreSnapshot) -> Iterator[tuple[Artifact, str]]:
     for artifact in snapshot.graph.newest_first:
         if snapshot.hook(artifact).in_corpus:
             for file in artifact.files:
-                if file.path in DOCUMENT_TABLES and file.sha256 not in seen:
+                if is_table(file.path) and file.sha256 not in seen:
                     seen.add(file.sha256)
                     yield artifact, file.path

@@ -13,7 +13,7 @@ from data.provenance.tables import IngestedDocument, find_shared_text, rows_of
 from tasks.lineage.documents import read_documents
 from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
-from tasks.lineage.inspections import DOCUMENT_TABLES, DOCUMENTS, LEDGER
+from tasks.lineage.inspections import DOCUMENTS, LEDGER, is_table
 from tasks.lineage.resolve import registered_versions
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
@@ -115,7 +115,7 @@ def plan_takedown(snapshot: StoreSnapshot, document: IngestedDocument, read_by: 
 
 def _left(holding: Holding) -> bool:
     """Whether a corpus stage removed the document, by its ledger."""
-    return bool(holding.detail) and not holding.parts & {"", *DOCUMENT_TABLES}
+    return bool(holding.detail) and not any(part == "" or is_table(part) for part in holding.parts)
 
 
 def _is_of(source: dict[str, Any], document: IngestedDocument) -> bool:

@@ -20,7 +20,7 @@ ITEMS, HIT, SHORT = "items_", "items_hit_", "items_short_"
 def held_out_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
     """Build what leaks between the splits, by document and passage, and what was removed for the evaluation sets."""
     results = run.results
-    leaks, removed = results.metrics("audit"), results.metrics("decontaminate")
+    leaks, removed = results.metrics("audit"), {**results.metrics("contamination"), **results.metrics("decontaminate")}
     if not any(f"{name}_worst" in leaks for name in AGAINST):
         return None
     tables = [_documents(results), _passages(results), _evaluations(removed)]
@@ -34,7 +34,7 @@ def _lead(results: Results, leaks: Mapping[str, float], removed: Mapping[str, fl
     length = results.artifacts["audit"].config.get("words", 13)
     found = [f"{share(leaks[name])} of {part} in {other}" for name, (part, other) in AGAINST.items() if name in leaks]
     sentences = [f"Runs of {length} words that also occur elsewhere: {joined(found)}."]
-    split = results.metrics("split")
+    split = {**results.metrics("assign"), **results.metrics("split")}
     if split.get("shared"):
         sentences.append("This recipe trains on all of its documents, so validation and test are copies of train.")
     if split.get("synthetic_documents"):

@@ -40,6 +40,10 @@ ALICE, COPY, MOBY, PRIDE, TALE, SHORT = (IDS[name] for name in TEXTS)
 SPLIT = {ALICE: "train", MOBY: "train", PRIDE: "val", TALE: "test"}
 
 
+def _place(identity: str) -> tuple[int, str]:
+    return shard_of(identity), SPLIT.get(identity, "train")
+
+
 def shard_of(identity: str) -> int:
     """Return the shard that a document belongs to."""
     return int(identity, 16) * SHARDS >> 64
@@ -141,7 +145,8 @@ class Corpus:
         ledger = [_ledger_row("dedup", row["id"], "kept", "") for row in kept]
         if len(kept) < len(cleaned):
             ledger.append(_ledger_row("dedup", COPY, "duplicate", "exact_document", f"the words of {ALICE}"))
-        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, sorted(ledger, key=lambda row: row["id"]))}
+        files: dict[str, Any] = {"ledger.parquet": (LEDGER, sorted(ledger, key=lambda row: row["id"]))}
+        files |= {f"documents/{n:04}.parquet": (DOCUMENTS, [row for row in kept if shard_of(row["id"]) == n]) for n in range(SHARDS)}
         files |= (
             {"removed/exact_document.parquet": (REMOVED, [_removed_row(row) for row in cleaned if row not in kept])}
             if kept != cleaned
@@ -149,11 +154,19 @@ class Corpus:
         )
         inputs = {f"documents[{n}]": self.made[f"clean[{n}]"].part("documents.parquet").reference() for n in range(SHARDS)}
         dedup = self.commit("dedup", files, inputs)
-        parts = {
-            f"{split}.parquet": (DOCUMENTS, [row for row in kept if SPLIT.get(row["id"], "train") == split])
-            for split in ("train", "val", "test")
-        }
-        self.commit("split", parts, {"documents": dedup.part("documents.parquet").reference()})
+        for number in range(SHARDS):
+            parts = {
+                f"{split}.parquet": (DOCUMENTS, [row for row in kept if _place(row["id"]) == (number, split)])
+                for split in ("train", "val", "test")
+            }
+            self.commit(f"split[{number}]", parts, {"documents": dedup.part(f"documents/{number:04}.parquet").reference()})
+
+    def splits(self, part: str = "") -> dict[str, InputRecord]:
+        """Return the splits of all shards as a stage's inputs, or one of the splits."""
+        made = [self.made[f"split[{number}]"] for number in range(SHARDS)]
+        if not part:
+            return {f"splits[{number}]": split.reference() for number, split in enumerate(made)}
+        return {f"{part}[{number}]": split.part(f"{part}.parquet").reference() for number, split in enumerate(made)}
 
     def _trace(self, rate: float) -> str:
         """Keep the trace of a training that a change of rate is also a change of code and of a library for."""
@@ -161,7 +174,7 @@ class Corpus:
         return save_trace(self.store, json.dumps(sorted(entries.items()), separators=(",", ":")).encode())
 
     def _trained(self, rate: float) -> None:
-        made, splits = self.made, self.made["split"]
+        made = self.made
         quoted = [identity for identity in (ALICE, MOBY) if NAMES[identity] in self.texts]
         line = {"messages": [], "topic": "continue", "books": quoted[-1:]}
         pair = {"messages": [], "chosen": "a", "rejected": "b", "books": quoted}
@@ -171,9 +184,9 @@ class Corpus:
             "preferences_train.jsonl": [pair],
             "preferences_val.jsonl": [],
         }
-        examples = self.commit("examples", lines, {"splits": splits.reference()}, config={"kind": "corpus"})
-        tokenizer = self.commit("tokenizer", {"tokenizer.json": "{}"}, {"train": splits.part("train.parquet").reference()})
-        packed = {"splits": splits.reference(), "tokenizer": tokenizer.reference(),
+        examples = self.commit("examples", lines, self.splits(), config={"kind": "corpus"})
+        tokenizer = self.commit("tokenizer", {"tokenizer.json": "{}"}, self.splits("train"))
+        packed = {**self.splits(), "tokenizer": tokenizer.reference(),
                   "conversations": examples.part("instructions_train.jsonl").reference()}  # fmt: skip
         shards = {f"{split}/shards.json": "{}" for split in ("train", "val", "test")}
         self.commit("pack", {"documents.parquet": (ROWS, self._rows()), **shards}, packed)

@@ -136,9 +136,11 @@ class EditedCorpus(Corpus):
         for stage in ("ingest", "clean", "filter", "dedup", "decontaminate"):
             if stage not in self.without:
                 texts = self._stage(stage, texts)
-        parts = {f"{split}.parquet": (DOCUMENTS, [_row(text) for text in texts if text.split == split]) for split in SPLITS}
-        kept = [_ledger_row("split", text.id, "kept", text.split, characters=len(text.text)) for text in texts]
-        self.commit("split", {**parts, "ledger.parquet": (LEDGER, kept)}, self._inputs(None))
+        for number in range(SHARDS):
+            here = [text for text in texts if shard_of(text.id) == number]
+            parts = {f"{split}.parquet": (DOCUMENTS, [_row(text) for text in here if text.split == split]) for split in SPLITS}
+            kept = [_ledger_row("split", text.id, "kept", text.split, characters=len(text.text)) for text in here]
+            self.commit(f"split[{number}]", {**parts, "ledger.parquet": (LEDGER, kept)}, self._inputs(number))
         self._audit()
         self.record(f"20261125T130501-{self.recipe.encode().hex()[:6]:0<6}")
         return self
@@ -149,6 +151,8 @@ class EditedCorpus(Corpus):
 
     def _inputs(self, number: int | None) -> dict[str, InputRecord]:
         """The documents of the previous stage: of a shard, or of all."""
+        if number is not None and len(self.last) == 1:
+            return {"documents": self.last[0].part(f"documents/{number:04}.parquet").reference()}
         before = self.last if number is None else [made for made in self.last if made.label.endswith(f"-{number}")]
         return {
             f"documents[{n}]" if len(before) > 1 else "documents": made.part("documents.parquet").reference()
@@ -156,7 +160,7 @@ class EditedCorpus(Corpus):
         }
 
     def _stage(self, stage: str, texts: list[Text]) -> list[Text]:
-        sharded = stage in ("ingest", "clean", "filter")
+        sharded = stage != "dedup"
         remaining: list[Text] = []
         artifacts: list[Artifact] = []
         for number in range(SHARDS if sharded else 1):
@@ -181,6 +185,9 @@ class EditedCorpus(Corpus):
                     "rule": "exact",
                 }
                 files["pairs.parquet"] = (PAIRS, [pair])
+                del files["documents.parquet"]
+                for shard in range(SHARDS):
+                    files[f"documents/{shard:04}.parquet"] = (DOCUMENTS, [_row(text) for text in kept if shard_of(text.id) == shard])
             elif stage != "decontaminate":
                 files["edits.parquet"] = (EDITS, [row for _, _, rows, _ in made for row in rows])
             files["ledger.parquet"] = (LEDGER, ledger)
@@ -234,12 +241,12 @@ class EditedCorpus(Corpus):
         ledgers = {stage: self.folders(stage) for stage in stages if self.folders(stage)}
         folder = self.store.scratch("audit")
         limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": folder / "scratch"}
-        metrics = audit(ledgers, self.folders("split")[0], folder / "made", AuditConfig(words=5), **limits)
+        metrics = audit(ledgers, self.folders("split"), folder / "made", AuditConfig(words=5), **limits)
         files: dict[str, Any] = {file.name: file.read_text() for file in (folder / "made").glob("*.json")}
         for file in (folder / "made").glob("*.parquet"):
             table = pq.read_table(file)
             files[file.name] = (table.schema, table.to_pylist())
-        self.commit("audit", files, {"splits": self.made["split"].reference()}, metrics=metrics)
+        self.commit("audit", files, self.splits(), metrics=metrics)
 
 
 def _line(text: str, op: Op) -> int:

@@ -60,7 +60,7 @@ def test_replies_that_a_model_sampled_to_questions_are_kept_with_the_words_of_th
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
     corpus.run()
     lines = {"questions_seen.jsonl": [{"question": "Who called?", "answers": ["Ishmael"], "books": [MOBY]}]}
-    examples = corpus.commit("examples", lines, {"splits": corpus.made["split"].reference()}, config={"kind": "corpus"})
+    examples = corpus.commit("examples", lines, corpus.splits(), config={"kind": "corpus"})
     inputs = {"model": corpus.made["tune.sft"].reference(), "questions": examples.part("questions_seen.jsonl").reference()}
     learned = {"model.bin": "rewarded", "rollouts/cycle-000000/replies.jsonl": [{"question": "Who called?", "reply": "Ishmael."}]}
     rewarded = corpus.commit("tune.grpo", learned, inputs)

@@ -35,8 +35,8 @@ def test_a_training_document_is_in_its_shard_and_all_parts_made_from_it_and_ever
     assert positions(corpus, found, "contains") == {
         f"ingest[{shard}]": {"documents.parquet"},
         f"clean[{shard}]": {"documents.parquet"},
-        "dedup": {"documents.parquet"},
-        "split": {"train.parquet"},
+        "dedup": {f"documents/{shard:04}.parquet"},
+        f"split[{shard}]": {"train.parquet"},
         "examples": {"instructions_train.jsonl", "preferences_train.jsonl"},
         "pack": {"train"},
         "encode": {"sft/train", "preference/train", "labels/train"},
@@ -49,8 +49,7 @@ def test_a_training_document_is_in_its_shard_and_all_parts_made_from_it_and_ever
 
 def test_a_tokenizer_whose_report_quotes_a_document_holds_its_words(corpus: Corpus) -> None:
     report = json.dumps({"samples": [{"id": MOBY, "tokens": [[9, "Call me"]]}]})
-    given = {"train": corpus.made["split"].part("train.parquet").reference()}
-    corpus.commit("tokenizer", {"tokenizer.json": "{}", "report.json": report}, given, config={"kind": "word"})
+    corpus.commit("tokenizer", {"tokenizer.json": "{}", "report.json": report}, corpus.splits("train"), config={"kind": "word"})
     assert positions(corpus, takedown_of(corpus, MOBY), "contains")["tokenizer"] == {"report.json"}
     assert "tokenizer" not in positions(corpus, takedown_of(corpus, ALICE), "contains")
 
@@ -61,7 +60,7 @@ def test_a_validation_document_was_only_measured_on(corpus: Corpus) -> None:
         f"ingest[{shard_of(PRIDE)}]",
         f"clean[{shard_of(PRIDE)}]",
         "dedup",
-        "split",
+        f"split[{shard_of(PRIDE)}]",
         "pack",
     }
     assert positions(corpus, found, "contains")["pack"] == {"val"}
@@ -131,7 +130,7 @@ def test_a_missing_input_makes_a_holding_uncertain_never_absent(corpus: Corpus) 
 
 
 def test_missing_files_make_a_holding_uncertain_never_absent(corpus: Corpus) -> None:
-    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made['split'].location}/train.parquet")
+    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'split[{shard_of(PRIDE)}]'].location}/train.parquet")
     found = takedown_of(corpus, PRIDE)
     (held,) = (held for held in found.contains if held.artifact.stage == "split")
     assert (held.certain, held.parts) == (False, {""})
@@ -147,7 +146,7 @@ def test_a_document_is_followed_through_optional_stages_and_into_what_rules_remo
 
         found = held("alice.txt")
         assert list(found) == stages and found["clean"] == {"documents.parquet", "edits.parquet", "removed/running_heads.parquet"}
-        assert held("quoting.txt")["dedup"] == {"documents.parquet", "removed/paragraph.parquet"}
+        assert held("quoting.txt")["dedup"] == {f"documents/{shard_of(IDS['quoting.txt']):04}.parquet", "removed/paragraph.parquet"}
         assert held("robot.txt")["split"] == {"train.parquet"}
         left = {one.artifact.stage: one.detail for one in takedown_of(account, "exam.txt").left_corpus}
         assert left == ({} if "decontaminate" in without else {"decontaminate": "removed: contaminated"})
@@ -169,7 +168,7 @@ def test_the_document_s_shard_and_everything_after_it_may_rerun(corpus: Corpus) 
     corpus.record("20261125T130501-3fa2bc")
     shard, other = shard_of(MOBY), 1 - shard_of(MOBY)
     again = takedown_of(corpus, MOBY).rerun["books"]
-    assert {f"ingest[{shard}]", f"clean[{shard}]", "dedup", "split", "pretrain", "export"} <= set(again)
+    assert {f"ingest[{shard}]", f"clean[{shard}]", "dedup", f"split[{shard}]", "pretrain", "export"} <= set(again)
     assert not {f"ingest[{other}]", f"clean[{other}]"} & set(again)
 
 

@@ -17,7 +17,7 @@ def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]
     for part, documents in texts.items():
         write(home / part, documents, titles={name: f"Title of {name} {HOSTILE}" for name in documents}).rename(home / f"{part}.parquet")
     with open_database(home / "scratch", threads=1, memory="500MB") as work:
-        metrics = report_leaks(work, home, home, AuditConfig())
+        metrics = report_leaks(work, [home], home, AuditConfig())
     for stage, measured in more.items():
         maker.made(stage, metrics=measured)
     tables = {file: (home / file).read_bytes() for file in ("leaks.parquet", "leaked_documents.parquet")}
@@ -38,11 +38,12 @@ def test_the_longest_shared_passages_are_shown_with_where_else_they_occur(tmp_pa
 
 
 def test_splits_without_leaks_say_so_and_synthetic_and_removed_text_is_counted(tmp_path: Path) -> None:
-    split = {"synthetic_documents": 12.0, "synthetic_share": 0.0417}
-    taken = {"passages": 3.0, "documents_contaminated": 2.0, "characters_removed": 1234.0}
-    taken |= {"items_exam": 90.0, "items_hit_exam": 4.0, "items_short_exam": 7.0}
+    split, assigned = {"synthetic_documents": 6.0}, {"synthetic_share": 0.0417}
+    taken = {"passages": 1.5, "documents_contaminated": 1.0, "characters_removed": 617.0}
+    decided = {"items_exam": 90.0, "items_hit_exam": 4.0, "items_short_exam": 7.0}
+    by_shard = {f"split[{n}]": split for n in range(2)} | {f"decontaminate[{n}]": taken for n in range(2)}
     texts = {part: {part: prose(seed)} for seed, part in enumerate(("train", "val", "test"))}
-    section = _page(tmp_path, texts, split=split, decontaminate=taken).sections["held-out"]
+    section = _page(tmp_path, texts, **by_shard, assign=assigned, contamination=decided).sections["held-out"]
     assert "0 % of validation in train, 0 % of test in train and 0 % of test in validation" in section
     assert "A machine wrote 12 documents of train, 4.2 % of its characters." in section
     assert "3 passages in 2 documents were removed from the corpus, 1,234 characters in all." in section
