@@ -57,6 +57,7 @@ def both(*changes: Change) -> Change:
 
 SHARDS = "ingest[0] ingest[1] census clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
+SPLIT = "split[0] split[1]"
 TRAINED = "pretrain tune.sft tune.dpo"
 MODELS = "evaluate.chat gate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8 gate.release"
 TUNED = f"tune.sft evaluate.sft pair.dpo tune.dpo {MODELS}"
@@ -65,10 +66,11 @@ FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
 MEASURED = "evaluate.base evaluate.sft evaluate.chat evaluate.release evaluate.int8"
 CARD = "export evaluate.release"
 EVERYTHING = (
-    f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack baseline pretrain evaluate.base gate.base encode {TUNED}"
+    f"universe {SHARDS} dedup assign {SPLIT} audit gate.corpus examples tokenizer pack baseline pretrain evaluate.base gate.base encode "
+    f"{TUNED}"
 )
 AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
-COUNTED = f"dedup split audit gate.corpus {CARD}"
+COUNTED = f"dedup assign audit gate.corpus {CARD}"
 BOOK = "The harbour of the river was near the bridge. The lantern of the winter was near the market.\n\nA letter came to the orchard.\n"
 
 CONFIG = [
@@ -83,11 +85,11 @@ CONFIG = [
     Line(
         "filter: languages told, which stand beside each text",
         keys("filter.language.enabled=true"),
-        f"filter[0] filter[1] dedup split audit gate.corpus examples tokenizer pack baseline {CARD}",
+        f"filter[0] filter[1] dedup {SPLIT} audit gate.corpus examples tokenizer pack baseline {CARD}",
         "it has never run",
     ),
     Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
-    Line("split: shares that move no book", keys("split.train=0.81", "split.val=0.09"), "split", "train: 0.8 -> 0.81; val: 0.1 -> 0.09"),
+    Line("split: shares that move no book", keys("split.train=0.81", "split.val=0.09"), "assign", "train: 0.8 -> 0.81; val: 0.1 -> 0.09"),
     Line("audit: how many leaks are listed", keys("audit.worst=51"), "audit", "worst: 50 -> 51"),
     Line(
         "examples: more preferences",
@@ -176,7 +178,7 @@ LIBRARIES = [
         f"pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
         "library jinja2:",
     ),
-    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup split audit", "library duckdb:"),
+    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup assign {SPLIT} audit", "library duckdb:"),
     Line(
         "tokenizers",
         Libraries((("tokenizers", "99.0"),)),
@@ -191,13 +193,13 @@ CODE = [
     Line(
         "a stage's own body",
         code("tasks/corpus/split.py", "return split_documents(", "done = None\n    return done or split_documents("),
-        "split",
+        SPLIT,
         "ran `split` in tasks/corpus/split.py, which changed",
     ),
     Line(
         "a helper one import away",
         code("data/splits/assignment.py", "{} if cut_from else config.held_out", "{} if cut_from else {} | config.held_out"),
-        "split",
+        "assign",
         "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
     Line(
@@ -321,7 +323,7 @@ CODE = [
                 "from data.dedup import minhash\nfrom data.documents.database import",
             ),
         ),
-        "split",
+        "assign",
         "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
     # where it is not reached, or changes nothing
@@ -370,7 +372,12 @@ CODE = [
     Line("the machinery of stages", code("tasks/stage/system/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
 ]
 BOOKS = [
-    Line("a new book", Written("books/b.txt", BOOK), "ingest[1] census clean[1] " + AFTER_CLEAN, "file own/books/b.txt was added"),
+    Line(
+        "a new book",
+        Written("books/b.txt", BOOK),
+        "ingest[1] census clean[1] " + AFTER_CLEAN.replace("split[0] ", ""),
+        "file own/books/b.txt was added",
+    ),
     Line(
         "a copy of a book added",
         Copied("books/2.txt", "books/b.txt"),
@@ -381,13 +388,13 @@ BOOKS = [
     Line(
         "a copy of a book edited",
         Edit("books/copy.txt", "The lantern of the morning", "One lantern of the morning"),
-        f"ingest[0] census clean[0] {COUNTED}".replace("split ", ""),
+        f"ingest[0] census clean[0] {COUNTED}".replace("assign ", ""),
         "file own/books/copy.txt changed",
     ),
     Line(
         "a copy of a book renamed",
         Moved("books/copy.txt", "books/late.txt"),
-        "ingest[0] census clean[0] dedup split audit",
+        "ingest[0] census clean[0] dedup assign audit",
         "file own/books/late.txt was added",
     ),
     Line(
@@ -403,7 +410,7 @@ BOOKS = [
     Line("the books' folder under another path of the recipe", keys("ingest.sources[1].paths=[./books/*.txt]")),
 ]
 ARTIFACTS = [
-    Line("an artifact deleted", Gone("split/tiny"), "split", "is gone"),
+    Line("an artifact deleted", Gone("assign/tiny"), "assign", "is gone"),
     Line("a shard deleted", Gone("clean/tiny-1"), "clean[1]", "is gone"),
     Line("a record deleted", Gone("dedup/tiny", "artifact.json"), "dedup", "is gone"),
     Line("a record damaged", Damaged("dedup/tiny", "artifact.json", halved), "dedup", "artifact.json can't be read"),
@@ -412,14 +419,14 @@ ARTIFACTS = [
     Line("a byte flipped", Damaged("pack/tiny", "train/shards.json", flipped), "pack", "does not match its record"),
     Line(
         "a byte flipped and its time restored",
-        Damaged("split/tiny", "val.parquet", flipped, kept=True),
-        "split",
+        Damaged("split/tiny-0", "val.parquet", flipped, kept=True),
+        "split[0]",
         "val.parquet does not match its record",
     ),
     Line(
         "a byte flipped and its time restored, and all read again",
-        both(Damaged("split/tiny", "val.parquet", flipped, kept=True), Verified()),
-        "split",
+        both(Damaged("split/tiny-0", "val.parquet", flipped, kept=True), Verified()),
+        "split[0]",
         "val.parquet does not match its record",
     ),
     Line("files touched", Touched("home/store/pack")),
@@ -433,14 +440,14 @@ SURROUNDINGS = [
     Line("MLflow's database lost", both(keys("tracking=sqlite:///runs.db"), Ran(), Moved("runs.db"))),
 ]
 ASKED = [
-    Line("a stage refreshed", Refreshed(frozenset({"split"})), "split", "a refresh was requested"),
+    Line("a stage refreshed", Refreshed(frozenset({"split"})), SPLIT, "a refresh was requested"),
     Line("a shard refreshed", Refreshed(frozenset({"clean[1]"})), "clean[1]", "a refresh was requested"),
     Line("one of a stage's positions refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was requested"),
     Line(
         "an edit accepted",
         both(
             code("data/splits/assignment.py", "{} if cut_from else config.held_out", "{} if cut_from else {} | config.held_out"),
-            Accepted("split"),
+            Accepted("assign"),
         ),
         "",
         "it changes no byte",
