@@ -38,7 +38,7 @@ def test_every_record_is_read_or_quarantined_and_what_is_left_goes_where_it_belo
     assert len(ledger) == read["documents"] + 2
     assert talks.artifacts["dedup.conversations"].metrics["documents_exact"] == 1
     kinds = {kind: made[f"{kind}_train_read"] + made[f"{kind}_val_read"] for kind in ("instructions", "preferences", "labels")}
-    dropped = talks.artifacts["decontaminate.conversations"].metrics["documents_dropped"]
+    dropped = talks.artifacts["decontaminate.conversations[0]"].metrics["documents_dropped"]
     assert sum(kinds.values()) == read["documents"] - 1 - dropped
     assert (kinds["preferences"], kinds["labels"]) == (12, 24)
     encoded = talks.artifacts["encode"].metrics
@@ -48,7 +48,7 @@ def test_every_record_is_read_or_quarantined_and_what_is_left_goes_where_it_belo
 
 
 def test_no_conversation_quotes_a_book_that_is_held_out(talks: FinishedRun) -> None:
-    held_out = pq.read_table(talks.folder("split") / "test.parquet")["text"].to_pylist()
+    held_out = pq.read_table(talks.folder("split[0]") / "test.parquet")["text"].to_pylist()
     quoted = [number for number in range(BOOKS) if any(book(number).splitlines()[2] in text for text in held_out)]
     assert len(quoted) == 2
     learned = "".join(path.read_text(encoding="utf-8") for path in talks.folder("examples").glob("*_*.jsonl"))
@@ -74,9 +74,9 @@ def test_a_take_down_names_what_holds_a_conversation_and_what_learned_it(talks: 
         kind: {position for location, position in places if location in json.dumps(account[kind])}
         for kind in ("contains", "learned_from_it")
     }
-    assert {READ, "dedup.conversations", "split.conversations", "examples", "encode"} <= named["contains"]
+    assert {READ, "dedup.conversations", "split.conversations[0]", "examples", "encode"} <= named["contains"]
     assert {"tune.sft", "tune.dpo", "export", "quantize.int8"} <= named["learned_from_it"]
-    assert not {"ingest[0]", "split", "examples.generated"} & (named["contains"] | named["learned_from_it"])
+    assert not {"ingest[0]", "split[0]", "examples.generated"} & (named["contains"] | named["learned_from_it"])
 
 
 def test_the_card_has_the_licences_of_conversations_and_the_page_says_what_became_of_them(talks: FinishedRun) -> None:

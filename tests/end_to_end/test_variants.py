@@ -112,7 +112,7 @@ def test_a_takedown_finds_what_both_variants_learned(variants: FinishedRun) -> N
     import pyarrow.parquet as pq
 
     snapshot = open_snapshot(store_url())
-    identity = pq.read_table(variants.folder("split") / "train.parquet", columns=["id"])["id"][0].as_py()
+    identity = pq.read_table(variants.folder("split[0]") / "train.parquet", columns=["id"])["id"][0].as_py()
     found = find_document(snapshot, identity)
     assert found is not None
     held = {holding.artifact.address: holding for holding in find_holdings(snapshot, found[0])}

@@ -29,6 +29,7 @@ from tests.data.sources.material import ARCHIVERS, jsonl
 
 BOOKS, SHARDS = 100, 8
 READING = [f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)]
+SPLIT = [f"split[{number}]" for number in range(SHARDS)]
 
 
 def make(recipe: Recipe) -> dict[str, Artifact]:
@@ -69,7 +70,7 @@ def made(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     recipe = shelf(place / "books", place)
     assert recipe.ingest.shards == SHARDS
     artifacts = make(recipe)
-    assert [place for place in artifacts if "[" in place] == READING
+    assert [place for place in artifacts if "[" in place] == [*READING, *SPLIT]
     assert sum(artifacts[f"ingest[{number}]"].metrics["documents"] for number in range(SHARDS)) == BOOKS
     return recipe
 
@@ -106,6 +107,7 @@ def test_one_changed_book_of_a_hundred_reads_and_cleans_one_shard_again_and_the_
         assert plan[f"ingest[{number}]"].causes == (cause,)
         assert {place for place in READING if plan[place].action != "reuse"} == {f"ingest[{number}]", f"clean[{number}]"}
         assert (plan[f"clean[{number}]"].action, plan["dedup"].action) == ("wait", "wait")
+        assert {plan[place].action for place in ("assign", *SPLIT)} == {"wait"}
     finally:
         for path in folder.glob("*.txt"):
             path.unlink()
@@ -129,14 +131,16 @@ def test_names_and_licences_reread_nothing_and_another_number_of_shards_everythi
 
 
 @pytest.mark.slow
-def test_one_shard_made_again_equals_that_of_a_fresh_run(made: Recipe, tmp_path: Path) -> None:
+def test_a_new_book_makes_one_shard_of_the_splits_anew_and_all_equals_a_fresh_run(made: Recipe, tmp_path: Path) -> None:
     shutil.copytree(made.root, tmp_path / "books")
     shutil.copytree(made.store, tmp_path / "store")
     _add(tmp_path / "books")
     grown = load(str(tmp_path / "books")).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
     running = sorted(position for position, decision in planned(grown).items() if decision.action == "run")
     assert len(running) == 2 and running[0] == "census", "another folder's same books are the same books"
-    again = make(grown)
+    before, again = make(made), make(grown)
+    (number,) = (number for number in range(SHARDS) if again[READING[number]].digest != before[READING[number]].digest)
+    assert [place for place in SPLIT if again[place].address != before[place].address] == [SPLIT[number]]
     fresh = make(grown.model_copy(update={"store": str(tmp_path / "fresh")}))
     assert {place: artifact.digest for place, artifact in again.items()} == {place: artifact.digest for place, artifact in fresh.items()}
 

@@ -13,7 +13,8 @@ from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
+from tasks.stage.tracking.run_page import summed_metrics
 from tests.data.dedup.books import prose
 from tests.flows.test_corpus import make, planned
 
@@ -57,27 +58,34 @@ def made(prefect: None, recipe: Recipe) -> dict[str, Artifact]:
     return make(recipe)
 
 
-def _rows(recipe: Recipe, artifact: Artifact, file: str) -> list[dict[str, object]]:
-    return pq.read_table(Path(recipe.store) / artifact.location / file).to_pylist()
+def _rows(recipe: Recipe, made: dict[str, Artifact], stage: str, file: str) -> list[dict[str, object]]:
+    """The rows of a file, or of the files of a folder, of all shards."""
+    folders = [Path(recipe.store) / artifact.location for place, artifact in made.items() if without_shard(place) == stage]
+    return [row for folder in folders for path in sorted(folder.glob(file)) for row in pq.read_table(path).to_pylist()]
+
+
+def _total(made: dict[str, Artifact], stage: str) -> dict[str, float]:
+    return summed_metrics(artifact for place, artifact in made.items() if without_shard(place) == stage)
 
 
 def test_synthetic_texts_pass_every_stage_marked_and_enter_train_up_to_their_share(recipe: Recipe, made: dict[str, Artifact]) -> None:
     assert made["synthesize"].metrics["texts"] == 60
     assert sum(made[f"ingest[{number}]"].metrics["documents.robot"] for number in range(2)) == 60
-    for place, file in [("clean[0]", "documents"), ("dedup", "documents"), ("decontaminate", "documents"), ("split", "train")]:
-        rows = _rows(recipe, made[place], f"{file}.parquet")
+    kept = "documents.parquet"
+    for stage, file in [("clean", kept), ("dedup", "documents/*.parquet"), ("decontaminate", kept), ("split", "train.parquet")]:
+        rows = _rows(recipe, made, stage, file)
         assert {row["source"] for row in rows if row["synthetic"]} == {"robot"}
         assert {row["source"] for row in rows if not row["synthetic"]} == {"books"}
-    assert not any(row["synthetic"] for part in ("val", "test") for row in _rows(recipe, made["split"], f"{part}.parquet"))
-    split = made["split"].metrics
-    assert 0 < split["synthetic_share"] <= 0.05 and split["synthetic_dropped"] > 0
+    assert not any(row["synthetic"] for part in ("val", "test") for row in _rows(recipe, made, "split", f"{part}.parquet"))
+    split, share = _total(made, "split"), made["assign"].metrics["synthetic_share"]
+    assert 0 < share == split["synthetic_characters"] / split["characters_train"] <= 0.05 and split["synthetic_dropped"] > 0
 
 
 def test_the_exam_is_cut_from_the_corpus_and_every_document_is_accounted_for(recipe: Recipe, made: dict[str, Artifact]) -> None:
-    assert made["decontaminate"].metrics["items_hit_exam"] == made["decontaminate"].metrics["documents_contaminated"] == 1
-    (found,) = _rows(recipe, made["decontaminate"], "contaminated.parquet")
+    assert made["contamination"].metrics["items_hit_exam"] == _total(made, "decontaminate")["documents_contaminated"] == 1
+    (found,) = _rows(recipe, made, "decontaminate", "contaminated.parquet")
     assert found["words"] == 20 and found["place"] == 61
-    texts = [str(row["text"]) for part in ("train", "val", "test") for row in _rows(recipe, made["split"], f"{part}.parquet")]
+    texts = [str(row["text"]) for part in ("train", "val", "test") for row in _rows(recipe, made, "split", f"{part}.parquet")]
     assert not any(str(found["excerpt"]) in text for text in texts)
     assert made["audit"].metrics["balanced"] == 1
 
@@ -89,10 +97,16 @@ def test_what_is_unchanged_is_reused_and_an_edited_exam_or_grammar_is_seen(recip
     try:
         exam.write_text('{"question": "another"}\n')
         plan = planned(recipe)
-        assert plan["decontaminate"].action == "run" and "exam/exam.jsonl" in plan["decontaminate"].causes[0]
+        for number in range(2):
+            assert plan[f"search[{number}]"].action == "run" and "exam/exam.jsonl" in plan[f"search[{number}]"].causes[0]
         assert plan["dedup"].action == "reuse"
     finally:
         exam.write_bytes(before)
+    shorter = recipe.decontaminate.model_copy(update={"window": 150})
+    plan = planned(recipe.model_copy(update={"decontaminate": shorter}))
+    assert {place for place, decision in plan.items() if decision.action == "run"} == {"decontaminate[0]", "decontaminate[1]"}
+    plan = planned(recipe.model_copy(update={"decontaminate": recipe.decontaminate.model_copy(update={"common": 11})}))
+    assert {place for place, decision in plan.items() if decision.action == "run"} == {"contamination"}
     source = recipe.synthetic
     assert source is not None
     other = source.model_copy(update={"maker": source.maker.model_copy(update={"seed": 3})})
@@ -103,7 +117,7 @@ def test_what_is_unchanged_is_reused_and_an_edited_exam_or_grammar_is_seen(recip
 
 def test_stages_with_nothing_to_do_are_left_out(recipe: Recipe) -> None:
     bare = load(recipe.root).model_copy(update={"store": recipe.store, "tracking": "none"})
-    assert not {"synthesize", "decontaminate"} & set(planned(bare))
+    assert not {"synthesize", "search[0]", "contamination", "decontaminate[0]"} & set(planned(bare))
 
 
 def test_a_share_of_nothing_is_refused(recipe: Recipe) -> None:

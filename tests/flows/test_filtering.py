@@ -60,7 +60,8 @@ def test_filters_run_shard_by_shard_between_cleaning_and_deduplication(prefect: 
     assert [any(file.path == "personal_data.json" for file in artifact.files) for artifact in filtered] == [True, False]
     assert {given.stage for given in artifacts["dedup"].inputs.values()} == {"filter"}
     assert artifacts["audit"].metrics["balanced"] == 1 and artifacts["audit"].metrics["documents_removed_filter"] == 1
-    rows = pq.read_table(tmp_path / "store" / artifacts["split"].location / "train.parquet", columns=["text", "metadata"]).to_pylist()
+    trains = [tmp_path / "store" / artifacts[f"split[{number}]"].location / "train.parquet" for number in range(2)]
+    rows = pq.read_table(trains, columns=["text", "metadata"]).to_pylist()
     assert all({"language", "language_probability", "quality", "path"} <= set(json.loads(row["metadata"])) for row in rows)
     assert not any("miller@" in row["text"] for row in rows)
 

@@ -57,6 +57,14 @@ def take(config, work, slices):
     return {}
 
 @stage()
+def deal(config, work):
+    executed("deal")
+    (work.output / "dealt").mkdir()
+    for number in range(3):
+        (work.output / "dealt" / f"{number}.txt").write_text(f"card {number}" + "!" * (number > 1))
+    return {}
+
+@stage()
 def bind(config, work, text):
     executed("bind")
     (work.output / "book.txt").write_text("".join(path.read_text() for path in text))
@@ -233,3 +241,32 @@ def test_a_shard_runs_again_when_its_own_slice_changed_and_no_other_does(library
     library.executed  # noqa: B018
     library.run()
     assert set(library.executed) == {"sort[1]", "sort[3]", "take[2]"}
+
+
+def _dealt(library: Library, count: int = 3) -> None:
+    def compose(recipe: Toys) -> None:
+        dealt = ShardedArtifact.of(library.stages.deal(Nothing()), "dealt/{}.txt", count)
+        library.stages.shout.over(3)(Nothing(), text=dealt)
+
+    library.patch.setattr(library, "_compose", compose)
+
+
+def test_the_parts_of_one_artifact_go_to_a_shard_each_and_a_part_that_is_unchanged_reruns_nothing(library: Library) -> None:
+    _dealt(library)
+    assert {decision.position: decision.action for decision in library.plan()} == {
+        "deal": "run",
+        **{f"shout[{n}]": "wait" for n in range(3)},
+    }
+    run = library.run()
+    texts = [(library.folder_of(run.artifacts[f"shout[{number}]"]) / "text.txt").read_text() for number in range(3)]
+    assert texts == ["CARD 0", "CARD 1", "CARD 2!"]
+    library.edit("(number > 1)", "(number > 0)")
+    library.executed  # noqa: B018
+    library.run()
+    assert set(library.executed) == {"deal", "shout[1]"}
+
+
+def test_fewer_parts_than_shards_are_refused_by_name(library: Library) -> None:
+    _dealt(library, count=2)
+    with pytest.raises(ValueError, match=r"shout: text comes in 2 shards, the stage works over 3"):
+        library.plan()
