@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.dedup.config import DedupConfig, NearRule, ParagraphRule
 from data.dedup.dedup import dedup
 from data.documents import stream
-from tests.data.dedup.books import bytes_of, edited, prose, run, texts_of, write
+from tests.data.dedup.books import bytes_of, edited, prose, rows_of, run, texts_of, write
 
 CLUSTER = DedupConfig(near=NearRule(action="cluster"))
 
@@ -136,3 +136,16 @@ def test_a_repeated_id_and_a_missing_column_are_named(tmp_path: Path) -> None:
 def test_no_documents_give_empty_files(tmp_path: Path) -> None:
     output, metrics = run(tmp_path, {})
     assert texts_of(output) == {} and metrics["documents_in"] == 0
+
+
+def test_each_shard_keeps_its_own_documents_by_id_even_where_ids_overlap_or_nothing_stays(tmp_path: Path) -> None:
+    texts = {name: prose(number) for number, name in enumerate("abcdefgh")} | {"i": prose(0)}
+    held = ["hbd", "", "ceag", "i", "f"]
+    shards = [write(tmp_path / f"in{n}", {name: texts[name] for name in names}, order=list(names)) for n, names in enumerate(held)]
+    dedup(shards, tmp_path / "out", DedupConfig(), threads=1, memory="500MB", scratch=tmp_path / "scratch")
+    kept = [sorted(set(names) - {"i"}) for names in held]
+    for folder in ("documents", "sizes"):
+        files = [tmp_path / "out" / folder / f"{number:04}.parquet" for number in range(len(held))]
+        assert [pq.read_table(path)["id"].to_pylist() for path in files] == kept and len(rows_of(tmp_path / "out", folder)) == 8
+    sizes = {row["id"]: (row["characters"], row["source"], row["synthetic"]) for row in rows_of(tmp_path / "out", "sizes")}
+    assert sizes == {name: (len(texts[name]), "test", False) for name in "abcdefgh"}
