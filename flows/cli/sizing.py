@@ -79,15 +79,8 @@ def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
         return Text(given, "as given")
     settings = recipe.run_settings()
     graph = ProvenanceGraph.load(open_store(settings["store"], settings["root"], settings["home"]))
-    audited = next((artifact for artifact in graph.newest_first if artifact.stage == "audit" and artifact.label == recipe.name), None)
-    splits = (
-        [graph.by_address.get(given.address) for name, given in audited.inputs.items() if without_shard(name) == "splits"]
-        if audited
-        else []
-    )
-    if audited and splits and (made := [split for split in splits if split]) == splits:
-        characters = sum(split.metrics["characters_train"] for split in made)
-        return Text(characters, f"the training part of what {audited.name} measured", _density(graph, recipe.name))
+    if (measured := _measured(graph, recipe.name)) is not None:
+        return measured
     size = sum(_estimate_source(source, recipe, settings["home"]) for source in recipe.ingest.sources)
     if not size:
         raise LookupError(
@@ -95,6 +88,17 @@ def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
             f"Give it with --bytes, or run the recipe first: {folio('run', argument)}"
         )
     return guessed_text(recipe, size)
+
+
+def _measured(graph: ProvenanceGraph, label: str) -> Text | None:
+    """Return the training text in the shards of the newest corpus that was audited; None if there is none, or a record is gone."""
+    audited = next((artifact for artifact in graph.newest_first if artifact.stage == "audit" and artifact.label == label), None)
+    inputs = audited.inputs.items() if audited else ()
+    splits = [graph.by_address.get(source.address) for name, source in inputs if without_shard(name) == "splits"]
+    known = [split.metrics["characters_train"] for split in splits if split is not None]
+    if audited is None or not known or len(known) < len(splits):
+        return None
+    return Text(sum(known), f"the training part of the corpus of {audited.name}", _density(graph, label))
 
 
 def _density(graph: ProvenanceGraph, label: str) -> float:

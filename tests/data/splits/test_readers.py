@@ -27,7 +27,7 @@ from data.tokens.tokenizer import fit_tokenizer
 from tests.data.dedup.books import bytes_of, prose
 from tests.data.splits.sharded import split_shards
 
-BOOKS = {f"{(number * 7919) % 64 << 58:016x}": f"{prose(number % 22, 3)}\n\n{prose(number, 2)}" for number in range(24)}
+BOOKS = {f"{(number * 7919) % 64 << 58:016x}": f"{prose(number % 22, 3)}\n\n{prose(number, 9)}" for number in range(24)}
 LIMITS: dict[str, Any] = {"threads": 1, "memory": "500MB"}
 Placed = Callable[[int, str], int]
 DIVISIONS: dict[str, tuple[int, Placed]] = {

@@ -112,7 +112,7 @@ SPLIT_MODES: list[dict[str, object]] = [
 def test_any_number_of_shards_gives_the_rows_and_metrics_of_one(tmp_path: Path, more: dict[str, object]) -> None:
     long = {f"b{k:02}": Book(size=5000) for k in range(20)}
     pairs = {f"a{k:02}": Book(cluster=f"b{k:02}", size=4000) for k in range(10)}
-    books, config = long | pairs | WRITTEN, SplitConfig.model_validate({"synthetic_share": 0.02, **more})
+    books, config = long | pairs | WRITTEN, SplitConfig.model_validate({"synthetic_share": 0.002, **more})
     whole = run_split(tmp_path / "whole", books, config)
     parts = [dict(sorted(books.items())[number::3]) for number in range(3)]
     # The ids of these shards overlap, and each near-duplicate is in another shard than its twin.

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.sizing import SizeRequest, size_recipe
+from flows.cli.sizing import SizeRequest, corpus_text, size_recipe
+from flows.recipe.loading import load
+from tasks.stage.store.store import Store
+from tests.tasks.lineage.corpus_store import Corpus
 
 SHORT = "name: mine\ningest: {sources: [{kind: files, name: mine, paths: [books]}]}\n"
 
@@ -16,3 +19,15 @@ def test_the_command_names_the_recipe_so_that_it_is_found_from_any_folder(tmp_pa
     (tmp_path / "recipe.yaml").write_text(SHORT, encoding="utf-8")
     proposed = size_recipe(str(tmp_path), (), SizeRequest(device="h100", text_bytes=1e6))
     assert f"folio run {tmp_path / 'recipe.yaml'} \\" in proposed
+
+
+def test_the_text_of_the_newest_corpus_is_that_of_all_its_shards(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(SHORT, encoding="utf-8")
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"), "mine")
+    corpus.texts = {}
+    for number, characters in enumerate((1500.0, 500.0)):
+        corpus.commit(f"split[{number}]", {"train.txt": str(number)}, metrics={"characters_train": characters})
+    corpus.commit("audit", {"metrics.json": "{}"}, corpus.splits())
+    recipe = load(str(tmp_path)).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
+    found = corpus_text(recipe, None, "mine")
+    assert found.bytes == 2000 and corpus.made["audit"].name in found.source
