@@ -73,7 +73,13 @@ def run(
 
 
 def texts_of(output: Path) -> dict[str, str]:
-    """Return the documents of an output folder, by id."""
+    """Return the documents that a stage over one shard left, by id."""
+    table = pq.read_table(output / "documents.parquet")
+    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+
+
+def kept_texts(output: Path) -> dict[str, str]:
+    """Return the documents that deduplication left of all shards, by id."""
     return {str(row["id"]): str(row["text"]) for row in rows_of(output)}
 
 

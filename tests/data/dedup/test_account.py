@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.dedup.config import DedupConfig, LineRule, NearRule, PageRule, ParagraphRule, SubstringRule
-from tests.data.dedup.books import edited, prose, run, texts_of
+from tests.data.dedup.books import edited, kept_texts, prose, run
 
 EVERY = DedupConfig(
     page=PageRule(min_words=40),
@@ -41,7 +41,7 @@ def test_every_character_is_in_the_ledger_and_every_removed_word_is_kept(tmp_pat
     def law(books: list[list[tuple[int, str]]]) -> None:
         texts = {f"{k:02}": "".join(pool[part] + space for part, space in book) for k, book in enumerate(books)}
         output, metrics = run(tmp_path / str(next(runs)), texts, EVERY)
-        rows, kept = _ledger(output), texts_of(output)
+        rows, kept = _ledger(output), kept_texts(output)
         closing = {row["id"]: row for row in rows if row["action"] != "cut"}
         assert sorted(closing) == sorted(texts) and len(closing) + sum(row["action"] == "cut" for row in rows) == len(rows)
         assert {name for name, row in closing.items() if row["action"] == "kept"} == set(kept)
@@ -85,7 +85,7 @@ def test_cut_text_records_its_position_and_its_first_copy(tmp_path: Path) -> Non
     before = len(f"{prose(3, 2)} {prose(4, 1)}".split())
     first = len(f"{prose(1)} {paragraph}".split()) + 1
     assert (row["id"], row["place"], row["text"].strip()) == ("b", before + 1, passage) and row["detail"] == f"first in a, word {first}"
-    assert texts_of(output)["b"] == f"{prose(3, 2)}\n\n{prose(4, 1)} {prose(5, 1)}"
+    assert kept_texts(output)["b"] == f"{prose(3, 2)}\n\n{prose(4, 1)} {prose(5, 1)}"
     assert metrics["substrings_removed"] == 1
     cuts = {row["rule"]: (row["count"], row["detail"]) for row in _ledger(output) if row["action"] == "cut"}
     assert cuts == {"paragraph": (1, "first in a"), "substring": (1, "first in a")}
@@ -102,7 +102,7 @@ def test_a_removed_page_records_the_position_of_its_first_copy(tmp_path: Path) -
 def test_a_document_of_copies_only_is_removed_as_empty(tmp_path: Path) -> None:
     part, other = prose(1, 1, 6), prose(2, 1, 6)
     output, metrics = run(tmp_path, {"a": f"{part}\n\n{prose(3, 8)}", "b": f"{prose(4, 8)}\n\n{other}", "c": f"{part}\n\n{other}"})
-    assert set(texts_of(output)) == {"a", "b"} and metrics["documents_empty"] == 1
+    assert set(kept_texts(output)) == {"a", "b"} and metrics["documents_empty"] == 1
     assert [row["action"] for row in _ledger(output) if row["id"] == "c"] == ["cut", "removed"]
 
 
@@ -110,5 +110,5 @@ def test_near_copies_kept_on_purpose_keep_their_lines_and_passages(tmp_path: Pat
     text = prose(1, paragraphs=10)
     texts = {"a": text, "b": edited(text, 0.01), "c": f"{prose(2)}\n\n{text[:900]}"}
     config = EVERY.model_copy(update={"near": NearRule(action="cluster")})
-    kept = texts_of(run(tmp_path, texts, config)[0])
+    kept = kept_texts(run(tmp_path, texts, config)[0])
     assert (kept["a"], kept["b"]) == (texts["a"], texts["b"]) and len(kept["c"]) < len(texts["c"]) - 600

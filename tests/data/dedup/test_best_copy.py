@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from data.dedup.config import Criterion, DedupConfig, LineRule, NearRule, ParagraphRule
 from data.dedup.dedup import dedup
 from data.documents.schema import DOCUMENTS
-from tests.data.dedup.books import edited, prose, run, texts_of
+from tests.data.dedup.books import edited, kept_texts, prose, run
 
 MODERN = (
     "I have seen the never-ending sea, and our love above it; we give the evil one up, and do not say we were unjust. "
@@ -34,7 +34,7 @@ def _kept(folder: Path, rows: list[dict[str, object]], *keep: Criterion, prefer:
     pq.write_table(pa.Table.from_pylist(filled, schema=DOCUMENTS), folder / "documents.parquet")
     config = DedupConfig(keep=(*keep, "longest"), prefer_sources=prefer)
     dedup([folder / "documents.parquet"], folder / "out", config, threads=1, memory="300MB", scratch=folder / "scratch")
-    (name,) = texts_of(folder / "out")
+    (name,) = kept_texts(folder / "out")
     rows = pq.read_table(folder / "out" / "ledger.parquet").to_pylist()
     (detail,) = {str(row["detail"]).partition(";")[0] for row in rows if row["action"] == "duplicate"}
     return name, detail
@@ -63,7 +63,7 @@ def test_the_spelling_that_the_corpus_uses_is_kept(tmp_path: Path, old: str) -> 
     texts = {old: OLD + " And so it ended, all of it, in the end.", new: MODERN, **others}
     config = DedupConfig(near=FOLDED, keep=("known_words", "longest"), paragraph=ParagraphRule(enabled=False))
     output, metrics = run(tmp_path, texts, config)
-    assert set(texts_of(output)) == set(texts) - {old} and metrics["documents_near"] == 1
+    assert set(kept_texts(output)) == set(texts) - {old} and metrics["documents_near"] == 1
     (row,) = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["action"] == "duplicate"]
     assert row["detail"].startswith(f"kept {new}: known_words: 0.") and "against" in row["detail"]
     assert metrics["pairs_near"] == 1

@@ -20,7 +20,7 @@ from data.dedup import substrings
 from data.dedup.config import DedupConfig, LineRule, NearRule, PageRule, ParagraphRule, SubstringRule
 from data.dedup.grams import HashLists, grams, winnow
 from data.documents import stream
-from tests.data.dedup.books import bytes_of, edited, prose, rows_of, run, texts_of
+from tests.data.dedup.books import bytes_of, edited, kept_texts, prose, rows_of, run
 
 ALONE = {"page": PageRule(enabled=False), "paragraph": ParagraphRule(enabled=False), "exact": False}
 
@@ -130,7 +130,7 @@ def test_exactly_the_passages_that_occur_earlier_are_removed(tmp_path: Path, ins
         cut = _naive(books, 10, inside)
         output, metrics = run(tmp_path / str(next(runs)), {name: " ".join(words) for name, words in books.items()}, config)
         expected = {name: [word for k, word in enumerate(words) if k not in cut.get(name, ())] for name, words in books.items()}
-        assert {name: _words(text) for name, text in texts_of(output).items()} == {n: words for n, words in expected.items() if words}
+        assert {name: _words(text) for name, text in kept_texts(output).items()} == {n: words for n, words in expected.items() if words}
         assert metrics["substrings_removed"] == sum(sum(k - 1 not in places for k in places) for places in cut.values())
 
     law()
@@ -141,7 +141,7 @@ def test_words_with_colliding_hashes_are_not_cut(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(grams_module, "mix64", lambda values: values & np.uint64(15))
     texts = {"a": prose(1, paragraphs=3), "b": prose(2, paragraphs=3)}
     config = DedupConfig(near=NearRule(enabled=False), substring=SubstringRule(enabled=True, min_words=20), **ALONE)
-    assert texts_of(run(tmp_path, texts, config)[0]) == texts
+    assert kept_texts(run(tmp_path, texts, config)[0]) == texts
 
 
 def test_batch_and_block_boundaries_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

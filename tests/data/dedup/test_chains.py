@@ -15,7 +15,7 @@ import pytest
 from data.dedup.components import connect_components
 from data.dedup.config import DedupConfig, NearRule
 from data.documents.database import open_database
-from tests.data.dedup.books import prose, run, texts_of
+from tests.data.dedup.books import kept_texts, prose, run
 
 Pairs = list[tuple[int, int]]
 
@@ -83,7 +83,7 @@ def test_a_paragraph_of_two_documents_joined_through_a_third_stays_in_one_of_the
     texts = {name: "\n\n".join(paragraphs) for name, paragraphs in texts.items()}
     near = NearRule.model_validate({"action": action, "threshold": 0.75})
     output, _ = run(tmp_path, texts, DedupConfig(near=near))
-    kept = texts_of(output)
+    kept = kept_texts(output)
     assert len({row["cluster"] for row in pq.read_table(output / "clusters.parquet").to_pylist()}) == 1
     assert set(kept) == ({"a", "c"} if action == "remove" else {"a", "b", "c"})
     for part in parts[2:10]:

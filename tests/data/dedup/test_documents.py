@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.dedup.config import DedupConfig, NearRule, ParagraphRule
 from data.dedup.dedup import dedup
 from data.documents import stream
-from tests.data.dedup.books import bytes_of, edited, prose, rows_of, run, texts_of, write
+from tests.data.dedup.books import bytes_of, edited, kept_texts, prose, rows_of, run, write
 
 CLUSTER = DedupConfig(near=NearRule(action="cluster"))
 
@@ -26,7 +26,7 @@ def _clusters(output: Path) -> dict[str, str]:
 def test_documents_equal_in_their_words_keep_the_longest_then_the_smallest_id(tmp_path: Path) -> None:
     text = prose(1)
     output, metrics = run(tmp_path, {"a": text, "b": text.upper() + " ---", "c": text.lower(), "d": prose(2)})
-    assert set(texts_of(output)) == {"b", "d"}
+    assert set(kept_texts(output)) == {"b", "d"}
     assert _clusters(output) == {"a": "a", "b": "a", "c": "a", "d": "d"}
     assert metrics["documents_exact"] == 2
     rows = {row["id"]: row for row in pq.read_table(output / "ledger.parquet").to_pylist()}
@@ -37,7 +37,7 @@ def test_documents_equal_in_their_words_keep_the_longest_then_the_smallest_id(tm
 def test_the_longest_copy_of_a_near_duplicate_cluster_stays_and_pairs_explain_it(tmp_path: Path) -> None:
     text = prose(1, paragraphs=10)
     output, metrics = run(tmp_path, {"a": text, "b": edited(text, 0.01) + " One more line.", "c": prose(3)})
-    assert set(texts_of(output)) == {"b", "c"}
+    assert set(kept_texts(output)) == {"b", "c"}
     (pair,) = pq.read_table(output / "pairs.parquet").to_pylist()
     assert (pair["a"], pair["b"], pair["rule"]) == ("a", "b", "near") and 0.7 <= pair["jaccard"] < 1
     assert metrics["documents_near"] == 1 and metrics["clusters"] == 2
@@ -48,7 +48,7 @@ def test_a_near_duplicate_is_kept_and_clustered_when_asked_and_loses_no_paragrap
     twin = edited(text, 0.01)
     assert set(twin.split("\n\n")) & set(text.split("\n\n"))
     output, _ = run(tmp_path, {"a": text, "b": twin, "c": prose(3)}, CLUSTER)
-    assert texts_of(output) == {"a": text, "b": twin, "c": prose(3)}
+    assert kept_texts(output) == {"a": text, "b": twin, "c": prose(3)}
     assert _clusters(output) == {"a": "a", "b": "a", "c": "c"}
 
 
@@ -62,10 +62,10 @@ def test_documents_similar_only_through_a_third_are_one_cluster(tmp_path: Path) 
     assert set(_clusters(output).values()) == {"a"}
 
 
-def test_texts_of_three_words_are_no_near_duplicates(tmp_path: Path) -> None:
+def test_kept_texts_three_words_are_no_near_duplicates(tmp_path: Path) -> None:
     texts = {"1": "The cat sat.", "2": "The dog slept.", "3": "The cat slept.", "4": "The dog sat."}
     output, metrics = run(tmp_path, texts)
-    assert texts_of(output) == texts
+    assert kept_texts(output) == texts
     assert metrics["clusters"] == 4
 
 
@@ -75,14 +75,14 @@ def test_a_copy_is_removed_only_if_a_kept_document_resembles_it(tmp_path: Path) 
     config = DedupConfig(near=NearRule(threshold=0.25, rows=2), paragraph=ParagraphRule(enabled=False))
     output, metrics = run(tmp_path, texts, config)
     assert set(_clusters(output).values()) == {"a"} and metrics["documents_near"] == 2
-    assert set(texts_of(output)) == {"b"}
+    assert set(kept_texts(output)) == {"b"}
     output, _ = run(tmp_path / "bridge", texts | {"a": texts["a"] + prose(5, 9), "c": right + prose(6, 30)}, config)
-    assert set(_clusters(output).values()) == {"a"} and set(texts_of(output)) == {"a", "c"}
+    assert set(_clusters(output).values()) == {"a"} and set(kept_texts(output)) == {"a", "c"}
 
 
 def test_documents_without_words_are_removed_and_do_not_count_as_copies(tmp_path: Path) -> None:
     output, metrics = run(tmp_path, {"a": "", "b": " ... ", "c": "\n", "d": prose(1)})
-    assert set(texts_of(output)) == {"b", "d"}
+    assert set(kept_texts(output)) == {"b", "d"}
     assert metrics["documents_empty"] == 2 and metrics["clusters"] == 4
 
 
@@ -90,7 +90,7 @@ def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
     text = prose(1, paragraphs=8)
     texts = {f"{k:02}": edited(text, 0.004, k) for k in range(30)}
     output, metrics = run(tmp_path, texts, DedupConfig(near=NearRule(bucket=4)))
-    assert len(texts_of(output)) == 1 and metrics["pairs_candidate"] < 30 * 29 / 2
+    assert len(kept_texts(output)) == 1 and metrics["pairs_candidate"] < 30 * 29 / 2
 
 
 def test_shards_give_the_same_bytes_as_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_a_repeated_id_and_a_missing_column_are_named(tmp_path: Path) -> None:
 
 def test_no_documents_give_empty_files(tmp_path: Path) -> None:
     output, metrics = run(tmp_path, {})
-    assert texts_of(output) == {} and metrics["documents_in"] == 0
+    assert kept_texts(output) == {} and metrics["documents_in"] == 0
 
 
 def test_each_shard_keeps_its_own_documents_by_id_even_where_ids_overlap_or_nothing_stays(tmp_path: Path) -> None:

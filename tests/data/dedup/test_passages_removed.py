@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig, LineRule, PageRule, ParagraphRule
 from data.dedup.cutting import Repeat, cut
-from tests.data.dedup.books import edited, prose, run, texts_of
+from tests.data.dedup.books import edited, kept_texts, prose, run
 
 
 def _printed_twice(text: str, first: int, last: int, second: str | None = None) -> str:
@@ -20,7 +20,7 @@ def _printed_twice(text: str, first: int, last: int, second: str | None = None) 
 def test_a_repeated_page_is_cut_to_the_word_even_within_a_paragraph(tmp_path: Path) -> None:
     text = prose(1, paragraphs=12)
     output, metrics = run(tmp_path, {"a": _printed_twice(text, 130, 290)})
-    assert texts_of(output) == {"a": text}
+    assert kept_texts(output) == {"a": text}
     assert metrics["pages_removed"] == 1
     (row,) = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["rule"] == "page"]
     assert row["action"] == "cut" and row["characters"] == len(_printed_twice(text, 130, 290)) - len(text)
@@ -31,13 +31,13 @@ def test_a_repeated_page_with_scanning_errors_is_cut(tmp_path: Path) -> None:
     page = " ".join(text.replace("\n\n", " \n\n ").split(" ")[130:290])
     misread = edited(page.replace(" \n\n ", "\n\n"), 0.02).replace("\n\n", " \n\n ")
     output, _ = run(tmp_path, {"a": _printed_twice(text, 130, 290, misread)})
-    assert texts_of(output) == {"a": text}
+    assert kept_texts(output) == {"a": text}
 
 
 def test_a_page_scanned_three_times_stays_once(tmp_path: Path) -> None:
     text = prose(3, paragraphs=12)
     twice = _printed_twice(text, 130, 290)
-    assert texts_of(run(tmp_path, {"a": _printed_twice(twice, 130, 290)})[0]) == {"a": text}
+    assert kept_texts(run(tmp_path, {"a": _printed_twice(twice, 130, 290)})[0]) == {"a": text}
 
 
 def test_refrains_short_repeats_and_far_quotations_stay(tmp_path: Path) -> None:
@@ -47,14 +47,14 @@ def test_refrains_short_repeats_and_far_quotations_stay(tmp_path: Path) -> None:
     quoted = prose(50, paragraphs=1, sentences=12)
     far = quoted + "\n\n" + prose(51, paragraphs=30) + "\n\nHe wrote: " + quoted
     texts = {"far": far, "litany": litany, "song": song}
-    assert texts_of(run(tmp_path, texts, DedupConfig(paragraph=ParagraphRule(enabled=False)))[0]) == texts
+    assert kept_texts(run(tmp_path, texts, DedupConfig(paragraph=ParagraphRule(enabled=False)))[0]) == texts
 
 
 def test_a_far_copy_is_cut_if_max_apart_allows_it(tmp_path: Path) -> None:
     quoted = prose(50, paragraphs=1, sentences=12)
     far = quoted + "\n\n" + prose(51, paragraphs=30) + "\n\n" + quoted + "\n\nEnd."
     config = DedupConfig(page=PageRule(max_apart=100_000), paragraph=ParagraphRule(enabled=False))
-    assert texts_of(run(tmp_path, {"a": far}, config)[0])["a"] == quoted + "\n\n" + prose(51, paragraphs=30) + "\n\nEnd."
+    assert kept_texts(run(tmp_path, {"a": far}, config)[0])["a"] == quoted + "\n\n" + prose(51, paragraphs=30) + "\n\nEnd."
 
 
 def test_a_cut_keeps_paragraph_breaks_and_the_quotes_of_neighbours() -> None:
@@ -69,7 +69,7 @@ def test_a_long_paragraph_stays_only_where_it_is_first_and_short_ones_everywhere
     licence, short = prose(9, paragraphs=1, sentences=6), "The end."
     texts = {name: f"{prose(seed)}\n\n{licence}\n\n{short}" for seed, name in enumerate("abc")}
     output, metrics = run(tmp_path, texts)
-    assert texts_of(output) == {"a": texts["a"], "b": f"{prose(1)}\n\n{short}", "c": f"{prose(2)}\n\n{short}"}
+    assert kept_texts(output) == {"a": texts["a"], "b": f"{prose(1)}\n\n{short}", "c": f"{prose(2)}\n\n{short}"}
     assert metrics["paragraphs_removed"] == 2
     details = {row["id"]: row["detail"] for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["rule"] == "paragraph"}
     assert details == {"b": "first in a", "c": "first in a"}
@@ -80,7 +80,7 @@ def test_within_documents_only_the_same_book_is_searched_for_paragraphs(tmp_path
     far = prose(4, paragraphs=30)
     texts = {"a": f"{part}\n\n{far}\n\n{part}", "b": f"{prose(5)}\n\n{part}"}
     output, _ = run(tmp_path, texts, DedupConfig(paragraph=ParagraphRule(scope="document")))
-    assert texts_of(output) == {"a": f"{part}\n\n{far}", "b": texts["b"]}
+    assert kept_texts(output) == {"a": f"{part}\n\n{far}", "b": texts["b"]}
 
 
 def test_a_line_of_many_documents_is_kept_once_and_one_of_two_everywhere(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_line_of_many_documents_is_kept_once_and_one_of_two_everywhere(tmp_pat
     texts |= {name: f"{texts[name]}\n\n{two}\n\nEnd." for name in "ab"}
     config = DedupConfig(line=LineRule(enabled=True), paragraph=ParagraphRule(enabled=False))
     output, metrics = run(tmp_path, texts, config)
-    assert texts_of(output) == {"a": texts["a"], **{name: texts[name].replace(many, "").replace("\n\n\n", "\n\n") for name in "bc"}}
+    assert kept_texts(output) == {"a": texts["a"], **{name: texts[name].replace(many, "").replace("\n\n\n", "\n\n") for name in "bc"}}
     assert metrics["lines_removed"] == 2
-    assert texts_of(run(tmp_path / "off", texts)[0]) == texts
+    assert kept_texts(run(tmp_path / "off", texts)[0]) == texts
 
 
 def test_a_refrain_stays_unless_lines_of_one_document_are_asked_for(tmp_path: Path) -> None:
@@ -99,4 +99,4 @@ def test_a_refrain_stays_unless_lines_of_one_document_are_asked_for(tmp_path: Pa
     song = f"{prose(1, 1)}\n{refrain}\n\n{prose(2, 1)}\n{refrain}\n\n{prose(3, 1)}"
     for scope, expected in (("corpus", song), ("document", f"{prose(1, 1)}\n{refrain}\n\n{prose(2, 1)}\n\n{prose(3, 1)}")):
         config = DedupConfig(line=LineRule.model_validate({"enabled": True, "scope": scope}))
-        assert texts_of(run(tmp_path / scope, {"a": song}, config)[0]) == {"a": expected}
+        assert kept_texts(run(tmp_path / scope, {"a": song}, config)[0]) == {"a": expected}
