@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from data.dedup.config import DedupConfig, NearRule, ParagraphRule
 from data.dedup.dedup import dedup
 from data.documents import stream
+from data.documents.sharding import SHARD_DOCUMENTS
 from tests.data.dedup.books import bytes_of, edited, kept_texts, prose, rows_of, run, write
 
 CLUSTER = DedupConfig(near=NearRule(action="cluster"))
@@ -93,7 +94,10 @@ def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
     assert len(kept_texts(output)) == 1 and metrics["pairs_candidate"] < 30 * 29 / 2
 
 
-def test_shards_give_the_same_bytes_as_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_give_the_bytes_of_one_file_and_keep_their_own_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def joint(folder: Path) -> dict[str, str]:
+        return {name: digest for name, digest in bytes_of(folder).items() if not name.startswith(("documents/", "sizes/"))}
+
     monkeypatch.setattr(stream, "BATCH_CHARACTERS", 3000)  # so that batches end differently for every number of files
     base = {f"{k}": prose(k, paragraphs=4) for k in range(6)}
     page = " ".join(prose(50, paragraphs=3).split())
@@ -104,8 +108,13 @@ def test_shards_give_the_same_bytes_as_one_file(tmp_path: Path, monkeypatch: pyt
     names = sorted(texts)
     for cuts in ((0, 4, 4, 11), (0, 1, 2, 3, 5, 8, 11), (0, 0, 11, 11)):
         files = [write(tmp_path / f"{cuts}" / f"{k}", {n: texts[n] for n in names[i:j]}) for k, (i, j) in enumerate(pairwise(cuts))]
-        dedup(files, tmp_path / f"{cuts}" / "out", DedupConfig(), threads=1, memory="500MB", scratch=tmp_path / "scratch")
-        assert bytes_of(tmp_path / f"{cuts}" / "out") == bytes_of(output)
+        found = tmp_path / f"{cuts}" / "out"
+        dedup(files, found, DedupConfig(), threads=1, memory="500MB", scratch=tmp_path / "scratch")
+        assert joint(found) == joint(output)
+        assert rows_of(found) == rows_of(output) and rows_of(found, "sizes") == rows_of(output, "sizes")
+        for shard, (i, j) in enumerate(pairwise(cuts)):
+            held = pq.read_table(found / SHARD_DOCUMENTS.format(shard))["id"].to_pylist()
+            assert held == [name for name in names[i:j] if name in kept_texts(output)]
 
 
 def test_neither_order_nor_threads_change_a_byte(tmp_path: Path) -> None:
