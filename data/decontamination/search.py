@@ -24,7 +24,7 @@ from data.documents.words import gram_macro
 
 MATCHES, SOUGHT, SETS = "matches.parquet", "sought.parquet", "sets.parquet"
 # short: items too short to search for.
-_SETS = pa.schema([("name", pa.string()), ("items", pa.int64()), ("short", pa.int64())])
+_SETS = pa.schema([pa.field(name, pa.string() if name == "name" else pa.int64()) for name in ("name", "items", "short")])
 
 
 def search(

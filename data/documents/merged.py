@@ -48,6 +48,7 @@ class _Cursor:
     def __init__(self, path: Path, columns: tuple[str, ...], rows: int) -> None:
         self._path, self._columns = path, columns
         self._batches = _batches(path, tuple(dict.fromkeys((*columns, "id"))), rows)
+        self._batch: pa.RecordBatch | None = None
         self._ids: list[str] = []
         self._read_on("")
 
@@ -61,6 +62,7 @@ class _Cursor:
 
     def take(self, end: str | None) -> pa.RecordBatch:
         """Return the documents of this batch before an id, at least one; None: all."""
+        assert self._batch is not None, "only a cursor that has rows is read"
         count = len(self._ids) if end is None else max(1, bisect_left(self._ids, end))
         taken, last = self._batch.slice(0, count), self._ids[count - 1]
         self._batch, self._ids = self._batch.slice(count), self._ids[count:]

@@ -20,7 +20,9 @@ DOCUMENTS = pa.schema(
     [pa.field(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")] + [pa.field("synthetic", pa.bool_())]
 )
 # What of a document needs no text: deciding where it goes reads this and not the texts.
-SIZES = pa.schema({"id": pa.string(), "source": pa.string(), "synthetic": pa.bool_(), "characters": pa.int64()})
+SIZES = pa.schema(
+    [pa.field(name, pa.string()) for name in ("id", "source")] + [pa.field("synthetic", pa.bool_()), pa.field("characters", pa.int64())]
+)
 # action: kept, changed, removed, duplicate or quarantined. count: how many passages. characters: how many it touched. net: characters in
 # minus characters out. See `ledger`.
 LEDGER = pa.schema(
