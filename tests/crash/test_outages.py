@@ -119,7 +119,7 @@ def test_a_store_whose_disk_fills_while_a_stage_works(undisturbed: Bench, bench:
 
 def test_a_store_that_turns_read_only(undisturbed: Bench, bench: Bench) -> None:
     run = Under(bench)
-    run.until("split: done")
+    run.until("assign: done")
     run.process.send_signal(signal.SIGSTOP)
     with read_only(bench.store):
         run.process.send_signal(signal.SIGCONT)
@@ -130,7 +130,7 @@ def test_a_store_that_turns_read_only(undisturbed: Bench, bench: Bench) -> None:
 def test_a_home_that_turns_read_only_while_the_store_does_not(bench: Bench, tmp_path: Path) -> None:
     words = ("--set", f"store={tmp_path / 'elsewhere'}", *TRACKED)
     run = Under(bench, *words)
-    run.until("split: done")
+    run.until("assign: done")
     run.process.send_signal(signal.SIGSTOP)
     with read_only(bench.home):
         run.process.send_signal(signal.SIGCONT)
@@ -138,7 +138,7 @@ def test_a_home_that_turns_read_only_while_the_store_does_not(bench: Bench, tmp_
     assert "Read-only file system" in message or "readonly database" in message
     again = bench.launch(*words)
     assert again.code == 0, again.err
-    assert not {"universe", "dedup", "split"} & set(again.executed)
+    assert not {"universe", "dedup", "assign"} & set(again.executed)
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved", "locked"])

@@ -1,6 +1,6 @@
 """The last steps: each shard's result, and the results of all shards joined into those that one task writes.
 
-Joining is one task: it copies the shards' documents as they are, and reads the account of all.
+Joining is one task: it copies the shards' documents as they are, and reads the lengths of texts and the account of all.
 """
 
 from __future__ import annotations
