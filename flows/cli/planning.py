@@ -14,7 +14,7 @@ from tasks.forecast.forecast import Forecaster, load_now
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
-from tasks.stage.stage import Stage
+from tasks.stage.stage import STAGES, Stage
 from tasks.stage.store.store import Store
 from tasks.stage.system.nearest import did_you_mean
 
@@ -83,10 +83,9 @@ def accept_changes(position: str, name: str, changes: tuple[str, ...], reason: s
 
 def stages() -> dict[str, Stage]:
     """Return the stages of the pipeline by name."""
-    from flows import base, chat, corpus, release
+    import flows.pipeline  # noqa: F401  # it imports every stage
 
-    found = (value for module in (corpus, base, chat, release) for value in vars(module).values())
-    return {value.name: value for value in found if isinstance(value, Stage)}
+    return STAGES
 
 
 def check_stage_name(name: str, option: str) -> None:

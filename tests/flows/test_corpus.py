@@ -221,4 +221,5 @@ def test_archives_and_records_are_unpacked_once_and_an_edited_record_reads_one_s
     read = {position for position in artifacts if position.startswith("ingest") and again[position].digest != artifacts[position].digest}
     assert read == {f"ingest[{shard_of(document_id('books', 'rows.jsonl#8'), 3)}]"}
     made = {position for position in artifacts if again[position].origin.created != artifacts[position].origin.created}
-    assert {position for position in made if "[" in position} == {group, *read, *(one.replace("ingest", "clean") for one in read)}
+    shards = {one.replace("ingest", stage) for one in read for stage in ("ingest", "clean", "split")}
+    assert {position for position in made if "[" in position} == {group, *shards}

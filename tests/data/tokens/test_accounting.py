@@ -106,5 +106,5 @@ def test_a_missing_token_is_an_error_that_names_both_counts(split: Path, encoder
 
 def test_the_tokens_of_a_split_are_kept_in_a_file_and_not_in_memory(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
     stream = read_stream(encoder, split, 0, tmp_path)
-    assert isinstance(stream.file, np.memmap) and (tmp_path / "train.tokens").stat().st_size == 2 * len(stream)
+    assert isinstance(stream.file, np.memmap) and (tmp_path / "split.tokens").stat().st_size == 2 * len(stream)
     assert encoder.decode(stream.take(1, int(stream.starts[1]) - 1)) in pq.read_table(split)["text"].to_pylist()

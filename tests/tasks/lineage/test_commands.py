@@ -30,10 +30,10 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
 
 def test_a_lineage_ends_with_cost_in_the_recipe_s_currency_seeds_and_commits(corpus: Corpus) -> None:
     text = show_lineage("export/books", store=corpus.store.url)
-    # Thirteen executions, two of them shards of ingest and two of clean, of a second of work and two of CPU each.
-    assert "cost of all of it: 13.0 s of work, 26.0 s of CPU, 13.00 CHF" in text
+    # Fourteen executions, two of them shards of ingest, two of clean and two of split, of a second of work and two of CPU each.
+    assert "cost of all of it: 14.0 s of work, 28.0 s of CPU, 14.00 CHF" in text
     assert "seeds: pretrain.seed=1" in text
-    assert "git commit abc, 13 of 13 artifacts" in text
+    assert "git commit abc, 14 of 14 artifacts" in text
     assert "documents: ingest x 2  books" in text
 
 
@@ -77,7 +77,7 @@ def test_lineage_json_has_nodes_edges_and_what_each_artifact_was_made_with(corpu
     assert trained["seeds"] == {"seed": 1}
     assert trained["origin"]["git_commit"] == "abc"
     assert nodes[corpus.made["clean[1]"].key]["shard"] == "1 of 2"
-    assert found["cost"] == {"wall_seconds": 13.0, "cpu_seconds": 26.0, "gpu_seconds": 0.0, "money": 13.0, "currency": "CHF"}
+    assert found["cost"] == {"wall_seconds": 14.0, "cpu_seconds": 28.0, "gpu_seconds": 0.0, "money": 14.0, "currency": "CHF"}
 
 
 def test_lineage_json_has_missing_and_accepted_artifacts(corpus: Corpus) -> None:
@@ -93,7 +93,7 @@ def test_a_drawing_is_an_svg_file_with_one_box_for_shards_and_one_for_a_missing_
     show_lineage("export/books", drawing=tmp_path / "drawn.svg", store=corpus.store.url)
     root = ElementTree.parse(tmp_path / "drawn.svg").getroot()
     words = [element.text for element in root.iter() if element.tag.endswith("text")]
-    assert words.count("× 2") == 2
+    assert words.count("× 2") == 3
     assert {"ingest", "clean", "export", "tokenizer"} <= set(words)
     boxes = [element.get("class") for element in root.iter() if element.tag.endswith("}g")]
     assert boxes.count("node elsewhere") == 1

@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
+from data.documents.sharding import SHARD_DOCUMENTS, SHARD_SIZES
+from data.splits.config import ASSIGNED
 from flows.pipeline import compose
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
@@ -28,6 +30,7 @@ from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.
 PARTS = (
+    *(pattern.format(shard) for pattern in (SHARD_DOCUMENTS, SHARD_SIZES, ASSIGNED) for shard in range(8)),
     *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "instructions_train.jsonl", "accounting/metrics.json"),
     *("books/one.txt", "truth/clean.parquet", "world.json"),
     *("test/rows", "sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt", "history.jsonl"),

@@ -255,7 +255,7 @@ def test_the_parts_of_one_artifact_go_to_a_shard_each_and_a_part_that_is_unchang
     _dealt(library)
     assert {decision.position: decision.action for decision in library.plan()} == {
         "deal": "run",
-        **{f"shout[{n}]": "wait" for n in range(3)},
+        **{f"shout[{n}]": "run" for n in range(3)},
     }
     run = library.run()
     texts = [(library.folder_of(run.artifacts[f"shout[{number}]"]) / "text.txt").read_text() for number in range(3)]
