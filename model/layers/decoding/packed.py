@@ -26,15 +26,12 @@ class PackedMatrix:
         self._weight, self._bias_O = self._kernels._reorder_linear_weight(weight_OI.contiguous(), None), bias_O
 
     def __call__(self, x_MI: Tensor) -> Tensor:
-        product_MO: Tensor = self._kernels._linear_pointwise(_several(x_MI), self._weight, self._bias_O, "none", [], "")
-        return product_MO[: len(x_MI)]
+        if len(x_MI) == 1:
+            # Twice the same, since oneDNN divides the sum of a single vector among its threads.
+            return self(x_MI.expand(2, -1))[:1]
+        product_MO: Tensor = self._kernels._linear_pointwise(x_MI, self._weight, self._bias_O, "none", [], "")
+        return product_MO
 
     def added(self, stream_MO: Tensor, x_MI: Tensor) -> Tensor:
         """Return stream_MO plus the product."""
-        sum_MO: Tensor = self._kernels._linear_pointwise.binary(_several(x_MI), _several(stream_MO), self._weight, self._bias_O, "add")
-        return sum_MO[: len(x_MI)]
-
-
-def _several(x_MI: Tensor) -> Tensor:
-    """Return one vector twice, since oneDNN divides the sum of a single one among its threads."""
-    return x_MI.expand(2, -1) if len(x_MI) == 1 else x_MI
+        return self(x_MI).add_(stream_MO)
