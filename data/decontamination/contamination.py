@@ -13,7 +13,7 @@ from typing import Unpack
 from data.decontamination.config import PASSAGES, ContaminationConfig
 from data.decontamination.search import MATCHES, SETS, SOUGHT
 from data.decontamination.sql import SQL
-from data.documents.database import Limits, open_database, parquet
+from data.documents.database import Limits, by_shard, open_database, parquet
 from data.documents.slices import write_slices
 
 _SLICES = """WITH passages AS (
@@ -30,8 +30,7 @@ def find_contamination(found: Sequence[Path], output: Path, config: Contaminatio
     """
     with open_database(**limits) as work:
         work.set_variables(common=config.common)
-        hits = " UNION ALL ".join(f"SELECT {shard} AS shard, * FROM {parquet([folder / MATCHES])}" for shard, folder in enumerate(found))
-        work.connection.execute(f"CREATE TABLE hit AS {hits}")
+        work.connection.execute(f"CREATE TABLE hit AS {by_shard([folder / MATCHES for folder in found])}")
         work.connection.execute("CREATE TABLE place AS SELECT DISTINCT id, shard FROM hit")
         work.connection.execute(f"CREATE TABLE wanted AS SELECT DISTINCT * FROM {parquet([folder / SOUGHT for folder in found])}")
         work.run_file(SQL / "passages.sql")

@@ -21,7 +21,7 @@ from data.dedup.config import DedupConfig
 from data.dedup.keep import choose_copies
 from data.dedup.near import NearDuplicates
 from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule
-from data.dedup.shards import shard_files, write_shards
+from data.dedup.shards import write_shards
 from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
 from data.dedup.substrings import remove_repeated_substrings
@@ -29,6 +29,7 @@ from data.dedup.texts import Texts
 from data.dedup.units import LINE, PARAGRAPH, remove_repeated_units
 from data.documents.database import open_database
 from data.documents.ledger import RemovalWriter, require_balance
+from data.documents.sharding import shard_files
 from data.documents.stream import sorted_by_id
 
 

@@ -7,16 +7,11 @@ from pathlib import Path
 
 from data.dedup.results import kept
 from data.dedup.texts import Texts
-from data.documents.database import Database, parquet
+from data.documents.database import Database, by_shard
 from data.documents.sharding import SHARD_DOCUMENTS, SHARD_SIZES
 from data.documents.sized import SizedWriter
 
 _SPANS = "SELECT shard, min(number), max(number) FROM shard GROUP BY shard ORDER BY shard"
-
-
-def shard_files(output: Path, count: int) -> list[Path]:
-    """Return the files of documents of all shards, in order."""
-    return [output / SHARD_DOCUMENTS.format(shard) for shard in range(count)]
 
 
 def write_shards(work: Database, texts: Texts, shards: Sequence[Path], output: Path) -> None:
@@ -51,7 +46,7 @@ def write_shards(work: Database, texts: Texts, shards: Sequence[Path], output: P
 
 def _number_shards(work: Database, shards: Sequence[Path]) -> None:
     """Fill table `shard` with the shard of every document, by number."""
-    ids = " UNION ALL ".join(f"SELECT id, {shard} AS shard FROM {parquet([path])}" for shard, path in enumerate(shards))
+    ids = by_shard(shards, "id")
     work.connection.execute(f"CREATE TABLE shard AS SELECT number, shard FROM document JOIN ({ids}) USING (id) ORDER BY number")
 
 

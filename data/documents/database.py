@@ -90,6 +90,11 @@ def parquet(files: Sequence[Path]) -> str:
     return f"read_parquet([{names}])"
 
 
+def by_shard(files: Sequence[Path], columns: str = "*") -> str:
+    """Return SQL for the rows of the shards' Parquet files, each with the number of its file as `shard`."""
+    return " UNION ALL ".join(f"SELECT {columns}, {shard} AS shard FROM {parquet([path])}" for shard, path in enumerate(files))
+
+
 @contextmanager
 def open_database(scratch: Path, *, threads: int, memory: str) -> Iterator[Database]:
     """Open a database under `scratch` with the word macros; `memory` is in DuckDB's notation, such as "2GB"."""

@@ -38,6 +38,11 @@ def shard_of(document: str, count: int) -> int:
     return int(document, 16) * count >> ID_BITS
 
 
+def shard_files(folder: Path, count: int) -> list[Path]:
+    """Return the files of documents that a stage over all shards left, one for each shard, in order."""
+    return [folder / SHARD_DOCUMENTS.format(shard) for shard in range(count)]
+
+
 def split_files(folders: Sequence[Path], split: str) -> list[Path]:
     """Return the files of a split, one for each shard, in the folders that splitting wrote."""
     return [folder / f"{split}.parquet" for folder in folders]

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.database import Database, Limits, by_shard, open_database, parquet
 from data.documents.slices import write_slices
 from data.splits.apportionment import apportion
 from data.splits.config import ASSIGNED, SplitConfig
@@ -87,8 +87,7 @@ def assign_documents(work: Database, sizes: Sequence[Path], clusters: Path, conf
     cut_from = shortest_cut(config) if config.mode == "passages" else 0
     work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
     work.set_variables(train=config.train, cut_from=cut_from)
-    shards = " UNION ALL ".join(f"SELECT *, {shard} AS shard FROM {parquet([path])}" for shard, path in enumerate(sizes))
-    work.connection.execute(f"CREATE TEMP VIEW documents AS {shards}")
+    work.connection.execute(f"CREATE TEMP VIEW documents AS {by_shard(sizes)}")
     work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
     work.run_file(SQL / "clusters.sql")
     _require_documents(work, clusters)

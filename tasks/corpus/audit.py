@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from data.audit.config import AuditConfig
-from data.documents.sharding import SHARD_DOCUMENTS
+from data.documents.sharding import shard_files
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.cleaning import RULES, SCORED
@@ -48,7 +48,6 @@ def audit(
     metrics = audit_splits({name: folders for name, folders in ledgers.items() if folders}, splits, work.output, config, **work.limits)
     if truth is not None:
         texts = [folder / "documents.parquet" for folder in cleaned]
-        kept = [deduplicated / SHARD_DOCUMENTS.format(number) for number in range(len(cleaned))]
-        metrics |= score(truth, texts, kept, deduplicated / "ledger.parquet")
+        metrics |= score(truth, texts, shard_files(deduplicated, len(cleaned)), deduplicated / "ledger.parquet")
     (work.output / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True))
     return metrics

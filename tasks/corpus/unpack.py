@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import IO
 
-from data.documents.sharding import shard_of
+from data.documents.sharding import SLICE, shard_of
 from data.provenance.tables import rows_of
 from data.sources.config import IngestConfig
 from data.sources.files import groups_at_work, unpack_state
-from data.sources.unpacking.sharing import GROUPS, SLICE
+from data.sources.unpacking.sharing import GROUPS
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage

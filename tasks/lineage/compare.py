@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from data.documents.sharding import DOCUMENTS
 from data.provenance.tables import IngestedDocument, documents, text_digests
 from tasks.lineage.code_changes import CodeChanges, code_changes
-from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.identity.key import flatten
 from tasks.stage.store.artifact import Artifact, without_shard

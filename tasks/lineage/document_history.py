@@ -18,11 +18,12 @@ from typing import Any
 
 from data.documents.identity import document_id
 from data.documents.ledger import CLOSING
+from data.documents.sharding import DOCUMENTS
 from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_file, split_lines
 from data.provenance.tables import IngestedDocument, SharedText, find_shared_text, quarantined, rows_of, text_of
 from tasks.lineage.corpus_run import CorpusRun, corpus_runs, find_corpus_run, has_file, newest_corpus_runs
 from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document, read_documents
-from tasks.lineage.inspections import DOCUMENTS, LEDGER, SPLITS, tables_of
+from tasks.lineage.inspections import LEDGER, SPLITS, tables_of
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from data.documents.sharding import DOCUMENTS
 from data.provenance.tables import IngestedDocument, documents
-from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 

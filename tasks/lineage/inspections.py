@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from data.documents.sharding import SHARD_DOCUMENTS
+from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS
 from data.provenance.edits import is_edit_file
 from data.provenance.lines import lines_naming, lines_quoting
 from data.provenance.tables import closing_row, has_document
@@ -13,7 +13,7 @@ from tasks.lineage.hook import Holding, Inspection
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact
 
-DOCUMENTS, EDITED, LEDGER = "documents.parquet", "edited.parquet", "ledger.parquet"
+EDITED, LEDGER = "edited.parquet", "ledger.parquet"
 ROLLOUTS = "rollouts"
 SPLITS = ("train", "val", "test")
 DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))

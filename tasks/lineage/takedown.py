@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.documents.identity import text_digest
+from data.documents.sharding import DOCUMENTS
 from data.provenance.tables import IngestedDocument, find_shared_text, rows_of
 from tasks.lineage.documents import read_documents
 from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
-from tasks.lineage.inspections import DOCUMENTS, LEDGER, is_table
+from tasks.lineage.inspections import LEDGER, is_table
 from tasks.lineage.resolve import registered_versions
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact

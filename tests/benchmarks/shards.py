@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from data.documents.sharding import SLICE
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import groups_at_work
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.unpacking.sharing import GROUPS, SLICE
+from data.sources.unpacking.sharing import GROUPS
 from data.sources.unpacking.unpack import unpack
 
 LIMIT = 4.0

@@ -15,12 +15,11 @@ import pyarrow.parquet as pq
 from data.dedup.partitioned.clusters import CHALLENGES
 from data.dedup.partitioned.shard import ShardInput, load_names, load_verdicts, open_shard
 from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, kept
-from data.dedup.shards import shard_files
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
 from data.documents.ledger import REMOVED, require_balance
 from data.documents.rows import RowWriter, write_query
-from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE
+from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, shard_files
 from data.documents.sized import SizedWriter
 from data.documents.stream import READ_ROWS
 

@@ -25,8 +25,6 @@ from data.sources.work_grouping import FileChoice, WorkGrouping
 
 GROUPS = 8
 """How many groups the files to be unpacked are divided into."""
-SLICE = "{:04}.parquet"
-"""The name of the slice of a shard, by its number."""
 OpenedBy = Literal["shards", "group", "both"]
 
 

@@ -19,9 +19,8 @@ import pyarrow.parquet as pq
 from data.documents.database import open_database, parquet
 from data.documents.identity import document_id, text_digest
 from data.documents.rows import RowWriter, rows
-from data.documents.sharding import shard_of
+from data.documents.sharding import SLICE, shard_of
 from data.sources.unpacking.contents import Fault, SourceText, Unread
-from data.sources.unpacking.sharing import SLICE
 
 TEXTS, NUMBERS = ("id", "item", "fields"), ("shard", "start", "size")
 ITEM = pa.schema([pa.field(name, pa.string()) for name in TEXTS] + [pa.field("content", pa.binary())])

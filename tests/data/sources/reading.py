@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from data.documents.identity import document_id
+from data.documents.sharding import SLICE
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import groups_at_work, source_state, unpack_state
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.unpacking.sharing import GROUPS, SLICE
+from data.sources.unpacking.sharing import GROUPS
 from data.sources.unpacking.unpack import unpack
 
 
