@@ -12,8 +12,9 @@ Every figure is a ratio of two things measured in turns in one run on this machi
 * **memory**: our step with glibc's memory kept, as in launched jobs, against its defaults: ahead.
 * **waiting**: our step with threads that spin while they wait for others, as OpenMP's do by default and those of launched jobs, against
   threads that sleep: at least 0.97 on a machine that does nothing else.
-* **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.9. Both
-  open the tokenizer, so that its cache of words is empty at first.
+* **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.8, since
+  reading, converting ids and writing rows take processor time that the tokenizer's threads have in the other. Both open the tokenizer, so
+  that its cache of words is empty at first.
 * **loader**: rows of packed shards made into tensors against what training eats: at least 50 times.
 * **checkpoints**: what saving costs, as a share of the time between two checkpoints at the default interval: under 2 %. Launched jobs that
   save ten times as often are held against jobs that never save.
@@ -59,7 +60,7 @@ from tests.benchmarks.pretrain_jobs import Workshop
 PARTS = ("step", "peers", "memory", "waiting", "tokens", "loader", "checkpoints", "gpu", "gpu-equal")
 CARDS_ONLY = ("gpu", "gpu-equal")
 PEERS = ("litgpt==0.5.9", "transformers==5.17.0", "accelerate>=1.1,<2")
-STEP, TOKENS, LOADER, CHECKPOINTS = 0.97, 0.9, 50, 0.02
+STEP, TOKENS, LOADER, CHECKPOINTS = 0.97, 0.8, 50, 0.02
 SKIPPED = 3
 """Steps at the beginning of a launched job that don't count, as in any steady state."""
 SAVE_EVERY = 10
