@@ -57,6 +57,8 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),
         baseline=base.compared.part("metrics.json"),
+        measured_rows=chat.measured.part("units.npz"),
+        baseline_rows=base.compared.part("units.npz"),
         history=base.history,
         origin=base.origin,
         verdict=chat.verdict.part("verdict.json"),

@@ -35,6 +35,8 @@ TAKEN = frozenset(
         "opened",
         "origin",
         "measured_base",
+        "measured_rows",
+        "baseline_rows",
         "chat",
         "release",
         "conversations",

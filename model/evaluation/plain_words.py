@@ -8,13 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model.evaluation.intervals import Estimate
 
 Metrics = Mapping[str, float]
 BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
 # What is worth saying: a change of the loss, a gap between unseen and read text, and passes after which rereading teaches little
 # (Muennighoff et al. 2023).
 NOTICEABLE, WIDE_GAP, MANY_PASSES = 0.01, 0.15, 4.0
+RESAMPLES, CONFIDENCE = 2000, 0.95
+
+
+def paired_lead(tuned: Path, baseline: Path) -> Estimate | None:
+    """Return how many bits per byte fewer a model needs than n-grams on the same rows, by the files of both's units.
+
+    None if these were not measured.
+    """
+    from model.evaluation.relations import Unpaired
+    from model.evaluation.units import paired_difference, units_in
+
+    ours, theirs = units_in(tuned).get(BITS), units_in(baseline).get(f"ngram.{BITS}")
+    if ours is None or theirs is None:
+        return None
+    try:
+        return paired_difference(theirs, ours, resamples=RESAMPLES, confidence=CONFIDENCE)
+    except Unpaired:
+        return None  # one was measured on too few rows for an interval, so that of the model alone has to do
 
 
 @dataclass(frozen=True)
@@ -22,7 +44,8 @@ class Standing:
     """What was measured of a model.
 
     `base` and `tuned`: before and after tuning; `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss)
-    in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before.
+    in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before; `lead`:
+    that of the tuned model over counting.
     """
 
     base: Metrics = field(default_factory=dict)
@@ -31,6 +54,7 @@ class Standing:
     curve: Sequence[tuple[int, float]] = ()
     passes: float = 0.0
     previous: Metrics = field(default_factory=dict)
+    lead: Estimate | None = None
 
     def sentences(self) -> list[str]:
         """Return all that can be said without the model before."""
@@ -78,7 +102,8 @@ class Standing:
         others = {"a model of single tokens": f"unigram.{BITS}", "zstd, which has read the same texts,": f"zstd_after_train.{BITS}"}
         known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
         beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
-        if low <= counted <= high:
+        alike = low <= counted <= high if self.lead is None else self.lead.low <= 0 <= self.lead.high
+        if alike:
             return f"{start}; {beside}. It predicts no better than counting does."
         share = _percent(abs(bits - counted) / counted)
         if bits > counted:

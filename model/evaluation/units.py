@@ -57,9 +57,14 @@ def write_units(folder: Path, units: Mapping[str, Units]) -> None:
 
 def read_units(folder: Path) -> dict[str, Units]:
     """Return the units in a folder by metric; none if it has no such file."""
-    if not (folder / FILE).is_file():
+    return units_in(folder / FILE)
+
+
+def units_in(file: Path) -> dict[str, Units]:
+    """Return the units in a file by metric; none if there is no such file."""
+    if not file.is_file():
         return {}
-    with np.load(folder / FILE, allow_pickle=False) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         return {name.removesuffix(".unit"): _units(arrays, name.removesuffix(".unit")) for name in arrays.files if name.endswith(".unit")}
 
 

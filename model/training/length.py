@@ -63,6 +63,10 @@ class TrainingLength(BaseModel, frozen=True, extra="forbid", defer_build=True):
         increments = self.global_batch // self.batch_warmup_from - 1
         return self.batch_warmup_from * (1 + increments * update // self.batch_warmup_steps)
 
+    def sequences(self, context: int) -> int:
+        """Sequences of `context` tokens in the whole run."""
+        return self.sequences_before(self.total_steps(context))
+
     def sequences_before(self, update: int) -> int:
         """Sequences in all updates before number `update`, from 0: its position in the order of rows."""
         growing = min(update, self.batch_warmup_steps)

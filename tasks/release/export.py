@@ -40,6 +40,8 @@ def export(
     measured: Path,
     measured_base: Path,
     baseline: Path,
+    measured_rows: Path,
+    baseline_rows: Path,
     verdict: Path,
     funnel: Path | None = None,
     conversations: Path | None = None,
@@ -49,7 +51,7 @@ def export(
 ) -> Metrics:
     """A model, its variants and adapters, what was measured, tokenizer, step log, verdict, sources of its text -> a release directory."""
     from model.evaluation.fidelity_config import FIDELITY
-    from model.evaluation.plain_words import Standing, passes_over
+    from model.evaluation.plain_words import Standing, paired_lead, passes_over
     from model.hardware.flops import training_flops
     from model.networks.directory import read_config
     from model.release.export import export as export_model
@@ -59,20 +61,20 @@ def export(
     rows_of = config.row_length or network.context
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
-    length = config.training[0].length if history else None
-    passes = passes_over(length.sequences_before(length.total_steps(rows_of)), compared) if length else 0.0
+    curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history else ((), 0)
     card = ModelCard(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=corpus_facts(funnel, conversations, config.licences),
-        **Standing(base, tuned, compared, validation_curve(history) if history else (), passes).card_facts(),
+        **Standing(base, tuned, compared, curve, passes_over(read, compared), {}, paired_lead(measured_rows, baseline_rows)).card_facts(),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in json.loads(verdict.read_text())["rows"]),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )
-    adapters = {name.removeprefix(ADAPTER): folder for name, folder in others.items() if name.startswith(ADAPTER)}
-    fidelity = {name.removeprefix(FIDELITY): folder for name, folder in others.items() if name.startswith(FIDELITY)}
+    adapters, fidelity = (
+        {name.removeprefix(kind): folder for name, folder in others.items() if name.startswith(kind)} for kind in (ADAPTER, FIDELITY)
+    )
     variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY))}
     return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from model.evaluation.plain_words import Metrics, Standing, passes_over
+from model.evaluation.plain_words import Metrics, Standing, paired_lead, passes_over
 from model.training.length import TrainingLength
 from model.training.telemetry.step_log import validation_curve
 from tasks.stage.store.artifact import Artifact
@@ -17,8 +17,13 @@ TUNED = "evaluate.chat"
 def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], Path], previous: Metrics) -> Standing:
     """Return what the artifacts of a run, by position, say of its model; `previous`: of the one before."""
 
+    from model.evaluation.units import FILE
+
     def metrics(position: str) -> Metrics:
         return artifacts[position].metrics if position in artifacts else {}
+
+    def rows_of(position: str) -> Path:
+        return folder(artifacts[position]) / FILE
 
     pretrained, baseline = artifacts.get("pretrain"), metrics("baseline")
     return Standing(
@@ -28,6 +33,7 @@ def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], 
         curve=validation_curve(folder(pretrained) / "history.jsonl") if pretrained else [],
         passes=passes_over(_sequences(pretrained), baseline) if pretrained else 0.0,
         previous=previous,
+        lead=paired_lead(rows_of(TUNED), rows_of("baseline")) if artifacts.keys() >= {TUNED, "baseline"} else None,
     )
 
 
@@ -45,4 +51,4 @@ def _sequences(pretrained: Artifact) -> int:
     if not isinstance(train, Mapping) or not isinstance(model, Mapping) or "context" not in model:
         return 0
     length = TrainingLength.model_validate({name: train[name] for name in TrainingLength.model_fields if name in train})
-    return length.sequences_before(length.total_steps(int(model["context"])))
+    return length.sequences(int(model["context"]))

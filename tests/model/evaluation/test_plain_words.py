@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from model.evaluation.plain_words import Standing, passes_over
+from model.evaluation.plain_words import Standing, paired_lead, passes_over
+from model.evaluation.units import FILE, Units, write_units
 from model.training.telemetry.step_log import validation_curve
 
 BASELINE = {"ngram.val.bits_per_byte": 2.0, "chance.questions.heldout": 0.5, "train.rows": 100.0, "val.documents_in_train": 0.0}
@@ -30,6 +32,25 @@ def words(**facts: Any) -> str:
 )
 def test_a_model_is_compared_with_counting(bits: float, said: str) -> None:
     assert said in words(tuned=measured(bits))
+
+
+def test_what_rows_in_common_make_certain_is_said_as_the_gate_says_it(tmp_path: Path) -> None:
+    drawing = np.random.default_rng(1)
+    hard, size = drawing.uniform(1, 3, 200), np.full(200, 256.0)
+
+    def measure(name: str, metric: str, bits: Any) -> Path:
+        (tmp_path / name).mkdir()
+        write_units(tmp_path / name, {metric: Units(np.arange(200), bits * size, size)})
+        return tmp_path / name / FILE
+
+    counted = measure("counted", "ngram.val.bits_per_byte", hard)
+    ahead = measure("ahead", "val.bits_per_byte", hard * 0.98 + drawing.normal(0, 0.01, 200))
+    level = measure("level", "val.bits_per_byte", hard + drawing.normal(0, 0.1, 200))
+    leads = [paired_lead(file, counted) for file in (ahead, level, counted)]
+    said = [words(tuned=measured(1.96), lead=lead) for lead in leads]
+    assert "2.0 % better than counting" in said[0], "although the interval of the model alone holds what counting needs"
+    assert "no better than counting does" in said[1]
+    assert leads[2] is None and "no better than counting does" in said[2]
 
 
 @pytest.mark.parametrize(
