@@ -16,7 +16,7 @@ GOOD_EPOCHS = 4  # Muennighoff et al. 2023, "Scaling data-constrained language m
 HALF_LIFE = 15.4  # the same, their R*: epochs after which repeating is worth little
 # Text from which 20 tokens for each parameter and four epochs are best together; of less, a larger model learns more (`largest_for`).
 PLENTY = 1e8  # tokens
-SCARCE_EXPONENT = 0.45
+SCARCE_EXPONENT = 0.5
 MOST_EPOCHS = 10  # of scarce text; the best weights on held-out text are kept
 # Weight decay where text is read again and again: Kim et al. 2025, "Pre-training under infinite compute", found some thirty times the usual
 # best for scarce text; of folio's own runs of six novels, read eight times, ten times the usual. Dropout beside it helped with essays, read
@@ -47,7 +47,8 @@ def largest_for(tokens: float) -> float:
     """Return how many parameters are worth training on `tokens` of different text.
 
     Four epochs of plenty give 20 tokens to each. Of less text a larger model still learns more from the same epochs, so the ratio grows as
-    text gets scarce: folio's own rule, fitted to what models of three sizes made of six novels, and to the size of `classics`.
+    text gets scarce: folio's own rule, fitted to what models of two and three sizes made of 500 notes, of a part of a book and of six
+    novels, and to the size of `classics`.
     """
     return GOOD_EPOCHS * tokens / TOKENS_PER_PARAMETER * math.pow(max(1.0, PLENTY / tokens), SCARCE_EXPONENT)
 
