@@ -11,10 +11,10 @@ from typing import NamedTuple
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE
 from data.examples.config import ConversationExamples
 from data.tokens.config import CONVERSATIONS
+from flows.accounting import audited
 from flows.deduplication import deduplicated, whole
 from flows.division import decontaminated, divided
 from flows.recipe.schema import Recipe
-from tasks.corpus.audit import audit
 from tasks.corpus.census import census
 from tasks.corpus.clean import clean
 from tasks.corpus.dedup import dedup
@@ -55,18 +55,10 @@ def corpus(recipe: Recipe) -> Corpus:
     if cut is not None:
         texts, sizes = cut.part(DOCUMENTS), cut.part(SIZES_FILE)
     splits = divided(recipe.split, unique, texts, sizes)
-    audited = audit(
-        recipe.audit,
-        ingested=ingested,
-        cleaned=cleaned,
-        filtered=filtered,
-        deduplicated=unique,
-        decontaminated=cut,
-        splits=splits,
-        truth=world and world.part("truth"),
-    )
-    require(gate.at("corpus")(recipe.gates.corpus, corpus=audited), recipe.gates.corpus)
-    return Corpus(splits, _examples(recipe, splits, world), audited)
+    stages = {"ingested": ingested, "cleaned": cleaned, "filtered": filtered, "decontaminated": cut}
+    account = audited(recipe.audit, stages, unique, splits, world)
+    require(gate.at("corpus")(recipe.gates.corpus, corpus=account), recipe.gates.corpus)
+    return Corpus(splits, _examples(recipe, splits, world), account)
 
 
 def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None) -> StageOutput:

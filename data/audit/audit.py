@@ -1,6 +1,7 @@
 """The audit of a corpus: how much held-out text leaks into train, the fate of every document, and what the corpus is made of.
 
-It only measures; a gate judges. Reads the splits and the ledgers a few times each; DuckDB keeps to the memory it is given.
+It only measures; a gate judges. Joins what `survey` and `overlap` found in each shard, over ids, hashes and numbers; DuckDB keeps to the
+memory it is given. The result does not depend on which shard holds which document.
 
 `funnel.json`, format 2. Counts are of documents, of pieces (as the rule counts) or of characters:
 - `stages`: in order, `stage`, `documents_in`, `documents`, `characters_in`, `characters`; `documents_removed` and `characters_removed`
@@ -20,46 +21,49 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Unpack
 
 from data.audit.composition import composition
 from data.audit.config import FORMAT, AuditConfig
-from data.audit.funnel import SPLITS, documents_left, funnel
+from data.audit.funnel import funnel
 from data.audit.leaks import report_leaks
-from data.documents.database import Database, open_database, parquet
-from data.documents.sharding import split_files
+from data.audit.survey import SPLIT, SPLITS, read_surveys
+from data.documents.database import Database, Limits, open_database
 
 
-def audit(
-    ledgers: Mapping[str, Sequence[Path]],
-    splits: Sequence[Path],
-    output: Path,
-    config: AuditConfig,
-    *,
-    threads: int,
-    memory: str,
-    scratch: Path,
-) -> dict[str, float]:
+class Shards(NamedTuple):
+    """What the audit reads of all shards, in their order.
+
+    `surveyed` and `overlaps`: the folders of `survey` and `overlap`. `held_out`: the files of val and of test. `ledgers`: of each stage, in
+    the order of the stages; deduplication has one for all shards. `quarantined`: the tables of files that the first stage could not read.
+    """
+
+    surveyed: Sequence[Path]
+    overlaps: Sequence[Path]
+    held_out: Mapping[str, Sequence[Path]]
+    ledgers: Mapping[str, Sequence[Path]]
+    quarantined: Sequence[Path] = ()
+
+
+def audit(shards: Shards, output: Path, config: AuditConfig, **limits: Unpack[Limits]) -> dict[str, float]:
     """Write `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
 
-    `ledgers` maps each stage, in order, to the folders of its shards; `splits` are those with the three splits. Return leaks as shares,
-    counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage accounts for every document
-    and character, and the splits hold what the last stage left.
+    Return leaks as shares, counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage
+    accounts for every document and character, and the splits hold what the last stage left.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with open_database(scratch, threads=threads, memory=memory) as work:
-        metrics = report_leaks(work, splits, output, config)
-        stages = funnel(work, ledgers)
-        kept = documents_left(work, splits)
-        folders = next(iter(ledgers.values()), [])
-        parts = composition(work, documents_left(work, folders) or kept, kept, folders)
-        size = f"FROM {parquet(kept)}"
+    with open_database(**limits) as work:
+        read_surveys(work, shards.surveyed)
+        metrics = report_leaks(work, shards.overlaps, shards.held_out, output, config)
+        stages = funnel(work, shards.ledgers)
+        parts = composition(work, next(iter(shards.ledgers), SPLIT), shards.quarantined)
+        kept = f"FROM left_documents WHERE stage = '{SPLIT}'"
         report: dict[str, Any] = {
             "format": FORMAT,
             "stages": stages,
-            "splits": [_split(work, part, split_files(splits, part)) for part in SPLITS],
-            "documents_kept": int(work.number(f"SELECT count(DISTINCT id) {size}")),
-            "characters_kept": int(work.number(f"SELECT sum(length(text)) {size}")),
+            "splits": [_split(work, part) for part in SPLITS],
+            "documents_kept": int(work.number(f"SELECT count(DISTINCT id) {kept}")),
+            "characters_kept": int(work.number(f"SELECT sum(characters) {kept}")),
             **parts,
         }
     (output / "funnel.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -80,11 +84,11 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _split(work: Database, name: str, files: Sequence[Path]) -> dict[str, Any]:
+def _split(work: Database, name: str) -> dict[str, Any]:
     """Count documents and characters of a split, in total and by source, and the share that a machine wrote."""
     rows = work.connection.execute(
-        f"""SELECT source, count(*), sum(length(text))::BIGINT, coalesce(sum(length(text)) FILTER (synthetic), 0)::BIGINT
-        FROM {parquet(files)} GROUP BY source ORDER BY source"""
+        f"""SELECT source, count(*), sum(characters)::BIGINT, coalesce(sum(characters) FILTER (synthetic), 0)::BIGINT
+        FROM described WHERE part = '{name}' GROUP BY source ORDER BY source"""
     ).fetchall()
     documents, characters, synthetic = (sum(row[column] for row in rows) for column in (1, 2, 3))
     sources = {source: {"documents": count, "characters": size} for source, count, size, _ in rows}

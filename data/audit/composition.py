@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.audit.sql import SQL
+from data.audit.survey import SPLIT
 from data.documents.database import Database, parquet
 
 TITLES_SHOWN = 50
@@ -17,17 +18,16 @@ FILES_SHOWN = 5
 BY = {"sources": "source", "formats": "format", "languages": "language"}
 
 
-def composition(work: Database, came_in: Sequence[Path], kept: Sequence[Path], folders: Sequence[Path]) -> dict[str, Any]:
+def composition(work: Database, first: str, quarantined: Sequence[Path]) -> dict[str, Any]:
     """Return sources, formats and languages (name -> documents and characters, in and kept), quarantined, title_mismatches and synthetic.
 
-    `came_in` and `kept` are the files of documents that came in and were kept; `folders` may hold quarantine.parquet.
+    `first`: the stage whose documents came in; `quarantined`: the tables of files that it could not read. `work` has read the surveys.
     """
-    for name, files in (("in", came_in), ("kept", kept)):
-        work.connection.execute(f"CREATE OR REPLACE VIEW composition_documents AS SELECT * FROM {parquet(files)}")
-        work.connection.execute(f"CREATE OR REPLACE TABLE composition_{name} AS {(SQL / 'composition.sql').read_text('utf-8')}")
+    for name, stage in (("in", first), ("kept", SPLIT)):
+        work.set_variables(stage=stage)
+        work.connection.execute(f"CREATE TABLE composition_{name} AS {(SQL / 'composition.sql').read_text('utf-8')}")
     parts: dict[str, Any] = {name: _count_by(work, column) for name, column in BY.items()}
-    quarantined = [path for path in (folder / "quarantine.parquet" for folder in folders) if path.exists()]
-    parts |= {"quarantined": _quarantined(work, quarantined), "title_mismatches": _titles(work, came_in)}
+    parts |= {"quarantined": _quarantined(work, quarantined), "title_mismatches": _titles(work, first)}
     return parts | {"synthetic": _synthetic(work)}
 
 
@@ -52,14 +52,13 @@ def _quarantined(work: Database, files: Sequence[Path]) -> dict[str, dict[str, A
     return {why: {"files": count, "shown": shown} for why, count, shown in rows}
 
 
-def _titles(work: Database, documents: Sequence[Path]) -> dict[str, Any]:
-    wrong = "json_extract_string(metadata, '$.title_mismatch') = 'true'"
+def _titles(work: Database, first: str) -> dict[str, Any]:
+    wrong = f"FROM left_documents WHERE stage = '{first}' AND mistitled"
     rows = work.connection.execute(
-        f"""SELECT id, source, coalesce(json_extract_string(metadata, '$.path'), '') AS path, title
-        FROM {parquet(documents)} WHERE {wrong} ORDER BY source, path, id LIMIT {TITLES_SHOWN}"""
+        f"SELECT id, source, coalesce(path, '') AS path, title {wrong} ORDER BY source, path, id LIMIT {TITLES_SHOWN}"
     ).fetchall()
     shown = [dict(zip(("id", "source", "path", "title"), row, strict=True)) for row in rows]
-    return {"documents": int(work.number(f"SELECT count(*) FROM {parquet(documents)} WHERE {wrong}")), "shown": shown}
+    return {"documents": int(work.number(f"SELECT count(*) {wrong}")), "shown": shown}
 
 
 def _synthetic(work: Database) -> dict[str, float]:

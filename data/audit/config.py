@@ -6,6 +6,14 @@ from pydantic import BaseModel, Field
 
 FORMAT = 2
 """The format version of funnel.json."""
+DESCRIBED, GRAMS = "described.parquet", "grams.parquet"
+"""What is known of a shard's documents without their texts, and the n-grams of those held out."""
+
+
+class GramConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change the n-grams that are compared."""
+
+    words: int
 
 
 class AuditConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -14,3 +22,8 @@ class AuditConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     words: int = Field(13, ge=3, le=32, description="length of the n-grams that are compared; 13 as in the GPT-3 paper; words")
     worst: int = Field(50, ge=0, description="how many of the longest leaked passages are listed for each split; count")
     excerpt: int = Field(400, ge=20, description="a listed passage is quoted up to this length; characters")
+
+    @property
+    def comparing(self) -> GramConfig:
+        """What finding n-grams in the texts uses."""
+        return GramConfig(words=self.words)

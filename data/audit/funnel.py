@@ -1,9 +1,8 @@
 """The corpus funnel: documents and characters after each stage, and what each rule removed.
 
-Reads the ledger of each stage and the documents beside it, in one folder or one for each shard; deduplication leaves a file for each shard
-in one folder. `balanced` says that the ledger accounts for every document and character of a stage across its shards, by the rule of
-`data.documents.ledger`; otherwise `fault` names the first document that doesn't add up. Costs one pass over the ledgers and the lengths of
-the texts; DuckDB holds the ids and spills.
+Reads the ledgers of each stage, and from the surveys which documents it left. `balanced` says that the ledgers account for every document
+and character of a stage across its shards, by the rule of `data.documents.ledger`; otherwise `fault` names the first document that doesn't
+add up. Costs one pass over ids and lengths; DuckDB holds them and spills.
 """
 
 from __future__ import annotations
@@ -14,48 +13,29 @@ from typing import Any
 
 from data.audit.sql import SQL
 from data.documents.database import Database, parquet
-from data.documents.ledger import CLOSING, imbalance, sizes
-from data.documents.sharding import SHARD_DOCUMENTS, split_files
+from data.documents.ledger import CLOSING, imbalance
 
-SPLITS = ("train", "val", "test")
 GONE = tuple(action for action in CLOSING if action != "kept")
 
 
 def funnel(work: Database, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
-    """Return one entry for each stage of `ledgers`, which maps stages to the folders of their ledgers.
+    """Return one entry for each stage of `ledgers`, which maps stages to the ledgers of their shards; `work` has read the surveys.
 
-    For a stage without documents beside its ledger, the ledger alone is believed. Raise FileNotFoundError, naming the stage, if a ledger
-    is missing.
+    Raise FileNotFoundError, naming the stage, if a ledger is missing.
     """
     stages: list[dict[str, Any]] = []
-    for stage, folders in ledgers.items():
-        if missing := [folder for folder in folders if not (folder / "ledger.parquet").exists()]:
-            raise FileNotFoundError(f"stage {stage} has no ledger at {missing[0] / 'ledger.parquet'}; the funnel cannot account for it")
-        ledger = parquet([folder / "ledger.parquet" for folder in folders])
-        work.connection.execute(f"CREATE OR REPLACE VIEW funnel_ledger AS SELECT * FROM {ledger}")
-        documents = documents_left(work, folders)
-        source = sizes(documents) if documents else "(SELECT id, characters AS size FROM funnel_ledger WHERE action = 'kept')"
-        work.connection.execute(f"CREATE OR REPLACE TABLE funnel_stayed AS SELECT id, size FROM {source}")
+    for stage, files in ledgers.items():
+        if missing := [file for file in files if not file.exists()]:
+            raise FileNotFoundError(f"stage {stage} has no ledger at {missing[0]}; the funnel cannot account for it")
+        work.connection.execute(f"CREATE OR REPLACE VIEW funnel_ledger AS SELECT * FROM {parquet(files)}")
+        left = f"SELECT id, characters AS size FROM left_documents WHERE stage = '{stage}'"
+        work.connection.execute(f"CREATE OR REPLACE TABLE funnel_stayed AS {left}")
         if not stages:
             work.run_file(SQL / "first_stage.sql")
         stages.append(_stage(work, stage))
         work.connection.execute("DROP TABLE funnel_came")
         work.connection.execute("ALTER TABLE funnel_stayed RENAME TO funnel_came")
     return stages
-
-
-def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
-    """Return the files that hold the documents a stage left, each text once; none if it left no documents.
-
-    If val and test are copies of train, return train alone.
-    """
-    train, *held_out = (split_files(folders, part) for part in SPLITS)
-    others = [path for files in held_out for path in files]
-    if not folders or not all(path.exists() for path in (*train, *others)):
-        by_shard = [path for folder in folders for path in sorted((folder / Path(SHARD_DOCUMENTS).parent).glob("*.parquet"))]
-        return by_shard or [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
-    outside = work.number(f"SELECT count(*) FROM {sizes(others)} ANTI JOIN {sizes(train)} USING (id, size)")
-    return [*train, *others] if outside else train
 
 
 def _stage(work: Database, stage: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Audit: how much held-out text is also in the training split, what happened to every document, and how well it was cleaned.
 
-It only measures; the corpus gate judges. For a generated universe, whose clean text is known, it scores cleaning and deduplication.
+It only measures; the corpus gate judges. It joins what was found in each shard, over ids, hashes and numbers, and reads texts only to quote
+what leaks. For a generated universe, whose clean text is known, it scores cleaning and deduplication.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from data.audit.config import AuditConfig
-from data.documents.sharding import shard_files
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.cleaning import RULES, SCORED
@@ -31,6 +31,11 @@ def _inspect(inspection: Inspection) -> Holding:
 def audit(
     config: AuditConfig,
     work: Workspace,
+    surveyed: list[Path],
+    overlaps: list[Path],
+    val: list[Path],
+    test: list[Path],
+    quarantined: list[Path],
     ingested: list[Path],
     cleaned: list[Path],
     deduplicated: Path,
@@ -38,16 +43,21 @@ def audit(
     filtered: list[Path] | None = None,
     decontaminated: list[Path] | None = None,
     truth: Path | None = None,
+    clean_texts: list[Path] | None = None,
+    unique_texts: list[Path] | None = None,
 ) -> Metrics:
-    """Ledgers and splits of each shard and stage, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
-    from data.audit.audit import audit as audit_splits
+    """Surveys, overlaps, held-out texts and ledgers of each shard -> leaks.parquet, leaked_documents.parquet, funnel.json, metrics.json.
+
+    `truth`: that of a universe, with which the cleaned and the deduplicated texts are compared."""
+    from data.audit.audit import Shards
+    from data.audit.audit import audit as audit_shards
     from data.universe.score import score
 
-    ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered or [], "dedup": [deduplicated]}
-    ledgers |= {"decontaminate": decontaminated or [], "split": splits}
-    metrics = audit_splits({name: folders for name, folders in ledgers.items() if folders}, splits, work.output, config, **work.limits)
+    ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered, "dedup": [deduplicated], "decontaminate": decontaminated}
+    accounts = {name: files for name, files in (ledgers | {"split": splits}).items() if files}
+    shards = Shards(surveyed, overlaps, {"val": val, "test": test}, accounts, quarantined)
+    metrics = audit_shards(shards, work.output, config, **work.limits)
     if truth is not None:
-        texts = [folder / "documents.parquet" for folder in cleaned]
-        metrics |= score(truth, texts, shard_files(deduplicated, len(cleaned)), deduplicated / "ledger.parquet")
+        metrics |= score(truth, clean_texts or [], unique_texts or [], deduplicated)
     (work.output / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True))
     return metrics

@@ -22,14 +22,14 @@ from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.training.resources import PipelineResources
 from tests.data.dedup.books import prose
 from tests.data.sources.material import ARCHIVERS, jsonl
 
 BOOKS, SHARDS = 100, 8
 READING = [f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)]
-SPLIT = [f"split[{number}]" for number in range(SHARDS)]
+SPLIT, SURVEY, OVERLAP = ([f"{stage}[{number}]" for number in range(SHARDS)] for stage in ("split", "survey", "overlap"))
 
 
 def make(recipe: Recipe) -> dict[str, Artifact]:
@@ -70,7 +70,7 @@ def made(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     recipe = shelf(place / "books", place)
     assert recipe.ingest.shards == SHARDS
     artifacts = make(recipe)
-    assert [place for place in artifacts if "[" in place] == [*READING, *SPLIT]
+    assert [place for place in artifacts if "[" in place] == [*READING, *SPLIT, *SURVEY, *OVERLAP]
     assert sum(artifacts[f"ingest[{number}]"].metrics["documents"] for number in range(SHARDS)) == BOOKS
     return recipe
 
@@ -130,6 +130,24 @@ def test_names_and_licences_reread_nothing_and_another_number_of_shards_everythi
     assert again == ({*READING, *elsewhere} if elsewhere else set())
 
 
+def test_the_audit_is_given_no_texts_but_those_held_out(made: Recipe) -> None:
+    decision = planned(made)["audit"]
+    assert decision.artifact is not None
+    given = {(without_shard(name), known.stage, known.part) for name, known in decision.artifact.inputs.items()}
+    ledgers = {("ingested", "ingest"), ("cleaned", "clean"), ("deduplicated", "dedup"), ("splits", "split")}
+    assert given == {
+        *((name, stage, "ledger.parquet") for name, stage in ledgers), ("quarantined", "ingest", "quarantine.parquet"),
+        ("val", "split", "val.parquet"), ("test", "split", "test.parquet"), ("surveyed", "survey", ""), ("overlaps", "overlap", ""),
+    }  # fmt: skip
+
+
+def test_how_leaks_are_listed_reruns_no_search_and_the_length_of_n_grams_reruns_it(made: Recipe) -> None:
+    for changes, expected in (({"worst": 3, "excerpt": 99}, {"audit"}), ({"words": 12}, {"audit", *SURVEY, *OVERLAP})):
+        plan = planned(made.model_copy(update={"audit": made.audit.model_copy(update=changes)}))
+        assert {place for place, decision in plan.items() if decision.action != "reuse"} >= expected
+        assert {place for place, decision in plan.items() if decision.action == "run"} <= expected
+
+
 @pytest.mark.slow
 def test_a_new_book_makes_one_shard_of_the_splits_anew_and_all_equals_a_fresh_run(made: Recipe, tmp_path: Path) -> None:
     shutil.copytree(made.root, tmp_path / "books")
@@ -140,7 +158,8 @@ def test_a_new_book_makes_one_shard_of_the_splits_anew_and_all_equals_a_fresh_ru
     assert len(running) == 2 and running[0] == "census", "another folder's same books are the same books"
     before, again = make(made), make(grown)
     (number,) = (number for number in range(SHARDS) if again[READING[number]].digest != before[READING[number]].digest)
-    assert [place for place in SPLIT if again[place].address != before[place].address] == [SPLIT[number]]
+    for stage in (SPLIT, SURVEY):
+        assert [place for place in stage if again[place].address != before[place].address] == [stage[number]]
     fresh = make(grown.model_copy(update={"store": str(tmp_path / "fresh")}))
     assert {place: artifact.digest for place, artifact in again.items()} == {place: artifact.digest for place, artifact in fresh.items()}
 
@@ -221,5 +240,5 @@ def test_archives_and_records_are_unpacked_once_and_an_edited_record_reads_one_s
     read = {position for position in artifacts if position.startswith("ingest") and again[position].digest != artifacts[position].digest}
     assert read == {f"ingest[{shard_of(document_id('books', 'rows.jsonl#8'), 3)}]"}
     made = {position for position in artifacts if again[position].origin.created != artifacts[position].origin.created}
-    shards = {one.replace("ingest", stage) for one in read for stage in ("ingest", "clean", "split")}
-    assert {position for position in made if "[" in position} == {group, *shards}
+    shards = {one.replace("ingest", stage) for one in read for stage in ("ingest", "clean", "split", "survey")}
+    assert {position for position in made if "[" in position and not position.startswith("overlap")} == {group, *shards}

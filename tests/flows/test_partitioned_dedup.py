@@ -27,7 +27,8 @@ from tests.tasks.lineage.brute_force import files_with
 
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = {f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)} | {"census"}
-AFTER = {"assign", *(f"split[{number}]" for number in range(SHARDS)), "audit", "gate.corpus", "examples"}
+AFTER = {f"{stage}[{number}]" for stage in ("split", "survey", "overlap") for number in range(SHARDS)}
+AFTER |= {"assign", "audit", "gate.corpus", "examples"}
 
 
 class Made(NamedTuple):

@@ -58,6 +58,7 @@ def both(*changes: Change) -> Change:
 SHARDS = "ingest[0] ingest[1] census clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
 SPLIT = "split[0] split[1]"
+SURVEY, OVERLAP = "survey[0] survey[1]", "overlap[0] overlap[1]"
 TRAINED = "pretrain tune.sft tune.dpo"
 MODELS = "evaluate.chat gate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8 gate.release"
 TUNED = f"tune.sft evaluate.sft pair.dpo tune.dpo {MODELS}"
@@ -66,11 +67,13 @@ FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
 MEASURED = "evaluate.base evaluate.sft evaluate.chat evaluate.release evaluate.int8"
 CARD = "export evaluate.release"
 EVERYTHING = (
-    f"universe {SHARDS} dedup assign {SPLIT} audit gate.corpus examples tokenizer pack baseline pretrain evaluate.base gate.base encode "
-    f"{TUNED}"
+    f"universe {SHARDS} dedup assign {SPLIT} {SURVEY} {OVERLAP} audit gate.corpus examples tokenizer pack baseline pretrain evaluate.base "
+    f"gate.base encode {TUNED}"
 )
 AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
-COUNTED = f"dedup assign audit gate.corpus {CARD}"
+COUNTED = {
+    shard: f"dedup assign survey[{shard}] audit gate.corpus {CARD}" for shard in range(2)
+}  # by the shard of a book that comes or goes
 BOOK = "The harbour of the river was near the bridge. The lantern of the winter was near the market.\n\nA letter came to the orchard.\n"
 
 CONFIG = [
@@ -85,12 +88,13 @@ CONFIG = [
     Line(
         "filter: languages told, which stand beside each text",
         keys("filter.language.enabled=true"),
-        f"filter[0] filter[1] dedup {SPLIT} audit gate.corpus examples tokenizer pack baseline {CARD}",
+        f"filter[0] filter[1] dedup {SPLIT} {SURVEY} {OVERLAP} audit gate.corpus examples tokenizer pack baseline {CARD}",
         "it has never run",
     ),
     Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
     Line("split: shares that move no book", keys("split.train=0.81", "split.val=0.09"), "assign", "train: 0.8 -> 0.81; val: 0.1 -> 0.09"),
     Line("audit: how many leaks are listed", keys("audit.worst=51"), "audit", "worst: 50 -> 51"),
+    Line("audit: shorter n-grams", keys("audit.words=12"), f"{SURVEY} {OVERLAP} audit gate.corpus", "words: 13 -> 12"),
     Line(
         "examples: more preferences",
         keys("examples.preference_pairs=2"),
@@ -178,7 +182,7 @@ LIBRARIES = [
         f"pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
         "library jinja2:",
     ),
-    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup assign {SPLIT} audit", "library duckdb:"),
+    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup assign {SPLIT} {SURVEY} {OVERLAP} audit", "library duckdb:"),
     Line(
         "tokenizers",
         Libraries((("tokenizers", "99.0"),)),
@@ -211,7 +215,7 @@ CODE = [
     Line(
         "a helper three imports away",
         code("data/documents/stream.py", "size += length or 0", "size += (length or 0) + 0"),
-        "dedup audit",
+        f"dedup {SURVEY} {OVERLAP}",
         "ran `slices` in data/documents/stream.py, which changed",
     ),
     Line(
@@ -375,32 +379,32 @@ BOOKS = [
     Line(
         "a new book",
         Written("books/b.txt", BOOK),
-        "ingest[1] census clean[1] " + AFTER_CLEAN.replace("split[0] ", ""),
+        "ingest[1] census clean[1] " + AFTER_CLEAN.replace("split[0] ", "").replace("survey[0] ", "").replace("overlap[0] ", ""),
         "file own/books/b.txt was added",
     ),
     Line(
         "a copy of a book added",
         Copied("books/2.txt", "books/b.txt"),
-        f"ingest[1] census clean[1] {COUNTED}",
+        f"ingest[1] census clean[1] {COUNTED[1]}",
         "file own/books/b.txt was added",
     ),
-    Line("a copy of a book removed", Moved("books/copy.txt"), f"ingest[0] census clean[0] {COUNTED}", "file own/books/copy.txt is gone"),
+    Line("a copy of a book removed", Moved("books/copy.txt"), f"ingest[0] census clean[0] {COUNTED[0]}", "file own/books/copy.txt is gone"),
     Line(
         "a copy of a book edited",
         Edit("books/copy.txt", "The lantern of the morning", "One lantern of the morning"),
-        f"ingest[0] census clean[0] {COUNTED}".replace("assign ", ""),
+        f"ingest[0] census clean[0] {COUNTED[0]}".replace("assign ", ""),
         "file own/books/copy.txt changed",
     ),
     Line(
         "a copy of a book renamed",
         Moved("books/copy.txt", "books/late.txt"),
-        "ingest[0] census clean[0] dedup assign audit",
+        "ingest[0] census clean[0] dedup assign survey[0] audit",
         "file own/books/late.txt was added",
     ),
     Line(
         "blanks at the end of a book",
         Appended("books/3.txt", "   \n"),
-        f"ingest[0] census clean[0] audit gate.corpus {CARD}",
+        f"ingest[0] census clean[0] survey[0] audit gate.corpus {CARD}",
         "file own/books/3.txt changed",
     ),
     Line("an empty book added", Written("books/b.txt", ""), f"ingest[1] census audit gate.corpus {CARD}", "file own/books/b.txt was added"),

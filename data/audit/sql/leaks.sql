@@ -17,17 +17,18 @@ SELECT *
 FROM run
 QUALIFY row_number() OVER (PARTITION BY part, other ORDER BY words DESC, id, first) <= getvariable('audit_worst');
 
-CREATE TEMP VIEW passage_of AS
-SELECT passage.*, name.title
+CREATE VIEW passage_of AS
+SELECT passage.*, own.shard, own.title, holder.title AS other_title
 FROM passage
-JOIN (FROM train_name UNION ALL FROM val_name) AS name ON name.part = passage.other AND name.id = passage.source;
+JOIN described AS own ON own.part = passage.part AND own.id = passage.id
+JOIN described AS holder ON holder.part = passage.other AND holder.id = passage.source;
 
 CREATE TABLE leaked_document AS
 WITH counted AS (
     SELECT part, id, count(*) FILTER (other = 'train') AS in_train, count(*) FILTER (other = 'val') AS in_val
     FROM leak
     GROUP BY part, id)
-SELECT part, id, title, name.source, ngrams, in_train, in_val, greatest(in_train, in_val) / ngrams AS share
+SELECT part, id, title, described.source, ngrams, in_train, in_val, greatest(in_train, in_val) / ngrams AS share
 FROM counted
 JOIN (SELECT part, id, count(*) AS ngrams FROM held_out GROUP BY part, id) AS whole USING (part, id)
-JOIN (FROM val_name UNION ALL FROM test_name) AS name USING (part, id);
+JOIN described USING (part, id);

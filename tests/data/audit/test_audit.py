@@ -11,17 +11,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.documents.sharding import SHARD_DOCUMENTS, shard_of
+from data.documents.sharding import SHARD_DOCUMENTS
 from data.documents.words import spans
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.ingest import IngestInputs, ingest
 from data.splits.config import SplitConfig
+from tests.data.audit.sharded import audit_shards
 from tests.data.dedup.books import edited, prose, write
 from tests.data.splits.sharded import split_shards
 
@@ -35,8 +35,8 @@ def _splits(folder: Path, train: dict[str, str], val: dict[str, str], test: dict
 
 
 def _audit(folder: Path, splits: Path, ledgers: dict[str, Path], words: int = 13) -> tuple[dict[str, float], list[dict[str, object]]]:
-    shards = {stage: [place] for stage, place in ledgers.items()}
-    metrics = audit(shards, [splits], folder / "audit", AuditConfig(words=words), threads=1, memory="500MB", scratch=folder / "scratch")
+    stages, limits = {stage: [place] for stage, place in ledgers.items()}, {"threads": 1, "memory": "500MB", "scratch": folder / "scratch"}
+    metrics = audit_shards(stages, [splits], folder / "audit", AuditConfig(words=words), **limits)
     return metrics, pq.read_table(folder / "audit" / "leaks.parquet").to_pylist()
 
 
@@ -99,25 +99,6 @@ def test_the_funnel_accounts_for_every_document(corpus: Path, tmp_path: Path) ->
     assert report["stages"][2]["rules"]["duplicate"]["exact_document"]["documents"] == 1
 
 
-def test_ledgers_and_documents_in_shards_give_the_funnel_of_whole_ones(corpus: Path, tmp_path: Path) -> None:
-    whole = {name: [corpus / name] for name in ("ingest", "clean", "dedup")}
-    sharded = whole | {name: [tmp_path / f"{name}{number}" for number in range(3)] for name in ("ingest", "clean")}
-    for name in ("ingest", "clean"):
-        for file in ("documents", "ledger"):
-            table = pq.read_table(corpus / name / f"{file}.parquet")
-            for number, folder in enumerate(sharded[name]):
-                folder.mkdir(exist_ok=True)
-                held = [shard_of(str(value), 3) == number for value in table["id"].to_pylist()]
-                pq.write_table(table.filter(held), folder / f"{file}.parquet")
-    shutil.copy(corpus / "ingest" / "quarantine.parquet", sharded["ingest"][1])
-    found = []
-    for name, ledgers in (("whole", whole), ("sharded", sharded)):
-        limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
-        metrics = audit(ledgers, [corpus / "splits" / "0"], tmp_path / name, AuditConfig(), **limits)  # type: ignore[arg-type]
-        found.append((metrics, [(tmp_path / name / file).read_bytes() for file in ("funnel.json", "leaks.parquet")]))
-    assert found[0] == found[1]
-
-
 def test_a_document_missing_from_the_ledger_unbalances_the_funnel(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "dedup" / KEPT).parent.mkdir(parents=True)
     gone = pq.read_table(corpus / "dedup" / KEPT)["id"][0].as_py()
@@ -132,4 +113,10 @@ def test_a_document_missing_from_the_ledger_unbalances_the_funnel(corpus: Path, 
 
 def test_a_missing_ledger_is_named(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="stage clean has no ledger at"):
-        _audit(tmp_path, corpus / "splits" / "0", {"ingest": corpus / "ingest", "clean": tmp_path})
+        _audit(tmp_path, corpus / "splits" / "0", {"ingest": corpus / "ingest", "clean": _without_ledger(corpus / "clean", tmp_path)})
+
+
+def _without_ledger(stage: Path, folder: Path) -> Path:
+    """Return a folder with the documents of a stage alone."""
+    shutil.copy(stage / "documents.parquet", folder)
+    return folder

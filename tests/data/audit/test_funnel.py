@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,64 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.audit.audit import audit
 from data.audit.config import AuditConfig
-from data.audit.funnel import funnel
-from data.documents.database import open_database
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, write_rows
+from tests.data.audit.sharded import SPLITS, audit_shards
+from tests.data.audit.stages import Row, ingest_rows, ledger_row, row, rows_of, through, write_stage
 
-Texts = dict[str, str]
-Row = dict[str, Any]
-
-
-def ledger_row(identity: str, stage: str, action: str, rule: str, characters: int, net: int) -> Row:
-    return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": characters, "net": net, "detail": ""}
-
-
-def row(identity: str, text: str, metadata: str = "{}", *, source: str = "s", synthetic: bool = False) -> Row:
-    return {"id": identity, "title": f"T {identity}", "source": source, "text": text, "metadata": metadata, "synthetic": synthetic}
-
-
-def through(stage: str, texts: Texts, fates: Sequence[tuple[str, int]]) -> tuple[Texts, list[Row]]:
-    """Return texts and ledger after a stage. Each document has an action, and the characters that a rule cuts or adds first."""
-    left: Texts = {}
-    ledger: list[Row] = []
-    for (name, text), (action, size) in zip(sorted(texts.items()), fates, strict=False):
-        if 0 < size <= len(text):
-            text = text[size:]
-            ledger.append(ledger_row(name, stage, "cut", "front", size, size))
-        elif size < 0:
-            text += "+" * -size
-            ledger.append(ledger_row(name, stage, "changed", "longer", 1, size))
-        ledger.append(
-            ledger_row(name, stage, action, "" if action == "kept" else f"by {action}", len(text), 0 if action == "kept" else len(text))
-        )
-        if action == "kept":
-            left[name] = text
-    return left, ledger
-
-
-def write_stage(folder: Path, shards: int, texts: Texts, ledger: list[Row], *, documents: bool = True) -> list[Path]:
-    """Write the files of a stage, distributed to shards by id."""
-    places = [folder / str(number) for number in range(shards)]
-    for number, place in enumerate(places):
-        place.mkdir(parents=True)
-        write_rows(place / "ledger.parquet", LEDGER, [one for one in ledger if hash_of(one["id"]) % shards == number])
-        if documents:
-            here = sorted(name for name in texts if hash_of(name) % shards == number)
-            write_rows(place / "documents.parquet", DOCUMENTS, [row(name, texts[name]) for name in here])
-    return places
-
-
-def ingest_rows(texts: Texts) -> list[Row]:
-    """Return the ledger rows of ingest."""
-    return [ledger_row(name, "ingest", "kept", "read", len(text), 0) for name, text in texts.items()]
-
-
-def hash_of(name: str) -> int:
-    return sum(map(ord, name))
-
-
+LIMITS: dict[str, Any] = {"threads": 1, "memory": "500MB"}
 fates = st.lists(st.tuples(st.sampled_from(["kept", "kept", "removed", "duplicate"]), st.integers(-3, 6)), min_size=6, max_size=6)
 
 
@@ -80,17 +28,15 @@ def test_input_equals_kept_plus_removed_at_every_stage(
 ) -> None:
     root = tmp_path_factory.mktemp("funnel")
     texts = {f"d{number}": text for number, text in enumerate(contents)}
-    ledgers = {"ingest": write_stage(root / "ingest", shards, texts, ingest_rows(texts))}
+    folders = {"ingest": write_stage(root / "ingest", shards, rows_of(texts), ingest_rows(texts))}
     expected: list[tuple[int, int, int, int]] = []
     rows: dict[str, list[Row]] = {}
     for number, happening in enumerate(stages):
         before, stage = texts, f"stage{number}"
         texts, rows[stage] = through(stage, texts, happening)
-        # Every other stage has no documents, so its ledger alone counts.
-        ledgers[stage] = write_stage(root / stage, shards, texts, rows[stage], documents=number % 2 == 0)
+        folders[stage] = write_stage(root / stage, shards, rows_of(texts), rows[stage])
         expected.append((len(before), len(texts), sum(map(len, before.values())), sum(map(len, texts.values()))))
-    with open_database(root / "scratch", threads=1, memory="200MB") as work:
-        found = funnel(work, ledgers)
+    found = _funnel(root, folders)
     names = ("documents_in", "documents", "characters_in", "characters")
     assert [tuple(entry[name] for name in names) for entry in found[1:]] == expected
     for entry in found:
@@ -101,6 +47,17 @@ def test_input_equals_kept_plus_removed_at_every_stage(
     for stage, entry in zip(rows, found[1:], strict=True):
         pieces = Counter((one["action"], one["rule"]) for one in rows[stage] if one["action"] != "kept")
         assert {(action, rule): n["pieces"] for action, by in entry["rules"].items() for rule, n in by.items()} == pieces
+
+
+def _funnel(root: Path, folders: dict[str, list[Path]]) -> list[dict[str, Any]]:
+    """Return the stages of the funnel of a corpus whose splits are empty."""
+    splits = [root / "split" / str(number) for number in range(len(folders["ingest"]))]
+    for path in (folder / f"{part}.parquet" for folder in splits for part in SPLITS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(path, DOCUMENTS, [])
+    audit_shards(folders, splits, root / "audit", AuditConfig(), **LIMITS, scratch=root / "scratch")
+    stages: list[dict[str, Any]] = json.loads((root / "audit" / "funnel.json").read_text())["stages"]
+    return stages
 
 
 def _less(rows: list[Row]) -> list[Row]:
@@ -128,12 +85,11 @@ def test_a_document_that_a_ledger_omits_is_named(omission: str, tmp_path: Path) 
     texts = {"a": "123456789", "b": "1234"}
     left, rows = through("clean", texts, [("kept", 3), ("removed", 0)])
     change, fault = OMISSIONS[omission]
-    ledgers = {
-        "ingest": write_stage(tmp_path / "ingest", 1, texts, ingest_rows(texts)),
-        "clean": write_stage(tmp_path / "clean", 1, left, change(rows)),
+    folders = {
+        "ingest": write_stage(tmp_path / "ingest", 1, rows_of(texts), ingest_rows(texts)),
+        "clean": write_stage(tmp_path / "clean", 1, rows_of(left), change(rows)),
     }
-    with open_database(tmp_path / "scratch", threads=1, memory="200MB") as work:
-        first, second = funnel(work, ledgers)
+    first, second = _funnel(tmp_path, folders)
     assert first["balanced"] and not second["balanced"]
     assert f"clean does not account for {fault}" in second["fault"]
 
@@ -155,7 +111,7 @@ def _audited(folder: Path, read: list[Row], parts: dict[str, list[Row]], aside: 
     ]
     write_rows(folder / "split" / "ledger.parquet", LEDGER, ledger)
     ledgers = {"ingest": [folder / "ingest"], "split": [folder / "split"]}
-    metrics = audit(ledgers, [folder / "split"], folder / "audit", AuditConfig(), threads=1, memory="500MB", scratch=folder / "scratch")
+    metrics = audit_shards(ledgers, [folder / "split"], folder / "audit", AuditConfig(), **LIMITS, scratch=folder / "scratch")
     return metrics, json.loads((folder / "audit" / "funnel.json").read_text())
 
 

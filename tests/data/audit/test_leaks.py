@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.audit.config import AuditConfig
-from data.audit.leaks import report_leaks
-from data.documents.database import open_database
 from data.documents.words import spans
+from tests.data.audit.sharded import audit_shards
 from tests.data.dedup.books import prose, write
 
 Texts = dict[str, str]
@@ -20,12 +19,13 @@ Texts = dict[str, str]
 def _report(folder: Path, parts: dict[str, Texts], config: AuditConfig, *, threads: int = 1, memory: str = "500MB") -> dict[str, float]:
     for part, texts in parts.items():
         write(folder / part, texts).rename(folder / f"{part}.parquet")
-    with open_database(folder / "scratch", threads=threads, memory=memory) as work:
-        return report_leaks(work, [folder], folder, config)
+    limits = {"threads": threads, "memory": memory, "scratch": folder / "scratch"}
+    found = audit_shards({}, [folder], folder / "audit", config, **limits)
+    return {name: value for name, value in found.items() if name.startswith("leak_")}
 
 
 def _rows(folder: Path, file: str) -> list[dict[str, object]]:
-    return pq.read_table(folder / file).to_pylist()
+    return pq.read_table(folder / "audit" / file).to_pylist()
 
 
 def _grams(text: str, size: int) -> list[tuple[str, ...]]:
@@ -85,7 +85,7 @@ def test_threads_and_memory_change_no_byte(leaky: dict[str, Texts], tmp_path: Pa
     made = []
     for threads, memory in ((1, "200MB"), (3, "1GB")):
         _report(tmp_path / str(threads), leaky, AuditConfig(words=8), threads=threads, memory=memory)
-        made.append([(tmp_path / str(threads) / file).read_bytes() for file in ("leaks.parquet", "leaked_documents.parquet")])
+        made.append([(tmp_path / str(threads) / "audit" / file).read_bytes() for file in ("leaks.parquet", "leaked_documents.parquet")])
     assert made[0] == made[1]
 
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.documents.schema import DOCUMENTS
 from data.splits.config import SplitConfig
 from data.splits.passages import MIN_PASSAGE, cut, shortest_cut
 from data.splits.split import SPLITS
+from tests.data.audit.sharded import audit_shards
 from tests.data.splits.book_splits import rows_of
 from tests.data.splits.sharded import split_shards
 
@@ -74,7 +74,7 @@ def test_the_ledger_says_which_documents_were_cut_and_why_the_others_were_not(tm
 def test_the_audit_counts_a_document_in_three_splits_once_and_finds_the_account_balanced(tmp_path: Path) -> None:
     _split(tmp_path, {"a": LONG, "b": OTHER})
     folders = [tmp_path / "out" / "0"]
-    found = audit({"split": folders}, folders, tmp_path / "audit", AuditConfig(), scratch=tmp_path / "work", **LIMITS)  # type: ignore[arg-type]
+    found = audit_shards({"split": folders}, folders, tmp_path / "audit", AuditConfig(), scratch=tmp_path / "work", **LIMITS)
     assert found["balanced"] == 1
     assert found["documents_in"] == found["documents_kept"] == 2
     assert found["characters_in"] == found["characters_kept"] == len(LONG) + len(OTHER)

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.baselines.config import BaselineConfig
 from data.baselines.measure import measure_baselines
@@ -24,6 +23,7 @@ from data.splits.split import SPLITS
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack
 from data.tokens.tokenizer import fit_tokenizer
+from tests.data.audit.sharded import audit_shards
 from tests.data.dedup.books import bytes_of, prose
 from tests.data.splits.sharded import split_shards
 
@@ -61,8 +61,9 @@ def _read(folder: Path, splits: Sequence[Path]) -> dict[str, object]:
     found = measure_baselines(made / "packed", splits, made / "examples", BaselineConfig())
     measured["baseline"] = found.metrics
     measured["scores"] = {name: scores.nats.tolist() for name, scores in found.rows.items()}
-    measured["audit"] = audit({"split": splits}, splits, made / "audit", AuditConfig(words=9), scratch=folder / "scratch", **LIMITS)
-    return measured | {"files": bytes_of(made)}
+    audited = folder / "audit"
+    measured["audit"] = audit_shards({"split": splits}, splits, audited, AuditConfig(words=9), scratch=folder / "scratch", **LIMITS)
+    return measured | {"files": bytes_of(made) | bytes_of(audited)}
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.documents.identity import document_id
 from data.documents.ledger import EDITS, REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
+from tests.data.audit.sharded import audit_shards
 from tests.tasks.lineage.corpus_store import SHARDS, Corpus, shard_of
 
 PAIRS = pa.schema([(name, pa.float64() if name == "jaccard" else pa.string()) for name in ("a", "b", "jaccard", "rule")])
@@ -241,7 +241,7 @@ class EditedCorpus(Corpus):
         ledgers = {stage: self.folders(stage) for stage in stages if self.folders(stage)}
         folder = self.store.scratch("audit")
         limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": folder / "scratch"}
-        metrics = audit(ledgers, self.folders("split"), folder / "made", AuditConfig(words=5), **limits)
+        metrics = audit_shards(ledgers, self.folders("split"), folder / "made", AuditConfig(words=5), **limits)
         files: dict[str, Any] = {file.name: file.read_text() for file in (folder / "made").glob("*.json")}
         for file in (folder / "made").glob("*.parquet"):
             table = pq.read_table(file)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.audit.config import AuditConfig
-from data.audit.leaks import report_leaks
-from data.documents.database import open_database
+from tests.data.audit.sharded import audit_shards
 from tests.data.dedup.books import prose, write
 from tests.tasks.reporting.example_run import FUNNEL, HOSTILE, Page, RunMaker
 
@@ -16,11 +15,10 @@ def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]
     maker = RunMaker(home)
     for part, documents in texts.items():
         write(home / part, documents, titles={name: f"Title of {name} {HOSTILE}" for name in documents}).rename(home / f"{part}.parquet")
-    with open_database(home / "scratch", threads=1, memory="500MB") as work:
-        metrics = report_leaks(work, [home], home, AuditConfig())
+    metrics = audit_shards({}, [home], home / "audit", AuditConfig(), threads=1, memory="500MB", scratch=home / "scratch")
     for stage, measured in more.items():
         maker.made(stage, metrics=measured)
-    tables = {file: (home / file).read_bytes() for file in ("leaks.parquet", "leaked_documents.parquet")}
+    tables = {file: (home / "audit" / file).read_bytes() for file in ("leaks.parquet", "leaked_documents.parquet")}
     maker.made("audit", {"funnel.json": FUNNEL, **tables}, metrics=metrics, config={"words": 13})
     return maker.page()
 
