@@ -22,9 +22,10 @@ def audited(
     splits: ShardedArtifact,
     world: StageOutput | None = None,
 ) -> StageOutput:
-    """Measure what became of all documents, and what the splits share. `stages`: by the name of what each did to the shards of the corpus.
+    """Measure what became of all documents, and what the splits share.
 
-    `world`: a generated universe, whose truth shows how well its books were cleaned."""
+    `stages`: what each stage over shards made, by the name that the audit has for it; None for one that the recipe leaves out.
+    `unique`: what deduplication left. `world`: a generated universe, whose truth shows how well its books were cleaned."""
     passed = {name: made for name, made in stages.items() if made}
     unique_texts = ShardedArtifact.of(unique, SHARD_DOCUMENTS, len(splits.items))
     texts = {name: made.part(DOCUMENTS) for name, made in passed.items()}

@@ -94,7 +94,7 @@ CONFIG = [
     Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
     Line("split: shares that move no book", keys("split.train=0.81", "split.val=0.09"), "assign", "train: 0.8 -> 0.81; val: 0.1 -> 0.09"),
     Line("audit: how many leaks are listed", keys("audit.worst=51"), "audit", "worst: 50 -> 51"),
-    Line("audit: shorter n-grams", keys("audit.words=12"), f"{SURVEY} {OVERLAP} audit gate.corpus", "words: 13 -> 12"),
+    Line("audit: shorter n-grams", keys("audit.words=12"), f"{SURVEY} {OVERLAP} audit", "words: 13 -> 12"),
     Line(
         "examples: more preferences",
         keys("examples.preference_pairs=2"),
@@ -215,7 +215,7 @@ CODE = [
     Line(
         "a helper three imports away",
         code("data/documents/stream.py", "size += length or 0", "size += (length or 0) + 0"),
-        f"dedup {SURVEY} {OVERLAP}",
+        f"dedup survey[1] {OVERLAP}",  # shard 0 has no text that is held out
         "ran `slices` in data/documents/stream.py, which changed",
     ),
     Line(

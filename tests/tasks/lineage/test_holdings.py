@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from data.documents.identity import document_id
 from data.provenance.tables import IngestedDocument
 from data.synthetic.text_table import COLUMNS
@@ -54,6 +56,22 @@ def test_a_stage_that_is_unknown_or_has_no_hook_may_hold_whatever_it_read(tmp_pa
     assert not by_stage["grade"].affected
     hookless = replace(corpus.snapshot, stages={name: replace(stage, hooks=()) for name, stage in STAGES.items()})
     assert all(holding.affected and not holding.certain for holding in find_holdings(hookless, found[0]))
+
+
+def test_a_survey_holds_the_titles_of_its_documents_and_the_overlap_of_a_shard_nothing(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    described = pa.schema([("id", pa.string()), ("title", pa.string())])
+    splits = corpus.splits()
+    corpus.commit("survey", {"described.parquet": (described, [{"id": MOBY, "title": "Call me Ishmael"}])}, splits)
+    corpus.commit("overlap", {"seen.parquet": (described, [{"id": MOBY, "title": ""}])}, splits)
+    held = {}
+    for book in (MOBY, PRIDE):
+        found = find_document(corpus.snapshot, book)
+        assert found is not None
+        held[book] = {one.artifact.stage: one for one in find_holdings(corpus.snapshot, found[0])}
+    assert held[MOBY]["survey"].parts == {"described.parquet"} and held[MOBY]["survey"].detail == "its title"
+    assert not any(one.affected for one in (held[PRIDE]["survey"], held[MOBY]["overlap"]))
 
 
 def test_replies_that_a_model_sampled_to_questions_are_kept_with_the_words_of_the_questions(tmp_path: Path) -> None:
