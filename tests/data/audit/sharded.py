@@ -12,8 +12,6 @@ from data.audit.overlap import overlap
 from data.audit.survey import HELD_OUT, survey
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, split_files
 
-SPLITS = ("train", "val", "test")
-
 
 def audit_shards(
     stages: Mapping[str, Sequence[Path]], splits: Sequence[Path], output: Path, config: AuditConfig, **limits: Any

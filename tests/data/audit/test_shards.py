@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.audit.config import AuditConfig
+from data.audit.survey import SPLITS
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, write_rows
 from data.documents.sharding import SHARD_DOCUMENTS
 from data.documents.words import spans
-from tests.data.audit.sharded import SPLITS, audit_shards
+from tests.data.audit.sharded import audit_shards
 from tests.data.audit.stages import Row, Texts, ingest_rows, ledger_row, row, through, write_stage
 from tests.data.dedup.books import bytes_of, prose
 
@@ -45,10 +47,8 @@ def _documents(texts: Texts) -> list[Row]:
     """Return the rows of documents of two sources and formats, some with a wrong title, one by a machine."""
     found = []
     for number, name in enumerate(name for name in NAMES if name in texts):
-        metadata = (
-            f'{{"path": "{name}.txt", "format": "{("txt", "html")[number % 2]}", "title_mismatch": {("true", "false")[number % 3 > 0]}}}'
-        )
-        found.append(row(name, texts[name], metadata, source="st"[number % 2], synthetic=name == NAMES[0]))
+        metadata = {"path": f"{name}.txt", "format": ("txt", "html")[number % 2], "title_mismatch": number % 3 == 0}
+        found.append(row(name, texts[name], json.dumps(metadata), source="st"[number % 2], synthetic=name == NAMES[0]))
     return found
 
 
@@ -109,7 +109,7 @@ def test_the_corpus_leaks_in_every_direction_and_is_accounted_for(undivided: dic
         assert set(files) == {"funnel.json", "leaks.parquet", "leaked_documents.parquet"}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None)
 @given(st.sampled_from(MODES), st.lists(st.integers(0, 3), min_size=len(NAMES), max_size=len(NAMES)))
 def test_the_audit_is_the_same_however_documents_are_dealt_to_shards(
     undivided: dict[str, tuple[dict[str, float], dict[str, str]]], tmp_path_factory: pytest.TempPathFactory, mode: str, places: list[int]
