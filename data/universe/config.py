@@ -55,7 +55,7 @@ class EventPassages(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Questions, instructions and preferences about the world, made from its facts."""
 
-    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"worked": ("reasoning",)}
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"worked": ("reasoning",), "sums": ("reasoning",)}
     OF_UNIVERSE: ClassVar[bool] = True  # its answers are the facts of a generated universe
 
     kind: Literal["universe"] = Field("universe", description="names this kind of examples")
@@ -76,10 +76,17 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     )
     worked: float = Field(
         1.0,
-        description="share of the questions of `reasoning`, of those that take two facts or a calculation, whose answers the instructions "
-        "work out step by step; of the others a step of tuning by rewards knows the answers alone",
+        description="share of the questions of `reasoning`, but for some templates, whose answers the instructions work out step by "
+        "step; of the others a step of tuning by rewards knows the answers alone",
         gt=0,
         le=1,
+    )
+    sums: int = Field(
+        0,
+        description="sums of numbers below a thousand that the instructions work out column by column, as they then do calculations with "
+        "years; 0: none, and a calculation is one step; count",
+        ge=0,
+        le=20_000,
     )
     follow_ups: bool = Field(
         False,

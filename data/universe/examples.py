@@ -3,9 +3,9 @@
 A stable hash makes about `seen_fraction` of each person's and town's facts seen, so every entity has seen and held-out facts. No
 instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
 books, is asked in questions_rare.jsonl only. With `reasoning`, the questions of questions_reasoning.jsonl take several seen facts or a
-calculation each, and the instructions work their answers out; those of questions_hops, questions_arithmetic and questions_templates are
-held out. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about held-out facts. With
-`critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
+calculation each, and the instructions work their answers out, and `sums` besides; those of questions_hops, questions_arithmetic and
+questions_templates are held out. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about held-out
+facts. With `critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
 book, and questions_unknown.jsonl asks others. The same inputs give the same bytes.
 """
 
@@ -22,11 +22,13 @@ from data.universe.config import UniverseExamples
 from data.universe.hashing import hash_fraction
 from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
-from data.universe.reasoning import HELD_OUT, UNWORKED, Worked, arithmetic_questions, hop_questions
+from data.universe.reasoning import HELD_OUT, UNWORKED, arithmetic_questions, hop_questions
+from data.universe.sums import practised_sums
 from data.universe.taught.critiques import critique_rows
 from data.universe.taught.follow_ups import follow_up_questions, follow_up_rows
 from data.universe.taught.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
 from data.universe.taught.unknown import DECLINED, LACKED, unknown_questions
+from data.universe.worked import Worked
 from data.universe.world import Attribute
 
 Row = dict[str, object]
@@ -155,7 +157,7 @@ def _small_talk() -> list[Row]:
 
 def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """Return the files of questions that take several facts or a calculation, and the instructions with those that are worked out."""
-    kinds = {"hops": list(hop_questions(seen)), "arithmetic": list(arithmetic_questions(seen))}
+    kinds = {"hops": list(hop_questions(seen)), "arithmetic": list(arithmetic_questions(seen, by_columns=config.sums > 0))}
     taught: list[Worked] = []
     found: dict[str, list[Row]] = {}
     for kind, asked in kinds.items():
@@ -168,7 +170,8 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     if empty := sorted(name for name, rows in found.items() if not rows):
         raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
     may_be_worked = (one for one in taught if one.template not in UNWORKED)
-    worked = [_worked_conversation(one) for one in may_be_worked if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
+    chosen_to_work = [one for one in may_be_worked if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
+    worked = [row for one in (*chosen_to_work, *practised_sums(config.sums, config.seed)) for row in _worked_conversations(one)]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
     Random(f"reasoning:{config.seed}").shuffle(train)
     return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
@@ -191,13 +194,13 @@ def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[R
 
 
 def _worked_question(worked: Worked) -> Row:
-    row: Row = {"question": worked.question, "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
+    row: Row = {"question": worked.wordings[0], "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
     return {**row, "hops": worked.hops} if worked.hops else row
 
 
-def _worked_conversation(worked: Worked) -> Row:
+def _worked_conversations(worked: Worked) -> list[Row]:
     said = {"role": "assistant", "thinking": " ".join(worked.steps), "content": worked.answer}
-    return {"messages": [{"role": "user", "content": worked.question}, said], "topic": "reasoning"}
+    return [{"messages": [{"role": "user", "content": wording}, said], "topic": "reasoning"} for wording in worked.wordings]
 
 
 def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Row], list[Row]]:

@@ -2,17 +2,18 @@
 
 A template begins with a person or two events and follows facts of the world: one hop asks for a fact, two hops for a fact about its value.
 Only facts that the instructions may state are followed, so whoever knows them all needs nothing but to reason. Of the templates in
-`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. Those in `UNWORKED` take three facts and
-are never worked out: rewards alone can carry what two facts taught further.
+`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. Those in `UNWORKED`, which take three
+facts, or name the later of two events first, are never worked out: rewards alone can carry what the others taught further.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from data.universe.questions import reply
+from data.universe.sums import added, subtracted
+from data.universe.worked import Worked
 from data.universe.world import Attribute
 
 
@@ -36,20 +37,6 @@ class Hops(NamedTuple):
     chain: tuple[Attribute, ...]
 
 
-@dataclass(frozen=True)
-class Worked:
-    """A question with its answers, the steps that lead there, and what someone who guesses chooses from."""
-
-    template: str
-    id: str
-    question: str
-    answers: tuple[str, ...]
-    answer: str  # as a sentence
-    steps: tuple[str, ...]
-    choices: tuple[str, ...]
-    hops: int = 0  # facts that it takes, one after the other; 0: it takes a calculation
-
-
 HOPS = {
     "home_ruler": Hops("Who rules the town where {n} lives?", ("home", "ruler")),
     "home_river": Hops("Which river flows through the home town of {n}?", ("home", "river")),
@@ -61,13 +48,24 @@ HOPS = {
     "mother_home_product": Hops("What is the home town of the mother of {n} known for?", ("mother", "home", "product")),
     "mother_home_ruler": Hops("Who rules the town where the mother of {n} lives?", ("mother", "home", "ruler")),
 }
-ARITHMETIC = {
-    "years_between": "How many years after {early} was {late}?",
-    "year_after": "Which year came {gap} years after {early}?",
-    "years_before": "How many years before {late} was {early}?",
-}
-HELD_OUT = frozenset({"mother_home_ruler", "years_before"})
-UNWORKED = frozenset({"mother_home_river", "mother_home_product"})
+ARITHMETIC = {  # the first wording is asked; the instructions work it out in all
+    "years_between": (
+        "How many years after {early} was {late}?", "How many years passed from {early} to {late}?",
+        "How long after {early} was {late}, in years?",
+    ),
+    "year_after": (
+        "Which year came {gap} years after {early}?", "What year was it {gap} years after {early}?",
+        "Which year was {gap} years later than {early}?",
+    ),
+    "year_before": (
+        "Which year came {gap} years before {late}?", "What year was it {gap} years before {late}?",
+        "Which year was {gap} years earlier than {late}?",
+    ),
+    "years_before": ("How many years before {late} was {early}?",),
+    "years_apart": ("How many years lie between {early} and {late}?",),
+}  # fmt: skip
+HELD_OUT = frozenset({"mother_home_ruler", "years_apart"})
+UNWORKED = frozenset({"mother_home_river", "mother_home_product", "years_before"})
 
 
 def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
@@ -81,7 +79,7 @@ def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
                 yield Worked(
                     template=name,
                     id=f"{name}:{start.entity}",
-                    question=template.question.format(n=start.entity),
+                    wordings=(template.question.format(n=start.entity),),
                     answers=chain[-1].answers,
                     answer=steps[-1],
                     steps=steps,
@@ -90,24 +88,34 @@ def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
                 )
 
 
-def arithmetic_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
-    """Yield the questions about two of the dated events among these facts, the earlier one first."""
+def arithmetic_questions(facts: Sequence[StatedFact], by_columns: bool) -> Iterator[Worked]:
+    """Yield the questions about two of the dated events among these facts, the earlier one first.
+
+    `by_columns`: calculate digit by digit; otherwise in one step.
+    """
     dated = sorted((int(fact.value), fact.entity) for fact in facts if fact.attribute == "year")
-    for name, question in ARITHMETIC.items():
+    for name, wordings in ARITHMETIC.items():
         for place, (early_year, early) in enumerate(dated):
             for late_year, late in dated[place + 1 :]:
                 gap = late_year - early_year
-                told = (_dated(early, early_year), _dated(late, late_year))
-                added, subtracted = f"{early_year} + {gap} = {late_year}.", f"{late_year} - {early_year} = {gap}."
-                steps: tuple[str, ...] = (told[0], added) if name == "year_after" else (*told, subtracted)
-                answer = str(late_year if name == "year_after" else gap)
+                dates: tuple[str, ...] = (_dated(early, early_year), _dated(late, late_year))
+                match name:
+                    case "year_after":
+                        begun, columns, answer = dates[:1], added(early_year, gap), late_year
+                        whole = f"{early_year} + {gap} = {answer}."
+                    case "year_before":
+                        begun, columns, answer = dates[1:], subtracted(late_year, gap), early_year
+                        whole = f"{late_year} - {gap} = {answer}."
+                    case _:
+                        begun, columns, answer = dates, subtracted(late_year, early_year), gap
+                        whole = f"{late_year} - {early_year} = {answer}."
                 yield Worked(
                     template=name,
                     id=f"{name}:{_stem(early)}:{_stem(late)}",
-                    question=question.format(early=early, late=late, gap=gap),
-                    answers=(answer,),
+                    wordings=tuple(wording.format(early=early, late=late, gap=gap) for wording in wordings),
+                    answers=(str(answer),),
                     answer=f"It is {answer}.",
-                    steps=steps,
+                    steps=(*begun, *(columns if by_columns else (whole,))),
                     choices=(),
                 )
 
@@ -133,7 +141,7 @@ def _values(facts: Sequence[StatedFact]) -> dict[Attribute, tuple[str, ...]]:
 
 
 def _dated(event: str, year: int) -> str:
-    return f"{event[0].upper()}{event[1:]} was in the year {year}."
+    return f"The year of {event} was {year}."
 
 
 def _stem(event: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from data.universe.config import UniverseExamples
 from data.universe.examples import universe_examples
 
-THREE_FACTS = ("mother_home_river", "mother_home_product")
+NEVER_WORKED = ("mother_home_river", "mother_home_product", "years_before")
 SETS = ("reasoning", "hops", "arithmetic", "templates")
 
 
@@ -35,9 +35,9 @@ def _worked_rows(made: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 def answer_by_hand(identity: str, facts: dict[str, str]) -> str:
     template, *entities = identity.split(":")
-    if template in ("years_between", "years_before", "year_after"):
+    if template.startswith("year"):
         early, late = (int(facts[f"year:{event}"]) for event in entities)
-        return str(late if template == "year_after" else late - early)
+        return str({"year_after": late, "year_before": early}.get(template, late - early))
     value = entities[0]
     for attribute in template.split("_"):
         value = facts[f"{attribute}:{value}"]
@@ -55,18 +55,21 @@ def test_every_answer_is_what_the_world_says(reasoned: dict[str, list[dict[str, 
 def test_what_is_taught_is_asked_nowhere_else_and_two_templates_are_never_taught(reasoned: dict[str, list[dict[str, Any]]]) -> None:
     identities = {name: {question["fact"] for question in reasoned[f"questions_{name}"]} for name in SETS}
     assert sum(map(len, identities.values())) == len(set().union(*identities.values()))
-    assert {fact.split(":")[0] for fact in identities["templates"]} == {"mother_home_ruler", "years_before"}
+    assert {fact.split(":")[0] for fact in identities["templates"]} == {"mother_home_ruler", "years_apart"}
     texts = {row["messages"][0]["content"] for side in ("train", "val") for row in reasoned[f"instructions_{side}"]}
     for name in SETS:
-        questions = {question["question"] for question in reasoned[f"questions_{name}"] if not question["fact"].startswith(THREE_FACTS)}
+        questions = {question["question"] for question in reasoned[f"questions_{name}"] if not question["fact"].startswith(NEVER_WORKED)}
         assert questions <= texts if name == "reasoning" else not questions & texts
 
 
-def test_questions_of_three_facts_are_asked_and_never_worked_out(reasoned: dict[str, list[dict[str, Any]]]) -> None:
-    three = [question for question in reasoned["questions_reasoning"] if question.get("hops") == 3]
-    assert three and all(question["fact"].startswith(THREE_FACTS) for question in three)
+def test_questions_of_three_facts_and_of_the_later_event_first_are_asked_and_never_worked_out(
+    reasoned: dict[str, list[dict[str, Any]]],
+) -> None:
+    never = [question for question in reasoned["questions_reasoning"] if question["fact"].startswith(NEVER_WORKED)]
+    assert {question["fact"].split(":")[0] for question in never} == set(NEVER_WORKED)
+    assert {question["fact"].split(":")[0] for question in never if question.get("hops") == 3} == set(NEVER_WORKED[:2])
     texts = {row["messages"][0]["content"] for side in ("train", "val") for row in reasoned[f"instructions_{side}"]}
-    assert not texts & {question["question"] for question in three}
+    assert not texts & {question["question"] for question in never}
 
 
 def test_a_share_is_worked_out_and_the_other_questions_are_asked_alike(
@@ -81,16 +84,33 @@ def test_a_share_is_worked_out_and_the_other_questions_are_asked_alike(
 
 
 def test_worked_examples_end_in_the_answer_and_state_no_held_out_fact(reasoned: dict[str, list[dict[str, Any]]]) -> None:
-    answers = {q["question"]: q["answers"][0] for q in reasoned["questions_reasoning"] if not q["fact"].startswith(THREE_FACTS)}
+    answers = {q["question"]: q["answers"][0] for q in reasoned["questions_reasoning"] if not q["fact"].startswith(NEVER_WORKED)}
     held = {(question["fact"].split(":")[1].replace("_", " "), question["answers"][0]) for question in reasoned["questions_heldout"]}
     worked = _worked_rows(reasoned)
-    assert len(worked) == len(answers)
+    assert answers.keys() <= {row["messages"][0]["content"] for row in worked}, "in the wording that is asked, and in others"
+    assert len(worked) > len(answers)
     for row in worked:
         asked, said = row["messages"]
-        assert said["content"] == f"It is {answers[asked['content']]}." or said["thinking"].endswith(said["content"])
-        assert re.search(rf"\b{answers[asked['content']]}\b", said["content"]) and answers[asked["content"]] in said["thinking"]
+        last = said["thinking"].rsplit(" ", 1)[1]
+        assert said["content"] == f"It is {last}" or said["thinking"].endswith(said["content"])
+        if asked["content"] in answers:
+            assert re.search(rf"\b{answers[asked['content']]}\b", said["content"])
         for sentence in re.split(r"(?<=\.) ", said["thinking"]):
             assert not any(entity in sentence and re.search(rf"\b{re.escape(value)}\b", sentence) for entity, value in held), sentence
+
+
+def test_with_sums_calculations_take_a_step_for_each_column_and_plain_sums_are_practised(
+    reasoned: dict[str, list[dict[str, Any]]], universe: Path, tmp_path: Path
+) -> None:
+    universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=0.6, seen_fraction=0.8, sums=50))
+    written = {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in tmp_path.iterdir()}
+    assert all(written[f"questions_{name}"] == reasoned[f"questions_{name}"] for name in SETS)
+    worked = {row["messages"][0]["content"]: row["messages"][1]["thinking"] for row in _worked_rows(written)}
+    plain = {row["messages"][0]["content"]: row["messages"][1]["thinking"] for row in _worked_rows(reasoned)}
+    assert len(worked) == len(plain) + 50 and worked.keys() > plain.keys()
+    for question, thinking in worked.items():
+        calculated = re.search(r" years?\b|^How (much|many|long)", question)
+        assert len(re.findall(r"\d = \d+: \d+\.", thinking)) == (3 if calculated else 0), thinking
 
 
 def test_without_reasoning_nothing_of_it_is_written(universe: Path, tmp_path: Path) -> None:
