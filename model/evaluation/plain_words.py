@@ -6,7 +6,7 @@ its inputs alone. Each sentence is left out if the figures for it were not measu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,21 +22,25 @@ NOTICEABLE, WIDE_GAP, MANY_PASSES = 0.01, 0.15, 4.0
 RESAMPLES, CONFIDENCE = 2000, 0.95
 
 
-def paired_lead(tuned: Path, baseline: Path) -> Estimate | None:
-    """Return how many bits per byte fewer a model needs than n-grams on the same rows, by the files of both's units.
+def paired_lead(tuned: Path, baseline: Path) -> Callable[[], Estimate | None]:
+    """Return what finds how many bits per byte fewer a model needs than n-grams on the same rows, by the files of both's units.
 
-    None if these were not measured.
+    It returns None if these were not measured.
     """
-    from model.evaluation.relations import Unpaired
-    from model.evaluation.units import paired_difference, units_in
 
-    ours, theirs = units_in(tuned).get(BITS), units_in(baseline).get(f"ngram.{BITS}")
-    if ours is None or theirs is None:
-        return None
-    try:
-        return paired_difference(theirs, ours, resamples=RESAMPLES, confidence=CONFIDENCE)
-    except Unpaired:
-        return None  # one was measured on too few rows for an interval, so that of the model alone has to do
+    def lead() -> Estimate | None:
+        from model.evaluation.relations import Unpaired
+        from model.evaluation.units import paired_difference, units_in
+
+        ours, theirs = units_in(tuned).get(BITS), units_in(baseline).get(f"ngram.{BITS}")
+        if ours is None or theirs is None:
+            return None
+        try:
+            return paired_difference(theirs, ours, resamples=RESAMPLES, confidence=CONFIDENCE)
+        except Unpaired:
+            return None  # one was measured on too few rows for an interval, so that of the model alone has to do
+
+    return lead
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Standing:
 
     `base` and `tuned`: before and after tuning; `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss)
     in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before; `lead`:
-    that of the tuned model over counting.
+    finds that of the tuned model over counting, asked for only where the model's own interval leaves it open.
     """
 
     base: Metrics = field(default_factory=dict)
@@ -54,7 +58,7 @@ class Standing:
     curve: Sequence[tuple[int, float]] = ()
     passes: float = 0.0
     previous: Metrics = field(default_factory=dict)
-    lead: Estimate | None = None
+    lead: Callable[[], Estimate | None] = lambda: None
 
     def sentences(self) -> list[str]:
         """Return all that can be said without the model before."""
@@ -102,8 +106,7 @@ class Standing:
         others = {"a model of single tokens": f"unigram.{BITS}", "zstd, which has read the same texts,": f"zstd_after_train.{BITS}"}
         known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
         beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
-        alike = low <= counted <= high if self.lead is None else self.lead.low <= 0 <= self.lead.high
-        if alike:
+        if low <= counted <= high and ((lead := self.lead()) is None or lead.low <= 0 <= lead.high):
             return f"{start}; {beside}. It predicts no better than counting does."
         share = _percent(abs(bits - counted) / counted)
         if bits > counted:

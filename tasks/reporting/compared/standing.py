@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.evaluation.plain_words import Metrics, Standing, paired_lead, passes_over
 from model.training.length import TrainingLength
@@ -11,19 +12,24 @@ from model.training.telemetry.step_log import validation_curve
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 
+if TYPE_CHECKING:
+    from model.evaluation.intervals import Estimate
+
 TUNED = "evaluate.chat"
 
 
 def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], Path], previous: Metrics) -> Standing:
     """Return what the artifacts of a run, by position, say of its model; `previous`: of the one before."""
 
-    from model.evaluation.units import FILE
-
     def metrics(position: str) -> Metrics:
         return artifacts[position].metrics if position in artifacts else {}
 
-    def rows_of(position: str) -> Path:
-        return folder(artifacts[position]) / FILE
+    def lead() -> Estimate | None:
+        from model.evaluation.units import FILE
+
+        if not artifacts.keys() >= {TUNED, "baseline"}:
+            return None
+        return paired_lead(*(folder(artifacts[position]) / FILE for position in (TUNED, "baseline")))()
 
     pretrained, baseline = artifacts.get("pretrain"), metrics("baseline")
     return Standing(
@@ -33,7 +39,7 @@ def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], 
         curve=validation_curve(folder(pretrained) / "history.jsonl") if pretrained else [],
         passes=passes_over(_sequences(pretrained), baseline) if pretrained else 0.0,
         previous=previous,
-        lead=paired_lead(rows_of(TUNED), rows_of("baseline")) if artifacts.keys() >= {TUNED, "baseline"} else None,
+        lead=lead,
     )
 
 

@@ -46,11 +46,10 @@ def test_what_rows_in_common_make_certain_is_said_as_the_gate_says_it(tmp_path: 
     counted = measure("counted", "ngram.val.bits_per_byte", hard)
     ahead = measure("ahead", "val.bits_per_byte", hard * 0.98 + drawing.normal(0, 0.01, 200))
     level = measure("level", "val.bits_per_byte", hard + drawing.normal(0, 0.1, 200))
-    leads = [paired_lead(file, counted) for file in (ahead, level, counted)]
-    said = [words(tuned=measured(1.96), lead=lead) for lead in leads]
+    said = [words(tuned=measured(1.96), lead=paired_lead(file, counted)) for file in (ahead, level, counted)]
     assert "2.0 % better than counting" in said[0], "although the interval of the model alone holds what counting needs"
     assert "no better than counting does" in said[1]
-    assert leads[2] is None and "no better than counting does" in said[2]
+    assert paired_lead(counted, counted)() is None and "no better than counting does" in said[2]
 
 
 @pytest.mark.parametrize(
