@@ -11,6 +11,7 @@ from flows.chat import Chat, by_judge
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
 from model.evaluation.fidelity_config import FIDELITY
+from model.evaluation.relations import UNITS
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
 from tasks.release.export import ADAPTER, export
@@ -57,8 +58,8 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),
         baseline=base.compared.part("metrics.json"),
-        measured_rows=chat.measured.part("units.npz"),
-        baseline_rows=base.compared.part("units.npz"),
+        measured_rows=chat.measured.part(UNITS),
+        baseline_rows=base.compared.part(UNITS),
         history=base.history,
         origin=base.origin,
         verdict=chat.verdict.part("verdict.json"),

@@ -34,5 +34,6 @@ def overlap(
         work.connection.execute("CREATE TABLE seen (part VARCHAR, gram UBIGINT, id VARCHAR)")
         for part, documents in (("train", train), ("val", val)):
             run_on_texts(work, SQL / "seen.sql", part, documents)
-        write_table(work, "SELECT part, gram, min(id) AS id FROM seen GROUP BY part, gram", output / SEEN)
-        return {"ngrams": work.number("SELECT count(*) FROM (SELECT DISTINCT part, gram FROM seen)")}
+        work.connection.execute("CREATE TABLE first_seen AS SELECT part, gram, min(id) AS id FROM seen GROUP BY part, gram")
+        write_table(work, "FROM first_seen", output / SEEN)
+        return {"ngrams": work.number("SELECT count(*) FROM first_seen")}

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
     from model.networks.network import Network
 
-RESAMPLES = 2000
-
 
 def examine(
     before: Path,
@@ -110,7 +108,7 @@ def _told(found: dict[str, Measured], output: Path, config: ExamineConfig) -> di
     figures = {BEFORE: _mean(before), AFTER: _mean(after)}
     figures["gain"] = gain(aim.metric, figures[AFTER] - figures[BEFORE])
     try:
-        pair = paired_difference(after, before, resamples=RESAMPLES, confidence=config.confidence)
+        pair = paired_difference(after, before, confidence=config.confidence)
         figures["gain_low"], figures["gain_high"] = sorted((gain(aim.metric, pair.low), gain(aim.metric, pair.high)))
     except Unpaired:
         pass  # the gate says so

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from model.evaluation.relations import Unpaired, gain
 from model.evaluation.units import paired_difference, read_units
 
-RESAMPLES = 2000
 MEASURES = ("bits_per_byte", "masked_accuracy")  # by what a network can do
 
 
@@ -33,7 +32,7 @@ def contest(challenger: Path, champion: Path, split: str, *, confidence: float =
     if not metric:
         return Contest(False, f"the two were not both measured on {split}")
     try:
-        pair = paired_difference(ours[metric], theirs[metric], resamples=RESAMPLES, confidence=confidence)
+        pair = paired_difference(ours[metric], theirs[metric], confidence=confidence)
     except Unpaired as error:
         return Contest(False, str(error))
     worst, best = sorted((gain(metric, pair.low), gain(metric, pair.high)))

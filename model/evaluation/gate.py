@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 """Marks a field that changes no byte of a verdict."""
 
-RESAMPLES = 2000
-
 
 class Bound(Relation, frozen=True, extra="forbid"):
     """The limits of one metric, or what it is compared with."""
@@ -175,7 +173,7 @@ def _compare(given: _Given, bound: Bound) -> Verdict:
             return Verdict(bound.metric, given.metrics.get(bound.metric), bound, None, False, reason)
     value, other = given.metrics[bound.metric], given.metrics[theirs]
     try:
-        pair = paired_difference(given.units[bound.metric], given.units[theirs], resamples=RESAMPLES, confidence=given.confidence)
+        pair = paired_difference(given.units[bound.metric], given.units[theirs], confidence=given.confidence)
     except Unpaired as error:
         return Verdict(bound.metric, value, bound, None, False, str(error), other)
     worst, best = sorted((gain(bound.metric, pair.low), gain(bound.metric, pair.high)))

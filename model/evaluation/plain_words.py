@@ -6,7 +6,7 @@ its inputs alone. Each sentence is left out if the figures for it were not measu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,28 +19,7 @@ BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
 # What is worth saying: a change of the loss, a gap between unseen and read text, and passes after which rereading teaches little
 # (Muennighoff et al. 2023).
 NOTICEABLE, WIDE_GAP, MANY_PASSES = 0.01, 0.15, 4.0
-RESAMPLES, CONFIDENCE = 2000, 0.95
-
-
-def paired_lead(tuned: Path, baseline: Path) -> Callable[[], Estimate | None]:
-    """Return what finds how many bits per byte fewer a model needs than n-grams on the same rows, by the files of both's units.
-
-    It returns None if these were not measured.
-    """
-
-    def lead() -> Estimate | None:
-        from model.evaluation.relations import Unpaired
-        from model.evaluation.units import paired_difference, units_in
-
-        ours, theirs = units_in(tuned).get(BITS), units_in(baseline).get(f"ngram.{BITS}")
-        if ours is None or theirs is None:
-            return None
-        try:
-            return paired_difference(theirs, ours, resamples=RESAMPLES, confidence=CONFIDENCE)
-        except Unpaired:
-            return None  # one was measured on too few rows for an interval, so that of the model alone has to do
-
-    return lead
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -48,8 +27,8 @@ class Standing:
     """What was measured of a model.
 
     `base` and `tuned`: before and after tuning; `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss)
-    in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before; `lead`:
-    finds that of the tuned model over counting, asked for only where the model's own interval leaves it open.
+    in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before; `rows`:
+    the files with the units of the tuned model and of counting, read only where the model's own interval leaves open which is better.
     """
 
     base: Metrics = field(default_factory=dict)
@@ -58,7 +37,7 @@ class Standing:
     curve: Sequence[tuple[int, float]] = ()
     passes: float = 0.0
     previous: Metrics = field(default_factory=dict)
-    lead: Callable[[], Estimate | None] = lambda: None
+    rows: tuple[Path, Path] | None = None
 
     def sentences(self) -> list[str]:
         """Return all that can be said without the model before."""
@@ -106,7 +85,9 @@ class Standing:
         others = {"a model of single tokens": f"unigram.{BITS}", "zstd, which has read the same texts,": f"zstd_after_train.{BITS}"}
         known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
         beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
-        if low <= counted <= high and ((lead := self.lead()) is None or lead.low <= 0 <= lead.high):
+        unclear = low <= counted <= high
+        lead = _lead(*self.rows) if unclear and self.rows else None
+        if unclear and (lead is None or lead.low <= 0 <= lead.high):
             return f"{start}; {beside}. It predicts no better than counting does."
         share = _percent(abs(bits - counted) / counted)
         if bits > counted:
@@ -191,3 +172,17 @@ def _bits(value: float) -> str:
 def _percent(share: float) -> str:
     percent = 100 * share
     return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+
+
+def _lead(tuned: Path, baseline: Path) -> Estimate | None:
+    """Return how many bits per byte fewer a model needs than n-grams on the same rows; None if these were not measured."""
+    from model.evaluation.relations import Unpaired
+    from model.evaluation.units import paired_difference, units_in
+
+    ours, theirs = units_in(tuned).get(BITS), units_in(baseline).get(f"ngram.{BITS}")
+    if ours is None or theirs is None:
+        return None
+    try:
+        return paired_difference(theirs, ours, confidence=CONFIDENCE)
+    except Unpaired:
+        return None  # one was measured on too few rows for an interval, so that of the model alone has to do

@@ -27,6 +27,8 @@ PAIRED = re.compile(
     rf"|questions\.({'|'.join(get_args(AskedSet))})"
 )
 RELATIONS = ("beats", "above", "no_worse_than")
+UNITS = "units.npz"
+"""The file beside metrics.json that holds the rows or questions to be paired."""
 
 
 class Unpaired(ValueError):

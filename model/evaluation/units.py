@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from data.shards.metadata import ShardMetadata
 from model.evaluation.intervals import Estimate, bootstrap_ratio
-from model.evaluation.relations import Unpaired
+from model.evaluation.relations import UNITS, Unpaired
 
-FILE = "units.npz"
 PARTS, ROWS = ("unit", "value", "weight"), "rows"
+RESAMPLES = 2000
 FEWEST = 6
 """Of fewer units that all point one way, chance does the same more often than one time in twenty."""
 
@@ -52,12 +52,12 @@ def write_units(folder: Path, units: Mapping[str, Units]) -> None:
     """Write `folder/units.npz`. The same units give the same bytes."""
     arrays: dict[str, Any] = {f"{metric}.{part}": getattr(found, part) for metric, found in sorted(units.items()) for part in PARTS}
     arrays |= {f"{metric}.{ROWS}": np.array(found.rows) for metric, found in sorted(units.items()) if found.rows}
-    np.savez(folder / FILE, **arrays)
+    np.savez(folder / UNITS, **arrays)
 
 
 def read_units(folder: Path) -> dict[str, Units]:
     """Return the units in a folder by metric; none if it has no such file."""
-    return units_in(folder / FILE)
+    return units_in(folder / UNITS)
 
 
 def units_in(file: Path) -> dict[str, Units]:
@@ -73,7 +73,7 @@ def _units(arrays: Mapping[str, NDArray[Any]], metric: str) -> Units:
     return Units(unit, value, weight, str(arrays[f"{metric}.{ROWS}"]) if f"{metric}.{ROWS}" in arrays else "")
 
 
-def paired_difference(ours: Units, theirs: Units, *, resamples: int, confidence: float) -> Estimate:
+def paired_difference(ours: Units, theirs: Units, *, confidence: float) -> Estimate:
     """Return our metric less theirs over the units that both have, with a bootstrap interval over those.
 
     What makes a row hard is the same for both, so the difference is known better than either. Raise Unpaired for fewer than six common
@@ -87,4 +87,4 @@ def paired_difference(ours: Units, theirs: Units, *, resamples: int, confidence:
     weight = ours.weight[here]
     if not np.allclose(weight, theirs.weight[there]):
         raise Unpaired("the two were measured on rows of different length, so on different shards")
-    return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=resamples, confidence=confidence)
+    return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=RESAMPLES, confidence=confidence)

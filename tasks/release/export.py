@@ -51,7 +51,7 @@ def export(
 ) -> Metrics:
     """A model, its variants and adapters, what was measured, tokenizer, step log, verdict, sources of its text -> a release directory."""
     from model.evaluation.fidelity_config import FIDELITY
-    from model.evaluation.plain_words import Standing, paired_lead, passes_over
+    from model.evaluation.plain_words import Standing, passes_over
     from model.hardware.flops import training_flops
     from model.networks.directory import read_config
     from model.release.export import export as export_model
@@ -66,7 +66,7 @@ def export(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=corpus_facts(funnel, conversations, config.licences),
-        **Standing(base, tuned, compared, curve, passes_over(read, compared), {}, paired_lead(measured_rows, baseline_rows)).card_facts(),
+        **Standing(base, tuned, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,

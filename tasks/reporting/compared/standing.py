@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from model.evaluation.plain_words import Metrics, Standing, paired_lead, passes_over
+from model.evaluation.plain_words import Metrics, Standing, passes_over
+from model.evaluation.relations import UNITS
 from model.training.length import TrainingLength
 from model.training.telemetry.step_log import validation_curve
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
-
-if TYPE_CHECKING:
-    from model.evaluation.intervals import Estimate
 
 TUNED = "evaluate.chat"
 
@@ -24,12 +21,8 @@ def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], 
     def metrics(position: str) -> Metrics:
         return artifacts[position].metrics if position in artifacts else {}
 
-    def lead() -> Estimate | None:
-        from model.evaluation.units import FILE
-
-        if not artifacts.keys() >= {TUNED, "baseline"}:
-            return None
-        return paired_lead(*(folder(artifacts[position]) / FILE for position in (TUNED, "baseline")))()
+    def rows(position: str) -> Path:
+        return folder(artifacts[position]) / UNITS
 
     pretrained, baseline = artifacts.get("pretrain"), metrics("baseline")
     return Standing(
@@ -39,7 +32,7 @@ def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], 
         curve=validation_curve(folder(pretrained) / "history.jsonl") if pretrained else [],
         passes=passes_over(_sequences(pretrained), baseline) if pretrained else 0.0,
         previous=previous,
-        lead=lead,
+        rows=(rows(TUNED), rows("baseline")) if artifacts.keys() >= {TUNED, "baseline"} else None,
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.evaluation.plain_words import Standing, paired_lead, passes_over
-from model.evaluation.units import FILE, Units, write_units
+from model.evaluation.plain_words import Standing, passes_over
+from model.evaluation.relations import UNITS
+from model.evaluation.units import Units, write_units
 from model.training.telemetry.step_log import validation_curve
 
 BASELINE = {"ngram.val.bits_per_byte": 2.0, "chance.questions.heldout": 0.5, "train.rows": 100.0, "val.documents_in_train": 0.0}
@@ -41,15 +42,15 @@ def test_what_rows_in_common_make_certain_is_said_as_the_gate_says_it(tmp_path: 
     def measure(name: str, metric: str, bits: Any) -> Path:
         (tmp_path / name).mkdir()
         write_units(tmp_path / name, {metric: Units(np.arange(200), bits * size, size)})
-        return tmp_path / name / FILE
+        return tmp_path / name / UNITS
 
     counted = measure("counted", "ngram.val.bits_per_byte", hard)
     ahead = measure("ahead", "val.bits_per_byte", hard * 0.98 + drawing.normal(0, 0.01, 200))
     level = measure("level", "val.bits_per_byte", hard + drawing.normal(0, 0.1, 200))
-    said = [words(tuned=measured(1.96), lead=paired_lead(file, counted)) for file in (ahead, level, counted)]
+    said = [words(tuned=measured(1.96), rows=(file, counted)) for file in (ahead, level, counted)]
     assert "2.0 % better than counting" in said[0], "although the interval of the model alone holds what counting needs"
     assert "no better than counting does" in said[1]
-    assert paired_lead(counted, counted)() is None and "no better than counting does" in said[2]
+    assert "no better than counting does" in said[2], "the units have none of a model"
 
 
 @pytest.mark.parametrize(

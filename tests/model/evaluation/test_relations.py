@@ -102,7 +102,7 @@ def test_every_set_of_questions_can_be_compared_and_what_is_no_mean_over_questio
 
 def test_only_rows_that_both_have_are_compared() -> None:
     ours, theirs = units([1.0] * 8, range(4, 12)), units([5.0] * 4 + [1.5] * 8)
-    assert paired_difference(ours, theirs, resamples=200, confidence=0.95).value == pytest.approx(-0.5)
+    assert paired_difference(ours, theirs, confidence=0.95).value == pytest.approx(-0.5)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_only_rows_that_both_have_are_compared() -> None:
 def test_too_few_rows_or_other_rows_fail_by_name(theirs: Units, message: str) -> None:
     ours = units([1.0] * 8)
     with pytest.raises(Unpaired, match=message):
-        paired_difference(ours, theirs, resamples=100, confidence=0.95)
+        paired_difference(ours, theirs, confidence=0.95)
     verdict = judged(BEATS, ours, theirs)
     assert not verdict.passed and message in verdict.reason
 
