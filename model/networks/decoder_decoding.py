@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +12,8 @@ from torch.nn import functional
 
 from model.layers.decoding.attention import entry_of
 from model.layers.decoding.block import DecodingBlock
-from model.layers.decoding.norms import whole_norm
+from model.layers.decoding.compiled.step import CompiledStep, most_rows
+from model.layers.decoding.norms import split_norm, whole_norm
 from model.layers.decoding.plan import decoding_plan
 from model.layers.decoding.rotation import Rotation
 from model.layers.decoding.state import SlotState, Window
@@ -33,14 +35,27 @@ class DecodingDecoder(DecodingNetwork):
         rotary = self.shape.rotary_width > 0
         self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
         self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
-        self.norm = whole_norm(trunk.norm)
+        self.norm, (_, self.after) = whole_norm(trunk.norm), split_norm(trunk.norm)
+        self.most_rows = most_rows(self.shape, self.blocks, self.head, self.device)
         self.before = None if trunk.prefix is None else [entry_of(*pair, rotary=rotary) for pair in trunk.prefix(trunk)]
+
+    @cached_property
+    def compiled(self) -> CompiledStep:
+        """What reads single tokens of up to `most_rows` rows."""
+        return CompiledStep(self.shape, self.blocks, self.table_VD, self.after, self.head, self.rotation)
 
     def new_state(self) -> SlotState:
         config = self.shape
         latent = config.attention == "latent"
         entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
         return SlotState(config.layers, entry, config.context, self.device, self.before)
+
+    @torch.inference_mode()
+    def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+        assert isinstance(state, SlotState)
+        if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows:
+            return super().step(tokens_NT, counts, state, first)
+        return soft_cap(self.compiled(tokens_NT[:, 0], state, first), self.shape.logit_soft_cap)
 
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, SlotState)

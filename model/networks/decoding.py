@@ -49,7 +49,8 @@ class DecodingState(Protocol):
 class DecodingNetwork(ABC):
     """A network's weights as they were when it was made, fused for writing; fp32, without gradients.
 
-    Costs a second copy of the matrices while it lives. Logits equal the network's own to rounding.
+    Costs a second copy of the matrices while it lives, and a third where single tokens are read by compiled code. Logits equal the
+    network's own to rounding.
     """
 
     @torch.no_grad()

@@ -2,7 +2,8 @@
 
 Ours and `transformers.generate` continue the same prompts greedily, in turns in one process with as many threads, and must write the same
 tokens. The model has the recipe's shape and vocabulary and weights of its own drawing, which cost what trained ones do; `--directory`
-names an exported one instead. Nothing is compiled. Figures are tokens a second of all rows, prompts included.
+names an exported one instead. Ours reads single tokens by its program, compiled before; `transformers` runs as it comes. Figures are
+tokens a second of all rows, prompts included.
 
 Bound: at least 3 times `transformers.generate`.
 """

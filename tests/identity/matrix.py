@@ -330,6 +330,12 @@ CODE = [
         "assign",
         "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
+    Line(
+        "the program that writes single tokens",
+        code("model/layers/decoding/compiled/program.py", "np.float32(-87.0)", "np.float32(-86.0)"),
+        "evaluate.base pair evaluate.chat evaluate.release",
+        "program.py, which changed",
+    ),
     # where it is not reached, or changes nothing
     Line("a comment", code("data/documents/words.py", "def spans(", "# why\ndef spans(")),
     Line("a docstring", code("data/documents/words.py", '"""Return start and end of every word', '"""Return begin and end of every word')),

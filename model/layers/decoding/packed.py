@@ -25,6 +25,11 @@ class PackedMatrix:
         self._kernels: Any = torch.ops.mkldnn
         self._weight, self._bias_O = self._kernels._reorder_linear_weight(weight_OI.contiguous(), None), bias_O
 
+    def matrix(self) -> Tensor:
+        """Return the matrix as it was given, [out, in]."""
+        weight_OI: Tensor = self._weight.to_dense()
+        return weight_OI
+
     def __call__(self, x_MI: Tensor) -> Tensor:
         if len(x_MI) == 1:
             # Twice the same, since oneDNN divides the sum of a single vector among its threads.

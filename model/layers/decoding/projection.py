@@ -30,11 +30,11 @@ class Affine:
 class Projection:
     """x_MI -> x_MO.
 
-    A large matrix is held packed, a small one as it is and, once several vectors come at once, packed as well.
+    A large matrix is held packed, a small one as it is and, once several vectors come at once, packed as well. size: numbers in the matrix.
     """
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
-        self.bias_O, self._packs = bias_O, packs(weight_OI)
+        self.bias_O, self.size, self._packs = bias_O, weight_OI.numel(), packs(weight_OI)
         self._packed = PackedMatrix(weight_OI, bias_O) if self._packs and weight_OI.numel() >= LEAST_ALONE else None
         # Inputs first in memory: a CPU multiplies a vector faster than by the transposed view of [out, in].
         self._weight_IO = weight_OI.t().contiguous() if self._packed is None else None
@@ -51,6 +51,13 @@ class Projection:
         if isinstance(matrix, PackedMatrix):
             return matrix.added(stream_MO, x_MI)
         return torch.addmm(stream_MO if self.bias_O is None else stream_MO + self.bias_O, x_MI, matrix)
+
+    def matrix(self) -> Tensor:
+        """Return the matrix, [out, in]."""
+        if self._weight_IO is not None:
+            return self._weight_IO.t()
+        assert self._packed is not None, "a projection has one of both forms"
+        return self._packed.matrix()
 
     def _matrix(self, rows: int) -> Tensor | PackedMatrix:
         """Return the matrix, inputs first, or packed: whichever multiplies so many vectors faster."""

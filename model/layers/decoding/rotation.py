@@ -22,14 +22,22 @@ class Rotation:
 
     def of(self, window: Window) -> Tensor:
         """Return the turns of the new tokens, complex, broadcasting to [M, X, R / 2]."""
-        end, turn_PR = window.end, self._turn_PR
+        turn_PR = self._up_to(window.end)
+        return turn_PR[window.end - 1] if window.single else turn_PR[window.positions_NT.flatten()][:, None]
+
+    def table(self, end: int) -> Tensor:
+        """Return cosine and sine of each pair's turn, side by side, at all positions below `end` and perhaps more, fp32 [P, R]."""
+        return torch.view_as_real(self._up_to(end)).flatten(1)
+
+    def _up_to(self, end: int) -> Tensor:
+        turn_PR = self._turn_PR
         if len(turn_PR) < end:
             frequency_R, scale = frequencies(self.config, self.rotary_width)
             length = max(end, min(2 * end, self.config.context))
             angle_PR = torch.arange(length, dtype=torch.float32)[:, None] * frequency_R[None, :]
             # Another thread may read texts with the same network; each goes on with the table that it has seen.
             self._turn_PR = turn_PR = torch.polar(torch.full_like(angle_PR, scale), angle_PR).to(turn_PR.device)
-        return turn_PR[end - 1] if window.single else turn_PR[window.positions_NT.flatten()][:, None]
+        return turn_PR
 
 
 def paired_order(heads: int, before: int, rotated: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Keys and values of every generating row, in slots of one preallocated block per layer.
+"""Keys and values of every generating row, in slots of one preallocated block.
 
 A prefix, if there is one, is at the beginning of each slot and does not count among its row's tokens.
 Rows differ in length, join at the end and leave anywhere: the last row then moves into the gap, so active rows always stay
@@ -33,7 +33,7 @@ class SlotState:
         self.entry, self.context = entry, context
         self.before, self._before = 0 if before is None else len(before[0]), before
         self.lengths: list[int] = []
-        self.blocks = [torch.empty((0, self.before, *entry), device=device) for _ in range(layers)]  # [slots, P + capacity, *entry]
+        self.block = torch.empty((layers, 0, self.before, *entry), device=device)  # [layers, slots, P + capacity, *entry]
 
     def add(self, rows: int) -> None:
         """Append empty rows."""
@@ -45,8 +45,7 @@ class SlotState:
         last = len(self.lengths) - 1
         if row != last:
             length = self.lengths[row] = self.lengths[last]
-            for block in self.blocks:
-                block[row, : self.before + length] = block[last, : self.before + length]
+            self.block[:, row, : self.before + length] = self.block[:, last, : self.before + length]
         del self.lengths[last]
 
     @torch.inference_mode()
@@ -55,8 +54,8 @@ class SlotState:
         self.lengths = [self.lengths[row] for row in rows]
         longest = max(self.lengths, default=0)
         self.reserve(longest)
-        index_N = torch.tensor(rows, dtype=torch.int64, device=self.blocks[0].device)
-        for block in self.blocks:
+        index_N = torch.tensor(rows, dtype=torch.int64, device=self.block.device)
+        for block in self.block:
             block[: len(rows), : self.before + longest] = block[index_N, : self.before + longest]
 
     def cut(self, row: int, length: int) -> None:
@@ -67,31 +66,30 @@ class SlotState:
     def keep(self, row: int) -> KeptRow:
         """Return a copy of a row."""
         length = self.lengths[row]
-        return KeptRow(length, tuple(block[row, self.before : self.before + length].clone() for block in self.blocks))
+        return KeptRow(length, tuple(block[row, self.before : self.before + length].clone() for block in self.block))
 
     @torch.inference_mode()
     def restore(self, kept: KeptRow, length: int) -> None:
         """Append a row that begins with the first `length` tokens of a kept one."""
         self.lengths.append(length)
         self.reserve(length)
-        for block, entries in zip(self.blocks, kept.tensors, strict=True):
+        for block, entries in zip(self.block, kept.tensors, strict=True):
             block[len(self.lengths) - 1, self.before : self.before + length] = entries[:length]
 
     @torch.inference_mode()
     def reserve(self, length: int) -> None:
         """Make room for `length` tokens of each row. Raise ValueError beyond the context's room."""
-        slots, capacity = self.blocks[0].shape[0], self.blocks[0].shape[1] - self.before
+        slots, capacity = self.block.shape[1], self.block.shape[2] - self.before
         rows = len(self.lengths)
         if rows <= slots and length <= capacity:
             return
         slots = slots if rows <= slots else max(rows, 2 * slots)
         capacity = capacity if length <= capacity else max(length, min(max(PAGE, 2 * capacity), self.context))
-        for layer, old in enumerate(self.blocks):
-            new = old.new_zeros((slots, self.before + capacity, *self.entry))
-            if self._before is not None:
-                new[:, : self.before] = self._before[layer]
-            new[: old.shape[0], : old.shape[1]] = old
-            self.blocks[layer] = new
+        old = self.block
+        self.block = old.new_zeros((len(old), slots, self.before + capacity, *self.entry))
+        for layer, before in enumerate(self._before or ()):
+            self.block[layer, :, : self.before] = before
+        self.block[:, : old.shape[1], : old.shape[2]] = old
 
 
 class Window:
@@ -113,7 +111,7 @@ class Window:
     @cached_property
     def positions_NT(self) -> Tensor:
         """Positions of the new tokens, int64."""
-        device = self.state.blocks[0].device
+        device = self.state.block.device
         start_N1 = torch.tensor(self.starts, device=device)[:, None]
         return start_N1 if self.time == 1 else start_N1 + torch.arange(self.time, device=device)
 
@@ -121,11 +119,11 @@ class Window:
     def _index_M(self) -> Tensor:
         """Indices of the new tokens in the slots laid end to end."""
         slot_N = torch.arange(self.first, self.first + self.rows, device=self.positions_NT.device)
-        return (self.positions_NT + self.state.before + (slot_N * self.state.blocks[0].shape[1])[:, None]).flatten()
+        return (self.positions_NT + self.state.before + (slot_N * self.state.block.shape[2])[:, None]).flatten()
 
     def update(self, layer: int, entry_MXK: Tensor) -> Tensor:
         """Write one layer's new entries; return all entries of the rows, [N, P + S, X, K]."""
-        block = self.state.blocks[layer]
+        block = self.state.block[layer]
         entries_NSXK = block[self.first : self.first + self.rows, : self.state.before + self.end]
         if self.single:
             entries_NSXK[:, -1] = entry_MXK

@@ -1,0 +1,80 @@
+"""`program.py`, compiled for this machine.
+
+Compiled code is kept in the user's cache folder, by the program's text and numba's version, with the checksum of each file: damaged code is
+compiled again. One process compiles, others wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import numba
+from platformdirs import user_cache_path
+
+PROGRAM = Path(__file__).with_name("program.py")
+SUMS = "sums.json"
+
+
+@cache
+def compiled_step() -> Callable[..., None]:
+    """Return the program's `step`, ready to be called."""
+    text = PROGRAM.read_text(encoding="utf-8")
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version}\n{text}".encode()).hexdigest()[:32]
+    with _alone_in(_writable(user_cache_path("folio") / "compiled" / digest)) as folder:
+        return load(text, folder)
+
+
+def load(text: str, folder: Path) -> Callable[..., None]:
+    """Return `step` of a program, compiled code from the folder if it is there and whole."""
+    copy = folder / PROGRAM.name
+    if not copy.exists() or copy.read_text(encoding="utf-8") != text or _sums(folder) != _noted(folder):
+        for file in (file for file in folder.rglob("*") if file.is_file()):
+            file.unlink()
+        copy.write_text(text, encoding="utf-8")
+    module = ModuleType(f"folio_compiled_{folder.name}")
+    # numba looks a compiled function's module up by name.
+    sys.modules[module.__name__] = module
+    module.__file__ = str(copy)
+    exec(compile(text, str(copy), "exec"), module.__dict__)
+    (folder / SUMS).write_text(json.dumps(_sums(folder)), encoding="utf-8")
+    step: Callable[..., None] = module.step
+    return step
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    files = sorted(file for file in folder.rglob("*.nb*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _noted(folder: Path) -> dict[str, str]:
+    try:
+        noted: dict[str, str] = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return noted
+
+
+def _writable(folder: Path) -> Path:
+    """Return the folder, made; where it can't be, one for this process alone, which compiles anew."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="folio-compiled-"))
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[Path]:
+    with folder.with_suffix(".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield folder
