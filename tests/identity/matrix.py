@@ -333,7 +333,7 @@ CODE = [
     Line(
         "the program that writes single tokens",
         code("model/layers/decoding/compiled/program.py", "np.float32(-87.0)", "np.float32(-86.0)"),
-        "evaluate.base pair evaluate.chat evaluate.release",
+        f"evaluate.base {ASKED_BETWEEN} evaluate.chat measure.int8 evaluate.release evaluate.int8",
         "program.py, which changed",
     ),
     # where it is not reached, or changes nothing
