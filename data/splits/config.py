@@ -10,6 +10,8 @@ from data.documents.sharding import SLICE
 
 ASSIGNED = f"assigned/{SLICE}"
 """Where a shard's slice of the assignment is, by its number."""
+TRAIN_SIZE = "train_size.json"
+"""How many bytes of text a shard's train.parquet has: {"bytes": 0}."""
 
 
 class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -8,6 +8,7 @@ Costs one pass over the texts and one over their lengths. Memory holds a few meg
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Unpack
@@ -18,7 +19,7 @@ from data.documents.rows import rows
 from data.documents.schema import LEDGER, write_rows
 from data.documents.stream import DocumentWriter, batches, sorted_by_id
 from data.splits.assignment import SPLITS
-from data.splits.config import DivideConfig
+from data.splits.config import TRAIN_SIZE, DivideConfig
 from data.splits.passages import cut
 from data.splits.sql import SQL
 
@@ -26,17 +27,19 @@ _LEDGER = SQL / "ledger.sql"
 
 
 def split(documents: Path, assigned: Path, output: Path, config: DivideConfig, **limits: Unpack[Limits]) -> dict[str, float]:
-    """Write `train.parquet`, `val.parquet`, `test.parquet`, `ledger.parquet` and `removed/` of a shard into `output`.
+    """Write `train.parquet`, `val.parquet`, `test.parquet`, `train_size.json`, `ledger.parquet` and `removed/` of a shard into `output`.
 
     `assigned`: the shard's slice of the assignment. A document that is copied is in all three splits; one that is cut has a row in each,
-    with its part of the text. Return documents and characters of each split; synthetic_documents, synthetic_characters, synthetic_dropped.
-    Raise ValueError if documents and assignment aren't those of one shard, and Unbalanced if a character isn't accounted for.
+    with its part of the text. Return documents and characters of each split; bytes_train, synthetic_documents, synthetic_characters,
+    synthetic_dropped. Raise ValueError if documents and assignment aren't those of one shard, and Unbalanced if a character isn't accounted
+    for.
     """
     output.mkdir(parents=True, exist_ok=True)
     with open_database(**limits) as work:
         (source,) = sorted_by_id(work, [documents])
         work.connection.execute(f"CREATE VIEW assigned AS FROM {parquet([assigned])}")
         metrics = _write(work, source, output, config)
+        (output / TRAIN_SIZE).write_text(json.dumps({"bytes": int(metrics["bytes_train"])}), encoding="utf-8")
         write_rows(output / "ledger.parquet", LEDGER, rows(work, _LEDGER.read_text("utf-8")))
         # Val and test that are copies of train don't count: only what train holds was kept.
         copied = work.number("SELECT count(*) FROM assigned WHERE copied")
@@ -48,7 +51,7 @@ def split(documents: Path, assigned: Path, output: Path, config: DivideConfig, *
 def _write(work: Database, documents: Path, output: Path, config: DivideConfig) -> dict[str, float]:
     """Write the three splits and the removed documents, joining documents and assignments, both ordered by id."""
     counts = dict.fromkeys((f"{kind}_{part}" for kind in ("documents", "characters") for part in SPLITS), 0.0)
-    counts |= dict.fromkeys(("synthetic_documents", "synthetic_characters", "synthetic_dropped"), 0.0)
+    counts |= dict.fromkeys(("bytes_train", "synthetic_documents", "synthetic_characters", "synthetic_dropped"), 0.0)
     assignments = rows(work, "SELECT id, split, rule, cut, copied FROM assigned ORDER BY id")
     with ExitStack() as stack:
         writers = {part: stack.enter_context(DocumentWriter(output / f"{part}.parquet")) for part in SPLITS}
@@ -68,6 +71,7 @@ def _write(work: Database, documents: Path, output: Path, config: DivideConfig) 
                 writers[name].write({**row, "text": text})
                 counts[f"documents_{name}"] += 1
                 counts[f"characters_{name}"] += len(text)
+                counts["bytes_train"] += len(text.encode()) if name == "train" else 0
     return counts
 
 

@@ -13,7 +13,8 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 @stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
 def split(config: DivideConfig, work: Workspace, documents: Path, assigned: Path) -> Metrics:
-    """documents.parquet of a shard, its slice of the assignment -> train.parquet, val.parquet, test.parquet, ledger.parquet, removed/."""
+    """documents.parquet of a shard, its slice of the assignment -> train.parquet and train_size.json, val.parquet, test.parquet,
+    ledger.parquet, removed/."""
     from data.splits.split import split as split_documents
 
     return split_documents(documents, assigned, work.output, config, **work.limits)
