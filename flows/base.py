@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
+from flows.vocabulary import fitted
 from tasks.base.adopt import adopt
 from tasks.base.baseline import baseline
 from tasks.base.pack import pack
 from tasks.base.pretrain import pretrain
-from tasks.base.tokenizer import tokenizer
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
 from tasks.stage.store.artifact import StageInput, StageOutput
@@ -35,7 +35,7 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     An open model keeps its tokenizer; if it is trained further, it is also evaluated before that.
     """
     adopted = adopt(recipe.base) if recipe.base else None
-    words = adopted.part("tokenizer") if adopted else tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))
+    words = adopted.part("tokenizer") if adopted else fitted(recipe.tokenizer, corpus.splits)
     conversations = corpus.examples.part("instructions_train.jsonl")
     packed = pack(recipe.pack, splits=corpus.splits, tokenizer=words, conversations=conversations)
     compared = baseline(recipe.baseline, packed=packed, splits=corpus.splits, examples=corpus.examples)

@@ -11,6 +11,21 @@ Kind = Literal["character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigr
 RESERVED: dict[Kind, int] = {"character": 8, "word": 8, "bpe": 7 + 256, "byte_level_bpe": 7 + 256, "wordpiece": 8, "unigram": 8 + 256}
 TooLong = Literal["drop", "shorten"]
 CONVERSATIONS = "conversations"  # the source name of conversation rows
+SHARE, CHUNKS = "share.json", "chunks.parquet"
+"""What share of each shard's training text is set apart for the tokenizer's sample, and what was set apart of a shard."""
+
+
+class AllotConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change the share of the training text that is set apart for the tokenizer's sample."""
+
+    sample_bytes: int = Field(description="most text that the tokenizer is fitted on; bytes")
+
+
+class DrawConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change which chunks of a shard are set apart, once the share is known."""
+
+    seed: int = Field(description="seed of the sample, and of what a sweep holds out; integer")
+    sweep: bool = Field(description="whether chunks are held out to compare sizes by; yes or no")
 
 
 class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -59,6 +74,16 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         "digits": ("kind=byte_level_bpe",),
         "max_token_length": ("kind=byte_level_bpe", "kind=bpe", "kind=unigram"),
     }
+
+    @property
+    def allotting(self) -> AllotConfig:
+        """What deciding the share of each shard uses."""
+        return AllotConfig(sample_bytes=self.sample_bytes)
+
+    @property
+    def drawing(self) -> DrawConfig:
+        """What drawing from a shard uses."""
+        return DrawConfig(seed=self.seed, sweep=bool(self.sweep))
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> TokenizerConfig:

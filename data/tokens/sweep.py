@@ -16,7 +16,7 @@ import numpy as np
 from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import byte_counts, token_spellings
 from data.tokens.kinds import fit_kind
-from data.tokens.sampling import Sample
+from data.tokens.sampling.sample import Sample
 from data.tokens.special import UNKNOWN
 
 if TYPE_CHECKING:

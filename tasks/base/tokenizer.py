@@ -30,8 +30,8 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
 
 
 @stage(hooks=(LineageHook(_inspect), ReportHook(TOKENIZER)))
-def tokenizer(config: TokenizerConfig, work: Workspace, train: list[Path]) -> Metrics:
-    """train.parquet of each shard -> a Hugging Face tokenizer directory."""
+def tokenizer(config: TokenizerConfig, work: Workspace, train: list[Path], sizes: list[Path], drawn: list[Path]) -> Metrics:
+    """train.parquet, train_size.json and chunks.parquet of each shard -> a Hugging Face tokenizer directory."""
     from data.tokens.tokenizer import fit_tokenizer
 
-    return fit_tokenizer(train, work.output, config)
+    return fit_tokenizer(train, work.output, config, sizes, drawn)

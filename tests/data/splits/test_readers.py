@@ -18,14 +18,14 @@ from data.documents.schema import DOCUMENTS
 from data.documents.sharding import shard_of, split_files
 from data.examples.config import CorpusExamples
 from data.examples.make import make_examples
-from data.splits.config import SplitConfig
+from data.splits.config import TRAIN_SIZE, SplitConfig
 from data.splits.split import SPLITS
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack
-from data.tokens.tokenizer import fit_tokenizer
 from tests.data.audit.sharded import audit_shards
 from tests.data.dedup.books import bytes_of, prose
 from tests.data.splits.sharded import split_shards
+from tests.data.tokens.sampled import fit_shards
 
 BOOKS = {f"{(number * 7919) % 64 << 58:016x}": f"{prose(number % 22, 3)}\n\n{prose(number, 9)}" for number in range(24)}
 LIMITS: dict[str, Any] = {"threads": 1, "memory": "500MB"}
@@ -55,7 +55,8 @@ def _read(folder: Path, splits: Sequence[Path]) -> dict[str, object]:
     made = folder / "made"
     measured: dict[str, object] = {"examples": make_examples(splits, None, made / "examples", CorpusExamples())}
     tokens = TokenizerConfig(vocab_size=400, sample_bytes=9000)
-    measured["tokenizer"] = fit_tokenizer(split_files(splits, "train"), made / "tokenizer", tokens)
+    sizes = [split / TRAIN_SIZE for split in splits]
+    measured["tokenizer"] = fit_shards(split_files(splits, "train"), sizes, folder / "steps", made / "tokenizer", tokens)
     files = {part: split_files(splits, part) for part in SPLITS}
     measured["pack"] = pack(files, made / "tokenizer", made / "examples", made / "packed", PackConfig(sequence_length=64), scratch=folder)
     found = measure_baselines(made / "packed", splits, made / "examples", BaselineConfig())

@@ -14,7 +14,7 @@ import pytest
 
 from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError
-from data.tokens.sampling import Sample
+from data.tokens.sampling.sample import Sample
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.unused_keys import unused_keys
 from tests.data.tokens.corpora import prose, texts_of, write_split
@@ -56,7 +56,7 @@ def test_the_last_size_is_chosen_when_every_one_gains_enough(swept: Path, tmp_pa
 
 def test_sizes_are_compared_on_training_text_that_none_was_fitted_on(swept: Path) -> None:
     train = swept / "train.parquet"
-    sample = Sample.measure(train, SWEEP)
+    sample = Sample.of(train, SWEEP)
     left_out = list(sample.held_out())
     fitted = list(sample.texts())
     assert left_out and not set(left_out) & set(fitted)
@@ -66,7 +66,7 @@ def test_sizes_are_compared_on_training_text_that_none_was_fitted_on(swept: Path
 
 
 def test_without_a_sweep_everything_is_fitted_on(corpus: Path) -> None:
-    sample = Sample.measure(corpus, TokenizerConfig())
+    sample = Sample.of(corpus, TokenizerConfig())
     assert "".join(sample.texts()) == "".join(texts_of(corpus))
     assert list(sample.held_out()) == []
 

@@ -1,0 +1,1 @@
+"""Which text of the training split a tokenizer is fitted on: drawn shard by shard, and joined."""
