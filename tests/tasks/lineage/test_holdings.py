@@ -74,6 +74,20 @@ def test_a_survey_holds_the_titles_of_its_documents_and_the_overlap_of_a_shard_n
     assert not any(one.affected for one in (held[PRIDE]["survey"], held[MOBY]["overlap"]))
 
 
+def test_what_a_shard_sets_apart_for_a_sample_holds_the_documents_whose_chunks_it_has(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    set_apart = pa.schema([("id", pa.string()), ("numbers", pa.list_(pa.int32())), ("chunks", pa.list_(pa.string()))])
+    corpus.commit("allot", {"share.json": {"halvings": 1}})
+    corpus.commit("sample", {"chunks.parquet": (set_apart, [{"id": MOBY, "numbers": [3], "chunks": ["Call me"]}])}, corpus.splits("train"))
+    for book, parts in ((MOBY, {"chunks.parquet"}), (PRIDE, set())):
+        found = find_document(corpus.snapshot, book)
+        assert found is not None
+        held = {one.artifact.stage: one for one in find_holdings(corpus.snapshot, found[0])}
+        assert held["sample"].parts == parts and held["sample"].certain
+        assert not held["allot"].affected
+
+
 def test_replies_that_a_model_sampled_to_questions_are_kept_with_the_words_of_the_questions(tmp_path: Path) -> None:
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
     corpus.run()
