@@ -121,15 +121,16 @@ class Table:
         print(f"\n{title}\n  {'':44} {f'ours, {unit}':>16} {f'theirs, {unit}':>18} {'ratio':>9} {'bound':>9}", flush=True)
 
     def against(
-        self, what: str, ours: Sequence[float], theirs: Sequence[float], *, least: float, strictly: bool = False, note: str = ""
+        self, what: str, ours: Sequence[float], theirs: Sequence[float], *, least: float | None, strictly: bool = False, note: str = ""
     ) -> None:
-        """The median ratio of paired measurements must be at least `least`, or above it."""
+        """The median ratio of paired measurements must be at least `least`, or above it, unless it is only told."""
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         ratio = statistics.median(ratios)
-        met = ratio > least if strictly else ratio >= least
+        met = least is None or (ratio > least if strictly else ratio >= least)
+        bound = "told" if least is None else f"{'>' if strictly else '>='} {least:g}"
         notes = (f"rounds {min(ratios):.3f} to {max(ratios):.3f}", note)
         figures = f"{statistics.median(ours):16,.0f} {statistics.median(theirs):18,.0f} {ratio:9.3f}"
-        self._row(what, figures, f"{'>' if strictly else '>='} {least:g}", met, ", ".join(filter(None, notes)))
+        self._row(what, figures, bound, met, ", ".join(filter(None, notes)))
 
     def share(self, what: str, part: float, whole: float, *, most: float) -> None:
         """A part of a whole must be at most `most`."""

@@ -3,7 +3,8 @@
 Ours and `transformers.generate` continue the same prompts greedily, in turns in one process with as many threads, and must write the same
 tokens. The model has the recipe's shape and vocabulary and weights of its own drawing, which cost what trained ones do; `--directory`
 names an exported one instead. Ours reads single tokens by its program, compiled before; `transformers` runs as it comes. Figures are
-tokens a second of all rows, prompts included.
+tokens a second of all rows, prompts included. Where `llama-cpp-py-sync` is there (`pip install 'folio[gguf]'`), real llama.cpp writes one
+text beside, from the same weights in F16, asked for each token by Python.
 
 Bound: at least 3 times `transformers.generate`.
 """
@@ -17,17 +18,23 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
+from data.tokens.config import TokenizerConfig
+from data.tokens.hugging_face import write_hugging_face_files
+from data.tokens.kinds import fit_kind
 from flows.recipe.loading import load
 from model.hardware.threads import torch_threads
 from model.inference.generation import generate_batch
-from model.networks.directory import load_model
+from model.networks.directory import load_model, save_model
 from model.networks.network import Network
+from model.quantization.gguf.llama_cpp import LlamaCpp
+from model.quantization.gguf.quantizer import GgufQuantizer
 from tests.benchmarks.contest import Table, contest
 
 BOUND = 3.0
@@ -50,12 +57,15 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             network = load_model(given.directory) if given.directory else drawn(name)
             peer = as_transformers(network, Path(scratch))
+            file = as_gguf(network, Path(scratch)) if find_spec("llama_cpp_py_sync") else None
             for threads in given.threads:
                 shape = f"{sum(weight.numel() for weight in network.parameters()) / 1e6:.1f} M parameters"
                 table.head(f"{name}, {shape}, {threads} threads", "tokens/s")
-                for batch in given.batch:
-                    with torch_threads(threads):
+                with torch_threads(threads):
+                    for batch in given.batch:
                         compare(table, network, peer, batch, given)
+                    if file:
+                        compare_llama_cpp(table, network, file, threads, given)
     return table.verdict()
 
 
@@ -101,6 +111,32 @@ def compare(table: Table, network: Network, peer: Any, batch: int, given: argpar
     assert ours() == theirs(), "the texts differ"
     speeds = contest({"ours": timed(ours), "theirs": timed(theirs)}, 1, given.rounds, batch * given.tokens)
     table.against(f"batch {batch}", speeds["ours"], speeds["theirs"], least=BOUND)
+
+
+def as_gguf(network: Network, folder: Path) -> Path:
+    """Write the model as a GGUF file in F16; of its vocabulary only bytes and a few pairs have a text."""
+    tokenizer = folder / "tokenizer"
+    fitted = fit_kind(lambda: iter(["the other the other"]), TokenizerConfig(kind="byte_level_bpe"), 272)
+    tokenizer.mkdir()
+    fitted.save(str(tokenizer / "tokenizer.json"))
+    write_hugging_face_files(tokenizer, unknown=False)
+    save_model(network, folder / "own")
+    quantizer = GgufQuantizer("F16")
+    quantizer.write(folder / "own", folder / "gguf", None, tokenizer)
+    return folder / "gguf" / quantizer.file
+
+
+def compare_llama_cpp(table: Table, network: Network, file: Path, threads: int, given: argparse.Namespace) -> None:
+    """Write one text in turns with llama.cpp, whose tokens may differ, since F16 rounds the weights."""
+    decoding = network.decoding()
+    prompt = torch.randint(1, network.vocab_size, (PROMPT,), generator=torch.Generator().manual_seed(7)).tolist()
+    with LlamaCpp(file, PROMPT + given.tokens, threads=threads) as there:
+        turns = {
+            "ours": timed(lambda: generate_batch(decoding, [prompt], given.tokens)),
+            "llama.cpp": timed(lambda: there.greedy(prompt, given.tokens)),
+        }
+        speeds = contest(turns, 1, given.rounds, given.tokens)
+    table.against("batch 1, against llama.cpp", speeds["ours"], speeds["llama.cpp"], least=None)
 
 
 def timed(write: Callable[[], object]) -> Callable[[int], float]:
