@@ -52,7 +52,7 @@ class ChatModel:
         read_config(directory)[0].require_generation()
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
-        return cls(open_model(directory, adapter).decoding(), chat_format, system)
+        return cls(open_model(directory, adapter).decoding().prepared(), chat_format, system)
 
     def choose_by(self, judge: Path, attempts: int) -> None:
         """Let the reward model in this folder choose among so many replies to each message from now on.

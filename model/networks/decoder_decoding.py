@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +43,11 @@ class DecodingDecoder(DecodingNetwork):
     def compiled(self) -> CompiledStep:
         """What reads single tokens of up to `most_rows` rows."""
         return CompiledStep(self.shape, self.blocks, self.table_VD, self.after, self.head, self.rotation)
+
+    def prepared(self) -> Self:
+        if self.most_rows:
+            _ = self.compiled
+        return self
 
     def new_state(self) -> SlotState:
         config = self.shape

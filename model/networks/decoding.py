@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,10 @@ class DecodingNetwork(ABC):
     @abstractmethod
     def read(self, x_ND: Tensor) -> Tensor:
         """Return logits_NV."""
+
+    def prepared(self) -> Self:
+        """Make now what writing would make when it first needs it, and return the network, so that the first reply waits for nothing."""
+        return self
 
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:

@@ -59,7 +59,7 @@ def open_together(
         for offer in offers:
             about = _about(offer, path, config.context, WRITES, "folio")
             adapted = network if offer.adapter is None else with_adapter(network, offer.adapter)
-            served.append(OwnModel(adapted.decoding(), chat_format, about, limits, drafting))
+            served.append(OwnModel(adapted.decoding().prepared(), chat_format, about, limits, drafting))
     except BaseException:
         for model in served:
             model.close()
@@ -95,13 +95,15 @@ def open_served(
         return OwnEncoder(open_model(offer.path), chat_format, about, limits)
     config.require_generation()
     about = _about(offer, offer.path, config.context, WRITES, "folio")
-    return OwnModel(open_model(offer.path).decoding(), chat_format, about, limits, None if draft is None else _draft(draft, chat_format))
+    return OwnModel(
+        open_model(offer.path).decoding().prepared(), chat_format, about, limits, None if draft is None else _draft(draft, chat_format)
+    )
 
 
 def _draft(directory: Path, chat_format: ChatFormat) -> DecodingNetwork:
     read_config(directory)[0].require_generation()
     require_tokenizer(directory, chat_format.digest)
-    return open_model(directory).decoding()
+    return open_model(directory).decoding().prepared()
 
 
 def _context(directory: Path) -> int | None:

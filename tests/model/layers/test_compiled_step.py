@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.hardware.threads import torch_threads
+from model.layers.decoding.compiled import built
 from model.layers.decoding.compiled import step as compiled
 from model.layers.decoding.compiled.built import SUMS, load
 from model.networks.decoder_config import DecoderConfig
@@ -165,3 +166,23 @@ def test_compiled_code_that_was_damaged_or_of_another_program_is_compiled_again(
     (tmp_path / SUMS).write_text("{")
     assert load(PROGRAM, tmp_path)(1) == 2
     assert load(PROGRAM.replace("+ 1", "+ 2"), tmp_path)(1) == 3
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_code_is_kept_in_the_users_cache_folder_or_compiled_for_one_process(
+    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, cache = tmp_path / "program.py", tmp_path / "cache"
+    program.write_text(PROGRAM)
+    if not writable:
+        cache.write_text("a file in the folder's place")
+    monkeypatch.setattr(built, "PROGRAM", program)
+    monkeypatch.setattr(built, "user_cache_path", lambda name: cache / name)
+    assert built.compiled_step.__wrapped__()(1) == 2
+    assert bool(list(tmp_path.rglob("*.nbc"))) == writable
+
+
+def test_a_network_that_was_prepared_compiles_nothing_while_it_writes() -> None:
+    decoding = decoding_of().prepared()
+    assert "compiled" in vars(decoding)
+    assert "compiled" not in vars(decoding_of(activation="geglu").prepared())

@@ -26,11 +26,15 @@ SUMS = "sums.json"
 
 @cache
 def compiled_step() -> Callable[..., None]:
-    """Return the program's `step`, ready to be called."""
+    """Return the program's `step`, ready to be called. Where the cache folder can't be written, it is compiled for this process alone."""
     text = PROGRAM.read_text(encoding="utf-8")
     digest = hashlib.sha256(f"{numba.__version__} {sys.version}\n{text}".encode()).hexdigest()[:32]
-    with _alone_in(_writable(user_cache_path("folio") / "compiled" / digest)) as folder:
-        return load(text, folder)
+    try:
+        with _alone_in(user_cache_path("folio") / "compiled" / digest) as folder:
+            return load(text, folder)
+    except OSError:
+        with tempfile.TemporaryDirectory(prefix="folio-compiled-") as alone:
+            return load(text, Path(alone))
 
 
 def load(text: str, folder: Path) -> Callable[..., None]:
@@ -63,18 +67,9 @@ def _noted(folder: Path) -> dict[str, str]:
     return noted
 
 
-def _writable(folder: Path) -> Path:
-    """Return the folder, made; where it can't be, one for this process alone, which compiles anew."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="folio-compiled-"))
-
-
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield folder
