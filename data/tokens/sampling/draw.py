@@ -21,7 +21,7 @@ from data.documents.merged import merged_batches
 from data.documents.rows import RowWriter
 from data.documents.stream import Files
 from data.tokens.config import CHUNKS, DrawConfig
-from data.tokens.documents import read_documents, shuffle_key
+from data.tokens.documents import SplitDocument, read_documents, shuffle_key
 from data.tokens.encoder import chunks
 from data.tokens.sampling.share import read_halvings
 
@@ -58,22 +58,21 @@ def draw(train: Path, share: Path, output: Path, config: DrawConfig) -> dict[str
     output.mkdir(parents=True, exist_ok=True)
     number = read_halvings(share)
     choice = _Choice(config, LOTS >> number, MOST_HELD_OUT)
-    counts = dict.fromkeys(("documents", "chunks", "bytes"), 0)
+    counts = dict.fromkeys(("documents", "chunks", "bytes"), 0.0)
     with _ChunkWriter(output / CHUNKS, _SCHEMA) as writer:
         for document in read_documents(train) if number else ():
-            parts = (Chunk(document.id, index, text) for index, text in enumerate(chunks(document.text)))
-            if kept := [chunk for chunk in parts if choice.takes(chunk)]:
+            if kept := [chunk for chunk in _chunks_of(document) if choice.takes(chunk)]:
                 writer.write({"id": document.id, "numbers": [chunk.number for chunk in kept], "chunks": [chunk.text for chunk in kept]})
-                found = {"documents": 1, "chunks": len(kept), "bytes": sum(chunk.size for chunk in kept)}
-                counts = {name: count + found[name] for name, count in counts.items()}
-    return {name: float(count) for name, count in counts.items()}
+                counts["documents"] += 1
+                counts["chunks"] += len(kept)
+                counts["bytes"] += sum(chunk.size for chunk in kept)
+    return counts
 
 
 def split_chunks(train: Files) -> Iterator[Chunk]:
     """Yield every chunk of a split, by document id and number."""
     for document in read_documents(train):
-        for number, text in enumerate(chunks(document.text)):
-            yield Chunk(document.id, number, text)
+        yield from _chunks_of(document)
 
 
 def drawn_chunks(samples: Files) -> Iterator[Chunk]:
@@ -82,6 +81,11 @@ def drawn_chunks(samples: Files) -> Iterator[Chunk]:
         for row in batch.to_pylist():
             for number, text in zip(row["numbers"], row["chunks"], strict=True):
                 yield Chunk(row["id"], number, text)
+
+
+def _chunks_of(document: SplitDocument) -> Iterator[Chunk]:
+    for number, text in enumerate(chunks(document.text)):
+        yield Chunk(document.id, number, text)
 
 
 @dataclass

@@ -153,19 +153,22 @@ def test_compiled_code_that_was_damaged_or_of_another_program_is_compiled_again(
     def stamp() -> list[int]:
         return [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.nbc"))]
 
-    assert load(PROGRAM, tmp_path)(1) == 2
+    assert load(PROGRAM, tmp_path).step(1) == 2
     (first,) = stamp()
-    assert load(PROGRAM, tmp_path)(1) == 2
+    assert load(PROGRAM, tmp_path).step(1) == 2
     assert stamp() == [first], "whole code is taken as it is"
     (machine_code,) = tmp_path.rglob("*.nbc")
     content = bytearray(machine_code.read_bytes())
     content[len(content) // 2] ^= 1
     machine_code.write_bytes(content)
-    assert load(PROGRAM, tmp_path)(1) == 2
+    assert load(PROGRAM, tmp_path).step(1) == 2
     assert stamp() != [first]
+    for file in (tmp_path / SUMS, tmp_path / built.PROGRAM.name):
+        file.write_bytes(b"\xff{")
+        assert load(PROGRAM, tmp_path).step(1) == 2
     (tmp_path / SUMS).write_text("{")
-    assert load(PROGRAM, tmp_path)(1) == 2
-    assert load(PROGRAM.replace("+ 1", "+ 2"), tmp_path)(1) == 3
+    assert load(PROGRAM, tmp_path).step(1) == 2
+    assert load(PROGRAM.replace("+ 1", "+ 2"), tmp_path).step(1) == 3
 
 
 @pytest.mark.parametrize("writable", [True, False])
@@ -178,7 +181,7 @@ def test_code_is_kept_in_the_users_cache_folder_or_compiled_for_one_process(
         cache.write_text("a file in the folder's place")
     monkeypatch.setattr(built, "PROGRAM", program)
     monkeypatch.setattr(built, "user_cache_path", lambda name: cache / name)
-    assert built.compiled_step.__wrapped__()(1) == 2
+    assert built.program.__wrapped__().step(1) == 2
     assert bool(list(tmp_path.rglob("*.nbc"))) == writable
 
 

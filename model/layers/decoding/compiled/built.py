@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -25,8 +25,8 @@ SUMS = "sums.json"
 
 
 @cache
-def compiled_step() -> Callable[..., None]:
-    """Return the program's `step`, ready to be called. Where the cache folder can't be written, it is compiled for this process alone."""
+def program() -> ModuleType:
+    """Return the program with its `step` compiled. Where the cache folder can't be written, it is compiled for this process alone."""
     text = PROGRAM.read_text(encoding="utf-8")
     digest = hashlib.sha256(f"{numba.__version__} {sys.version}\n{text}".encode()).hexdigest()[:32]
     try:
@@ -37,21 +37,22 @@ def compiled_step() -> Callable[..., None]:
             return load(text, Path(alone))
 
 
-def load(text: str, folder: Path) -> Callable[..., None]:
-    """Return `step` of a program, compiled code from the folder if it is there and whole."""
-    copy = folder / PROGRAM.name
-    if not copy.exists() or copy.read_text(encoding="utf-8") != text or _sums(folder) != _noted(folder):
+def load(text: str, folder: Path) -> ModuleType:
+    """Return a program as a module, compiled code taken from the folder if it is there and whole."""
+    copy, found = folder / PROGRAM.name, _sums(folder)
+    if not copy.exists() or copy.read_bytes() != text.encode() or found != _noted(folder):
         for file in (file for file in folder.rglob("*") if file.is_file()):
             file.unlink()
-        copy.write_text(text, encoding="utf-8")
+        copy.write_bytes(text.encode())
+        found = {}
     module = ModuleType(f"folio_compiled_{folder.name}")
     # numba looks a compiled function's module up by name.
     sys.modules[module.__name__] = module
     module.__file__ = str(copy)
     exec(compile(text, str(copy), "exec"), module.__dict__)
-    (folder / SUMS).write_text(json.dumps(_sums(folder)), encoding="utf-8")
-    step: Callable[..., None] = module.step
-    return step
+    if (made := _sums(folder)) != found:
+        (folder / SUMS).write_text(json.dumps(made), encoding="utf-8")
+    return module
 
 
 def _sums(folder: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ Bits = NDArray[np.int32]
 TILE = 4  # outputs and rows whose sums stand in registers together
 LEAST, MOST = np.float32(-87.0), np.float32(87.0)  # whose exponentials are normal numbers
 SIGNATURE = (
-    "void(int64[::1], int64[::1], int64[::1], float32[:, ::1], float32[::1], int64[:, ::1], int64[::1], float32, float32[:, :, ::1], "
+    "void(int64[::1], int64[::1], int64[::1], float32[:, ::1], float32[::1], int64[::1], int64[::1], float32, float32[:, :, ::1], "
     "float32[:, ::1], int64, float32[:, :, :, :, ::1], float32[:, ::1])"
 )
 # Sums may be reordered into lanes; what is no number stays none.
@@ -122,6 +122,18 @@ def product(x_NI: Floats, rows: int, w_OI: Floats, y_NO: Floats) -> None:
 
 
 @compiled
+def padded(count: int) -> int:
+    """Return the next multiple of TILE."""
+    return (count + TILE - 1) // TILE * TILE
+
+
+@compiled
+def matrix(weights: Floats, begin: int, outs: int, ins: int) -> Floats:
+    """Return the matrix [outs, ins] that begins there."""
+    return weights[begin : begin + outs * ins].reshape(outs, ins)
+
+
+@compiled
 def scaled(x_ND: Floats, rows: int, epsilon: np.float32, y_ND: Floats) -> None:
     """Divide each row by its root mean square (Zhang and Sennrich, 2019)."""
     for n in range(rows):
@@ -212,7 +224,7 @@ def step(
     slots_N: Integers,
     table_VD: Floats,
     weights: Floats,
-    layout_LM: Integers,
+    begins: Integers,
     sizes: Integers,
     epsilon: np.float32,
     gain_LXK: Floats,
@@ -223,16 +235,14 @@ def step(
 ) -> None:
     """Read one token of each row and write the logits after it, its entries in the state.
 
-    starts: tokens of each row before; slots: its place in the state. weights: all matrices in one piece; layout: where each layer's begin
-    (queries, keys and values; attention's output; gate and up; down), the head's in the last line.
+    starts: tokens of each row before; slots: its place in the state. weights: all matrices in one piece; begins: where each begins, four of
+    each layer (queries, keys and values; attention's output; gate and up; down), then the head.
     sizes: heads, groups, head width, feed-forward. before: entries that stand before every row.
     """
     rows, width = len(tokens_N), table_VD.shape[1]
     heads, groups, narrow, inner = sizes[0], sizes[1], sizes[2], sizes[3]
-    room = (rows + TILE - 1) // TILE * TILE
-    outs = (heads + 2 * groups) * narrow
-    outs_padded, width_padded = (outs + TILE - 1) // TILE * TILE, (width + TILE - 1) // TILE * TILE
-    inner_padded = (2 * inner + TILE - 1) // TILE * TILE
+    room, outs = padded(rows), (heads + 2 * groups) * narrow
+    outs_padded, width_padded, inner_padded = padded(outs), padded(width), padded(2 * inner)
     stream_ND, x_ND = np.empty((rows, width), np.float32), np.zeros((room, width), np.float32)
     all_NO = np.empty((room, outs_padded), np.float32)
     out_NO, add_ND = np.zeros((room, heads * narrow), np.float32), np.empty((room, width_padded), np.float32)
@@ -244,24 +254,22 @@ def step(
     most = max(longest, inner)
     score, powers, whole = np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.float32)
     scratch = powers.view(np.float32)
-    for layer in range(len(layout_LM) - 1):
-        at = layout_LM[layer]
+    for layer in range(len(begins) // 4):
+        at = begins[4 * layer : 4 * layer + 4]
         scaled(stream_ND, rows, epsilon, x_ND)
-        product(x_ND, rows, weights[at[0] : at[0] + outs_padded * width].reshape(outs_padded, width), all_NO)
+        product(x_ND, rows, matrix(weights, at[0], outs_padded, width), all_NO)
         for n in range(rows):
             all_XK = all_NO[n, :outs].reshape(heads + 2 * groups, narrow)
             prepare(all_XK[: heads + groups], gain_LXK[layer], epsilon, turn_PR[starts_N[n]])
             entries_SXK = entries_LCSXK[layer, slots_N[n], : starts_N[n] + 1 + before]
             entries_SXK[starts_N[n] + before] = all_XK[heads:]
             attend(all_XK[:heads], entries_SXK, out_NO[n].reshape(heads, narrow), score, powers, whole, scratch)
-        product(out_NO, rows, weights[at[1] : at[1] + width_padded * heads * narrow].reshape(width_padded, heads * narrow), add_ND)
+        product(out_NO, rows, matrix(weights, at[1], width_padded, heads * narrow), add_ND)
         stream_ND += add_ND[:rows, :width]
         scaled(stream_ND, rows, epsilon, x_ND)
-        product(x_ND, rows, weights[at[2] : at[2] + inner_padded * width].reshape(inner_padded, width), both_NF)
+        product(x_ND, rows, matrix(weights, at[2], inner_padded, width), both_NF)
         gated(both_NF, rows, powers, whole, scratch, score, inner_NF)
-        product(inner_NF, rows, weights[at[3] : at[3] + width_padded * inner].reshape(width_padded, inner), add_ND)
+        product(inner_NF, rows, matrix(weights, at[3], width_padded, inner), add_ND)
         stream_ND += add_ND[:rows, :width]
     scaled(stream_ND, rows, epsilon, x_ND)
-    vocabulary = logits_NV.shape[1]
-    at = layout_LM[len(layout_LM) - 1]
-    product(x_ND, rows, weights[at[0] : at[0] + vocabulary * width].reshape(vocabulary, width), logits_NV)
+    product(x_ND, rows, matrix(weights, begins[-1], logits_NV.shape[1], width), logits_NV)

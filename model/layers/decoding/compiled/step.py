@@ -20,7 +20,6 @@ from model.layers.decoding.projection import Affine, Projection
 from model.layers.decoding.rotation import Rotation
 from model.layers.decoding.state import SlotState
 
-TILE = 4  # rows and outputs that the program multiplies together
 # Numbers in all matrices up to which one call is faster, measured on two cores: of several rows while a processor's cache holds them.
 MOST_ALONE, MOST = 80_000_000, 8_000_000
 WORTH_A_THREAD = 10_000_000  # multiplications, below which handing them to another thread costs as much as it saves
@@ -54,25 +53,22 @@ class CompiledStep:
         rotation: Rotation | None,
     ) -> None:
         """Copy what the blocks compute with. `last`: what the last norm does to each channel."""
-        from model.layers.decoding.compiled.built import compiled_step  # with numba, which only writing needs
+        from model.layers.decoding.compiled.built import program  # with numba, which only writing needs
 
-        self.context, self.rotation, self.table_VD, self.vocabulary = config.context, rotation, table_VD.numpy(), len(table_VD)
-        head_VD = head.matrix()
-        layers = [[_padded(matrix.matrix()) for matrix in _matrices(block)] for block in blocks]
-        layers.append([_padded(head_VD if last.gain_D is None else head_VD * last.gain_D)])
-        self.size = sum(matrix.numel() for matrices in layers for matrix in matrices)
-        self.room = len(layers[-1][0])
-        sizes = [[matrix.numel() for matrix in matrices] + [0] * (4 - len(matrices)) for matrices in layers]
-        ends = np.cumsum(np.array(sizes, dtype=np.int64))
-        self.layout_LM = (ends - np.array(sizes, dtype=np.int64).ravel()).reshape(-1, 4)
-        self.weights = torch.cat([matrix.flatten() for matrices in layers for matrix in matrices]).numpy()
+        made = program()
+        self.step, self.tile = made.step, made.TILE
+        self.rotation, self.table_VD, self.vocabulary = rotation, table_VD.numpy(), len(table_VD)
+        head_VD = head.matrix() if last.gain_D is None else head.matrix() * last.gain_D
+        matrices = [_padded(matrix, self.tile) for matrix in (*(each.matrix() for block in blocks for each in _matrices(block)), head_VD)]
+        self.room = len(matrices[-1])
+        self.begins = np.cumsum([0, *(matrix.numel() for matrix in matrices[:-1])], dtype=np.int64)
+        self.weights = torch.cat([matrix.flatten() for matrix in matrices]).numpy()
         self.shape = np.array((config.heads, config.kv_heads, config.head_dim, config.feed_forward), dtype=np.int64)
         self.epsilon = np.float32(config.norm_epsilon)
         nothing_XK = torch.zeros((0, config.head_dim))
         gains = [nothing_XK if block.attention.norm is None else block.attention.norm.gain_XK for block in blocks]  # type: ignore[union-attr]
         self.gain_LXK = torch.stack(gains).contiguous().numpy()
         self.no_turn_PR = np.zeros((config.context, 0), np.float32)
-        self.step = compiled_step()
 
     def __call__(self, token_N: Tensor, state: SlotState, first: int) -> Tensor:
         """Read a token of each of the last N rows, from `first` on; return logits_NV after it."""
@@ -81,14 +77,14 @@ class CompiledStep:
         if tokens.min() < 0 or tokens.max() >= self.vocabulary:
             raise IndexError(f"tokens {tokens.min()} to {tokens.max()}: this model has tokens 0 to {self.vocabulary - 1}")
         state.reserve(end)
-        logits_NV = torch.empty((_whole(rows), self.room))
+        logits_NV = torch.empty((_whole(rows, self.tile), self.room))
         turn_PR = self.no_turn_PR if self.rotation is None else self.rotation.table(end).numpy()
         slots = np.arange(first, first + rows)
         of_rows = tokens, np.array(starts, dtype=np.int64), slots, logits_NV.numpy()
         shared = (
             self.table_VD,
             self.weights,
-            self.layout_LM,
+            self.begins,
             self.shape,
             self.epsilon,
             self.gain_LXK,
@@ -101,20 +97,17 @@ class CompiledStep:
             tokens, places, own_slots, logits = (values[from_:to] for values in of_rows)
             self.step(tokens, places, own_slots, *shared, logits)
 
-        _divide(read, rows, rows * self.size)
+        _divide(read, rows, self.tile, rows * len(self.weights))
         for row in range(first, first + rows):
             state.lengths[row] += 1
         return logits_NV[:rows, : self.vocabulary]
 
 
-def _divide(read: Callable[[int, int], None], rows: int, multiplications: int) -> None:
+def _divide(read: Callable[[int, int], None], rows: int, tile: int, multiplications: int) -> None:
     """Have rows read by as many threads as PyTorch may use and the work is worth, whole tiles each."""
-    tiles = _whole(rows) // TILE
+    tiles = _whole(rows, tile) // tile
     threads = max(1, min(torch.get_num_threads(), tiles, multiplications // WORTH_A_THREAD))
-    if threads == 1:
-        read(0, rows)
-        return
-    bounds = [min(rows, TILE * (tiles * part // threads)) for part in range(threads)] + [_whole(rows)]
+    bounds = [tile * (tiles * part // threads) for part in range(threads + 1)]
     others = [_pool(threads - 1).submit(read, *pair) for pair in pairwise(bounds[1:])]
     read(bounds[0], bounds[1])
     for other in others:
@@ -133,9 +126,9 @@ def _matrices(block: DecodingBlock) -> list[Any]:
     return [block.attention.project, block.attention.output, block.feed_forward.project, block.feed_forward.output]
 
 
-def _padded(matrix_OI: Tensor) -> Tensor:
-    return torch.cat((matrix_OI, matrix_OI.new_zeros((_whole(len(matrix_OI)) - len(matrix_OI), matrix_OI.shape[1]))))
+def _padded(matrix_OI: Tensor, tile: int) -> Tensor:
+    return torch.cat((matrix_OI, matrix_OI.new_zeros((-len(matrix_OI) % tile, matrix_OI.shape[1]))))
 
 
-def _whole(count: int) -> int:
-    return -(-count // TILE) * TILE
+def _whole(count: int, tile: int) -> int:
+    return -(-count // tile) * tile
