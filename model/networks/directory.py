@@ -168,8 +168,12 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
 
     `dropout`: whether it drops in training what its config says; if not, nothing. `bare`: without the adapter that it holds apart; else
     raise ModelError for a directory with one, whose weights alone are another model.
+
+    It is built on the meta device, so nothing is drawn and then overwritten.
     """
     from safetensors.torch import load_file
+
+    from model.networks.meta import fill, meta_network
 
     if not bare and (settings := read_apart(Path(directory))) is not None:
         raise ModelError(
@@ -178,14 +182,14 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
         )
     config, vocab_size, form = _read(Path(directory))
     files = weight_files(directory)
-    network = (config if dropout else config.without_dropout).build(vocab_size)
+    network = meta_network(config if dropout else config.without_dropout, vocab_size)
     tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
     for copied in network.tied_names():
         tensors.pop(copied, None)
     if form is not None:
         tensors = form.from_hub({name: tensor.float() for name, tensor in tensors.items()})
     try:
-        network.load_state_dict(tensors, strict=True)
+        fill(network, tensors)
     except RuntimeError as error:
         raise ModelError(f"{files[0]} does not match the {CONFIG} beside it: {error}") from error
     return network.eval()

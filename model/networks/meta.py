@@ -1,4 +1,4 @@
-"""Build a network without data, on torch's meta device, to read its sizes from it instead of computing them from a formula.
+"""Build a network without data, on torch's meta device: to fill it from a file, or to read its sizes instead of computing them.
 
 Where blocks are alike, measuring one and two gives the size of any number, so a shape of billions costs milliseconds. A forward pass
 runs on fake tensors, which have no data but report the target device, so autocast and the choice of kernels
@@ -37,6 +37,20 @@ def meta_network(config: NetworkBase, vocab_size: int) -> Network:
     """Return the network on the meta device, with shapes and types and no memory."""
     with torch.device("meta"), _Unfilled():
         return config.build(vocab_size)
+
+
+def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Give a network on the meta device its weights and buffers, by name, so that none is drawn first and then overwritten.
+
+    Each gets memory of its own, since what a file is mapped to changes with the file, and fractions become fp32. Raise RuntimeError, as
+    torch does, unless names and shapes are the network's.
+    """
+    network.load_state_dict({name: _copied(tensor) for name, tensor in tensors.items()}, strict=True, assign=True)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    return torch.empty(tensor.shape, dtype=dtype).copy_(tensor)
 
 
 @contextmanager

@@ -114,14 +114,16 @@ class WeightOnlyQuantizer:
         """Load the network of a directory as fp32, on the CPU, in evaluation mode; raise ModelError if its files do not match."""
         from safetensors.torch import load_file
 
+        from model.networks.meta import fill, meta_network
+
         path = Path(directory) / self.file
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
         config, vocab_size = read_config(directory)
-        network = config.build(vocab_size)
+        network = meta_network(config, vocab_size)
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         try:
-            network.load_state_dict(self.decode(load_file(path), shapes), strict=True)
+            fill(network, self.decode(load_file(path), shapes))
         except RuntimeError as error:
             raise ModelError(f"{path} does not match the {CONFIG} beside it: {error}") from error
         return network.eval()

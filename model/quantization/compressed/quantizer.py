@@ -90,11 +90,13 @@ class CompressedQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory, its weights expanded to fp32; raise ModelError if its files do not match."""
+        from model.networks.meta import fill, meta_network
+
         path = Path(directory) / WEIGHTS
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
         config, vocab_size = read_config(directory)
-        form, network = config.hub_form(), config.build(vocab_size)
+        form, network = config.hub_form(), meta_network(config, vocab_size)
         if form is None:
             raise ModelError(f"{directory} names no class of transformers; quantize the model again")
         tensors = _expanded(directory)
@@ -102,7 +104,7 @@ class CompressedQuantizer:
         if missing := sorted(set(names) - tensors.keys()):
             raise ModelError(f"{path} lacks {missing[0]}: it does not match the {CONFIG} beside it")
         try:
-            network.load_state_dict(form.from_hub({name: tensors[name].float() for name in names}), strict=True)
+            fill(network, form.from_hub({name: tensors[name].float() for name in names}))
         except RuntimeError as error:
             raise ModelError(f"{path} does not match the {CONFIG} beside it: {error}") from error
         return network.eval()

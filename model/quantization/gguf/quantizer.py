@@ -102,11 +102,13 @@ class GgufQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory, its weights expanded to fp32; raise ModelError if its files do not match."""
+        from model.networks.meta import fill, meta_network
+
         path = Path(directory) / self.file
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
         config, vocab_size = read_config(directory)
-        network = config.build(vocab_size)
+        network = meta_network(config, vocab_size)
         form = config.hub_form()
         architecture = architecture_of(form, directory)
         assert form is not None
@@ -116,7 +118,7 @@ class GgufQuantizer:
             raise ModelError(f"{path} lacks {missing[0]}: it does not match the config.json beside it")
         hub = architecture.from_gguf({theirs: stored[name] for theirs, name in names.items()}, form.config)
         try:
-            network.load_state_dict(form.from_hub(hub), strict=True)
+            fill(network, form.from_hub(hub))
         except RuntimeError as error:
             raise ModelError(f"{path} does not match the config.json beside it: {error}") from error
         return network.eval()

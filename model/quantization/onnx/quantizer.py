@@ -85,11 +85,13 @@ class OnnxQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory from the weights in its graph; raise ModelError if its files do not match."""
+        from model.networks.meta import fill, meta_network
+
         path = Path(directory) / GRAPH
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
         config, vocab_size = read_config(directory)
-        form, network = config.hub_form(), config.build(vocab_size)
+        form, network = config.hub_form(), meta_network(config, vocab_size)
         if form is None:
             raise ModelError(f"{directory} names no class of transformers; make the variant again")
         stored = _weights(path)
@@ -101,7 +103,7 @@ class OnnxQuantizer:
         if missing:
             raise ModelError(f"{path} lacks {missing[0]}: it does not match the config.json beside it")
         try:
-            network.load_state_dict(form.from_hub({name: stored[name] for name in wanted}), strict=True)
+            fill(network, form.from_hub({name: stored[name] for name in wanted}))
         except RuntimeError as error:
             raise ModelError(f"{path} does not match the config.json beside it: {error}") from error
         return network.eval()

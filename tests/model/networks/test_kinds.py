@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from safetensors.torch import load_file, save_file
 
 from model.networks.base import NetworkBase
 from model.networks.config import KINDS, NetworkConfig
@@ -93,3 +94,30 @@ def test_no_source_compares_a_value_with_the_name_of_a_kind() -> None:
                     constants = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
                     asking += [f"{path.relative_to(ROOT)}:{node.lineno}"] if constants & {*KINDS, *OBJECTIVES} else []
     assert not asking
+
+
+def test_opening_draws_nothing_and_gives_the_weights_of_the_file(config: NetworkBase, tmp_path: Path) -> None:
+    network = spread(config.build(VOCABULARY))
+    save_model(network, tmp_path)
+    state = torch.random.get_rng_state()
+    opened = load_model(tmp_path)
+    assert torch.random.get_rng_state().equal(state)
+    found = dict(opened.named_parameters())
+    assert found.keys() == dict(network.named_parameters()).keys() and all(weight.requires_grad for weight in found.values())
+    assert all(found[name].equal(weight) and not found[name].is_meta for name, weight in network.named_parameters())
+
+
+def test_an_open_model_keeps_its_weights_when_its_file_is_overwritten(config: NetworkBase, tmp_path: Path) -> None:
+    save_model(spread(config.build(VOCABULARY)), tmp_path)
+    opened, batch = load_model(tmp_path), {"tokens": tokens(2, CONTEXT)}
+    before, path = opened.logits(batch), tmp_path / "model.safetensors"
+    with path.open("r+b") as stream:
+        stream.write(bytes(path.stat().st_size))
+    assert opened.logits(batch).equal(before)
+
+
+def test_weights_of_half_precision_are_opened_as_fp32(config: NetworkBase, tmp_path: Path) -> None:
+    save_model(config.build(VOCABULARY), tmp_path)
+    path = tmp_path / "model.safetensors"
+    save_file({name: weight.half() for name, weight in load_file(path).items()}, path, metadata={"format": "pt"})
+    assert {weight.dtype for weight in load_model(tmp_path).state_dict().values()} == {torch.float32}
