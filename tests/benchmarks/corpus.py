@@ -65,7 +65,8 @@ class Figure(NamedTuple):
     def steps(self) -> str:
         """Seconds of each step, what it kept, and its peak where that was measured."""
         held = {name: f", {peak / 1e6:.0f} MB" for name, peak in self.peaks.items()}
-        return ", ".join(f"{name} {took:.1f} s{held.get(name, '')} ({self.kept[name]:,})" for name, took in self.seconds.items())
+        kept = {name: f" ({count:,})" for name, count in self.kept.items()}
+        return ", ".join(f"{name} {took:.1f} s{held.get(name, '')}{kept.get(name, '')}" for name, took in self.seconds.items())
 
 
 def main() -> None:

@@ -23,12 +23,13 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.dedup.shards import shard_files
+from data.documents.sharding import SLICE, shard_files
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.observed_files import ObservedFiles
 from data.sources.config import IngestConfig
 from data.sources.ingest import IngestInputs, ingest
+from data.sources.unpacking.unpack import unpack
 from tasks.stage.execution.resources import Resources
 from tasks.stage.stage import ShardIndex
 
@@ -86,26 +87,32 @@ class Chain:
         if order.raw:
             files = {"kind": "files", "name": "pile", "paths": ["*.jsonl"], "formats": ["jsonl"], "id_field": "id"}
             config = IngestConfig.model_validate({"sources": [files], "shards": order.shards})
-            around = IngestInputs(source, self.work)
-            shards = self._each("ingest", lambda n, out, limits: ingest(config, out, around, ShardIndex(n, order.shards), **limits))
+            self._each("unpack", lambda n, out, limits: unpack(config, out, source, self.work, ShardIndex(n, order.shards), **limits))
+            opened = [self.work / "unpack" / str(group) for group in range(order.shards)]
+            slices = [[group / SLICE.format(number) for group in opened] for number in range(order.shards)]
+            around = [IngestInputs(source, self.work, unpacked=part) for part in slices]
+            shards = self._each(
+                "ingest", lambda n, out, limits: ingest(config, out, around[n], ShardIndex(n, order.shards), **limits), KEPT
+            )
+            self._drop("unpack")
         else:
             shards = [source / f"{number}.parquet" for number in range(order.shards)]
-        cleaned = self._each("clean", lambda n, out, limits: clean(shards[n], out, order.cleaning, **limits))
+        cleaned = self._each("clean", lambda n, out, limits: clean(shards[n], out, order.cleaning, **limits), KEPT)
         self._drop("ingest")
         if order.filtered:
             lists, given = ObservedFiles(source), cleaned
-            cleaned = self._each("filter", lambda n, out, limits: filter_documents(given[n], out, order.filtering, lists, **limits))
+            cleaned = self._each("filter", lambda n, out, limits: filter_documents(given[n], out, order.filtering, lists, **limits), KEPT)
             self._drop("clean")
         began, output = time.perf_counter(), self.work / "dedup"
         dedup(cleaned, output, order.deduplication, **self._limits(self.resources, output))
         self._done("dedup", began, shard_files(output, order.shards))
 
-    def _each(self, stage: str, body: Callable[[int, Path, dict[str, Any]], object]) -> list[Path]:
+    def _each(self, stage: str, body: Callable[[int, Path, dict[str, Any]], object], *kept: str) -> list[Path]:
         began, share = time.perf_counter(), self.resources.shared(self.order.threads)
         outputs = [self.work / stage / str(number) for number in range(self.order.shards)]
         with ThreadPoolExecutor(self.order.threads) as pool:
             list(pool.map(lambda n: body(n, outputs[n], self._limits(share, outputs[n])), range(self.order.shards)))
-        files = [output / KEPT for output in outputs]
+        files = [output / name for output in outputs for name in kept]
         self._done(stage, began, files)
         return files
 
@@ -115,7 +122,8 @@ class Chain:
 
     def _done(self, stage: str, began: float, files: Sequence[Path]) -> None:
         self.seconds[stage] = time.perf_counter() - began
-        self.kept[stage] = sum(pq.read_metadata(file).num_rows for file in files)
+        if files:
+            self.kept[stage] = sum(pq.read_metadata(file).num_rows for file in files)
         self.peaks[stage] = _peak()
 
     def _drop(self, stage: str) -> None:

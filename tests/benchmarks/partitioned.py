@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.dedup.shards import shard_files
+from data.documents.sharding import shard_files
 from tasks.stage.execution.resources import Resources
 from tests.data.dedup.partitions import Partitioned
 
