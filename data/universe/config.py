@@ -124,7 +124,7 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     @property
     def question_sets(self) -> frozenset[str]:
         """Sets of questions besides the seen and the held-out ones."""
-        reasoned = ("reasoning", "hops", "arithmetic", "templates") if self.reasoning else ()
+        reasoned = ("reasoning", "practised", "hops", "arithmetic", "templates") if self.reasoning else ()
         told = (
             *(("follow_ups",) if self.follow_ups else ()),
             *(("unknown",) if self.unknown else ()),

@@ -4,7 +4,8 @@ A stable hash makes about `seen_fraction` of each person's and town's facts seen
 instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
 books, is asked in questions_rare.jsonl only. With `reasoning`, the questions of questions_reasoning.jsonl take several seen facts or a
 calculation each, and the instructions work their answers out, and `sums` besides; those of questions_hops, questions_arithmetic and
-questions_templates are held out. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about held-out
+questions_templates are held out. questions_practised has them and all else that is taught by a question: seen facts and, with `unknown`,
+what is in no book. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about held-out
 facts. With `critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
 book, and questions_unknown.jsonl asks others. The same inputs give the same bytes.
 """
@@ -27,7 +28,7 @@ from data.universe.sums import practised_sums
 from data.universe.taught.critiques import critique_rows
 from data.universe.taught.follow_ups import follow_up_questions, follow_up_rows
 from data.universe.taught.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
-from data.universe.taught.unknown import DECLINED, LACKED, unknown_questions
+from data.universe.taught.unknown import DECLINED, LACKED, UnknownQuestion, unknown_questions
 from data.universe.worked import Worked
 from data.universe.world import Attribute
 
@@ -96,8 +97,12 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
             )
     if config.reasoning:
         files |= _reasoning(seen, config, files)
+    taught: list[Row] = []
     if config.unknown:
-        files |= _unknown(world_json, config, files)
+        taught, declined = _unknown(world_json, config, files)
+        files |= declined
+    if config.reasoning:
+        files["questions_practised"] = [*files["questions_reasoning"], *files["questions_seen"], *taught]
     directory.mkdir(parents=True, exist_ok=True)
     return {name: write_rows(directory / f"{name}.jsonl", records) for name, records in files.items()}
 
@@ -177,8 +182,8 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
 
 
-def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[Row]]) -> dict[str, list[Row]]:
-    """Return the held-out questions about what is in no book, and the instructions with those that are taught."""
+def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[Row]]) -> tuple[list[Row], dict[str, list[Row]]]:
+    """Return the taught questions about what is in no book, and the files of those held out and of the instructions with those taught."""
     facts = json.loads(world_json.read_text(encoding="utf-8"))["facts"]
     known = {word for fact in facts for word in (fact["entity"], fact["value"])} | set(STRANGERS)
     people = [fact["entity"] for fact in facts if fact["attribute"] == "home"]
@@ -188,9 +193,13 @@ def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[R
     conversations = [_conversation(one.text, one.reply, "unknown") for one in taught]
     train = [*files["instructions_train"], *(row for number, row in enumerate(conversations) if number % VALIDATED)]
     Random(f"unknown:{config.seed}").shuffle(train)
-    asked: list[Row] = [{"question": one.text, "answers": [DECLINED], "choices": [], "fact": one.id} for one in held_out]
     val = [*files["instructions_val"], *conversations[::VALIDATED]]
-    return {"questions_unknown": asked, "instructions_train": train, "instructions_val": val}
+    made = {"questions_unknown": _declined(held_out), "instructions_train": train, "instructions_val": val}
+    return _declined(taught), made
+
+
+def _declined(asked: list[UnknownQuestion]) -> list[Row]:
+    return [{"question": one.text, "answers": [DECLINED], "choices": [], "fact": one.id} for one in asked]
 
 
 def _worked_question(worked: Worked) -> Row:

@@ -53,7 +53,7 @@ TAKEN = frozenset(
 MADE = "examples of kind universe with {} above 0"
 # What the examples need for a set of questions besides the seen and the held-out ones.
 MAKING: dict[str, str] = {
-    **dict.fromkeys(("reasoning", "hops", "arithmetic", "templates"), MADE.format("reasoning")),
+    **dict.fromkeys(("reasoning", "practised", "hops", "arithmetic", "templates"), MADE.format("reasoning")),
     "follow_ups": "examples of kind universe with follow_ups",
     "unknown": MADE.format("unknown"),
     **dict.fromkeys(("passages", "events"), "examples of kind universe with events"),

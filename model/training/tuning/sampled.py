@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HELD_OUT = {
     "seen": ("questions_heldout",),
     "reasoning": ("questions_hops", "questions_arithmetic"),
+    "practised": ("questions_hops", "questions_arithmetic"),
     "passages": ("questions_events",),
     "programs": ("questions_program_templates",),
     "gym": ("questions_gym_heldout",),
@@ -44,10 +45,10 @@ class SampledConfig(TuningConfig):
     )
     weight_decay: float = Field(0.0, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
     eval_rows: int = Field(0, ge=0, le=0, description="always 0: a reply's worth is known once it is sampled; see `reward` in the step log")
-    questions: Literal["seen", "reasoning", "passages", "programs", "gym"] = Field(
+    questions: Literal["seen", "reasoning", "practised", "passages", "programs", "gym"] = Field(
         "seen",
-        description="which of the examples' questions are asked: about single seen facts, those that take reasoning, passages whose next "
-        "event is to be told, programs to write, or problems of reasoning-gym; name",
+        description="which of the examples' questions are asked: about single seen facts, those that take reasoning, both and what is in "
+        "no book (practised), passages whose next event is to be told, programs to write, or problems of reasoning-gym; name",
     )
     rollouts: RolloutConfig = Field(default_factory=RolloutConfig, description="which replies are sampled, and what they are rewarded for")
     clip_low: float = Field(

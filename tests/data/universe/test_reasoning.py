@@ -20,6 +20,10 @@ SETS = ("reasoning", "hops", "arithmetic", "templates")
 def reasoned(universe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("reasoned")
     universe_examples(universe / "world.json", folder, UniverseExamples(reasoning=0.6, seen_fraction=0.8))
+    return read_folder(folder)
+
+
+def read_folder(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in folder.iterdir()}
 
 
@@ -118,7 +122,7 @@ def test_without_reasoning_nothing_of_it_is_written(universe: Path, tmp_path: Pa
     universe_examples(universe / "world.json", plain, UniverseExamples())
     universe_examples(universe / "world.json", reasoning, UniverseExamples(reasoning=0.6))
     added = {path.name for path in reasoning.iterdir()} - {path.name for path in plain.iterdir()}
-    assert added == {f"questions_{name}.jsonl" for name in SETS}
+    assert added == {f"questions_{name}.jsonl" for name in (*SETS, "practised")}
     for path in plain.iterdir():
         assert path.name.startswith("instructions") or path.read_bytes() == (reasoning / path.name).read_bytes()
 
@@ -126,3 +130,18 @@ def test_without_reasoning_nothing_of_it_is_written(universe: Path, tmp_path: Pa
 def test_a_share_that_leaves_a_set_empty_is_refused(universe: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"reasoning=1e-09 leaves questions_reasoning empty; choose another share"):
         universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=1e-9))
+
+
+def test_what_is_practised_is_all_that_is_taught_by_a_question_and_nothing_held_out(universe: Path, tmp_path: Path) -> None:
+    universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=0.6, seen_fraction=0.8, unknown=40))
+    made = read_folder(tmp_path)
+    practised = {question["question"] for question in made["questions_practised"]}
+    for name in ("reasoning", "seen"):
+        assert {question["question"] for question in made[f"questions_{name}"]} <= practised, name
+    for name in ("hops", "arithmetic", "templates", "heldout", "rare", "unknown"):
+        assert not {question["question"] for question in made[f"questions_{name}"]} & practised, name
+    declined = [question["question"] for question in made["questions_practised"] if question["answers"] == ["do not know"]]
+    taught = {
+        row["messages"][0]["content"] for side in ("train", "val") for row in made[f"instructions_{side}"] if row["topic"] == "unknown"
+    }
+    assert len(declined) == 40 and set(declined) == taught

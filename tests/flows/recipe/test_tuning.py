@@ -156,6 +156,7 @@ WRONG = [
     ("sft={kind: dpo}", "sft.kind: sft stands for a step of that kind; for a step of another kind give the list tuning"),
     ("sft={kind: sft, objective: sft}", "sft.objective is the older name of sft.kind, and both are given; keep kind"),
     ("tuning=[{kind: grpo, questions: reasoning}]", "tuning[0].questions=reasoning needs examples of kind universe with reasoning above 0"),
+    ("tuning=[{kind: grpo, questions: practised}]", "tuning[0].questions=practised needs examples of kind universe with reasoning above 0"),
     ("evaluate.chat.question_sets=[hops]", "evaluate.chat.question_sets names hops, which needs examples of kind universe"),
     ("evaluate.chat.question_sets=[unknown]", "names unknown, which needs examples of kind universe with unknown above 0"),
     ("dpo={loss: ipo, label_smoothing: 0.1}", "label_smoothing=0.1 does nothing with loss=ipo"),
