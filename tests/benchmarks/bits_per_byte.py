@@ -26,6 +26,7 @@ from pathlib import Path
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services.home import home
+from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.training.job import Job
 from tests.benchmarks.course import SHORT, Course
@@ -92,13 +93,16 @@ def main() -> int:
     if unknown := set(given.peers.split(",")) - set(PEERS):
         arguments.error(f"no peer is called {', '.join(sorted(unknown))}; choose from {', '.join(PEERS)}")
     recipe = load(given.recipe, tuple(given.changes))
+    shape = recipe.model
+    if not isinstance(shape, DecoderConfig):
+        arguments.error(f"{given.recipe} has model.kind={shape.kind}; peers are decoders, so choose a recipe of one")
     course = Contest(given.shards or newest(given.recipe), recipe, given)
     if course.steps <= SHORT:
         arguments.error(f"{course.steps} steps are too few: a step is timed by a run of {SHORT}; give more --tokens or --steps")
     peak, vocabulary = recipe.pretrain.learning_rate, course.train.vocab_size
-    ours = Contender("folio", recipe.model, recipe.pretrain.model_dump(), given.ours or (peak / 2, peak, 2 * peak))
+    ours = Contender("folio", shape, recipe.pretrain.model_dump(), given.ours or (peak / 2, peak, 2 * peak))
     try:
-        peers = [PEERS[name](recipe.model, vocabulary) for name in given.peers.split(",")]
+        peers = [PEERS[name](shape, vocabulary) for name in given.peers.split(",")]
     except ValueError as error:
         arguments.error(str(error))
     if wrong := [one for one in peers if len(one.rates) != len(ours.rates)]:

@@ -80,14 +80,14 @@ def as_transformers(network: Network, folder: Path) -> Any:
     import transformers
 
     transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()
     form = network.config.hub_form()
     if form is None:
         raise SystemExit(f"no class of transformers to compare with: {network.config.hub_refusal()}")
     (folder / "config.json").write_text(json.dumps(form.fields(network.vocab_size)), encoding="utf-8")
     weights = {name: weight.contiguous() for name, weight in form.to_hub(network.state_dict()).items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()  # type: ignore[no-untyped-call]
+    return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
 def compare(table: Table, network: Network, peer: Any, batch: int, given: argparse.Namespace) -> None:

@@ -56,7 +56,8 @@ def ours(train: Sequence[Sequence[str]], scored: Sequence[Sequence[str]], order:
 
 def _targets(lines: Sequence[Sequence[int]]) -> Targets:
     width = max(map(len, lines)) + 2
-    tokens, document, loss = (np.zeros((len(lines), width), kind) for kind in (np.int32, np.int32, np.bool_))
+    tokens, document = (np.zeros((len(lines), width), dtype=np.int32) for _ in range(2))
+    loss = np.zeros((len(lines), width), dtype=np.bool_)
     for row, line in enumerate(lines):
         tokens[row, : len(line) + 2] = [BEGIN, *line, END]
         document[row, len(line) + 2 :] = 1

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ from datatrove.pipeline.writers import JsonlWriter
 
 def content(document: Document) -> str:
     """What exact duplicates have in common."""
-    return document.text
+    text: str = document.text
+    return text
 
 
 def filters() -> list[Any]:
@@ -79,8 +79,6 @@ def _lines(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    numbers: Callable[[str], int] = int
     given = sys.argv[1:]
-    main(
-        Path(given[0]), Path(given[1]), *(numbers(text) for text in given[2:4]), given[4] == "yes", *(numbers(text) for text in given[5:8])
-    )
+    tasks, workers, shingle, bands, rows = (int(text) for text in (*given[2:4], *given[5:8]))
+    main(Path(given[0]), Path(given[1]), tasks, workers, given[4] == "yes", shingle, bands, rows)

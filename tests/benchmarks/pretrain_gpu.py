@@ -11,6 +11,7 @@ import torch
 from model.hardware.devices import DEVICES, TERA, device_of_driver
 from model.hardware.flops import training_flops
 from model.networks.decoder_config import DecoderConfig
+from model.networks.meta import count_parameters
 from model.training.config import PretrainConfig
 from model.training.optimizers.kinds.adamw import AdamWConfig
 from model.training.precisions.bf16 import Bf16Config
@@ -60,7 +61,7 @@ def gpu(table: Table, folder: Path, *, peak: float | None, micro_batch: int, rou
         speeds = {kind: _speeds(kind, path, updates, rounds, batch * size.shape.context) for kind in ("folio", "plain")}
         flops = training_flops(size.shape, VOCABULARY)
         best = [speed * flops / 1e12 for speed in speeds["folio"]]
-        parameters = size.shape.parameters(VOCABULARY)
+        parameters = count_parameters(size.shape, VOCABULARY)
         table.head(f"{size.name}: {parameters:,} parameters, {batch * size.shape.context:,} tokens an update", "")
         table.figure("MFU: TFLOP/s of our step, the peak", sorted(best)[len(best) // 2], most, least=LEAST)
         table.against("our step against a plain loop, tokens/s", speeds["folio"], speeds["plain"], least=0.97)

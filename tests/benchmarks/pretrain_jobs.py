@@ -21,7 +21,7 @@ from data.tokens.special import TokenRoles
 from data.tokens.token_shards import TokenShardWriter
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.schema import Recipe
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import NetworkConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from tests.benchmarks.pile import Pile
@@ -85,6 +85,7 @@ class Workshop:
         """The job as a file, its micro-batch spelt out; the rows of tokens lie beside it as `rows.npy`."""
         rows = self.folder / "rows.npy"
         if not rows.exists():
+            assert job.train_shards is not None, "pretraining has rows"
             reader = ShardReader(job.train_shards)
             np.save(rows, reader.rows(np.arange(min(len(reader), 20_000)))["tokens"])
         path = self.folder / f"{job.output.parent.name}.json"
@@ -92,11 +93,11 @@ class Workshop:
         return path
 
 
-def make_job(folder: Path, shards: Path, decoder: DecoderConfig, train: PretrainConfig, resources: dict[str, Any]) -> Job:
+def make_job(folder: Path, shards: Path, network: NetworkConfig, train: PretrainConfig, resources: dict[str, Any]) -> Job:
     """A job that trains on `shards`, with its output and checkpoints below `folder`."""
     metadata = read_metadata(shards)
     job = Job(
-        network=decoder,
+        network=network,
         vocab_size=metadata.vocab_size,
         train=train,
         resources=TrainResources.model_validate(resources),

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-from model.networks.decoder import Decoder
 from model.objectives.protocol import POLICY
 from model.training.distributed import WorkerRank, import_deepspeed, join
 from model.training.job import Job
@@ -46,7 +45,7 @@ def plain(job: Job) -> tuple[Step, int]:
     """The same without folio's engine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     objective, train = job.train.build_objective(), job.train
-    decoder = Decoder(job.network, job.vocab_size, seed=job.seed).train().to(device)
+    decoder = job.network.build(job.vocab_size, seed=job.seed).train().to(device)
     batches = job_batches(job, objective, device)
     groups: list[dict[str, object]] = [
         {"params": [p for p in decoder.parameters() if p.dim() > 1], "weight_decay": train.weight_decay},

@@ -69,7 +69,7 @@ def transformers_trainer(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds
     )
     turns = Turns(rounds, sum(parameter.numel() for parameter in model.parameters()))
 
-    class Taking(TrainerCallback):
+    class Taking(TrainerCallback):  # type: ignore[misc]  # transformers is an extra
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             turns.updated()
 
@@ -148,7 +148,7 @@ def litgpt_pretrain(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds: Rou
     values = {"lr": train["learning_rate"], "betas": (adam["beta1"], adam["beta2"]), "weight_decay": train["weight_decay"]}
     adamw = {"class_path": "torch.optim.AdamW", "init_args": {**values, "eps": train["optimizer"]["epsilon"]}}
     optimizer = fabric.setup_optimizers(instantiate_torch_optimizer(adamw, model.parameters(), fused=True))
-    micro = job["resources"]["micro_batch"]
+    micro: int = job["resources"]["micro_batch"]
     accumulated = train["global_batch"] // micro
     turns = Turns(rounds, parameters)
 

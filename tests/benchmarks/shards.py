@@ -14,8 +14,8 @@ import sys
 import tarfile
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from data.documents.sharding import SLICE
 from data.sources.config import FilesSource, IngestConfig
@@ -28,7 +28,8 @@ LIMIT = 4.0
 TEXT = "The lighthouse on the western cape was lit for the first time in the autumn of that year, and nobody knew why. "
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True)
+class Part:
     """Shard or group `number` of `count`."""
 
     number: int

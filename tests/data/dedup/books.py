@@ -75,7 +75,7 @@ def run(
 def texts_of(output: Path) -> dict[str, str]:
     """Return the documents that a stage over one shard left, by id."""
     table = pq.read_table(output / "documents.parquet")
-    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    return {str(row["id"]): str(row["text"]) for row in table.to_pylist()}
 
 
 def kept_texts(output: Path) -> dict[str, str]:
