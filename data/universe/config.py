@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from data.conversations.turns import Turns
 from data.problems.config import Gym, Programs, problem_sets
 
 Skill = Literal["answer", "summarize", "format", "explain", "program", "decline"]
 MOST_WORDINGS = 6
+HopKind = Literal[
+    "home_ruler",
+    "home_river",
+    "home_product",
+    "mother_home",
+    "mother_occupation",
+    "mother_animal",
+    "mother_home_river",
+    "mother_home_product",
+]
+CalculationKind = Literal["years_between", "year_after", "year_before", "years_before"]
 
 
 class UniverseSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -55,7 +66,7 @@ class EventPassages(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Questions, instructions and preferences about the world, made from its facts."""
 
-    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"worked": ("reasoning",), "sums": ("reasoning",)}
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {key: ("reasoning",) for key in ("worked", "unworked", "sums")}
     OF_UNIVERSE: ClassVar[bool] = True  # its answers are the facts of a generated universe
 
     kind: Literal["universe"] = Field("universe", description="names this kind of examples")
@@ -76,10 +87,15 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     )
     worked: float = Field(
         1.0,
-        description="share of the questions of `reasoning`, but for some templates, whose answers the instructions work out step by "
-        "step; of the others a step of tuning by rewards knows the answers alone",
+        description="share of the questions of `reasoning`, but for the kinds in `unworked`, whose answers the instructions work out step "
+        "by step; of the others a step of tuning by rewards knows the answers alone",
         gt=0,
         le=1,
+    )
+    unworked: tuple[HopKind | CalculationKind, ...] = Field(
+        ("mother_home_river", "mother_home_product", "years_before"),
+        description="kinds of these questions that are never worked out, named by the facts that they follow or by what is calculated; by "
+        "default those of three facts and those that name the later of two events first; list of kinds",
     )
     sums: int = Field(
         0,
@@ -141,9 +157,17 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
             )
         return self
 
-    @field_validator("skills")
+    @field_validator("skills", "unworked")
     @classmethod
-    def _each_once(cls, skills: tuple[Skill, ...]) -> tuple[Skill, ...]:
-        if double := [skill for skill in skills if skills.count(skill) > 1]:
-            raise ValueError(f"skills names {double[0]} {skills.count(double[0])} times; keep one")
-        return skills
+    def _each_once(cls, named: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if double := [name for name in named if named.count(name) > 1]:
+            raise ValueError(f"{info.field_name} names {double[0]} {named.count(double[0])} times; keep one")
+        return named
+
+    @field_validator("unworked")
+    @classmethod
+    def _some_are_worked(cls, unworked: tuple[str, ...]) -> tuple[str, ...]:
+        for kind, names in (("several facts", get_args(HopKind)), ("a calculation", get_args(CalculationKind))):
+            if not set(names) - set(unworked):
+                raise ValueError(f"unworked names every kind that takes {kind}, so nothing shows how to work it out; leave one out")
+        return unworked

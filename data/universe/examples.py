@@ -23,7 +23,7 @@ from data.universe.config import UniverseExamples
 from data.universe.hashing import hash_fraction
 from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
-from data.universe.reasoning import HELD_OUT, UNWORKED, arithmetic_questions, hop_questions
+from data.universe.reasoning import HELD_OUT, arithmetic_questions, hop_questions
 from data.universe.sums import practised_sums
 from data.universe.taught.critiques import critique_rows
 from data.universe.taught.follow_ups import follow_up_questions, follow_up_rows
@@ -174,7 +174,7 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     found["questions_templates"] = [_worked_question(one) for asked in kinds.values() for one in asked if one.template in HELD_OUT]
     if empty := sorted(name for name, rows in found.items() if not rows):
         raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
-    may_be_worked = (one for one in taught if one.template not in UNWORKED)
+    may_be_worked = (one for one in taught if one.template not in config.unworked)
     chosen_to_work = [one for one in may_be_worked if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
     worked = [row for one in (*chosen_to_work, *practised_sums(config.sums, config.seed)) for row in _worked_conversations(one)]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]

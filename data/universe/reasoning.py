@@ -2,8 +2,8 @@
 
 A template begins with a person or two events and follows facts of the world: one hop asks for a fact, two hops for a fact about its value.
 Only facts that the instructions may state are followed, so whoever knows them all needs nothing but to reason. Of the templates in
-`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. Those in `UNWORKED`, which take three
-facts, or name the later of two events first, are never worked out: rewards alone can carry what the others taught further.
+`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. A recipe says which templates are never
+worked out: rewards alone can carry what the others taught further.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ ARITHMETIC = {  # the first wording is asked; the instructions work it out in al
     "years_apart": ("How many years lie between {early} and {late}?",),
 }  # fmt: skip
 HELD_OUT = frozenset({"mother_home_ruler", "years_apart"})
-UNWORKED = frozenset({"mother_home_river", "mother_home_product", "years_before"})
 
 
 def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 
-from data.universe.config import UniverseExamples
+from data.universe.config import CalculationKind, HopKind, UniverseExamples
 from data.universe.examples import universe_examples
 
 NEVER_WORKED = ("mother_home_river", "mother_home_product", "years_before")
@@ -145,3 +146,32 @@ def test_what_is_practised_is_all_that_is_taught_by_a_question_and_nothing_held_
         row["messages"][0]["content"] for side in ("train", "val") for row in made[f"instructions_{side}"] if row["topic"] == "unknown"
     }
     assert len(declined) == 40 and set(declined) == taught
+
+
+def test_a_recipe_says_which_kinds_are_never_worked_out_and_all_else_stays(universe: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"reasoning": 0.6, "seen_fraction": 0.8}
+    universe_examples(universe / "world.json", tmp_path / "default", UniverseExamples(**settings))
+    universe_examples(universe / "world.json", tmp_path / "other", UniverseExamples(**settings, unworked=("home_ruler", "year_after")))
+    default, other = read_folder(tmp_path / "default"), read_folder(tmp_path / "other")
+    assert {name for name in default if default[name] != other[name]} == {"instructions_train", "instructions_val"}
+    for made, never in ((default, set(NEVER_WORKED)), (other, {"home_ruler", "year_after"})):
+        kinds = {row["question"]: row["fact"].split(":")[0] for row in made["questions_reasoning"]}
+        assert set(kinds.values()) - {kinds.get(row["messages"][0]["content"]) for row in _worked_rows(made)} == never
+
+
+@pytest.mark.parametrize(
+    ("unworked", "said"),
+    [
+        (("home_ruler", "home_ruler"), "unworked names home_ruler 2 times; keep one"),
+        (get_args(CalculationKind), "unworked names every kind that takes a calculation"),
+        (get_args(HopKind), "unworked names every kind that takes several facts"),
+    ],
+)
+def test_a_kind_is_named_once_and_some_are_worked_out(unworked: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        UniverseExamples.model_validate({"kind": "universe", "reasoning": 0.6, "unworked": unworked})
+
+
+def test_every_kind_that_may_be_worked_out_is_asked(reasoned: dict[str, list[dict[str, Any]]]) -> None:
+    asked = {question["fact"].split(":")[0] for question in reasoned["questions_reasoning"]}
+    assert asked == {*get_args(HopKind), *get_args(CalculationKind)}
