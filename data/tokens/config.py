@@ -13,6 +13,10 @@ TooLong = Literal["drop", "shorten"]
 CONVERSATIONS = "conversations"  # the source name of conversation rows
 SHARE, CHUNKS = "share.json", "chunks.parquet"
 """What share of each shard's training text is set apart for the tokenizer's sample, and what was set apart of a shard."""
+TOKENIZER_FILE, RECORD, FITTED = "tokenizer.json", "sample.parquet", "fitted.json"
+"""The tokenizer, what it was fitted on, and how fitting went."""
+SHOWN = "shown.json"
+"""Beginnings of a shard's documents that the tokenizer's report may show."""
 
 
 class AllotConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -26,6 +30,18 @@ class DrawConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     seed: int = Field(description="seed of the sample, and of what a sweep holds out; integer")
     sweep: bool = Field(description="whether chunks are held out to compare sizes by; yes or no")
+
+
+class RestoreConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What may change the counts over a shard, once the tokenizer is fitted."""
+
+    seed: int = Field(description="seed of which documents the report shows; integer")
+
+
+class DescribeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What the report says of how the tokenizer was fitted."""
+
+    kind: Kind = Field(description="kind of tokenizer")
 
 
 class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -84,6 +100,16 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def drawing(self) -> DrawConfig:
         """What drawing from a shard uses."""
         return DrawConfig(seed=self.seed, sweep=bool(self.sweep))
+
+    @property
+    def restoring(self) -> RestoreConfig:
+        """What counting over a shard uses."""
+        return RestoreConfig(seed=self.seed)
+
+    @property
+    def describing(self) -> DescribeConfig:
+        """What joining the counts into a report uses."""
+        return DescribeConfig(kind=self.kind)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> TokenizerConfig:

@@ -1,4 +1,4 @@
-"""Tokenizer: fit on the training split alone, with the chat format's special tokens, and check that it round-trips."""
+"""Tokenizer: the fitted tokenizer with the counts of all shards, if it restores every text of the training split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import IO
 
-from data.tokens.config import TokenizerConfig
+from data.tokens.config import DescribeConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.tokens import TOKENIZER
@@ -16,12 +16,13 @@ REPORT = "report.json"
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """Its vocabulary was counted on the training split; its report may quote the beginning of a document."""
+    """Its vocabulary was counted on the training split, here or before; its report may quote the beginning of a document."""
     counted = [train for train in inspection.inputs_named("train") if train.parts]
+    counted += [fitted for fitted in inspection.inputs_named("fitted") if fitted.learned]
     if not counted:
         return inspection.holding()
     quoted = {REPORT} if inspection.has(REPORT) and inspection.read(REPORT, _quotes) else set[str]()
-    certain = all(train.certain for train in counted)
+    certain = all(source.certain for source in counted)
     return inspection.holding(quoted, learned=True, certain=certain, detail="its vocabulary was counted on it")
 
 
@@ -30,8 +31,8 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
 
 
 @stage(hooks=(LineageHook(_inspect), ReportHook(TOKENIZER)))
-def tokenizer(config: TokenizerConfig, work: Workspace, train: list[Path], sizes: list[Path], drawn: list[Path]) -> Metrics:
-    """train.parquet, train_size.json and chunks.parquet of each shard -> a Hugging Face tokenizer directory."""
-    from data.tokens.tokenizer import fit_tokenizer
+def tokenizer(config: DescribeConfig, work: Workspace, fitted: Path, counted: list[Path]) -> Metrics:
+    """What was fitted, and the counts of each shard -> a Hugging Face tokenizer directory."""
+    from data.tokens.tokenizer import join
 
-    return fit_tokenizer(train, work.output, config, sizes, drawn)
+    return join(fitted, counted, work.output, config)

@@ -1,4 +1,4 @@
-"""The tokenizer without a flow: the share is decided, each shard sets chunks apart, and the tokenizer is fitted on them."""
+"""The tokenizer without a flow: the share is decided, shards set chunks apart, it is fitted on them, and shards verify it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.tokens.config import CHUNKS, SHARE, TokenizerConfig
+from data.tokens.fit import fit
+from data.tokens.restoring.restore import restore
 from data.tokens.sampling.draw import draw
 from data.tokens.sampling.share import allot
-from data.tokens.tokenizer import fit_tokenizer
+from data.tokens.tokenizer import join
 
 
 def fit_shards(train: Sequence[Path], sizes: Sequence[Path], steps: Path, output: Path, config: TokenizerConfig) -> dict[str, float]:
     """Fit a tokenizer on shards of the training split, as the flow does; what comes before it is left in `steps`."""
-    return fit_tokenizer(train, output, config, sizes, draw_shards(train, sizes, steps, config))
+    fit(train, steps / "fitted", config, sizes, draw_shards(train, sizes, steps, config))
+    counted = [steps / f"counted{number}" for number in range(len(train))]
+    for path, folder in zip(train, counted, strict=True):
+        restore(path, steps / "fitted", folder, config.restoring)
+    return join(steps / "fitted", counted, output, config.describing)
 
 
 def draw_shards(train: Sequence[Path], sizes: Sequence[Path], folder: Path, config: TokenizerConfig) -> list[Path]:
