@@ -21,9 +21,9 @@ from tests.end_to_end.conftest import FinishedRun
 
 STAGES = (
     "ingest[0]", "census", "clean[0]", "dedup", "assign", "split[0]", "survey[0]", "overlap[0]", "audit", "gate.corpus", "examples",
-    "allot", "sample[0]", "tokenizer", "pack", "baseline", "pretrain", "evaluate.base", "gate.base", "encode", "tune.sft", "evaluate.sft",
-    "pair.dpo", "tune.dpo", "evaluate.chat", "gate.chat", "quantize.int8", "measure.int8", "export", "evaluate.release", "evaluate.int8",
-    "gate.release",
+    "allot", "sample[0]", "fit", "restore[0]", "tokenizer", "pack", "baseline", "pretrain", "evaluate.base", "gate.base", "encode",
+    "tune.sft", "evaluate.sft", "pair.dpo", "tune.dpo", "evaluate.chat", "gate.chat", "quantize.int8", "measure.int8", "export",
+    "evaluate.release", "evaluate.int8", "gate.release",
 )  # fmt: skip
 
 

@@ -1,16 +1,17 @@
-"""The tokenizer's sample is drawn shard by shard, by real stages: what changes draws again what it must and nothing else."""
+"""The tokenizer's sample is drawn and its round trip verified shard by shard, by real stages: a change reruns what it must and no more."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from prefect import flow
 
 from data.documents.sharding import shard_of
 from data.splits.config import TRAIN_SIZE
-from data.tokens.config import TokenizerConfig
+from data.tokens.config import RECORD, TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
@@ -25,7 +26,7 @@ from tests.tasks.records import committed
 SHARDS = 3
 NOTES = {f"{number << 59:016x}": prose(number, 3) for number in range(24)}
 CONFIG = TokenizerConfig(vocab_size=300, sample_bytes=sum(map(len, NOTES.values())) // 3)
-SAMPLES = [f"sample[{number}]" for number in range(SHARDS)]
+SAMPLES, RESTORED = ([f"{stage}[{number}]" for number in range(SHARDS)] for stage in ("sample", "restore"))
 Actions = dict[str, str]
 
 
@@ -61,13 +62,18 @@ def planned(recipe: Recipe, config: TokenizerConfig, notes: dict[str, str] = NOT
     return {decision.position: decision.action for decision in run.decisions if decision.action != "reuse"}
 
 
+def rerun(before: dict[str, Artifact], after: dict[str, Artifact], positions: list[str]) -> list[str]:
+    """The positions whose artifacts are not the same."""
+    return [place for place in positions if after[place].address != before[place].address]
+
+
 @pytest.fixture(scope="module")
 def recipe(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """A recipe in whose store the tokenizer of the notes is made."""
     store = str(tmp_path_factory.mktemp("vocabulary") / "store")
     recipe = load("four_books").model_copy(update={"store": store, "tracking": "none"})
     artifacts = make(recipe, CONFIG, NOTES)
-    assert list(artifacts) == ["allot", *SAMPLES, "tokenizer"]
+    assert list(artifacts) == ["allot", *SAMPLES, "fit", *RESTORED, "tokenizer"]
     assert artifacts["allot"].metrics["share"] == 0.5 and all(artifacts[place].metrics["chunks"] for place in SAMPLES)
     return recipe
 
@@ -77,20 +83,32 @@ def test_an_edit_reruns_only_what_depends_on_it(recipe: Recipe) -> None:
         return planned(recipe, TokenizerConfig.model_validate({**CONFIG.model_dump(), **changes}))
 
     assert after() == {}
-    assert after(vocab_size=310) == after(min_frequency=3) == after(kind="bpe") == {"tokenizer": "run"}
-    assert after(seed=1) == dict.fromkeys([*SAMPLES, "tokenizer"], "run")
-    assert after(sample_bytes=CONFIG.sample_bytes + 1) == {"allot": "run", "tokenizer": "run", **dict.fromkeys(SAMPLES, "wait")}
+    waiting = dict.fromkeys([*RESTORED, "tokenizer"], "wait")
+    assert after(vocab_size=310) == after(min_frequency=3) == {"fit": "run", **waiting}
+    assert after(kind="bpe") == {"fit": "run", **waiting, "tokenizer": "run"}
+    assert after(seed=1) == {**dict.fromkeys([*SAMPLES, "fit", *RESTORED], "run"), "tokenizer": "wait"}
+    assert after(sample_bytes=CONFIG.sample_bytes + 1) == {"allot": "run", "fit": "run", **dict.fromkeys(SAMPLES, "wait"), **waiting}
 
 
 def test_a_sentence_added_to_a_note_draws_its_shard_again_and_the_tokenizer_is_that_of_the_whole(recipe: Recipe, tmp_path: Path) -> None:
     notes = {**NOTES, sorted(NOTES)[12]: NOTES[sorted(NOTES)[12]] + " And then it rained."}
     before, after = make(recipe, CONFIG, NOTES), make(recipe, CONFIG, notes)
-    redrawn = [place for place in SAMPLES if after[place].address != before[place].address]
-    assert redrawn == [f"sample[{shard_of(sorted(NOTES)[12], SHARDS)}]"]
+    assert rerun(before, after, SAMPLES) == [f"sample[{shard_of(sorted(NOTES)[12], SHARDS)}]"]
     assert after["allot"].digest == before["allot"].digest and after["tokenizer"].address != before["tokenizer"].address
     fit_tokenizer(write(tmp_path / "whole", notes), tmp_path / "tokenizer", CONFIG)
     made = bytes_of(Path(recipe.store) / after["tokenizer"].location)
     assert {name: made[name] for name in bytes_of(tmp_path / "tokenizer")} == bytes_of(tmp_path / "tokenizer")
+
+
+def test_a_sentence_outside_the_sample_verifies_its_shard_again_and_one_that_changes_the_tokenizer_all(recipe: Recipe) -> None:
+    before = make(recipe, CONFIG, NOTES)
+    sample = pq.read_table(Path(recipe.store) / before["fit"].location / RECORD)
+    fitted_on = set(sample["id"].to_pylist())
+    left_out = min(NOTES.keys() - fitted_on)
+    for name, verified in ((left_out, [f"restore[{shard_of(left_out, SHARDS)}]"]), (min(fitted_on), RESTORED)):
+        after = make(recipe, CONFIG, {**NOTES, name: NOTES[name] + " zebra" * 99})
+        assert rerun(before, after, RESTORED) == verified
+        assert after["tokenizer"].metrics["train_bytes"] == before["tokenizer"].metrics["train_bytes"] + 6 * 99
 
 
 def test_a_text_that_has_doubled_draws_all_shards_again_and_one_that_fits_is_not_stored_twice(recipe: Recipe) -> None:

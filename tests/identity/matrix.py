@@ -60,7 +60,7 @@ SHARDS = "ingest[0] ingest[1] census clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
 SPLIT = "split[0] split[1]"
 SURVEY, OVERLAP = "survey[0] survey[1]", "overlap[0] overlap[1]"
-SAMPLE = "sample[0] sample[1]"
+SAMPLE, RESTORE = "sample[0] sample[1]", "restore[0] restore[1]"
 TRAINED = "pretrain tune.sft tune.dpo"
 MODELS = "evaluate.chat gate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8 gate.release"
 TUNED = f"tune.sft evaluate.sft pair.dpo tune.dpo {MODELS}"
@@ -69,8 +69,8 @@ FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
 MEASURED = "evaluate.base evaluate.sft evaluate.chat evaluate.release evaluate.int8"
 CARD = "export evaluate.release"
 EVERYTHING = (
-    f"universe {SHARDS} dedup assign {SPLIT} {SURVEY} {OVERLAP} audit gate.corpus examples allot {SAMPLE} tokenizer pack baseline pretrain "
-    f"evaluate.base gate.base encode {TUNED}"
+    f"universe {SHARDS} dedup assign {SPLIT} {SURVEY} {OVERLAP} audit gate.corpus examples allot {SAMPLE} fit {RESTORE} tokenizer pack "
+    f"baseline pretrain evaluate.base gate.base encode {TUNED}"
 )
 AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
 COUNTED = {
@@ -90,7 +90,7 @@ CONFIG = [
     Line(
         "filter: languages told, which stand beside each text",
         keys("filter.language.enabled=true"),
-        f"filter[0] filter[1] dedup {SPLIT} {SURVEY} {OVERLAP} audit gate.corpus examples {SAMPLE} tokenizer pack baseline {CARD}",
+        f"filter[0] filter[1] dedup {SPLIT} {SURVEY} {OVERLAP} audit gate.corpus examples {SAMPLE} fit {RESTORE} pack baseline {CARD}",
         "it has never run",
     ),
     Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
@@ -106,10 +106,10 @@ CONFIG = [
     Line(
         "tokenizer: a sample larger than the text",
         keys("tokenizer.sample_bytes=1000000"),
-        "allot tokenizer",
+        "allot fit",
         "sample_bytes: 268435456 -> 1000000",
     ),
-    Line("tokenizer: a limit that no token meets", keys("tokenizer.max_token_length=25"), "tokenizer", "max_token_length: 24 -> 25"),
+    Line("tokenizer: a limit that no token meets", keys("tokenizer.max_token_length=25"), "fit", "max_token_length: 24 -> 25"),
     Line("pack: larger shards than there are rows", keys("pack.shard_rows=8191"), "pack", "shard_rows: 8192 -> 8191"),
     Line("model: zeros in the blocks' outputs", keys("model.zero_outputs=true"), FROM_MODEL, "model.zero_outputs: false -> true"),
     Line("model: other initial weights", keys("model.initial_std=0.03"), FROM_MODEL, "model.initial_std: 0.02 -> 0.03"),
@@ -189,7 +189,7 @@ LIBRARIES = [
     Line(
         "tokenizers",
         Libraries((("tokenizers", "99.0"),)),
-        f"tokenizer pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
+        f"fit {RESTORE} tokenizer pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
         "library tokenizers:",
     ),
     Line("a build of the same version", Libraries((("ftfy", "6.3.1+local"),))),

@@ -61,7 +61,7 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     lines = planned.stdout.splitlines()
     assert lines[0].split() == ["ingest[0]", "run", "-", "it", "has", "never", "run"]
     assert "waits on ingest[0]" in lines[2]
-    first = next(number for number, line in enumerate(lines) if line.startswith("32 run; about "))
+    first = next(number for number, line in enumerate(lines) if line.startswith("34 run; about "))
     assert "stages of unknown duration" in " ".join(lines[first:])
     assert any(line.startswith("pretrain ") and "not measured here" in line for line in lines[first:])
     assert max(map(len, lines)) <= 100

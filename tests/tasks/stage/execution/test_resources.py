@@ -33,7 +33,7 @@ PARTS = (
     *(pattern.format(shard) for pattern in (SHARD_DOCUMENTS, SHARD_SIZES, ASSIGNED) for shard in range(8)),
     *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "instructions_train.jsonl", "accounting/metrics.json"),
     *("ledger.parquet", "quarantine.parquet", "val.parquet", "test.parquet", "grams.parquet", "units.npz"),
-    *("train_size.json", "share.json", "chunks.parquet"),
+    *("train_size.json", "share.json", "chunks.parquet", "tokenizer.json"),
     *("books/one.txt", "truth/clean.parquet", "world.json"),
     *("test/rows", "sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt", "history.jsonl"),
 )
