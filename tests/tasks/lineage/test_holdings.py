@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
 from tasks.stage.stage import STAGES
 from tasks.stage.store.store import Store
-from tests.tasks.lineage.corpus_store import MOBY, PRIDE, Corpus
+from tests.tasks.lineage.corpus_store import ALICE, MOBY, PRIDE, Corpus, shard_of
 
 PATH = "templates/abc.txt"
 
@@ -86,6 +87,30 @@ def test_what_a_shard_sets_apart_for_a_sample_holds_the_documents_whose_chunks_i
         held = {one.artifact.stage: one for one in find_holdings(corpus.snapshot, found[0])}
         assert held["sample"].parts == parts and held["sample"].certain
         assert not held["allot"].affected
+
+
+def test_a_tokenizer_has_learned_what_it_was_fitted_on_and_its_shards_and_report_may_quote_it(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    train = corpus.splits("train")
+    fitted = corpus.commit("fit", {"tokenizer.json": "{}", "fitted.json": "{}"}, train)
+    for number, split in enumerate(train.values()):
+        inputs = {"train": split, "fitted": fitted.part("tokenizer.json").reference()}
+        shown = [{"key": 1, "id": MOBY, "source": "books", "text": "Call me Ishmael."}] if number == shard_of(MOBY) else []
+        corpus.commit(f"restore[{number}]", {"counts.json": "{}", "shown.json": json.dumps(shown)}, inputs)
+    report = json.dumps({"samples": [{"id": MOBY, "tokens": [[9, "Call me"]]}]})
+    counted = {f"counted[{number}]": corpus.made[f"restore[{number}]"].reference() for number in range(len(train))}
+    corpus.commit("tokenizer", {"tokenizer.json": "{}", "report.json": report}, {"fitted": fitted.reference(), **counted})
+    for book, learned, quoted in ((MOBY, True, True), (ALICE, True, False), (PRIDE, False, False)):
+        found = find_document(corpus.snapshot, book)
+        assert found is not None
+        held = {one.artifact.address: one for one in find_holdings(corpus.snapshot, found[0])}
+        here = {position: held[corpus.made[position].address] for position in ("fit", "restore[0]", "restore[1]", "tokenizer")}
+        parts = {"tokenizer": {"report.json"}, f"restore[{shard_of(MOBY)}]": {"shown.json"}} if quoted else {}
+        assert {position: set(one.parts) for position, one in here.items() if one.parts} == parts
+        assert {position for position, one in here.items() if one.learned} == ({"fit", "tokenizer"} if learned else set())
+        assert all(one.certain for one in here.values())
+        assert not learned or here["tokenizer"].detail == here["fit"].detail == "its vocabulary was counted on it"
 
 
 def test_replies_that_a_model_sampled_to_questions_are_kept_with_the_words_of_the_questions(tmp_path: Path) -> None:
