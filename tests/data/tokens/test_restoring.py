@@ -52,6 +52,14 @@ def made_of(folder: Path, shards: list[list[Document]], config: TokenizerConfig)
     return metrics, bytes_of(folder / "made")
 
 
+def outcome_of(folder: Path, shards: list[list[Document]], config: TokenizerConfig) -> object:
+    """What making the tokenizer gives, or why it is refused: wordpiece doesn't restore a text with the mark that stands for a space."""
+    try:
+        return made_of(folder, shards, config)
+    except TokenizerError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_number_of_shards_gives_the_files_of_one(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "CHUNK_CHARACTERS", 100)
@@ -60,17 +68,16 @@ def test_any_number_of_shards_gives_the_files_of_one(kind: Kind, monkeypatch: py
 
     @given(corpus=corpora, count=st.integers(1, 8), seed=st.integers(0, 9), sweep=st.booleans())
     @example(corpus=[("x", prose(number, 3), number % 8) for number in range(12)], count=8, seed=0, sweep=True)
+    @example(corpus=[("x", "\t▁▁", 3), ("y", "\t▁▁", 1)], count=4, seed=0, sweep=False)
     @example(corpus=[("x", "", 0), ("y", "", 1), ("z", prose(1, 2), 7)], count=8, seed=0, sweep=False)
     @settings(deadline=None, max_examples=12)
     def law(corpus: list[tuple[str, str, int]], count: int, seed: int, sweep: bool) -> None:
         config = TokenizerConfig(kind=kind, vocab_size=330, sweep=(275,) if sweep else (), sample_bytes=1024, seed=seed)
-        documents = [
-            (f"{number:016x}", source, text) for number, (source, text, _) in enumerate([*corpus, ("x", prose(5, 3) + "\n" * 99, 0)])
-        ]
+        documents = [(f"{number:016x}", source, text) for number, (source, text, _) in enumerate([*corpus, ("x", prose(5, 3), 0)])]
         places = [place % count for _, _, place in corpus] + [0]
         shards = [[document for document, place in zip(documents, places, strict=True) if place == shard] for shard in range(count)]
         with TemporaryDirectory() as folder:
-            assert made_of(Path(folder) / "many", shards, config) == made_of(Path(folder) / "one", [documents], config)
+            assert outcome_of(Path(folder) / "many", shards, config) == outcome_of(Path(folder) / "one", [documents], config)
 
     law()
 
