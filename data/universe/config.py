@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from data.conversations.turns import Turns
 from data.problems.config import Gym, Programs, problem_sets
@@ -66,7 +66,7 @@ class EventPassages(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Questions, instructions and preferences about the world, made from its facts."""
 
-    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {key: ("reasoning",) for key in ("worked", "unworked", "sums")}
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {key: ("reasoning",) for key in ("worked", "worked_of", "sums")}
     OF_UNIVERSE: ClassVar[bool] = True  # its answers are the facts of a generated universe
 
     kind: Literal["universe"] = Field("universe", description="names this kind of examples")
@@ -87,15 +87,15 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
     )
     worked: float = Field(
         1.0,
-        description="share of the questions of `reasoning`, but for the kinds in `unworked`, whose answers the instructions work out step "
+        description="share of the questions of `reasoning`, but for the kinds in `worked_of`, whose answers the instructions work out step "
         "by step; of the others a step of tuning by rewards knows the answers alone",
         gt=0,
         le=1,
     )
-    unworked: tuple[HopKind | CalculationKind, ...] = Field(
-        ("mother_home_river", "mother_home_product", "years_before"),
-        description="kinds of these questions that are never worked out, named by the facts that they follow or by what is calculated; by "
-        "default those of three facts and those that name the later of two events first; list of kinds",
+    worked_of: dict[HopKind | CalculationKind, float] = Field(
+        {"mother_home_river": 0.0, "mother_home_product": 0.0, "years_before": 0.0},
+        description="the share in place of `worked` of kinds of these questions, named by the facts that they follow or by what is "
+        "calculated; 0: never worked out; by default those of three facts and those that name the later of two events first; share by kind",
     )
     sums: int = Field(
         0,
@@ -157,17 +157,24 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
             )
         return self
 
-    @field_validator("skills", "unworked")
+    @field_validator("skills")
     @classmethod
-    def _each_once(cls, named: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if double := [name for name in named if named.count(name) > 1]:
-            raise ValueError(f"{info.field_name} names {double[0]} {named.count(double[0])} times; keep one")
-        return named
+    def _each_once(cls, skills: tuple[Skill, ...]) -> tuple[Skill, ...]:
+        if double := [skill for skill in skills if skills.count(skill) > 1]:
+            raise ValueError(f"skills names {double[0]} {skills.count(double[0])} times; keep one")
+        return skills
 
-    @field_validator("unworked")
+    @field_validator("worked_of")
     @classmethod
-    def _some_are_worked(cls, unworked: tuple[str, ...]) -> tuple[str, ...]:
-        for kind, names in (("several facts", get_args(HopKind)), ("a calculation", get_args(CalculationKind))):
-            if not set(names) - set(unworked):
-                raise ValueError(f"unworked names every kind that takes {kind}, so nothing shows how to work it out; leave one out")
-        return unworked
+    def _some_are_worked(cls, worked_of: dict[HopKind | CalculationKind, float]) -> dict[HopKind | CalculationKind, float]:
+        if wrong := next(((kind, share) for kind, share in worked_of.items() if not 0 <= share <= 1), None):
+            raise ValueError(f"{wrong[0]}={wrong[1]:g} is not a share; give a number from 0 to 1")
+        never = {kind for kind, share in worked_of.items() if share == 0}
+        for what, kinds in (("several facts", get_args(HopKind)), ("a calculation", get_args(CalculationKind))):
+            if not set(kinds) - never:
+                raise ValueError(f"no kind of question that takes {what} is worked out, so nothing shows how; give one a share above 0")
+        return worked_of
+
+    def worked_share(self, kind: str) -> float:
+        """The share of a kind of question that takes several facts or a calculation that is worked out."""
+        return next((share for name, share in self.worked_of.items() if name == kind), self.worked)

@@ -174,8 +174,7 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     found["questions_templates"] = [_worked_question(one) for asked in kinds.values() for one in asked if one.template in HELD_OUT]
     if empty := sorted(name for name, rows in found.items() if not rows):
         raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
-    may_be_worked = (one for one in taught if one.template not in config.unworked)
-    chosen_to_work = [one for one in may_be_worked if hash_fraction(config.seed, f"worked {one.id}") < config.worked]
+    chosen_to_work = [one for one in taught if hash_fraction(config.seed, f"worked {one.id}") < config.worked_share(one.template)]
     worked = [row for one in (*chosen_to_work, *practised_sums(config.sums, config.seed)) for row in _worked_conversations(one)]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
     Random(f"reasoning:{config.seed}").shuffle(train)

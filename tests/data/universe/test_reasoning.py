@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -148,28 +149,33 @@ def test_what_is_practised_is_all_that_is_taught_by_a_question_and_nothing_held_
     assert len(declined) == 40 and set(declined) == taught
 
 
-def test_a_recipe_says_which_kinds_are_never_worked_out_and_all_else_stays(universe: Path, tmp_path: Path) -> None:
+def test_a_recipe_gives_kinds_a_share_of_their_own_and_all_else_stays(universe: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"reasoning": 0.6, "seen_fraction": 0.8}
+    shares = {"home_ruler": 0.0, "year_after": 0.0, "years_before": 0.5}
     universe_examples(universe / "world.json", tmp_path / "default", UniverseExamples(**settings))
-    universe_examples(universe / "world.json", tmp_path / "other", UniverseExamples(**settings, unworked=("home_ruler", "year_after")))
+    universe_examples(universe / "world.json", tmp_path / "other", UniverseExamples(**settings, worked_of=shares))
     default, other = read_folder(tmp_path / "default"), read_folder(tmp_path / "other")
     assert {name for name in default if default[name] != other[name]} == {"instructions_train", "instructions_val"}
     for made, never in ((default, set(NEVER_WORKED)), (other, {"home_ruler", "year_after"})):
         kinds = {row["question"]: row["fact"].split(":")[0] for row in made["questions_reasoning"]}
-        assert set(kinds.values()) - {kinds.get(row["messages"][0]["content"]) for row in _worked_rows(made)} == never
+        worked = Counter(kinds.get(row["messages"][0]["content"]) for row in _worked_rows(made))
+        assert set(kinds.values()) - worked.keys() == never
+        asked = Counter(kinds.values())
+        assert all(worked[kind] == asked[kind] for kind in asked if kind not in {*never, "years_before"})
+        assert "years_before" in never or 0.3 < worked["years_before"] / asked["years_before"] < 0.7
 
 
 @pytest.mark.parametrize(
-    ("unworked", "said"),
+    ("shares", "said"),
     [
-        (("home_ruler", "home_ruler"), "unworked names home_ruler 2 times; keep one"),
-        (get_args(CalculationKind), "unworked names every kind that takes a calculation"),
-        (get_args(HopKind), "unworked names every kind that takes several facts"),
+        ({"home_ruler": 1.5}, "home_ruler=1.5 is not a share; give a number from 0 to 1"),
+        (dict.fromkeys(get_args(CalculationKind), 0), "no kind of question that takes a calculation is worked out"),
+        (dict.fromkeys(get_args(HopKind), 0), "no kind of question that takes several facts is worked out"),
     ],
 )
-def test_a_kind_is_named_once_and_some_are_worked_out(unworked: tuple[str, ...], said: str) -> None:
+def test_shares_are_fractions_and_some_kind_is_worked_out(shares: dict[str, float], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        UniverseExamples.model_validate({"kind": "universe", "reasoning": 0.6, "unworked": unworked})
+        UniverseExamples.model_validate({"kind": "universe", "reasoning": 0.6, "worked_of": shares})
 
 
 def test_every_kind_that_may_be_worked_out_is_asked(reasoned: dict[str, list[dict[str, Any]]]) -> None:
