@@ -150,8 +150,10 @@ def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
     added = tokenizer.get_added_tokens_decoder().values()
     special = {*SPECIAL_TOKENS, UNKNOWN, *(token.content for token in added if token.special)}
     decoding = decoding_steps(tokenizer)
-    by_byte, fallback, spaced = "ByteLevel" in decoding, "ByteFallback" in decoding, "Replace" in decoding or "Metaspace" in decoding
+    by_byte, fallback = "ByteLevel" in decoding, "ByteFallback" in decoding
     continued = tokenizer.model.continuing_subword_prefix if isinstance(tokenizer.model, models.WordPiece) else ""
+    # WordPiece replaces its prefix when it decodes; others that replace write a space for its sign.
+    spaced = not continued and ("Replace" in decoding or "Metaspace" in decoding)
     byte_of = byte_alphabet() if by_byte else {}
     for token, index in vocabulary.items():
         if token in special:
