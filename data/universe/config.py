@@ -22,6 +22,7 @@ HopKind = Literal[
     "mother_home_product",
 ]
 CalculationKind = Literal["years_between", "year_after", "year_before", "years_before"]
+ReasoningKind = Literal[HopKind, CalculationKind]
 
 
 class UniverseSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -92,7 +93,7 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
         gt=0,
         le=1,
     )
-    worked_of: dict[HopKind | CalculationKind, float] = Field(
+    worked_of: dict[ReasoningKind, float] = Field(
         {"mother_home_river": 0.0, "mother_home_product": 0.0, "years_before": 0.0},
         description="the share in place of `worked` of kinds of these questions, named by the facts that they follow or by what is "
         "calculated; 0: never worked out; by default those of three facts and those that name the later of two events first; share by kind",
@@ -166,7 +167,7 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid", defer_build=True)
 
     @field_validator("worked_of")
     @classmethod
-    def _some_are_worked(cls, worked_of: dict[HopKind | CalculationKind, float]) -> dict[HopKind | CalculationKind, float]:
+    def _some_are_worked(cls, worked_of: dict[ReasoningKind, float]) -> dict[ReasoningKind, float]:
         if wrong := next(((kind, share) for kind, share in worked_of.items() if not 0 <= share <= 1), None):
             raise ValueError(f"{wrong[0]}={wrong[1]:g} is not a share; give a number from 0 to 1")
         never = {kind for kind, share in worked_of.items() if share == 0}

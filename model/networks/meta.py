@@ -40,17 +40,12 @@ def meta_network(config: NetworkBase, vocab_size: int) -> Network:
 
 
 def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """Give a network on the meta device its weights and buffers, by name, so that none is drawn first and then overwritten.
+    """Give a network on the meta device memory of a CPU with its weights and buffers, by name, so that none is drawn first.
 
-    Each gets memory of its own, since what a file is mapped to changes with the file, and fractions become fp32. Raise RuntimeError, as
-    torch does, unless names and shapes are the network's.
+    They are copied, since what a file is mapped to changes with the file. Raise RuntimeError, as torch does, unless names and shapes are
+    those of the network.
     """
-    network.load_state_dict({name: _copied(tensor) for name, tensor in tensors.items()}, strict=True, assign=True)
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
-    return torch.empty(tensor.shape, dtype=dtype).copy_(tensor)
+    network.to_empty(device="cpu").load_state_dict(tensors, strict=True)
 
 
 @contextmanager

@@ -87,32 +87,30 @@ class Chain:
         if order.raw:
             files = {"kind": "files", "name": "pile", "paths": ["*.jsonl"], "formats": ["jsonl"], "id_field": "id"}
             config = IngestConfig.model_validate({"sources": [files], "shards": order.shards})
-            self._each("unpack", lambda n, out, limits: unpack(config, out, source, self.work, ShardIndex(n, order.shards), **limits))
+            self._each("unpack", lambda n, out, limits: unpack(config, out, source, self.work, ShardIndex(n, order.shards), **limits), "")
             opened = [self.work / "unpack" / str(group) for group in range(order.shards)]
             slices = [[group / SLICE.format(number) for group in opened] for number in range(order.shards)]
             around = [IngestInputs(source, self.work, unpacked=part) for part in slices]
-            shards = self._each(
-                "ingest", lambda n, out, limits: ingest(config, out, around[n], ShardIndex(n, order.shards), **limits), KEPT
-            )
+            shards = self._each("ingest", lambda n, out, limits: ingest(config, out, around[n], ShardIndex(n, order.shards), **limits))
             self._drop("unpack")
         else:
             shards = [source / f"{number}.parquet" for number in range(order.shards)]
-        cleaned = self._each("clean", lambda n, out, limits: clean(shards[n], out, order.cleaning, **limits), KEPT)
+        cleaned = self._each("clean", lambda n, out, limits: clean(shards[n], out, order.cleaning, **limits))
         self._drop("ingest")
         if order.filtered:
             lists, given = ObservedFiles(source), cleaned
-            cleaned = self._each("filter", lambda n, out, limits: filter_documents(given[n], out, order.filtering, lists, **limits), KEPT)
+            cleaned = self._each("filter", lambda n, out, limits: filter_documents(given[n], out, order.filtering, lists, **limits))
             self._drop("clean")
         began, output = time.perf_counter(), self.work / "dedup"
         dedup(cleaned, output, order.deduplication, **self._limits(self.resources, output))
         self._done("dedup", began, shard_files(output, order.shards))
 
-    def _each(self, stage: str, body: Callable[[int, Path, dict[str, Any]], object], *kept: str) -> list[Path]:
+    def _each(self, stage: str, body: Callable[[int, Path, dict[str, Any]], object], kept: str = KEPT) -> list[Path]:
         began, share = time.perf_counter(), self.resources.shared(self.order.threads)
         outputs = [self.work / stage / str(number) for number in range(self.order.shards)]
         with ThreadPoolExecutor(self.order.threads) as pool:
             list(pool.map(lambda n: body(n, outputs[n], self._limits(share, outputs[n])), range(self.order.shards)))
-        files = [output / name for output in outputs for name in kept]
+        files = [output / kept for output in outputs if kept]
         self._done(stage, began, files)
         return files
 

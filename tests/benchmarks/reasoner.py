@@ -79,9 +79,17 @@ def valued_steps(changes: tuple[str, ...]) -> list[dict[str, Any]]:
     assert isinstance(rewards, GrpoConfig) and scorer.kind == "reward", "the recipe ends with a reward model and GRPO"
     rollouts = rewards.rollouts.model_dump(mode="json") | {"resample": 0}
     ppo = {
-        **{"kind": "ppo", "steps": VALUED, "gate": {}, "questions": rewards.questions, "rollouts": rollouts},
-        **{"learning_rate": rewards.learning_rate, "warmup_steps": rewards.warmup_steps, "global_batch": rewards.global_batch},
-        **{"reward_model": scorer.name, "reward_weight": 0.1, "clip_high": rewards.clip_high},
+        "kind": "ppo",
+        "steps": VALUED,
+        "gate": {},
+        "questions": rewards.questions,
+        "rollouts": rollouts,
+        "learning_rate": rewards.learning_rate,
+        "warmup_steps": rewards.warmup_steps,
+        "global_batch": rewards.global_batch,
+        "reward_model": scorer.name,
+        "reward_weight": 0.1,
+        "clip_high": rewards.clip_high,
         "returns": {"kl_weight": 0.01, "kl_target": DIVERGENCE, "horizon": 1280, "lam": 1.0},
     }
     return [*map(_written, recipe.tuning[:-1]), ppo]

@@ -1,6 +1,6 @@
 """Counts of how a tokenizer encodes texts: those of a shard, as files, and those of all shards, which are their sums.
 
-Files: counts.json (the tallies, whole and by source, and what is not restored), uses.npy (uses of each token) and shown.json (beginnings
+Files: counts.json (the tallies by source, and what is not restored), uses.npy (uses of each token) and shown.json (beginnings
 of documents that the report may show). Any division into shards gives the same sums and the same beginnings.
 """
 
