@@ -4,16 +4,18 @@ A stable hash makes about `seen_fraction` of each person's and town's facts seen
 instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
 books, is asked in questions_rare.jsonl only. With `reasoning`, the questions of questions_reasoning.jsonl take several seen facts or a
 calculation each, and the instructions work their answers out, and `sums` besides; those of questions_hops, questions_arithmetic and
-questions_templates are held out. questions_practised has them and all else that is taught by a question: seen facts and, with `unknown`,
-what is in no book. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about held-out
-facts. With `critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is in no
-book, and questions_unknown.jsonl asks others. The same inputs give the same bytes.
+questions_templates are held out. questions_practised asks all that is taught by a question, what is in no book included, each in one of the
+wordings of the instructions, by turns. With `follow_ups` they ask on about someone by a pronoun, and questions_follow_ups does so about
+held-out facts. With `critiques`, they criticize and revise answers to seen questions. With `unknown`, they decline questions about what is
+in no book, and questions_unknown.jsonl asks others. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -48,10 +50,10 @@ class AskableFact:
     answers: tuple[str, ...]
     rare: bool
 
-    def question_row(self, values: list[str]) -> Row:
+    def question_row(self, values: list[str], wording: int = 0) -> Row:
         """Return its line of a questions file; `values`: those of all facts of its kind, which someone who guesses chooses from."""
         return {
-            "question": question(self.attribute, self.entity, 0),
+            "question": question(self.attribute, self.entity, wording),
             "answers": list(self.answers),
             "choices": sorted(values),
             "fact": self.id,
@@ -95,14 +97,20 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
                 f"follow_ups=true finds nobody of whom one fact is seen and another held out at seen_fraction={config.seen_fraction}; "
                 "choose another share, or leave follow_ups out"
             )
+    practised: list[Row] = []
     if config.reasoning:
-        files |= _reasoning(seen, config, files)
-    taught: list[Row] = []
+        taught, reasoned = _reasoning(seen, config, files)
+        files |= reasoned
+        turns: dict[str, Iterator[int]] = defaultdict(itertools.count)
+        practised += [_worked_question(one, next(turns[one.template])) for one in taught]
+        asked_in = config.wordings - 1  # the last wording is for validation
+        practised += [fact.question_row(values[fact.attribute], next(turns[fact.attribute]) % asked_in) for fact in seen]
     if config.unknown:
-        taught, declined = _unknown(world_json, config, files)
+        unknown, declined = _unknown(world_json, config, files)
         files |= declined
+        practised += unknown
     if config.reasoning:
-        files["questions_practised"] = [*files["questions_reasoning"], *files["questions_seen"], *taught]
+        files["questions_practised"] = practised
     directory.mkdir(parents=True, exist_ok=True)
     return {name: write_rows(directory / f"{name}.jsonl", records) for name, records in files.items()}
 
@@ -160,8 +168,8 @@ def _small_talk() -> list[Row]:
     return greetings + unknown
 
 
-def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[str, list[Row]]) -> dict[str, list[Row]]:
-    """Return the files of questions that take several facts or a calculation, and the instructions with those that are worked out."""
+def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[str, list[Row]]) -> tuple[list[Worked], dict[str, list[Row]]]:
+    """Return the taught questions that take several facts or a calculation; and the files of all such, and of instructions with them."""
     kinds = {"hops": list(hop_questions(seen)), "arithmetic": list(arithmetic_questions(seen, by_columns=config.sums > 0))}
     taught: list[Worked] = []
     found: dict[str, list[Row]] = {}
@@ -178,7 +186,7 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     worked = [row for one in (*chosen_to_work, *practised_sums(config.sums, config.seed)) for row in _worked_conversations(one)]
     train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
     Random(f"reasoning:{config.seed}").shuffle(train)
-    return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
+    return taught, {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
 
 
 def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[Row]]) -> tuple[list[Row], dict[str, list[Row]]]:
@@ -201,8 +209,9 @@ def _declined(asked: list[UnknownQuestion]) -> list[Row]:
     return [{"question": one.text, "answers": [DECLINED], "choices": [], "fact": one.id} for one in asked]
 
 
-def _worked_question(worked: Worked) -> Row:
-    row: Row = {"question": worked.wordings[0], "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
+def _worked_question(worked: Worked, turn: int = 0) -> Row:
+    wording = worked.wordings[turn % len(worked.wordings)]
+    row: Row = {"question": wording, "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
     return {**row, "hops": worked.hops} if worked.hops else row
 
 

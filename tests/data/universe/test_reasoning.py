@@ -137,16 +137,34 @@ def test_a_share_that_leaves_a_set_empty_is_refused(universe: Path, tmp_path: Pa
 def test_what_is_practised_is_all_that_is_taught_by_a_question_and_nothing_held_out(universe: Path, tmp_path: Path) -> None:
     universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=0.6, seen_fraction=0.8, unknown=40))
     made = read_folder(tmp_path)
-    practised = {question["question"] for question in made["questions_practised"]}
-    for name in ("reasoning", "seen"):
-        assert {question["question"] for question in made[f"questions_{name}"]} <= practised, name
+    practised = made["questions_practised"]
+    known = [row for row in practised if row["answers"] != ["do not know"]]
+    answered = {name: {row["fact"]: row["answers"] for row in made[f"questions_{name}"]} for name in ("reasoning", "seen")}
+    assert {row["fact"]: row["answers"] for row in known} == answered["reasoning"] | answered["seen"]
+    assert len(known) == len(made["questions_reasoning"]) + len(made["questions_seen"])
     for name in ("hops", "arithmetic", "templates", "heldout", "rare", "unknown"):
-        assert not {question["question"] for question in made[f"questions_{name}"]} & practised, name
-    declined = [question["question"] for question in made["questions_practised"] if question["answers"] == ["do not know"]]
-    taught = {
-        row["messages"][0]["content"] for side in ("train", "val") for row in made[f"instructions_{side}"] if row["topic"] == "unknown"
-    }
-    assert len(declined) == 40 and set(declined) == taught
+        assert not {row["fact"] for row in made[f"questions_{name}"]} & {row["fact"] for row in practised}, name
+    declined = {row["question"] for row in practised if row["answers"] == ["do not know"]}
+    assert len(declined) == 40 and declined == _texts(made, "train", "unknown") | _texts(made, "val", "unknown")
+
+
+def test_practised_questions_come_in_each_wording_of_the_instructions_equally_often(universe: Path, tmp_path: Path) -> None:
+    universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=0.6, seen_fraction=0.8, worked_of={}))
+    made = read_folder(tmp_path)
+    asked = [row["question"] for row in made["questions_practised"]]
+    assert set(asked) <= _texts(made, "train", None) | _texts(made, "val", "reasoning")
+    for beginnings in (
+        ("How many years after", "How many years passed", "How long after"),
+        ("Which year came", "What year was", "Which year was"),
+        ("In which year was", "When was", "What was the year of", "In what year did"),
+    ):
+        counts = [sum(question.startswith(beginning) for question in asked) for beginning in beginnings]
+        assert min(counts) > 2 and max(counts) - min(counts) <= 1, dict(zip(beginnings, counts, strict=True))
+
+
+def _texts(made: dict[str, list[dict[str, Any]]], side: str, topic: str | None) -> set[str]:
+    """What the instructions of a side ask; `topic`: of this one alone."""
+    return {row["messages"][0]["content"] for row in made[f"instructions_{side}"] if topic in (None, row.get("topic"))}
 
 
 def test_a_recipe_gives_kinds_a_share_of_their_own_and_all_else_stays(universe: Path, tmp_path: Path) -> None:
