@@ -62,7 +62,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-class SharedStarts(LoadFileScheduling):
+class SharedStarts(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist has no types
     """Give each process whole files of tests, and those of one folder that share a long start to the same process."""
 
     together = ("tests/end_to_end/",)

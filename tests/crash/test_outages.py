@@ -195,4 +195,5 @@ def statuses(bench: Bench) -> set[str]:
 
 
 def _listener(port: int) -> psutil.Process:
-    return next(psutil.Process(c.pid) for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
+    listening = (c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN)
+    return next(psutil.Process(c.pid) for c in listening if c.laddr and c.laddr.port == port)

@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from flows.cli.run import show_on_terminal
 from flows.cli.signals import stoppable
 from tests.tasks import toys
+from tests.tasks.toy_bodies import Collect
 
 SLEEP = 'executed("learn"); print("learning", flush=True); time.sleep(600)'
 COMPUTE = 'executed("learn"); print("learning", flush=True); __import__("hashlib").pbkdf2_hmac("sha256", b"a", b"b", (1 << 31) - 1)'
@@ -36,7 +37,7 @@ def main(folder: Path, store: str, database: str, what: str, log: str = "", toge
             return
         for number in range(int(what)):
             _meet(folder.parent / f"round-{number}", int(together))
-            run = workshop.run(toys.Toys(collect=toys.Collect(words=f"the cat {number}")))
+            run = workshop.run(toys.Toys(collect=Collect(words=f"the cat {number}")))
             if log:
                 with Path(log).open("a") as stream:
                     stream.writelines(f"{stage} {number}\n" for stage in workshop.executed)

@@ -18,6 +18,7 @@ from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.int8 import Int8Config
+from model.quantization.protocol import QuantizerConfig
 from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
@@ -37,7 +38,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit_tokenizer(write_split(folder / "train.parquet", range(6)), folder / "tokenizer", TokenizerConfig(vocab_size=320))
     network = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, feed_forward=96, context=128, initial_std=0.3).build(330, seed=3)
     save_model(network.eval(), folder / "model")
-    forms = {"int8": Int8Config(), "f16": GgufConfig(type="F16")}
+    forms: dict[str, QuantizerConfig] = {"int8": Int8Config(), "f16": GgufConfig(type="F16")}
     for name, config in forms.items():
         quantize(folder / "model", folder / name, config, tokenizer=folder / "tokenizer" if config.TOKENIZES else None)
     variants = {name: folder / name for name in forms}

@@ -145,7 +145,7 @@ def test_mlflow_has_a_parent_run_its_stages_its_models_and_a_champion(four_books
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == first.info.run_id]
     assert {run.info.run_name for run in children} == {place.partition("[")[0] for place in STAGES}
     trained = next(run for run in children if run.info.run_name == "pretrain")
-    assert [given.dataset.digest for given in trained.inputs.dataset_inputs]
+    assert trained.inputs is not None and [given.dataset.digest for given in trained.inputs.dataset_inputs]
     assert len(client.get_metric_history(trained.info.run_id, "train.loss")) > 1
     champion = client.get_model_version_by_alias("folio-four_books", "champion")
     assert champion.tags["folio.digest"] == four_books.artifacts["export"].digest

@@ -18,6 +18,7 @@ from model.evaluation.gate import judge
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.quantization.config import quantizer_of
 from model.quantization.int8 import Int8Config
@@ -68,8 +69,9 @@ def test_the_gate_judges_every_variant_and_random_weights_fail_it(variants: Fini
     verdict = json.loads((variants.folder("gate.release") / "verdict.json").read_text())
     assert [row["verdict"] for row in verdict["rows"]] == ["passed"] * 3
     config, vocab_size = read_config(variants.folder("tune.dpo"))
+    assert isinstance(config, DecoderConfig)
     save_model(Decoder(config, vocab_size, seed=3), tmp_path / "random")
-    measured = {}
+    measured: dict[str, float] = {}
     for variant in variants.recipe.release.variants:
         quantize(tmp_path / "random", tmp_path / variant.name, variant)
         found = evaluate(

@@ -103,7 +103,7 @@ def test_a_sentence_added_to_a_note_draws_its_shard_again_and_the_tokenizer_is_t
 def test_a_sentence_outside_the_sample_verifies_its_shard_again_and_one_that_changes_the_tokenizer_all(recipe: Recipe) -> None:
     before = make(recipe, CONFIG, NOTES)
     sample = pq.read_table(Path(recipe.store) / before["fit"].location / RECORD)
-    fitted_on = set(sample["id"].to_pylist())
+    fitted_on = {row["id"] for row in sample.to_pylist()}
     left_out = min(NOTES.keys() - fitted_on)
     for name, verified in ((left_out, [f"restore[{shard_of(left_out, SHARDS)}]"]), (min(fitted_on), RESTORED)):
         after = make(recipe, CONFIG, {**NOTES, name: NOTES[name] + " zebra" * 99})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -27,16 +28,16 @@ OLD = (
 FOLDED = NearRule(spelling="folded", shingle=3, threshold=0.4)
 
 
-def _kept(folder: Path, rows: list[dict[str, object]], *keep: Criterion, prefer: tuple[str, ...] = ()) -> tuple[str, str]:
+def _kept(folder: Path, rows: Sequence[Mapping[str, object]], *keep: Criterion, prefer: tuple[str, ...] = ()) -> tuple[str, str]:
     """Return the copy that stays and why, with `longest` as the last criterion."""
     folder.mkdir(parents=True, exist_ok=True)
-    filled = [{"id": "", "title": "", "source": "s", "metadata": "{}", "synthetic": False} | row for row in rows]
+    filled = [{"id": "", "title": "", "source": "s", "metadata": "{}", "synthetic": False, **row} for row in rows]
     pq.write_table(pa.Table.from_pylist(filled, schema=DOCUMENTS), folder / "documents.parquet")
     config = DedupConfig(keep=(*keep, "longest"), prefer_sources=prefer)
     dedup([folder / "documents.parquet"], folder / "out", config, threads=1, memory="300MB", scratch=folder / "scratch")
     (name,) = kept_texts(folder / "out")
-    rows = pq.read_table(folder / "out" / "ledger.parquet").to_pylist()
-    (detail,) = {str(row["detail"]).partition(";")[0] for row in rows if row["action"] == "duplicate"}
+    ledger = pq.read_table(folder / "out" / "ledger.parquet").to_pylist()
+    (detail,) = {str(row["detail"]).partition(";")[0] for row in ledger if row["action"] == "duplicate"}
     return name, detail
 
 
@@ -45,7 +46,7 @@ def test_each_criterion_chooses_its_copy_and_the_ledger_names_it(tmp_path: Path)
     near = edited(text, 0.005)
     twins = [{"id": "a", "text": near}, {"id": "b", "text": text + " ..."}]
     assert _kept(tmp_path / "longest", twins)[0] == ("b" if len(text) + 4 > len(near) else "a")
-    human = [{"id": "a", "text": text + " ...", "synthetic": True}, {"id": "b", "text": text}]
+    human: list[dict[str, object]] = [{"id": "a", "text": text + " ...", "synthetic": True}, {"id": "b", "text": text}]
     assert _kept(tmp_path / "human", human) == ("b", "kept b: human: a person's against a machine's")
     title = [{"id": "a", "text": text + " ...", "metadata": json.dumps({"title_mismatch": True})}, {"id": "b", "text": text}]
     assert _kept(tmp_path / "title", title, "title") == ("b", "kept b: title: its own against a wrong one")
@@ -74,7 +75,8 @@ def test_the_spelling_that_the_corpus_uses_is_kept(tmp_path: Path, old: str) -> 
 
 
 def test_a_criterion_or_a_count_that_would_do_nothing_is_refused() -> None:
-    for wrong in ({"keep": ["source"]}, {"prefer_sources": ["web"]}, {"keep": ["longest", "longest"]}, {"keep": []}):
+    given: list[dict[str, list[str]]] = [{"keep": ["source"]}, {"prefer_sources": ["web"]}, {"keep": ["longest", "longest"]}, {"keep": []}]
+    for wrong in given:
         with pytest.raises(ValidationError):
             DedupConfig.model_validate(wrong)
     with pytest.raises(ValidationError, match="documents=5 does nothing while scope=document"):

@@ -79,8 +79,8 @@ def test_a_chain_of_a_hundred_thousand_takes_time_by_its_length(tmp_path: Path) 
 @pytest.mark.parametrize("action", ["remove", "cluster"])
 def test_a_paragraph_of_two_documents_joined_through_a_third_stays_in_one_of_them(tmp_path: Path, action: str) -> None:
     parts = [prose(number, paragraphs=1) for number in range(14)]
-    texts = {"a": parts[:10], "b": parts[1:11], "c": parts[2:12]}
-    texts = {name: "\n\n".join(paragraphs) for name, paragraphs in texts.items()}
+    paragraphs = {"a": parts[:10], "b": parts[1:11], "c": parts[2:12]}
+    texts = {name: "\n\n".join(own) for name, own in paragraphs.items()}
     near = NearRule.model_validate({"action": action, "threshold": 0.75})
     output, _ = run(tmp_path, texts, DedupConfig(near=near))
     kept = kept_texts(output)

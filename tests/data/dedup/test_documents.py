@@ -20,8 +20,7 @@ CLUSTER = DedupConfig(near=NearRule(action="cluster"))
 
 
 def _clusters(output: Path) -> dict[str, str]:
-    table = pq.read_table(output / "clusters.parquet")
-    return dict(zip(table["id"].to_pylist(), table["cluster"].to_pylist(), strict=True))
+    return {row["id"]: row["cluster"] for row in pq.read_table(output / "clusters.parquet").to_pylist()}
 
 
 def test_documents_equal_in_their_words_keep_the_longest_then_the_smallest_id(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_files_whose_ids_ascend_are_open_one_at_a_time(tmp_path: Path, monkeypat
     assert sum(batch.num_rows for batch in merged_batches(files[::-1], rows=8)) == 300
     assert most == 1
     files = [_write(tmp_path / f"{shard}.parquet", [f"{number:03}{shard}" for number in range(50)]) for shard in range(6)]
-    ids = [name for batch in merged_batches(files, rows=8) for name in batch["id"].to_pylist()]
+    ids = [row["id"] for batch in merged_batches(files, rows=8) for row in batch.to_pylist()]
     assert most == 6 and ids == sorted(ids) and len(ids) == 300
 
 

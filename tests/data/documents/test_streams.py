@@ -19,7 +19,8 @@ from data.documents.stream import BATCH_ROWS, DocumentWriter, batches, slices
 
 @given(st.lists(st.text(max_size=30), max_size=20), st.integers(1, 60))
 def test_slices_hold_every_row_in_order_and_close_when_they_are_full(texts: list[str], characters: int) -> None:
-    parts = [part["text"].to_pylist() for part in slices(pa.table({"text": pa.array(texts, pa.string())}), characters)]
+    table = pa.table({"text": pa.array(texts, pa.string())})
+    parts = [[row["text"] for row in part.to_pylist()] for part in slices(table, characters)]
     assert [text for part in parts for text in part] == texts
     assert all(sum(map(len, part[:-1])) < characters <= sum(map(len, part)) for part in parts[:-1])
 
@@ -49,7 +50,8 @@ def test_rows_packed_in_parts_give_the_bytes_of_one_table(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("count", "characters"), [(20_000, 1), (50, PENDING_CHARACTERS)])
 def test_only_a_few_rows_of_a_group_are_python_objects_at_any_time(count: int, characters: int) -> None:
-    group, text = RowGroup(pa.schema([("n", pa.int64()), ("text", pa.string())])), "x" * characters
+    columns: dict[str, pa.DataType] = {"n": pa.int64(), "text": pa.string()}
+    group, text = RowGroup(pa.schema(columns)), "x" * characters
     tracemalloc.start()
     try:
         for number in range(count):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.data.dedup.books import bytes_of, prose, write
 
 CAST = ("HAMLET", "HORATIO", "OPHELIA", "GHOST")
 TITLES = {"p1": "The Tragedie of Omelette", "p2": "OMELETTE, a Tragedy", "n1": "On Rivers", "n2": "Csample01", "n3": "The Mill"}
-Lines = dict[str, list[dict[str, object]]]
+Lines = dict[str, list[dict[str, Any]]]
 
 
 def _play(seed: int) -> str:
@@ -63,7 +64,7 @@ def test_what_a_held_out_question_quotes_is_in_no_example(made: Lines) -> None:
 def test_answers_are_literally_in_the_books(made: Lines) -> None:
     flat = {name: " ".join(text.split()) for name, text in TEXTS.items()}
     for row in [*made["instructions_train"], *made["instructions_val"]]:
-        question, answer = (str(message["content"]) for message in row["messages"])  # type: ignore[attr-defined]
+        question, answer = (str(message["content"]) for message in row["messages"])
         if row["topic"] == "continue":
             quoted = question.split("? ", 1)[-1].split(": ", 1)[-1]
             assert any(quoted in text and answer in text for text in flat.values())
@@ -77,19 +78,19 @@ def test_a_speaker_question_names_the_true_speaker_and_one_other_of_the_play(mad
     rows = [row for row in made["questions_seen"] if str(row["question"]).startswith("Who says this?")]
     assert rows
     for row in rows:
-        (answer,) = row["answers"]  # type: ignore[misc]
+        (answer,) = row["answers"]
         assert any(f"{answer.upper()}. {_quoted(str(row['question']))}" in " ".join(TEXTS[play].split()) for play in ("p1", "p2"))
 
 
 def test_books_are_told_apart_only_by_titles_that_differ_and_say_something(made: Lines) -> None:
-    asked = [str(row["messages"][0]["content"]) for row in made["instructions_train"] if row["topic"] == "which_book"]  # type: ignore[index]
+    asked = [str(row["messages"][0]["content"]) for row in made["instructions_train"] if row["topic"] == "which_book"]
     assert asked and not any("Csample01" in question for question in asked)
     assert not any("Omelette" in question and "OMELETTE" in question for question in asked)
 
 
 def test_a_preference_rejects_another_answer_to_the_same_question(made: Lines) -> None:
     for row in made["preferences_train"]:
-        assert row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"] and len(row["messages"]) == 1  # type: ignore[arg-type]
+        assert row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"] and len(row["messages"]) == 1
 
 
 def test_candidates_are_other_answers_of_the_same_kind_and_of_no_held_out_passage(made: Lines) -> None:
@@ -97,15 +98,15 @@ def test_candidates_are_other_answers_of_the_same_kind_and_of_no_held_out_passag
     held_out = {_quoted(str(row["question"])) for row in made["questions_heldout"]}
     kinds = set()
     for row in [*made["preferences_train"], *made["preferences_val"]]:
-        candidates: list[str] = row["candidates"]  # type: ignore[assignment]
-        question = str(row["messages"][0]["content"])  # type: ignore[index]
+        candidates: list[str] = row["candidates"]
+        question = str(row["messages"][0]["content"])
         assert row["chosen"] not in candidates and row["rejected"] not in candidates and not held_out & set(candidates)
         if question.startswith("Which book"):
             assert set(candidates) <= set(TITLES.values())
         elif question.startswith("Who"):
             assert {name.upper() for name in candidates} <= set(CAST)
         else:
-            assert all(any(text in flat[book] for book in row["books"]) for text in candidates)  # type: ignore[attr-defined]
+            assert all(any(text in flat[book] for book in row["books"]) for text in candidates)
         kinds |= {question.partition(" ")[0]} if candidates else set()
     assert len(kinds) >= 3
 
@@ -114,14 +115,14 @@ def test_a_line_names_the_books_whose_words_it_holds_and_no_other(made: Lines) -
     flat = {name: " ".join(text.split()) for name, text in TEXTS.items()}
     lent = 0
     for row in (row for rows in made.values() for row in rows):
-        question = str(row["question"] if "question" in row else row["messages"][0]["content"])  # type: ignore[index]
+        question = str(row["question"] if "question" in row else row["messages"][0]["content"])
         said = question.split("? ", 1)[-1].split(": ")[-1].rsplit(".", 1)[0]
-        texts = [said, *(str(row[side]) for side in ("chosen", "rejected") if side in row), *row.get("answers", ())]  # type: ignore[misc]
+        texts = [said, *(str(row[side]) for side in ("chosen", "rejected") if side in row), *row.get("answers", ())]
         # A name or a title is shorter than any passage; the right words in disorder are in no book.
         holding = {name for name, text in flat.items() for words in texts if len(words.split()) > 5 and words in text}
-        assert holding <= set(row["books"]), row  # type: ignore[call-overload]
-        assert all(any(part in flat[book] for part in texts) for book in row["books"])  # type: ignore[attr-defined]
-        lent += len(row["books"]) > 1  # type: ignore[arg-type]
+        assert holding <= set(row["books"]), row
+        assert all(any(part in flat[book] for part in texts) for book in row["books"])
+        lent += len(row["books"]) > 1
     assert lent, "some wrong answers are other books' words"
 
 

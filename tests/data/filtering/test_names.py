@@ -10,7 +10,9 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.pipeline import EntityRecognizer, EntityRuler
 from spacy.training import Example
+from thinc.api import fix_random_seed
 
 from data.filtering.config import FilterConfig
 from data.filtering.observed_files import FileChanged, ObservedFiles, observed_digests
@@ -33,8 +35,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe's root with a pipeline in models/names that learned names from a few hundred sentences."""
     root = tmp_path_factory.mktemp("root")
     pipeline, draw = spacy.blank("en"), random.Random(1)
-    spacy.util.fix_random_seed(1)
-    pipeline.add_pipe("ner").add_label("PERSON")
+    fix_random_seed(1)
+    recognizer = pipeline.add_pipe("ner")
+    assert isinstance(recognizer, EntityRecognizer)
+    recognizer.add_label("PERSON")
     examples = []
     for number in range(200):
         who, town = draw.choice(PEOPLE[:KNOWN]), draw.choice(TOWNS)
@@ -58,7 +62,9 @@ def everybody(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
     pipeline = spacy.blank("en")
     pipeline.add_pipe("sentencizer")
-    pipeline.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": [{"TEXT": {"REGEX": "."}}]}])  # type: ignore[attr-defined]
+    ruler = pipeline.add_pipe("entity_ruler")
+    assert isinstance(ruler, EntityRuler)
+    ruler.add_patterns([{"label": "PER", "pattern": [{"TEXT": {"REGEX": "."}}]}])
     (root / "models").mkdir()
     pipeline.to_disk(root / "models" / "names")
     return root

@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -83,11 +84,11 @@ def test_the_member_of_an_archive_is_named(tmp_path: Path) -> None:
 
 def test_text_is_found_in_columns_of_parquet_and_arrow_lists_and_lines_among_them(tmp_path: Path) -> None:
     words = TEXT.split()
-    tables = {"text": [TEXT], "list": [[TEXT[:20], TEXT[20:]]], "struct": [{"a": {"b": TEXT}}], "bytes": [TEXT.encode()]}
-    for name, values in {**tables, "lines": words}.items():
+    tables: dict[str, list[Any]] = {"text": [TEXT], "list": [[TEXT[:20], TEXT[20:]]], "struct": [{"a": {"b": TEXT}}]}
+    for name, values in {**tables, "bytes": [TEXT.encode()], "lines": words}.items():
         table = pa.table({"n": range(len(values)), name: pa.array(values)})
         pq.write_table(table, tmp_path / f"{name}.parquet", compression="zstd")
-        with pa.ipc.new_file(tmp_path / f"{name}.arrow", table.schema) as writer:
+        with pa.ipc.new_file(str(tmp_path / f"{name}.arrow"), table.schema) as writer:
             writer.write_table(table)
         assert list(searched(tmp_path / f"{name}.parquet").matches) == [name]
         assert list(searched(tmp_path / f"{name}.arrow").matches) == [name]

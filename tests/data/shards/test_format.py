@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,17 @@ from data.shards.writer import ShardWriter, write_shards
 
 DIGEST = "d" * 64
 Columns = Mapping[str, np.ndarray[Any, Any]]
-BOUND = {"sequence_length": 16, "tokenizer_digest": DIGEST, "vocab_size": 500}
+
+
+class Bound(TypedDict):
+    """What shards say of the rows that they hold."""
+
+    sequence_length: int
+    tokenizer_digest: str
+    vocab_size: int
+
+
+BOUND: Bound = {"sequence_length": 16, "tokenizer_digest": DIGEST, "vocab_size": 500}
 
 
 @st.composite

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ def limits(scratch: Path, threads: int = 1, memory: str = "300MB") -> dict[str, 
     return {"threads": threads, "memory": memory, "scratch": scratch}
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """Shard `number` of `count`."""
 
     number: int

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.documents.schema import DOCUMENTS
+from data.splits.assignment import SPLITS
 from data.splits.config import SplitConfig
-from data.splits.split import SPLITS
 from tests.data.splits.sharded import split_shards
 
 

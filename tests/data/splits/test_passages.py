@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,9 +15,9 @@ from pydantic import ValidationError
 
 from data.audit.config import AuditConfig
 from data.documents.schema import DOCUMENTS
+from data.splits.assignment import SPLITS
 from data.splits.config import SplitConfig
 from data.splits.passages import MIN_PASSAGE, cut, shortest_cut
-from data.splits.split import SPLITS
 from tests.data.audit.sharded import audit_shards
 from tests.data.splits.book_splits import rows_of
 from tests.data.splits.sharded import split_shards
@@ -24,7 +25,7 @@ from tests.data.splits.sharded import split_shards
 PASSAGES = SplitConfig(mode="passages")
 LONG = "\n\n".join(f"Paragraph {number} says that {number * number} is a square and no more." for number in range(800))
 OTHER = LONG.replace("square", "number")
-LIMITS = {"threads": 1, "memory": "500MB"}
+LIMITS: dict[str, Any] = {"threads": 1, "memory": "500MB"}
 
 
 def _split(folder: Path, texts: Mapping[str, str], config: SplitConfig = PASSAGES, alike: str = "", written: str = "") -> dict[str, float]:
@@ -37,8 +38,8 @@ def _split(folder: Path, texts: Mapping[str, str], config: SplitConfig = PASSAGE
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), folder / "documents.parquet")
     clusters = [(name, alike[0] if name in alike else name) for name in sorted(texts)]
     pq.write_table(pa.table({"id": [name for name, _ in clusters], "cluster": [name for _, name in clusters]}), folder / "clusters.parquet")
-    shards, clusters = [folder / "documents.parquet"], folder / "clusters.parquet"
-    return split_shards(shards, clusters, folder / "out", config, scratch=folder / "scratch", **LIMITS)[1]
+    shards = [folder / "documents.parquet"]
+    return split_shards(shards, folder / "clusters.parquet", folder / "out", config, scratch=folder / "scratch", **LIMITS)[1]
 
 
 def _texts(folder: Path) -> dict[str, dict[str, str]]:

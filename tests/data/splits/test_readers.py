@@ -18,8 +18,8 @@ from data.documents.schema import DOCUMENTS
 from data.documents.sharding import shard_of, split_files
 from data.examples.config import CorpusExamples
 from data.examples.make import make_examples
+from data.splits.assignment import SPLITS
 from data.splits.config import TRAIN_SIZE, SplitConfig
-from data.splits.split import SPLITS
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack
 from tests.data.audit.sharded import audit_shards

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data.splits.apportionment import apportion
+from data.splits.assignment import SPLITS
 from data.splits.config import SplitConfig
-from data.splits.split import SPLITS
 from tests.data.splits.book_splits import Book, Books, assignments, cluster_number, ids_by_split, run_split, split_by_number
 
 few = settings(max_examples=12)  # each splits in DuckDB, twice

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.splits.assignment import SPLITS
 from data.splits.config import ASSIGNED, SplitConfig
-from data.splits.split import SPLITS, split
+from data.splits.split import split
 from tests.data.dedup.books import write
 from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, rows_of, run_split, write_files
 from tests.data.splits.sharded import split_shards

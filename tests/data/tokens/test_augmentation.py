@@ -35,7 +35,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TextEncoder]:
     folder = tmp_path_factory.mktemp("fitted")
     train = write_split(folder / "train.parquet", [prose(seed, 20) for seed in range(4)])
     for kind in (*KINDS, "character"):
-        fit_tokenizer(train, folder / kind, TokenizerConfig(kind=kind, vocab_size=420))  # type: ignore[arg-type]  # a kind's name
+        fit_tokenizer(train, folder / kind, TokenizerConfig(kind=kind, vocab_size=420))
     return {kind: TextEncoder(folder / kind) for kind in (*KINDS, "character")}
 
 

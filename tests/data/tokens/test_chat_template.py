@@ -195,7 +195,7 @@ def test_arguments_of_calls_and_descriptions_of_tools_never_become_structure(
     template: ChatTemplate, encoder: TextEncoder, value: dict[str, Any]
 ) -> None:
     call = {"type": "function", "function": {"name": "find", "arguments": value}}
-    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
     tools = [{"type": "function", "function": {"name": "find", "parameters": value}}]
     (found,) = template.encode([Chat(1, messages, tools)])
     assert [number for number in found.ids.tolist() if number <= 6] == [1, 3, 6, 4, 6, 5, 6]

@@ -26,8 +26,15 @@ from tests.data.tokens.sampled import draw_shards, fit_shards
 
 BOOKS = {f"{(number * 7919) % 64 << 58:016x}": prose(number, number % 13) for number in range(20)}
 TOTAL = sum(len(text.encode()) for text in BOOKS.values())
+
+
+def in_order(count: int) -> Callable[[int, str], int]:
+    """Which of `count` shards a text lies in, by its number and its name."""
+    return lambda number, name: shard_of(name, count)
+
+
 PLACED: dict[str, tuple[int, Callable[[int, str], int]]] = {
-    **{f"{count} in order": (count, lambda number, name, count=count: shard_of(name, count)) for count in (1, 2, 3, 8)},
+    **{f"{count} in order": (count, in_order(count)) for count in (1, 2, 3, 8)},
     "5 whose ids overlap, one empty": (5, lambda number, name: number % 4),
 }
 SIZES = {"all fits": TOTAL, "all but a byte": TOTAL - 1, "half": TOTAL // 2, "a quarter": TOTAL // 4, "a tenth": TOTAL // 10}
@@ -45,7 +52,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shards_of(folder: Path, texts: dict[str, str], count: int = 3, placed: Callable[[int, str], int] | None = None) -> Shards:
     """Write the training split of each shard, and how many bytes it has."""
-    place = placed or (lambda number, name: shard_of(name, count))
+    place = placed or in_order(count)
     files = []
     for shard in range(count):
         here = {name: texts[name] for number, name in enumerate(sorted(texts)) if place(number, name) == shard}

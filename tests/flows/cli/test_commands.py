@@ -75,7 +75,7 @@ def forecast(place: str, seconds: float | None, action: Action = "run") -> Forec
 
 
 def test_a_plan_says_how_long_the_run_will_take_and_what_that_rests_on() -> None:
-    cases = (
+    cases: tuple[tuple[list[Forecast], str], ...] = (
         ([], "nothing to do"),
         (
             [forecast("sft", 70.0), forecast("dpo", 5.0, "wait")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_library_of_a_form_that_is_not_installed_is_named_with_its_extra(monke
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight.os, "access", lambda path, mode: path != tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     assert preflight.unwritable(tmp_path / "new" / "store") == f"can't be written: {tmp_path} is read-only for this user"
     assert preflight.unwritable(tmp_path.parent) == ""
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app as cli
-from tasks.stage.system import command_line
 from tasks.stage.system.command_line import folio, program
 from tasks.stage.system.explanations import explain
 
@@ -77,7 +76,7 @@ def test_folio_is_called_as_it_can_be_found(monkeypatch: pytest.MonkeyPatch, tmp
     assert shutil.which("folio") == str(script)
     assert folio("up") == "folio up"
     monkeypatch.setattr(sys, "argv", ["-c"])
-    monkeypatch.setattr(command_line.sys, "executable", str(tmp_path / "nowhere" / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere" / "python"))
     assert folio("up") == "folio up"
 
 

@@ -58,9 +58,9 @@ def test_how_a_step_learns_is_no_part_of_what_it_is_measured_by(tmp_path: Path) 
 
 
 def test_each_kind_of_step_names_what_it_is_for(tmp_path: Path) -> None:
-    kinds = ("{kind: sft, gate: {}}", "{kind: dpo, loss: ipo, gate: {}}", "{kind: kto, gate: {}}", "{kind: orpo, gate: {}}")
-    kinds += ("{kind: simpo, gate: {}}", "{kind: reward, gate: {}}", f"{{kind: ppo, reward_model: reward, gate: {{}}, {ROLLOUTS}}}")
-    kinds += (f"{{kind: grpo, gate: {{}}, {ROLLOUTS}}}",)
+    kinds = ["{kind: sft, gate: {}}", "{kind: dpo, loss: ipo, gate: {}}", "{kind: kto, gate: {}}", "{kind: orpo, gate: {}}"]
+    kinds += ["{kind: simpo, gate: {}}", "{kind: reward, gate: {}}", f"{{kind: ppo, reward_model: reward, gate: {{}}, {ROLLOUTS}}}"]
+    kinds += [f"{{kind: grpo, gate: {{}}, {ROLLOUTS}}}"]
     plan = planned((f"tuning=[{', '.join(kinds)}]",), tmp_path)
     bounds = {
         position: decision.ingredients["gate.bounds[0].metric"]
