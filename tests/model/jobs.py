@@ -103,7 +103,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
     def make(name: str = "run", resources: dict[str, Any] | None = None, **train: Any) -> Job:
         options = dict(resources or {})
         parallel = {name: options.pop(name) for name in ParallelConfig.model_fields if name in options}
-        fields = {"optimizer": "adamw", "precision": "fp32", "steps": 6, "tokens": 0, "global_batch": 8}
+        fields: dict[str, Any] = {"optimizer": "adamw", "precision": "fp32", "steps": 6, "tokens": 0, "global_batch": 8}
         fields |= {"learning_rate": 1e-2, "eval_rows": 7, **train}
         fields.setdefault("warmup_steps", min(2, fields["steps"]))
         return Job(

@@ -19,7 +19,7 @@ def base() -> Network:
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return network
 
 
@@ -31,5 +31,5 @@ def adapted(config: AnyAdapter, network: Network | None = None) -> tuple[Network
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.requires_grad:
-                parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     return network, adapter

@@ -150,7 +150,7 @@ def test_the_reference_is_the_base_model_exactly(config: AnyAdapter) -> None:
 @KINDS
 def test_gradients_reach_the_adapter_alone(config: AnyAdapter) -> None:
     network, adapter = adapted(config)
-    network.logits(INPUTS).square().sum().backward()
+    torch.autograd.backward(network.logits(INPUTS).square().sum())
     learned = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert learned == {name for name, parameter in network.named_parameters() if parameter.requires_grad}
     own = sum(tensor.numel() for tensor in adapter.own(network.state_dict()).values())
@@ -166,7 +166,7 @@ def test_recomputing_blocks_gives_the_same_gradients(config: AnyAdapter) -> None
     for recompute in (False, True):
         network, _ = adapted(config)
         network.train().recompute = recompute
-        network.logits(INPUTS).square().sum().backward()
+        torch.autograd.backward(network.logits(INPUTS).square().sum())
         (gradient,) = (parameter.grad for parameter in network.parameters() if parameter.grad is not None)
         gradients.append(gradient)
     assert torch.equal(*gradients)

@@ -37,7 +37,7 @@ def adapted(config: LoraConfig, network: Network | None = None, *, trained: bool
     with torch.no_grad():
         for parameter in network.parameters():
             if trained and parameter.requires_grad:
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
     return network, adapter
 
 
@@ -85,7 +85,7 @@ def test_the_saved_adapter_loads_with_peft_on_the_base_model_with_equal_logits(d
     network, adapter = adapted(lora(dora=dora))
     tensors = network.state_dict()
     adapter.save(adapter.own(tensors), tmp_path)
-    loaded = PeftModel.from_pretrained(base(), tmp_path)  # type: ignore[arg-type]  # any module will do
+    loaded = PeftModel.from_pretrained(base(), tmp_path)
     assert torch.equal(loaded.base_model.model.logits(INPUTS), network.eval().logits(INPUTS))
     merged = adapter.merged(tensors)
     layers = {name: module for name, module in loaded.base_model.model.named_modules() if isinstance(module, LoraLayer)}
@@ -139,7 +139,7 @@ def test_transformers_with_peft_computes_the_same_from_the_base_directory_and_th
 
 def test_gradients_reach_the_adapter_alone() -> None:
     network, _ = adapted(lora(), trained=False)
-    network.logits(INPUTS).square().sum().backward()
+    torch.autograd.backward(network.logits(INPUTS).square().sum())
     with_gradient = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert with_gradient == {name for name, _ in network.named_parameters() if "lora_" in name}
     counted = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
@@ -156,7 +156,7 @@ def test_the_reference_is_the_base_model_exactly_and_owns_no_weights() -> None:
     seen = reference.logits(INPUTS)
     assert torch.equal(seen, base().logits(INPUTS)) and not seen.requires_grad
     assert not torch.allclose(before, seen, atol=0.1)
-    before.sum().backward()  # the reference's pass between forward and backward does not disturb the policy's gradients
+    torch.autograd.backward(before.sum())  # the reference's pass between forward and backward does not disturb the policy's gradients
     assert network.training and all((parameter.grad is not None) == parameter.requires_grad for parameter in network.parameters())
     assert sum(parameter.requires_grad for parameter in network.parameters()) == 2 * 7 * SHAPE.layers
 

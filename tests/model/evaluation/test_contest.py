@@ -47,8 +47,8 @@ def test_masked_models_measured_on_rows_of_other_text_are_not_compared(tmp_path:
     for name, right, rows in (("champion", 1.0, "a"), ("same", 3.0, "a"), ("other", 3.0, "b"), ("unknown", 3.0, "")):
         folders[name] = tmp_path / name
         folders[name].mkdir()
-        found = Units(np.arange(ROWS), np.full(ROWS, right), np.full(ROWS, 4.0), rows)
-        write_units(folders[name], {"test.masked_accuracy": found})
+        units = Units(np.arange(ROWS), np.full(ROWS, right), np.full(ROWS, 4.0), rows)
+        write_units(folders[name], {"test.masked_accuracy": units})
     assert contest(folders["same"], folders["champion"], "test").better
     assert contest(folders["unknown"], folders["champion"], "test").better, "of units written before nothing more is known"
     found = contest(folders["other"], folders["champion"], "test")

@@ -132,7 +132,7 @@ def test_a_model_that_memorized_a_passage_is_detected(chat_format: ChatFormat, d
     for _ in range(120):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(learner.logits({"tokens": passages[:, :-1]}).mT, passages[:, 1:])
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
     arguments = {"passages": 2, "prompt_tokens": 8, "copy_tokens": 16, "seed": 0}
     assert all(attempt.copied_tokens == 16 for attempt in measure_memorization(learner.decoding(), reader, **arguments))

@@ -94,7 +94,7 @@ def test_the_advice_follows_the_gap_the_curve_and_the_passes(facts: dict[str, An
 
 
 def test_a_card_is_told_whether_validation_text_was_learned_from() -> None:
-    shared = (BASELINE, {**BASELINE, "val.documents_in_train": 4.0}, {})
+    shared: tuple[dict[str, float], ...] = (BASELINE, {**BASELINE, "val.documents_in_train": 4.0}, {})
     assert [Standing(baseline=found).card_facts()["held_out"] for found in shared] == [True, False, None]
 
 

@@ -54,7 +54,7 @@ def test_the_ids_match_transformers(chat_format: ChatFormat, tokenizer_dir: Path
 
 def test_prompts_with_tools_calls_and_results_are_those_that_training_reads(chat_format: ChatFormat, tokenizer_dir: Path) -> None:
     call = {"type": "function", "function": {"name": "find", "arguments": {"who": "<|end|> Ada"}}}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "system", "content": "Be <|bos|> brief."},
         {"role": "user", "content": "Where is Ada?\n"},
         {"role": "assistant", "content": "", "thinking": "Who is <|user|>?", "tool_calls": [call]},

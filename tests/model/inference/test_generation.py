@@ -81,7 +81,7 @@ def test_a_paused_generator_leaves_gradients_enabled(decoder: Decoder) -> None:
 
 def test_a_model_can_be_trained_after_it_has_generated(decoder: Decoder) -> None:
     list(generate(decoder.decoding(), [3, 4], GREEDY))
-    decoder.logits({"tokens": torch.tensor([[3, 4]])}).sum().backward()
+    torch.autograd.backward(decoder.logits({"tokens": torch.tensor([[3, 4]])}).sum())
     decoder.zero_grad(set_to_none=True)
 
 

@@ -92,7 +92,7 @@ def test_every_kind_of_network_reads_the_column_and_learns_its_projection_or_ref
     x_BTD = network({"tokens": tokens, "spelling": vectors_of(tokens)})
     assert torch.equal(x_BTD, network({"tokens": tokens}))
     assert not torch.equal(x_BTD, network({"tokens": tokens, "spelling": vectors_of(tokens - 1)}))
-    x_BTD.square().sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(x_BTD.square().sum())
     (gradient,) = (weight.grad for name, weight in network.named_parameters() if name.endswith("embed_spelling.weight"))
     assert gradient is not None and gradient.abs().sum() > 0
 
@@ -103,12 +103,12 @@ def test_the_gradient_reaches_the_projection_through_an_objective_that_knows_not
     assert arrays["spelling"].shape == (8, CONTEXT, SIZE) and np.array_equal(arrays["spelling"], rows["spelling"][:, :-1])
     batch = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in arrays.items()}
     (loss,) = NextToken().sums({POLICY: network}, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     (gradient,) = (weight.grad for name, weight in network.named_parameters() if name == "model.embed_spelling.weight")
     assert gradient is not None and gradient.abs().sum() > 1
     moved = {**batch, "spelling": batch["spelling"].clone().requires_grad_()}
     (loss,) = NextToken().sums({POLICY: network}, moved)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     assert moved["spelling"].grad is not None and (moved["spelling"].grad[:, 0].abs().sum() > 0)
 
 

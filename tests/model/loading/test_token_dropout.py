@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -40,7 +42,8 @@ def test_what_is_hidden_follows_from_seed_and_position_alone(make_job: JobMaker)
 
 
 def test_what_else_is_read_at_a_hidden_token_is_zero() -> None:
-    rows = {"tokens": np.ones((2, 50), dtype=np.int64), "spelling": np.ones((2, 50, 3), dtype=np.float32), "score": np.ones(2)}
+    rows: dict[str, np.ndarray[Any, Any]] = {"tokens": np.ones((2, 50), dtype=np.int64), "spelling": np.ones((2, 50, 3), dtype=np.float32)}
+    rows["score"] = np.ones(2)
     found = TokenDropout(0.4, 1)(rows, np.arange(2))
     assert (found["spelling"].all(axis=2) == ~found["dropped"]).all() and (rows["spelling"] == 1).all()
     assert (found["score"] == 1).all()

@@ -10,6 +10,7 @@ import torch
 
 from model.inference.open_model import open_model
 from model.layers.attention_plan import AttentionInputs
+from model.layers.block import Block
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
@@ -92,21 +93,23 @@ def test_recomputing_blocks_gives_bit_equal_gradients(choice: dict[str, Any]) ->
         decoder = spread_decoder(config).train()
         decoder.recompute = recompute
         torch.manual_seed(7)
-        decoder.logits({"tokens": tokens(2, 30), "documents": DOCUMENTS}).square().sum().backward()
+        torch.autograd.backward(decoder.logits({"tokens": tokens(2, 30), "documents": DOCUMENTS}).square().sum())
         gradients.append({name: parameter.grad for name, parameter in decoder.named_parameters()})
     for name, gradient in gradients[0].items():
+        recomputed = gradients[1][name]
         assert gradient is not None and gradient.abs().sum() > 0, f"{name} learns nothing"
-        assert torch.equal(gradient, gradients[1][name]), name
+        assert recomputed is not None and torch.equal(gradient, recomputed), name
 
 
 def test_recomputing_runs_each_block_twice_in_training_only() -> None:
     decoder, calls = spread_decoder(small_config()), list[int]()
     for number, block in enumerate(decoder.model.layers):
+        assert isinstance(block, Block)
         block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
     decoder.recompute = True
-    decoder.logits({"tokens": tokens(1, 9)}).sum().backward()
+    torch.autograd.backward(decoder.logits({"tokens": tokens(1, 9)}).sum())
     assert calls == [0, 1]
-    decoder.train().logits({"tokens": tokens(1, 9)}).sum().backward()
+    torch.autograd.backward(decoder.train().logits({"tokens": tokens(1, 9)}).sum())
     assert calls[2:] == [0, 1, 1, 0]
 
 
@@ -129,11 +132,13 @@ FLEX = {name: choice for name, choice in EVERY.items() if choice.get("positions"
 def test_flex_attention_computes_what_the_other_kernels_compute(
     choice: dict[str, Any], documents: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
+    decoder, inputs = spread_decoder(small_config(**choice)), {"tokens": tokens(2, 30)}
+    if documents is not None:
+        inputs["documents"] = documents
     with torch.no_grad():
-        expected = decoder.logits({"tokens": row, "documents": documents})
+        expected = decoder.logits(inputs)
         monkeypatch.setattr(AttentionInputs, "_kernel", lambda *_, **__: "flex")
-        torch.testing.assert_close(decoder.logits({"tokens": row, "documents": documents}), expected, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(decoder.logits(inputs), expected, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("choice", OWN.values(), ids=OWN.keys())
@@ -160,6 +165,7 @@ def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None
 @pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
 def test_dropout_applies_to_attention_probabilities_and_sublayer_outputs(choice: dict[str, Any]) -> None:
     block = spread_decoder(small_config(dropout=0.5, **choice)).train().model.layers[0]
+    assert isinstance(block, Block)
     _, shared = first_block_inputs(spread_decoder(small_config(**choice)), tokens(1, 9))
     x_BTD = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
     probabilities = [block.self_attn(x_BTD, shared.rotary, shared.plan) for _ in range(400)]

@@ -66,7 +66,7 @@ def test_logits_of_rows_of_any_lengths_that_join_and_leave_equal_those_of_whole_
 def compare_logits(network: Network) -> None:
     """Feed texts of several lengths together, some of which join and leave, and compare the logits after each step."""
     decoding, texts = network.decoding(), [row.tolist() for row in tokens(5, 30)]
-    state, rows, read = decoding.new_state(), [], [0] * 5
+    state, rows, read = decoding.new_state(), list[int](), [0] * 5
 
     def feed(joining: list[int], counts: list[int]) -> None:
         """Feed new tokens to the last rows, padded with other tokens, and compare the logits after them."""

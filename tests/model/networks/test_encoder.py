@@ -112,7 +112,7 @@ def test_recomputing_blocks_gives_the_same_gradients_bit_for_bit() -> None:
         network = encoder(dropout=0.2).train()
         network.recompute = recompute
         torch.manual_seed(1)
-        network.logits({"tokens": with_gaps(2), "documents": DOCUMENTS}).square().sum().backward()
+        torch.autograd.backward(network.logits({"tokens": with_gaps(2), "documents": DOCUMENTS}).square().sum())
         gradients.append([parameter.grad for parameter in network.parameters()])
     assert all(one is not None and other is not None and one.equal(other) for one, other in zip(*gradients, strict=True))
 

@@ -36,12 +36,13 @@ def by_torch(network: Recurrent, row_T: Tensor) -> Tensor:
         x_TD = x_TD + gru(norm(x_TD))[0]
     last = nn.RMSNorm(WIDTH, 1e-5)
     last.load_state_dict({"weight": weights["norm.weight"]})
-    return last(x_TD) @ weights.get("lm_head.weight", weights["embed_tokens.weight"]).T
+    logits_TV: Tensor = last(x_TD) @ weights.get("lm_head.weight", weights["embed_tokens.weight"]).T
+    return logits_TV
 
 
 def by_equations(network: Recurrent, row_T: Tensor) -> Tensor:
     """Return the logits of one document from the equations, token by token, layer by layer."""
-    weights = {name: tensor.double() for name, tensor in network.state_dict().items()}
+    weights: dict[str, Tensor] = {name: tensor.double() for name, tensor in network.state_dict().items()}
 
     def norm(x_D: Tensor, name: str) -> Tensor:
         return x_D / (x_D.square().mean() + 1e-5).sqrt() * weights[name]
@@ -108,7 +109,7 @@ def test_recomputing_blocks_gives_the_same_gradients_bit_for_bit() -> None:
         network = recurrent(dropout=0.2).train()
         network.recompute = recompute
         torch.manual_seed(1)
-        network.logits({"tokens": tokens(3, CONTEXT), "documents": DOCUMENTS}).square().sum().backward()
+        torch.autograd.backward(network.logits({"tokens": tokens(3, CONTEXT), "documents": DOCUMENTS}).square().sum())
         gradients.append([parameter.grad for parameter in network.parameters()])
     assert all(one is not None and other is not None and one.equal(other) for one, other in zip(*gradients, strict=True))
 

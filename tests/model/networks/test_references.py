@@ -9,19 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.layers.block import Block
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import load_model, save_model
+from model.networks.network import Network
 from tests.model.networks.decoders import LLAMA, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
 
 transformers = pytest.importorskip("transformers")
 
 
-def assert_same(decoder: Decoder, theirs: nn.Module) -> None:
+def assert_same(network: Network, theirs: nn.Module) -> None:
     """Assert equal logits on rows as long as the context."""
-    batch = tokens(2, decoder.config.context)
+    batch = tokens(2, network.config.context)
     with torch.no_grad():
-        ours, reference = decoder.logits({"tokens": batch}), theirs.eval()(batch).logits
+        ours, reference = network.logits({"tokens": batch}), theirs.eval()(batch).logits
     assert ours.std() > 0.3, "logits this small would agree whatever is computed"
     torch.testing.assert_close(ours, reference, atol=1e-5, rtol=1e-5)
 
@@ -109,6 +111,7 @@ def test_post_norm_normalizes_the_stream_after_each_addition_and_nothing_at_the_
         _, shared = first_block_inputs(decoder, row)
         x = trunk.embed_tokens(row)
         for block in trunk.layers:
+            assert isinstance(block, Block)
             x = normed(kind, x + block.self_attn(x, None, shared.plan), block.input_layernorm)
             x = normed(kind, x + block.mlp(x), block.post_attention_layernorm)
         torch.testing.assert_close(decoder.logits({"tokens": row}), x @ trunk.embed_tokens.weight.t(), atol=1e-5, rtol=1e-5)
@@ -117,5 +120,5 @@ def test_post_norm_normalizes_the_stream_after_each_addition_and_nothing_at_the_
 def normed(kind: str, x: Tensor, norm: Any) -> Tensor:
     """Compute RMSNorm or LayerNorm by its formula."""
     centred = x - x.mean(-1, keepdim=True) if kind == "layer" else x
-    scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight
+    scaled: Tensor = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight
     return scaled + norm.bias if kind == "layer" else scaled

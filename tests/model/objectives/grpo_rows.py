@@ -41,7 +41,8 @@ def advantages(rows: Rows, scale: str) -> np.ndarray[Any, Any]:
         "batch": np.full(len(reward), reward.std(ddof=1)),
         "none": np.ones(len(reward)),
     }[scale]
-    return (reward - mean) / (deviation + (0 if scale == "none" else 1e-4))
+    found: np.ndarray[Any, Any] = (reward - mean) / (deviation + (0 if scale == "none" else 1e-4))
+    return found
 
 
 def plain_loss(
@@ -66,5 +67,5 @@ def plain_loss(
             losses.append(-min(ratio * advantage[row], clipped * advantage[row]) + kl_weight * (np.exp(gap) - gap - 1))
         per_reply.append(np.mean(losses))
         total += sum(losses)
-    divisor = {"token": np.count_nonzero(rows["loss"]), "constant": len(new) * max_new_tokens}
+    divisor = {"token": int(np.count_nonzero(rows["loss"])), "constant": len(new) * max_new_tokens}
     return float(np.mean(per_reply)) if aggregation == "sequence" else float(total / divisor[aggregation])

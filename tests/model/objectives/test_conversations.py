@@ -15,8 +15,8 @@ from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from model.inference.chat_format import ChatFormat
 from model.inference.generation import generate_batch
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.objectives.protocol import POLICY
 from model.objectives.sft import Sft
@@ -69,7 +69,7 @@ def test_a_tuned_model_answers_and_ends_its_reply(chat_format: ChatFormat, rows:
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
     for _ in range(80):
         optimizer.zero_grad()
-        loss_of(network, rows).backward()
+        torch.autograd.backward(loss_of(network, rows))
         optimizer.step()
     prompts = [chat_format.encode_chat([{"role": "user", "content": f"Where is {name}?"}]) for name in PLACES]
     replies = [chat_format.decode(reply) for reply in generate_batch(network.eval().decoding(), prompts, 60, chat_format.stop_ids, 4)]

@@ -25,7 +25,7 @@ def rows(count: int, first: int = 0) -> dict[str, NDArray[Any]]:
     shape = (first + count, CONTEXT + 1)
     tokens, document, loss = random.integers(0, VOCABULARY, shape), np.zeros(shape, np.uint16), random.random(shape) < 0.8
     document[:, 10:] = random.random((shape[0], 1)) < 0.66
-    columns = {"tokens": tokens, "document": document, "loss": loss, "position": np.arange(shape[0])}
+    columns: dict[str, NDArray[Any]] = {"tokens": tokens, "document": document, "loss": loss, "position": np.arange(shape[0])}
     return {name: column[first:] for name, column in columns.items()}
 
 

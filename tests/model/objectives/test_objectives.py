@@ -82,7 +82,8 @@ def test_fine_tuning_learns_nothing_from_the_question_and_something_from_the_sto
     logits = policy.logits({"tokens": tokens[:, :-1]})
     logits.retain_grad()
     batch = tensors(Sft(), rows)
-    functional.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=-100, reduction="sum").backward()
+    torch.autograd.backward(functional.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=-100, reduction="sum"))
+    assert logits.grad is not None
     touched = logits.grad.abs().sum(dim=-1)[0].nonzero().flatten().tolist()
     assert touched == [14, 15, 16, 17], "the logits before each counted token, and no other"
 
@@ -99,7 +100,7 @@ def test_dpo_is_the_formula_of_the_paper_over_transformers_log_probabilities(pol
 
     def log_probability(model: torch.nn.Module, side: str) -> torch.Tensor:
         tokens = torch.from_numpy(rows[side])
-        log_p = model(input_ids=tokens).logits.log_softmax(dim=-1)[:, :-1].gather(2, tokens[:, 1:, None])[..., 0]
+        log_p: torch.Tensor = model(input_ids=tokens).logits.log_softmax(dim=-1)[:, :-1].gather(2, tokens[:, 1:, None])[..., 0]
         return (log_p * torch.from_numpy(rows[f"{side}_loss"])[:, 1:]).sum(dim=1)
 
     objective = Dpo(beta)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.scalar_heads import add_head
 from model.objectives.ppo import Ppo
 from model.objectives.reward_model import RewardModel
@@ -46,8 +46,8 @@ def ppo_rows(policy: Decoder, seed: int) -> Rows:
     """Rollouts as an appraisal leaves them."""
     rows, random = rollout_rows(3, 4, CONTEXT + 1, VOCABULARY, seed), np.random.default_rng(seed)
     near = log_probabilities(policy, rows["tokens"], 0.8) + random.normal(0, 0.3, rows["loss"].shape)
-    numbers = {name: random.normal(size=rows["loss"].shape) for name in ("value", "advantage", "return_")}
-    columns = {"log_probability": near, **numbers}
+    numbers = {name: random.normal(size=(12, CONTEXT + 1)) for name in ("value", "advantage", "return_")}
+    columns: Rows = {"log_probability": near, **numbers}
     found = {name: np.where(rows["loss"], column, 0).astype(np.float32) for name, column in columns.items()}
     return {**rows, **found, "kl": random.random(12).astype(np.float32), "kl_weight": np.full(12, 0.05, np.float32)}
 
@@ -75,7 +75,7 @@ def ppo_loss(objective: Ppo, models: dict[str, Any], rows: Rows, micro_batch: in
     parts = [{name: column[at : at + micro_batch] for name, column in rows.items()} for at in range(0, len(rows["tokens"]), micro_batch)]
     everywhere = {name: torch.tensor(value, dtype=torch.float64) for name, value in total.items()}
     batches = [{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in objective.batch(part).items()} for part in parts]
-    sums = sum(objective.sums(models, {**batch, **everywhere}) for batch in batches)
+    sums = sum((objective.sums(models, {**batch, **everywhere}) for batch in batches), torch.zeros(()))
     means = {term.name: value / units[term.unit] for term, value in zip(objective.terms, sums, strict=True)}
     return sum(term.weight * means[term.name] for term in objective.terms), {name: float(value.detach()) for name, value in means.items()}
 
@@ -87,7 +87,7 @@ def test_the_loss_of_ppo_is_that_of_the_paper_in_any_micro_batch() -> None:
     for micro_batch in (100, 5, 1):
         policy.zero_grad()
         loss, means = ppo_loss(objective, {"policy": policy}, rows, micro_batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         assert (means["policy"], means["value_loss"]) == pytest.approx(expected, rel=1e-4)
         assert float(loss.detach()) == pytest.approx(expected[0] + 0.3 * expected[1], rel=1e-4)
         found.append(torch.cat([weight.grad.flatten() for weight in policy.parameters() if weight.grad is not None]))
@@ -123,16 +123,11 @@ def test_a_reward_model_s_loss_is_that_of_bradley_and_terry() -> None:
     ranking = float(np.mean([-log(1 / (1 + exp(-gap))) for gap in gaps]))
     centring = float(np.mean((scores["chosen"] + scores["rejected"]) ** 2))
     for micro_batch in (6, 2):
-        total = sum(
-            objective.sums(
-                {"policy": judge},
-                {
-                    name: torch.from_numpy(np.ascontiguousarray(array))
-                    for name, array in objective.batch({k: v[at : at + micro_batch] for k, v in rows.items()}).items()
-                },
-            )
-            for at in range(0, 6, micro_batch)
-        )
+        total = torch.zeros(())
+        for at in range(0, 6, micro_batch):
+            arrays = objective.batch({k: v[at : at + micro_batch] for k, v in rows.items()})
+            batch = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+            total = total + objective.sums({"policy": judge}, batch)
         means = {term.name: float(value.detach()) / 6 for term, value in zip(objective.terms, total, strict=True)}
         assert means["ranking"] == pytest.approx(ranking, rel=1e-5) and means["centring"] == pytest.approx(centring, rel=1e-5)
         assert means["accuracy"] == np.mean([gap > 0 for gap in gaps])

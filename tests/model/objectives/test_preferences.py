@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.objectives.dpo import Dpo
 from model.objectives.kto import Kto
 from model.objectives.orpo import Orpo
@@ -58,7 +58,7 @@ def loss_of(objective: AnyObjective, models: dict[str, Any], rows: Rows, micro_b
     """The loss and each term's mean, from micro-batches, as the trainer computes them."""
     rows = labelled_rows(rows) if isinstance(objective, Kto) and "chosen" in rows else rows
     units = objective.units(rows)
-    sums = sum(objective.sums(models, batch) for batch in batches(objective, models, rows, micro_batch))
+    sums = sum((objective.sums(models, batch) for batch in batches(objective, models, rows, micro_batch)), torch.zeros(()))
     means = {term.name: value / units[term.unit] for term, value in zip(objective.terms, sums, strict=True)}
     loss = sum(term.weight * means[term.name] for term in objective.terms)
     return loss, {name: float(mean.detach()) for name, mean in means.items()}
@@ -86,9 +86,9 @@ def expected(objective: AnyObjective, models: dict[str, Decoder], rows: Rows) ->
     ratios = [(ratio["chosen"][n], ratio["rejected"][n]) for n in pairs]
     means = [(logp["chosen"][n] / length["chosen"][n], logp["rejected"][n] / length["rejected"][n]) for n in pairs]
     if isinstance(objective, Dpo):
-        settings = {"beta": objective.beta, "loss": objective.loss, "label_smoothing": objective.label_smoothing}
         lengths = [(length["chosen"][n], length["rejected"][n]) for n in pairs]
-        return float(np.mean([plain.dpo(ratios[n], lengths[n], **settings) for n in pairs]))
+        beta, loss, smoothing = objective.beta, objective.loss, objective.label_smoothing
+        return float(np.mean([plain.dpo(ratios[n], lengths[n], beta=beta, loss=loss, label_smoothing=smoothing) for n in pairs]))
     if isinstance(objective, Kto):
         z = max(0.0, float(np.mean(mismatched_ratios(models, rows))))
         weights = (objective.desirable_weight, objective.undesirable_weight)
@@ -100,8 +100,8 @@ def expected(objective: AnyObjective, models: dict[str, Decoder], rows: Rows) ->
             counted[:, 0] = False
         answers = -log_probability(models["policy"], rows["chosen"], counted).sum() / counted.sum()
         return float(answers + objective.beta * np.mean([plain.odds_loss(means[n]) for n in pairs]))
-    settings = {"beta": objective.beta, "gap": objective.gap, "label_smoothing": objective.label_smoothing}
-    return float(np.mean([plain.simpo(means[n], **settings) for n in pairs]))
+    beta, gap, smoothing = objective.beta, objective.gap, objective.label_smoothing
+    return float(np.mean([plain.simpo(means[n], beta=beta, gap=gap, label_smoothing=smoothing) for n in pairs]))
 
 
 def mismatched_ratios(models: dict[str, Decoder], rows: Rows) -> list[float]:
@@ -135,7 +135,7 @@ def test_micro_batches_do_not_change_loss_or_gradient(models: dict[str, Decoder]
     for micro_batch in (100, 4, 1):
         policy.zero_grad()
         loss, _ = loss_of(objective, models, rows, micro_batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         gradients = [weight.grad.flatten() for weight in policy.parameters() if weight.grad is not None]
         found.append((float(loss.detach()), torch.cat(gradients)))
     for value, gradient in found[1:]:
@@ -176,6 +176,6 @@ def test_an_answer_of_certain_tokens_has_odds_that_can_be_learned_from(models: d
 
     x = torch.tensor([0.0, -1e-30, -1e-4, -0.69, -0.7, -30.0, -200.0], requires_grad=True)
     found = _log1mexp(x)
-    found.sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(found.sum())
     assert found.isfinite().all() and x.grad is not None and x.grad[2:].isfinite().all()
     assert found[2:6].tolist() == pytest.approx(np.log(-np.expm1([-1e-4, -0.69, -0.7, -30.0])).tolist(), rel=1e-5)

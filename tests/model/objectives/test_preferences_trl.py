@@ -48,7 +48,7 @@ def stacked(rows: Rows) -> dict[str, Tensor]:
 
 def labelled(rows: Rows) -> dict[str, Tensor]:
     """Pairs as ORPO's and CPO's trainers take them."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for side in SIDES:
         whole = whole_rows(rows, side)
         found |= {f"{side}_input_ids": whole["input_ids"], f"{side}_attention_mask": whole["attention_mask"]}

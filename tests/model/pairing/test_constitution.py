@@ -135,7 +135,7 @@ def test_rows_hold_both_answers_after_the_same_prompt_and_learn_from_answers_alo
     make: Maker, address: Address, chat_format: ChatFormat
 ) -> None:
     output, _ = make(**ending(address))
-    pairs, rows = lines_of(output), ShardReader(output / "preference" / "train").rows(list(range(len(lines_of(output)))))  # type: ignore[arg-type]
+    pairs, rows = lines_of(output), ShardReader(output / "preference" / "train").rows(list(range(len(lines_of(output)))))
     for number, pair in enumerate(pairs):
         prompt = chat_format.encode_chat(pair["messages"])
         for side in ("chosen", "rejected"):

@@ -11,13 +11,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's modes have no types
     """Inside, `peak` is the most that `add`ed tensors and all results held at once, in blocks of 512 bytes as the CUDA allocator's."""
 
     BLOCK = 512
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self._seen: dict[int, ref[torch.UntypedStorage]] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -10,6 +12,7 @@ from model.hardware.flops import training_flops
 from model.networks.base import NetworkBase
 from model.networks.config import KINDS
 from model.networks.meta import count_parameters, example_inputs, parameters_by_role
+from model.networks.recurrent_config import RecurrentConfig
 from model.planning.activations import row_activations
 from model.planning.rules import shape_for
 from tests.model.networks.decoders import EVERY, small_config
@@ -68,7 +71,7 @@ def test_training_operations_are_those_that_torch_counts(kind: type[NetworkBase]
     network = shape.build(VOCABULARY)
     counter = FlopCounterMode(display=False)
     with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        network.logits(example_inputs(shape, 1, CONTEXT)).sum().backward()
+        torch.autograd.backward(network.logits(example_inputs(shape, 1, CONTEXT)).sum())
     # Torch counts no product for the gradient of the first state, which is zeros and learns nothing.
     assert training_flops(shape, VOCABULARY) * CONTEXT == pytest.approx(counter.get_total_flops(), rel=0.01)
 
@@ -81,8 +84,9 @@ def test_a_shape_of_about_so_many_parameters_is_found_for_every_kind_with_a_rule
 
 
 def test_a_kind_without_a_rule_is_refused_by_name() -> None:
-    class Bare(KINDS["recurrent"]):  # type: ignore[misc]
-        resized = NetworkBase.resized
+    class Bare(RecurrentConfig):
+        def resized(self, width: int, layers: int) -> Self:
+            return NetworkBase.resized(self, width, layers)
 
     with pytest.raises(ValueError, match="kind=recurrent has no rule for its inner sizes"):
         shape_for(1e6, 4096, Bare())

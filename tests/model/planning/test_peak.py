@@ -34,7 +34,8 @@ def step_peak(job: Job) -> int:
     with FakeTensorMode(allow_non_fake_inputs=True):
         network = network.to_empty(device="cpu").train()
         optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-        with LiveBytes() as live:
+        live = LiveBytes()
+        with live:
             live.add(list(network.parameters()))
             for _ in range(2):
                 for _ in range(2):

@@ -46,7 +46,8 @@ def installed() -> None:
 
 def exporting(test: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that exports, which takes many seconds with the imports, and needs the extra."""
-    return pytest.mark.slow(pytest.mark.usefixtures("installed")(test))
+    marked: Callable[..., None] = pytest.mark.slow(pytest.mark.usefixtures("installed")(test))
+    return marked
 
 
 @exporting

@@ -65,7 +65,7 @@ def test_a_quantized_model_is_not_quantized_again(model_dir: Path, tmp_path: Pat
 def test_a_weight_that_is_not_finite_is_named(tmp_path: Path) -> None:
     broken = Decoder(DecoderConfig(width=16, layers=1, heads=2, kv_heads=1, feed_forward=16, context=8), 40)
     with torch.no_grad():
-        broken.model.layers[0].mlp.gate_proj.weight[0, 0] = float("nan")
+        broken.get_parameter("model.layers.0.mlp.gate_proj.weight")[0, 0] = float("nan")
     save_model(broken, tmp_path / "model")
     with pytest.raises(ValueError, match="gate_proj"):
         quantize(tmp_path / "model", tmp_path / "int8", Int8Config())

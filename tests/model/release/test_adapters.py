@@ -37,7 +37,7 @@ TOKENS = {"tokens": torch.arange(24).view(2, 12)}
 @pytest.fixture
 def beside(model_dir: Path, tmp_path: Path) -> dict[str, Path]:
     """A folder of each kind of adapter, trained on the model."""
-    folders = {}
+    folders: dict[str, Path] = {}
     for config in EVERY:
         network, adapter = adapted(config, load_model(model_dir))
         adapter.save(adapter.own(network.state_dict()), tmp_path / config.kind)

@@ -120,7 +120,8 @@ def test_a_model_that_no_class_computes_is_exported_for_folio_alone_and_its_card
     assert metrics["logits_difference"] == 0
     for directory in (tmp_path / "out", tmp_path / "out" / "int8"):
         chat = ChatModel.open(directory)
-        assert chat.network.config.attention == "latent" and isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
+        assert isinstance(chat.network.config, DecoderConfig) and chat.network.config.attention == "latent"
+        assert isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "Only folio opens this model" in card and "lacks attention=latent, logit\\_soft\\_cap=20.0" in card
     assert "library_name: transformers" not in card and "AutoModelForCausalLM" not in card

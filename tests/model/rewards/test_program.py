@@ -10,7 +10,7 @@ import pytest
 from data.problems.config import ProgramProblems
 from data.problems.programs import program_rows
 from model.rewards.answers import Question
-from model.rewards.config import ProgramReward
+from model.rewards.program import ProgramReward
 from model.rewards.programs.interpreter import run_program
 from model.rewards.programs.syntax import ProgramError, parse_program
 from model.rewards.protocol import Reply

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Tensor
 
 from model.inference.config import SamplingConfig
 from model.inference.generation import Completion, sample_batch
@@ -24,6 +28,9 @@ class OneWorker:
         if self.calls == self.killed_in:
             raise KeyboardInterrupt
         return sample_batch(self.network.decoding(), prompts, seeds, config, stop_ids)
+
+    def cached(self, batches: Iterable[tuple[Sequence[int], Mapping[str, Tensor]]], rows: int, columns: int) -> NDArray[Any]:
+        raise NotImplementedError("what these tests roll out for caches nothing")
 
     def wait(self) -> None:
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def replies_of(folder: Path, cycle: int) -> list[dict[str, object]]:
+def replies_of(folder: Path, cycle: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"cycle-{cycle:06d}" / "replies.jsonl").read_text().splitlines()]
 
 

@@ -83,6 +83,7 @@ def test_a_model_that_may_answer_or_call_answers_as_it_likes_and_its_calls_are_h
     answer = create(asked, tool_choice="auto", max_tokens=16)
     assert answer.choices[0].message.content and answer.choices[0].message.tool_calls is None
     plain = asked.chat.completions.create(model="tiny", messages=ASKED, max_tokens=1)
+    assert answer.usage is not None and plain.usage is not None
     assert answer.usage.prompt_tokens > plain.usage.prompt_tokens + 50  # it was told of the tools
     # Drawn towards the characters of the mark, it writes one in time; from there on the form and the schema hold.
     marks = {str(token): 20 for token in chat_format.encode_text("<tool_call>")}

@@ -8,13 +8,15 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from model.loading.source import StepRows
 from model.training.distributed import WorkerRank, import_deepspeed, join, leave
 from model.training.job import Job
 from tests.model.jobs import free_port
@@ -32,20 +34,21 @@ def train_here(job: Job, worker: WorkerRank = ALONE, stop_after: int | None = No
     import_deepspeed()
     join(worker)
     torch.set_num_threads(1)
+    from model.training.engine import Update
     from model.training.trainer import Interrupted, Trainer
 
     job.run_directory().mkdir(parents=True, exist_ok=True)
     trainer = Trainer(job, worker)
-    step, update = trainer.batches.step, trainer.engine.update
+    step, plain_update = trainer.batches.step, trainer.engine.update
     positions: list[int] = []
 
-    def recorded_step(number: int, skipped: int) -> Any:
-        positions.append(job.train.sequences_before(number) + skipped)
+    def recorded_step(update: int, skipped: int = 0) -> StepRows:
+        positions.append(job.train.sequences_before(update) + skipped)
         trainer.stop_requested = len(positions) == stop_after
-        return step(number, skipped)
+        return step(update, skipped)
 
-    def poisoned_update(*arguments: Any) -> Any:
-        result = update(*arguments)
+    def poisoned_update(micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> Update:
+        result = plain_update(micro_batches, units)
         if positions[-1] not in poisoned:
             return result
         for local in trainer.engine.local_parameters():

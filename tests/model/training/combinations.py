@@ -103,7 +103,7 @@ def layouts() -> list[dict[str, Any]]:
     for workers, tensor, pipeline, stage, optimizer, weights in product(
         (1, 2, 4), (1, 2), (1, 2), range(4), ("none", "cpu"), ("none", "cpu")
     ):
-        keys = {"workers": workers, "tensor": tensor, "pipeline": pipeline, "zero_stage": stage}
+        keys: dict[str, Any] = {"workers": workers, "tensor": tensor, "pipeline": pipeline, "zero_stage": stage}
         keys |= {"offload_optimizer": optimizer, "offload_weights": weights}
         try:
             ParallelConfig.model_validate(keys)

@@ -39,13 +39,13 @@ class Synchronizations(TorchFunctionMode):
         self._operations = _Operations(self)
 
     def __enter__(self) -> Synchronizations:
-        super().__enter__()
-        self._operations.__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch's modes have no types
+        self._operations.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._operations.__exit__(*error)
-        super().__exit__(*error)
+        self._operations.__exit__(*error)  # type: ignore[no-untyped-call]
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def mark(self, tensors: Iterable[Any], *, hold: bool = False) -> None:
         """Treat these as the device's; `hold`: for as long as this counts."""
@@ -80,11 +80,11 @@ class Synchronizations(TorchFunctionMode):
         return out
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Marks what is computed from marked tensors."""
 
     def __init__(self, counter: Synchronizations) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._counter = counter
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:

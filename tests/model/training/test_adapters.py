@@ -89,7 +89,7 @@ def plain_loop(job: Job, frozen: dict[str, Network]) -> tuple[list[float], Netwo
         units = rows.units[objective.terms[0].unit]
         for batch in rows.micro_batches:
             loss = objective.sums({POLICY: network, **frozen}, batch)[0]
-            (loss / units).backward()
+            torch.autograd.backward(loss / units)
             nats += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(trained, job.train.clip)
         optimizer.step()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model
+from model.networks.network import Network
 from model.training.job import Job
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 
@@ -38,11 +39,11 @@ def test_running_statistics_are_learned_and_resumed_exactly(make_job: JobMaker) 
     train_here(whole)
     assert len(train_here(halted, stop_after=3)) == len(train_here(halted)) == 3
     learned, again, fresh = (
-        buffers(decoder) for decoder in (load_model(whole.output), load_model(halted.output), Decoder(NORMED, VOCABULARY))
+        buffers(network) for network in (load_model(whole.output), load_model(halted.output), Decoder(NORMED, VOCABULARY))
     )
     assert not any(torch.equal(fresh[name], statistic) for name, statistic in learned.items())
     assert all(torch.equal(statistic, again[name]) for name, statistic in learned.items())
 
 
-def buffers(decoder: Decoder) -> dict[str, Tensor]:
-    return dict(decoder.named_buffers())
+def buffers(network: Network) -> dict[str, Tensor]:
+    return dict(network.named_buffers())

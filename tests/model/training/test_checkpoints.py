@@ -21,7 +21,7 @@ RARE = {"checkpoint_every_steps": 1000}
 
 def on(job: Job, workers: int, zero_stage: int) -> Job:
     """The same job on another layout."""
-    parallel = ParallelConfig(workers=workers, zero_stage=zero_stage)  # type: ignore[arg-type]
+    parallel = ParallelConfig(workers=workers, zero_stage=zero_stage)
     return job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": parallel})})
 
 

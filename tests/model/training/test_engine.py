@@ -126,7 +126,7 @@ def test_sophia_estimates_curvature_from_targets_sampled_from_the_model(make_job
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
     torch.manual_seed(draw_seed(job.seed, 0, 0))
     drawn = NextToken().drawn({POLICY: decoder}, batch)
-    (NextToken().sums({POLICY: decoder}, drawn)[0] / units["tokens"]).backward()
+    torch.autograd.backward(NextToken().sums({POLICY: decoder}, drawn)[0] / units["tokens"])
     ignored = batch["targets"] < 0
     assert torch.equal(drawn["targets"] < 0, ignored) and not torch.equal(drawn["targets"], batch["targets"])
     optimizer = engine.deepspeed.optimizer
@@ -172,7 +172,7 @@ def current_weights(engine: Any, stage: int) -> dict[str, Tensor]:
 
 
 def plain_validation(job: Job, decoder: Decoder) -> float:
-    objective, nats, counted = NextToken(), 0.0, 0
+    objective, nats, counted = NextToken(), 0.0, 0.0
     with torch.no_grad():
         for units, batch in job_batches(job, objective, torch.device("cpu")).validation():
             nats += float(objective.sums({POLICY: decoder}, batch)[0])

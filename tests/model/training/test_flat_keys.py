@@ -80,9 +80,13 @@ def test_a_setting_that_its_kind_does_not_have_is_refused_by_name(given: dict[st
 
 
 def test_every_setting_beside_a_section_is_one_of_some_kind() -> None:
-    unions = {"optimizer": OptimizerConfig, "precision": PrecisionConfig, "schedule": ScheduleConfig}
+    unions: dict[str, TypeAdapter[Any]] = {
+        "optimizer": TypeAdapter(OptimizerConfig),
+        "precision": TypeAdapter(PrecisionConfig),
+        "schedule": TypeAdapter(ScheduleConfig),
+    }
     for section, names in SECTIONS.items():
-        kinds = TypeAdapter(unions[section]).json_schema()["$defs"].values()
+        kinds = unions[section].json_schema()["$defs"].values()
         assert set(names.values()) <= {name for kind in kinds for name in kind["properties"]}
 
 

@@ -35,12 +35,12 @@ def test_a_linear_layer_and_its_gradients_are_products_of_rounded_tensors() -> N
     flat, slopes = x.detach().flatten(0, 1), slope.bfloat16().float().flatten(0, 1)
     eight_x, eight_weight = rounded(flat, torch.float8_e4m3fn), rounded(weight, torch.float8_e4m3fn)
     eight_slope = rounded(slopes, torch.float8_e5m2)
-    close = {"rtol": 2**-7, "atol": 2e-2}  # the output is bf16
-    torch.testing.assert_close(out.detach().float().flatten(0, 1), eight_x @ eight_weight.t() + bias, **close)
+    rtol, atol = 2**-7, 2e-2  # the output is bf16
+    torch.testing.assert_close(out.detach().float().flatten(0, 1), eight_x @ eight_weight.t() + bias, rtol=rtol, atol=atol)
     assert x.grad is not None and layer.weight.grad is not None
-    torch.testing.assert_close(x.grad.flatten(0, 1), eight_slope @ eight_weight, **close)
+    torch.testing.assert_close(x.grad.flatten(0, 1), eight_slope @ eight_weight, rtol=rtol, atol=atol)
     torch.testing.assert_close(layer.weight.grad, eight_slope.t() @ eight_x, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(layer.bias.grad, slopes.sum(0), **close)
+    torch.testing.assert_close(layer.bias.grad, slopes.sum(0), rtol=rtol, atol=atol)
 
 
 def test_the_largest_element_becomes_the_formats_largest_and_zero_stays_zero() -> None:

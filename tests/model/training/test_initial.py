@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -83,11 +84,11 @@ def test_another_tokenizer_another_shape_and_missing_weights_are_refused_by_name
 
 
 def test_the_content_of_each_file_is_identity(make_job: JobMaker, llama: Path) -> None:
-    def digests(paths: object) -> dict[Path, str]:
-        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}  # type: ignore[attr-defined]
+    def digests(paths: Iterable[Path]) -> dict[Path, str]:
+        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
     train = make_job().train.model_copy(update={"initial": "llama"})
-    config = Pretraining(model=SHAPE, train=train, seed=1)  # type: ignore[arg-type]
+    config = Pretraining(model=SHAPE, train=train, seed=1)
     before = initial_state(config, llama.parent, None, digests)
     assert {f"initial/{CONFIG}", "initial/tokenizer.json"} < before.keys()
     (llama / "tokenizer.json").write_text("{ }")

@@ -40,7 +40,7 @@ def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_jo
             group["lr"] = job.train.learning_rate * rate_factor(update, job.total_steps, job.train)
         units, _, (batch,) = batches.step(update)
         loss = objective.sums({POLICY: decoder}, batch)[0] / units["tokens"]
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), job.train.clip)
         optimizer.step()
         optimizer.zero_grad()

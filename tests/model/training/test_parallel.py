@@ -202,7 +202,9 @@ def test_the_typed_section_compiles_to_a_configuration_that_deepspeed_reads_back
 
 def test_a_machine_without_libaio_refuses_nvme_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     import_deepspeed()
-    from model.training.parallel.offload import AsyncIOBuilder, require_async_io
+    from deepspeed.ops.op_builder import AsyncIOBuilder
+
+    from model.training.parallel.offload import require_async_io
 
     nvme = ParallelConfig(zero_stage=3, offload_weights="nvme", nvme_path="/disk")
     monkeypatch.setattr(AsyncIOBuilder, "has_function", lambda *args, **kwargs: False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,16 @@ from model.training.job import Job
 from tests.model.jobs import JobMaker, follow_up
 from tests.model.training.alone import train_here, train_together
 
-SHARED = {"steps": 6, "global_batch": 8, "warmup_steps": 1, "eval_rows": 6, "eval_every": 3, "replay": 0.5, "learning_rate": 1e-3}
-STEPS = {"sft": SftConfig(**SHARED), "dpo": DpoConfig(**SHARED)}  # type: ignore[arg-type]  # settings of both
+SHARED: dict[str, Any] = {
+    "steps": 6,
+    "global_batch": 8,
+    "warmup_steps": 1,
+    "eval_rows": 6,
+    "eval_every": 3,
+    "replay": 0.5,
+    "learning_rate": 1e-3,
+}
+STEPS: dict[str, SftConfig | DpoConfig] = {"sft": SftConfig(**SHARED), "dpo": DpoConfig(**SHARED)}
 
 
 @pytest.fixture

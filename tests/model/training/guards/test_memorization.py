@@ -18,6 +18,7 @@ def test_the_copy_rate_is_the_share_of_passages_that_greedy_decoding_reproduces(
     train_here(job)
     rates = [line["copy_rate"] for line in read_lines(job.output / "history.jsonl") if "copy_rate" in line]
     torch.set_num_threads(1)
+    assert job.train_shards is not None
     attempts = measure_memorization(
         load_model(job.output).decoding(), ShardReader(job.train_shards), passages=40, prompt_tokens=3, copy_tokens=3, seed=job.seed
     )

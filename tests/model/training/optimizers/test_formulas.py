@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def test_matrices_decay_and_the_gains_of_norms_do_not() -> None:
     assert decays == {1: 0.0, 2: 0.3}
 
 
-TORCHS = {
+TORCHS: dict[str, tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {}, {}),
     "momentum": (torch.optim.SGD, {"momentum": 0.8, "nesterov": True}, {"momentum": 0.8}),
     "adam": (torch.optim.Adam, {"betas": (0.8, 0.9), "eps": 1e-6}, {"beta1": 0.8, "beta2": 0.9, "epsilon": 1e-6}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_matrices_are_mapped_in_order_however_many_at_once(at_once: int) -> None
     values = [torch.full((2, 3), float(number)) for number in range(5)]
     given_at_once = list[int]()
 
-    def doubled(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
+    def doubled(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         given_at_once.append(len(matrices))
         return [2 * matrix for matrix in matrices]
 
