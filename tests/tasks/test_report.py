@@ -91,6 +91,7 @@ def test_the_report_keeps_its_drawings_in_the_home(maker: RunMaker, home: Path, 
 def test_the_report_is_in_the_home_and_announced_in_prefect(maker: RunMaker, home: Path, prefect: None) -> None:
     from prefect import flow
     from prefect.artifacts import Artifact as PrefectArtifact
+    from prefect.client.schemas.objects import Artifact as StoredArtifact
 
     maker.run.name = "four_books"
     maker.gate("base", FAILED)
@@ -103,6 +104,6 @@ def test_the_report_is_in_the_home_and_announced_in_prefect(maker: RunMaker, hom
     running()
     assert "four_books" in (home / "reports" / "four_books.html").read_text()
     lineage = PrefectArtifact.get("lineage-four-books")
-    assert lineage is not None and "gate/trial-base" in str(lineage.data)
+    assert isinstance(lineage, StoredArtifact) and "gate/trial-base" in str(lineage.data)
     announced = PrefectArtifact.get("report-four-books")
-    assert announced is not None and "four\\_books: failed" in str(announced.data)
+    assert isinstance(announced, StoredArtifact) and "four\\_books: failed" in str(announced.data)

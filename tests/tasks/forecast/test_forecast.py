@@ -13,9 +13,9 @@ from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from tasks.forecast.counts import training_operations
 from tasks.forecast.execution import Execution, History, Source
-from tasks.forecast.forecast import Forecast, Forecaster, Range, total
+from tasks.forecast.forecast import Forecast, Forecaster, total
 from tasks.forecast.measures import evaluated_operations, trained_operations
-from tasks.forecast.rates import Load
+from tasks.forecast.rates import Load, Range
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact, PendingArtifact

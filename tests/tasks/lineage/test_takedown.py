@@ -133,7 +133,7 @@ def test_missing_files_make_a_holding_uncertain_never_absent(corpus: Corpus) -> 
     corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'split[{shard_of(PRIDE)}]'].location}/train.parquet")
     found = takedown_of(corpus, PRIDE)
     (held,) = (held for held in found.contains if held.artifact.stage == "split")
-    assert (held.certain, held.parts) == (False, {""})
+    assert (held.certain, held.parts) == (False, frozenset({""}))
 
 
 def test_a_document_is_followed_through_optional_stages_and_into_what_rules_removed(tmp_path: Path) -> None:

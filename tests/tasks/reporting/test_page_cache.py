@@ -177,8 +177,12 @@ def test_rows_are_read_once_for_each_content_reader_and_argument(tmp_path: Path)
 
 def test_a_card_is_made_once_for_a_release_and_what_became_of_it(tmp_path: Path) -> None:
     def card(release: str, account: dict[str, Any]) -> str:
+        def made() -> str:
+            drawn.append(account)
+            return f"{release}: {account}"
+
         with use_page_cache(tmp_path):
-            return kept_text("card", [release, account], lambda: drawn.append(account) or f"{release}: {account}")
+            return kept_text("card", [release, account], made)
 
     assert card("a", {"hours": 1}) == card("a", {"hours": 1}) and len(drawn) == 1
     assert card("a", {"hours": 2}) == "a: {'hours': 2}" and card("b", {"hours": 1}) == "b: {'hours': 1}" and len(drawn) == 3

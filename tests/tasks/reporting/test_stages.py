@@ -100,7 +100,7 @@ def test_an_input_that_another_execution_made_with_equal_bytes_is_drawn_from_its
     clean = maker.made("clean")
     split = maker.made("split", inputs=["clean"])
     earlier = clean.reference().model_copy(update={"address": "e" * 64})
-    gone = InputRecord(stage="world", key="f" * 64, digest="f" * 64, location="world/other-ffffffff")
+    gone = InputRecord(stage="world", address="f" * 64, digest="f" * 64, location="world/other-ffffffff")
     maker.run.artifacts["split"] = split.model_copy(update={"inputs": {"clean": earlier, "world": gone}})
     page = maker.page()
     drawn = [attributes["class"] for tag, attributes in page.tags if tag == "g"]

@@ -15,7 +15,8 @@ from tasks.stage.identity.key import stable
 from tasks.stage.store.approval import APPROVED, Answer, Question
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
-from tests.tasks.toys import Judge, Toys, Workshop
+from tests.tasks.toy_bodies import Judge
+from tests.tasks.toys import Toys, Workshop
 
 
 class Asking(Workshop):
@@ -35,7 +36,7 @@ class Asking(Workshop):
         super()._compose(recipe)
         decided = current_run().decisions[-1]
         verdict = current_run().artifacts.get(decided.position, decided.artifact)
-        self.found = verdict and approval_of(current_run(), verdict, "a table")
+        self.found = approval_of(current_run(), verdict, "a table") if verdict else None
 
     def records(self) -> list[RunRecord]:
         """What the journal says, newest run first."""

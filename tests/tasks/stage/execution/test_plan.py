@@ -10,7 +10,9 @@ import pytest
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.tracing import trace
-from tests.tasks.toys import BODIES, POSITIONS, Collect, Count, Judge, Learn, Toys, Workshop
+from tasks.stage.identity.tracing.libraries import installed
+from tests.tasks.toy_bodies import Collect, Count, Judge, Learn
+from tests.tasks.toys import BODIES, POSITIONS, Toys, Workshop
 
 UNCHANGED = Toys()
 
@@ -49,7 +51,7 @@ def make(workshop: Workshop, edit: Edit) -> dict[str, Any]:
     if edit.book:
         (workshop.root / "words.txt").write_text(edit.book)
     if edit.library:
-        known = trace.installed()
+        known = installed()
         other = replace(known, versions={**known.versions, "pydantic": edit.library})
         workshop.patch.setattr(trace, "installed", lambda cache=None: other)
     return {"recipe": edit.recipe, "refresh": frozenset(edit.refresh)}

@@ -13,7 +13,8 @@ import pytest
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.identity.digests import DigestCache, _row, _signature
 from tasks.stage.store.artifact import RECORD
-from tests.tasks.toys import BODIES, POSITIONS, Collect, Judge, Learn, Toys, Workshop
+from tests.tasks.toy_bodies import Collect, Judge, Learn
+from tests.tasks.toys import BODIES, POSITIONS, Toys, Workshop
 
 
 def prefect_states(run: PipelineRun) -> dict[str, str]:

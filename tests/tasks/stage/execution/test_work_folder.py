@@ -11,7 +11,8 @@ import pytest
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.store import Store
-from tests.tasks.toys import Learn, Toys, Workshop
+from tests.tasks.toy_bodies import Learn
+from tests.tasks.toys import Toys, Workshop
 
 INTERRUPTED = """
     executed("learn")

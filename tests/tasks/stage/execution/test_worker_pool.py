@@ -20,9 +20,10 @@ from pydantic import BaseModel
 
 from tasks.stage.execution import clusters, execute
 from tasks.stage.execution.clusters import start_workers
+from tasks.stage.execution.job import WorkerMismatch
 from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.execution.run import PipelineRun
-from tasks.stage.execution.run_task import WorkerMismatch
+from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.stage import stage
 from tests.tasks.exported import children_of, parent_of
 from tests.tasks.stage.execution.test_run import prefect_states
@@ -184,7 +185,7 @@ def test_workers_execute_the_source_of_the_run_whatever_they_executed_before(lib
 
 @pytest.mark.slow
 def test_a_worker_with_other_libraries_is_refused_by_name_and_makes_nothing(library: Library) -> None:
-    known = execute.installed()
+    known = installed()
     other = replace(known, versions={**known.versions, "pydantic": "0.0.1"})
     library.patch.setattr(execute, "installed", lambda cache: other)
     with pytest.raises(WorkerMismatch, match=r"read\[\d\]: the worker on .* has pydantic [\d.]+ instead of 0.0.1; install"):

@@ -77,10 +77,15 @@ def test_what_was_modified_within_the_last_two_seconds_is_read_again(memory: Dig
     assert reads == [path, path, path]
 
 
+def remove_and_make(path: Path, content: bytes) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
 EDITS: dict[str, Callable[[Path, bytes], object]] = {
     "written over": lambda path, content: path.write_bytes(content),
     "replaced": lambda path, content: file(path.parent, "new", content).replace(path),
-    "removed and made": lambda path, content: (path.unlink(), path.write_bytes(content)),
+    "removed and made": remove_and_make,
 }
 
 

@@ -16,7 +16,8 @@ from tasks.stage.store.acceptance import acceptances
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 from tests.tasks.exported import children_of
-from tests.tasks.toys import Collect, Learn, Toys, Workshop
+from tests.tasks.toy_bodies import Collect, Learn
+from tests.tasks.toys import Toys, Workshop
 
 FASTER = ("json.dumps([counts, rate])", "json.dumps([counts, 1 * rate])")
 REASON = "only the order of arithmetic"

@@ -171,9 +171,14 @@ def test_a_store_that_was_moved_is_reused_and_read_at_most_once(
     local: Store, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = committed(local, {f"{i}.txt": b"%d" % i for i in range(20)})
-    elsewhere, read = tmp_path / "elsewhere", []
+    elsewhere, read = tmp_path / "elsewhere", list[Path]()
     real = digests._read_one
-    monkeypatch.setattr(digests, "_read_one", lambda path: (read.append(path), real(path))[1])
+
+    def counted(path: Path) -> tuple[Path, str, str]:
+        read.append(path)
+        return real(path)
+
+    monkeypatch.setattr(digests, "_read_one", counted)
     subprocess.run([*command.split(), local.root, str(elsewhere)], check=True)
     time.sleep(digests.SETTLE_SECONDS + 0.1)
     assert opened(elsewhere, tmp_path).find("clean", made.key) == made

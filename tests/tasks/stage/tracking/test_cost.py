@@ -11,7 +11,8 @@ from tasks.stage.store.artifact import Cost
 from tasks.stage.tracking.cost import Rates, Stopwatch, total_cost
 from tests.tasks.exported import parent_of
 from tests.tasks.records import artifact, written
-from tests.tasks.toys import Learn, Toys, Workshop
+from tests.tasks.toy_bodies import Learn
+from tests.tasks.toys import Toys, Workshop
 
 
 def work(seconds: float) -> None:

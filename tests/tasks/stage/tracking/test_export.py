@@ -18,7 +18,8 @@ from tasks.stage.tracking.export import RunExport
 from tasks.stage.tracking.mlflow_database import MlflowDatabase
 from tasks.stage.tracking.run_page import run_name
 from tests.tasks.exported import children_of, data_sets, exported, parent_of, rows
-from tests.tasks.toys import POSITIONS, Judge, Learn, Toys, Workshop
+from tests.tasks.toy_bodies import Judge, Learn
+from tests.tasks.toys import POSITIONS, Toys, Workshop
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def test_a_model_is_ready_without_its_weights_and_shows_what_was_measured_of_it(
     assert model.tags["folio.digest"] == learned.digest
     assert model.source_run_id == child.info.run_id
     assert [file.path for file in tracked.client.list_logged_model_artifacts(model.model_id)] == ["config.json"]
+    assert model.metrics is not None
     measured = {metric.key: metric.value for metric in model.metrics}
     assert measured["loss"] == 1.0, "of its own training"
     assert measured["passed"] == 1.0, "of the stage that judged it"
