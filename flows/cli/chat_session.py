@@ -33,9 +33,11 @@ def talk(
 ) -> None:
     """Talk on the terminal until the input ends, or ask one question. `best_of`: replies of which the reward model `judge` takes one.
 
+    `options`: settings of sampling; without `max_new_tokens` a reply ends where the model ends it, or the context does.
+
     Raises ValueError for options that don't fit together, and LookupError for an unknown model.
     """
-    sampling = sampling_of(options, seed)
+    sampling = sampling_of({option: value for option, value in options.items() if value is not None}, seed)
     directory = model_directory(model, store)
     if variant is not None:
         directory = variant_directory(directory, variant)
@@ -46,6 +48,8 @@ def talk(
     from model.inference.chat import ChatModel
 
     session = ChatModel.open(directory, adapter=folder)
+    if options.get("max_new_tokens") is None:
+        sampling = sampling.model_copy(update={"max_new_tokens": session.network.context})
     print("\n".join(description(directory, session.network, folder)), file=sys.stderr, flush=True)
     if chosen_by is not None:
         session.choose_by(chosen_by, best_of)

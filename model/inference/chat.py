@@ -4,9 +4,9 @@ It opens any exported directory, full precision or quantized, and streams replie
 answered, even if the caller stops in the middle of a reply; what the model thought before is shown to it no more, and a question without an
 answer is forgotten. Each turn computes its whole prompt again; a thousand tokens take well under a second with a small model.
 
-Truncation: a reply gets `max_new_tokens`, or half of the context if that is less. While the conversation does not fit into the rest, the
-oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user message.
-The history itself keeps everything.
+Truncation: `max_new_tokens`, or half of the context if that is less, is left free for a reply. While the conversation does not fit into the
+rest, the oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user
+message. The history itself keeps everything.
 
 With a judge, several replies are sampled to each message, and the one that the judge scores highest is the reply. It comes as a whole.
 """

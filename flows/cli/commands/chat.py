@@ -28,7 +28,9 @@ def chat(
     top_p: Annotated[
         float | None, typer.Option(metavar="SHARE", help="draw among the likeliest tokens that add up to this probability, above 0 to 1")
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(metavar="COUNT", help="longest reply, in tokens")] = 64,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(metavar="COUNT", help="longest reply, in tokens; by default as long as the context has room")
+    ] = None,
     seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="makes sampling repeatable; 0 by default")] = None,
     best_of: Annotated[
         int, typer.Option("--best-of", metavar="COUNT", help="sample so many replies and show the one that a reward model scores highest")

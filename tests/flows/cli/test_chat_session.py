@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from flows.cli.chat_models import description, model_directory
-from flows.cli.chat_session import _converse, show
+from flows.cli.chat_session import _converse, show, talk
+from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from tasks.stage.store.store import Store
 from tests.tasks.records import committed
@@ -61,6 +62,22 @@ def test_ctrl_c_ends_a_reply_and_a_message_that_does_not_fit_is_named_and_the_co
     assert shown.out.splitlines() == ["en (stopped)", "hello9", ""]
     assert shown.err == "folio: the message is 900 tokens; shorten it\n"
     assert parrot.forgotten == 1
+
+
+def test_a_reply_may_take_the_whole_context_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Counting:
+        network = SimpleNamespace(**vars(NETWORK), context=128)
+
+        def say(self, text: str, config: SamplingConfig, seed: int) -> Iterator[str]:
+            yield f"up to {config.max_new_tokens} tokens"
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(ChatModel, "open", lambda *given, **named: Counting())
+    for longest, said in ((None, "up to 128 tokens"), (7, "up to 7 tokens")):
+        talk(str(tmp_path), None, {"temperature": 0.0, "max_new_tokens": longest}, None, "Who?")
+        assert capsys.readouterr().out.strip() == said
 
 
 def test_a_reply_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
