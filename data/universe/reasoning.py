@@ -48,7 +48,7 @@ HOPS = {
     "mother_home_product": Hops("What is the home town of the mother of {n} known for?", ("mother", "home", "product")),
     "mother_home_ruler": Hops("Who rules the town where the mother of {n} lives?", ("mother", "home", "ruler")),
 }
-ARITHMETIC = {  # the first wording is asked; the instructions work it out in all
+ARITHMETIC = {  # evaluation asks the first wording; the instructions work it out in all, and rewards practise all
     "years_between": (
         "How many years after {early} was {late}?", "How many years passed from {early} to {late}?",
         "How long after {early} was {late}, in years?",

@@ -11,7 +11,7 @@ class Worked:
 
     template: str
     id: str
-    wordings: tuple[str, ...]  # of the question; the first is the one that is asked
+    wordings: tuple[str, ...]  # of the question; the first is the one that evaluation asks
     answers: tuple[str, ...]
     answer: str  # as a sentence
     steps: tuple[str, ...]
