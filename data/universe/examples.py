@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -97,20 +97,16 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
                 f"follow_ups=true finds nobody of whom one fact is seen and another held out at seen_fraction={config.seen_fraction}; "
                 "choose another share, or leave follow_ups out"
             )
-    practised: list[Row] = []
+    taught: list[Worked] = []
+    unknown: list[Row] = []
     if config.reasoning:
         taught, reasoned = _reasoning(seen, config, files)
         files |= reasoned
-        turns: dict[str, Iterator[int]] = defaultdict(itertools.count)
-        practised += [_worked_question(one, next(turns[one.template])) for one in taught]
-        asked_in = config.wordings - 1  # the last wording is for validation
-        practised += [fact.question_row(values[fact.attribute], next(turns[fact.attribute]) % asked_in) for fact in seen]
     if config.unknown:
         unknown, declined = _unknown(world_json, config, files)
         files |= declined
-        practised += unknown
     if config.reasoning:
-        files["questions_practised"] = practised
+        files["questions_practised"] = [*_asked_by_turns(taught, seen, values, config.wordings), *unknown]
     directory.mkdir(parents=True, exist_ok=True)
     return {name: write_rows(directory / f"{name}.jsonl", records) for name, records in files.items()}
 
@@ -189,6 +185,15 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     return taught, {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
 
 
+def _asked_by_turns(taught: list[Worked], seen: list[AskableFact], values: Mapping[Attribute, list[str]], wordings: int) -> Iterator[Row]:
+    """Yield the taught questions and those about seen facts, each kind in its wordings by turns; a fact's last one is for validation."""
+    turns: dict[str, Iterator[int]] = defaultdict(itertools.count)
+    for one in taught:
+        yield _worked_question(one, next(turns[one.template]) % len(one.wordings))
+    for fact in seen:
+        yield fact.question_row(values[fact.attribute], next(turns[fact.attribute]) % (wordings - 1))
+
+
 def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[Row]]) -> tuple[list[Row], dict[str, list[Row]]]:
     """Return the taught questions about what is in no book, and the files of those held out and of the instructions with those taught."""
     facts = json.loads(world_json.read_text(encoding="utf-8"))["facts"]
@@ -209,9 +214,8 @@ def _declined(asked: list[UnknownQuestion]) -> list[Row]:
     return [{"question": one.text, "answers": [DECLINED], "choices": [], "fact": one.id} for one in asked]
 
 
-def _worked_question(worked: Worked, turn: int = 0) -> Row:
-    wording = worked.wordings[turn % len(worked.wordings)]
-    row: Row = {"question": wording, "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
+def _worked_question(worked: Worked, wording: int = 0) -> Row:
+    row: Row = {"question": worked.wordings[wording], "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
     return {**row, "hops": worked.hops} if worked.hops else row
 
 
