@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
 from data.shards.writer import write_shards
 from model.inference.generation import Completion
+from model.loading.order import Indices
 from model.networks.directory import flush_to_disk
 from model.objectives.grpo import REWARD, VERIFIED
 from model.rollouts.prompts import Prompt
@@ -112,6 +113,13 @@ def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.uns
     if rollouts[0].verified is not None:
         apart[VERIFIED] = np.array([each.verified for each in rollouts], dtype=np.float32)
     return {"tokens": tokens, "loss": drawn, "log_probability": log_probability, "group": group, **single, **apart}
+
+
+def lengths(rows: Mapping[str, Array]) -> Indices:
+    """Return the tokens of each row up to the last of its reply; int64 [rows]."""
+    drawn = rows["loss"]
+    ends: Indices = drawn.shape[1] - drawn[:, ::-1].argmax(axis=1)
+    return ends
 
 
 def _write_replies(path: Path, rollouts: Sequence[Rollout], rows: dict[str, Array]) -> None:

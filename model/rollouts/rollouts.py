@@ -29,7 +29,7 @@ from model.loading.source import BatchSchedule, BatchShare, Measured, StepRows, 
 from model.objectives.protocol import Objective
 from model.rewards.protocol import Reply
 from model.rollouts.config import RolloutConfig
-from model.rollouts.cycle import Rollout, TokenizerBinding, columns, open_cycle, write_cycle
+from model.rollouts.cycle import Rollout, TokenizerBinding, columns, lengths, open_cycle, write_cycle
 from model.rollouts.policy import Policy
 from model.rollouts.prompts import Prompt
 from model.seeds import draw_seed
@@ -69,7 +69,10 @@ class Rollouts:
         self._cycle: tuple[int, ShardReader] | None = None
 
     def step(self, update: int, skipped: int = 0) -> StepRows:
-        """Return this worker's rows of update number `update`, from 0, after making its cycle's replies if it is the first of them."""
+        """Return this worker's rows of update number `update`, from 0, after making its cycle's replies if it is the first of them.
+
+        They are ordered by length, so that a micro-batch of short replies is not computed as wide as the longest one.
+        """
         position, size = self._schedule.sequences_before(update) + skipped, self._schedule.batch_at(update)
         replies = self._config.replies
         cycle, within = divmod(position, replies * self._config.inner_epochs)
@@ -77,7 +80,8 @@ class Rollouts:
         # The order continues over epochs, each shuffled differently, so it never repeats the inner epoch before.
         indices = rank_share(batch_indices(self._seed, position, size, replies), self._share.rank, self._share.world_size)
         mine = position + rank_share(np.arange(size), self._share.rank, self._share.world_size)
-        return step_rows(self._objective, reader.rows(indices), mine, self._share)
+        by_length = np.argsort(lengths(reader.rows(indices)), kind="stable")
+        return step_rows(self._objective, reader.rows(indices[by_length]), mine[by_length], self._share)
 
     def samples(self, update: int, skipped: int = 0) -> bool:
         """Return whether a cycle begins with this update; after a skip any may."""

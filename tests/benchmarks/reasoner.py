@@ -85,6 +85,7 @@ def valued_steps(changes: tuple[str, ...]) -> list[dict[str, Any]]:
         "questions": rewards.questions,
         "rollouts": rollouts,
         "learning_rate": rewards.learning_rate,
+        "precision": rewards.precision.model_dump(mode="json"),
         "warmup_steps": rewards.warmup_steps,
         "global_batch": rewards.global_batch,
         "reward_model": scorer.name,
@@ -96,7 +97,7 @@ def valued_steps(changes: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def _written(step: TuningConfig) -> dict[str, Any]:
-    return step.model_dump(mode="json", exclude_defaults=True) | {"kind": step.kind}
+    return step.model_dump(mode="json", exclude_unset=True)
 
 
 def judged(rewarded: RecipeRun, continued: RecipeRun, gains: dict[str, list[float]]) -> list[tuple[str, bool]]:

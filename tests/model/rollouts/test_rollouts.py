@@ -16,7 +16,8 @@ from data.shards.schema import ShardError
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import Completion, sample_batch
-from model.loading.source import BatchShare
+from model.loading.order import batch_indices, rank_share
+from model.loading.source import BatchShare, StepRows
 from model.networks.network import Network
 from model.objectives.grpo import Grpo
 from model.rewards.answers import is_right
@@ -167,17 +168,39 @@ def test_rollouts_killed_while_sampling_are_made_again_and_written_ones_read_aga
     assert files(undisturbed) == files(killed) == files(tmp_path / "output" / "rollouts")
 
 
-def test_workers_share_the_rows_of_one_worker_in_rank_order(
+def test_a_micro_batch_holds_replies_of_like_length_and_is_no_wider_than_its_longest(
     decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
 ) -> None:
+    rollouts = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts")
+    kinds = set()
+    for update in range(8):
+        ends = []
+        for batch in rollouts.step(update).micro_batches:
+            ends.append([int(counted.nonzero()[-1]) + 1 for counted in batch["counts"]])
+            assert batch["tokens"].shape[1] == max(ends[-1])
+        every = [end for ends_of_batch in ends for end in ends_of_batch]
+        assert every == sorted(every)
+        kinds.update(every)
+    assert len(kinds) > 1, "replies of one length need no order"
+
+
+def test_workers_share_the_rows_of_one_worker(decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path) -> None:
     alone = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts")
     two = [source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts", rank, workers=2) for rank in range(2)]
     for update in range(4):
         whole, parts = alone.step(update), [worker.step(update) for worker in two]
         assert whole.units == {name: sum(part.units[name] for part in parts) for name in whole.units}
         assert whole.globals == {name: sum(part.globals[name] for part in parts) for name in whole.globals}
-        together = [batch["reward"] for part in parts for batch in part.micro_batches]
-        torch.testing.assert_close(torch.cat(together), torch.cat([batch["reward"] for batch in whole.micro_batches]))
+        # A drawn reply's log-probabilities are its own, so they tell rows apart.
+        drawn = [sorted(row for part in step for row in _drawn(part)) for step in ([whole], parts)]
+        assert drawn[0] == drawn[1]
+        cut = rank_share(batch_indices(5, update * PER_UPDATE, PER_UPDATE, 12), 0, 2)
+        rows = ShardReader(tmp_path / "rollouts" / "cycle-000000").rows(cut)
+        assert sorted(_drawn(parts[0])) == sorted(tuple(row[row != 0].tolist()) for row in rows["log_probability"])
+
+
+def _drawn(step: StepRows) -> list[tuple[float, ...]]:
+    return [tuple(row[row != 0].tolist()) for batch in step.micro_batches for row in batch["log_probability"]]
 
 
 def test_rows_left_out_by_a_rollback_are_those_of_its_updates_and_later_ones_move_up(
