@@ -7,12 +7,13 @@ written; as replies end, waiting prompts take their rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import NamedTuple
 
 from model.inference.batch import Batch
 from model.inference.config import SamplingConfig
 from model.inference.request import Request
+from model.inference.streams import finish
 from model.networks.decoding import DecodingNetwork
 
 
@@ -51,7 +52,7 @@ def generate_batch(
     """
     config, stops = SamplingConfig(max_new_tokens=max_new_tokens), frozenset(stop_ids)
     requests = [request_for(network, prompt, config, stops, 0) for prompt in prompts]
-    _finish(network, requests, batch)
+    finish(network, requests, batch)
     return [request.tokens[:-1] if request.ended else request.tokens for request in requests]
 
 
@@ -69,7 +70,7 @@ def sample_batch(
     """
     stops = frozenset(stop_ids)
     requests = [request_for(network, prompt, config, stops, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-    _finish(network, requests, batch)
+    finish(network, requests, batch)
     return [Completion(request.tokens, request.log_probabilities, request.ended) for request in requests]
 
 
@@ -95,18 +96,3 @@ def _tokens(network: DecodingNetwork, request: Request) -> Generator[int, None, 
         if request.finished:
             return
         batch.step()
-
-
-def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) -> None:
-    """Write all replies, at most `rows` at once. Short prompts come first, so those read together have similar lengths."""
-    if rows < 1:
-        raise ValueError(f"batch={rows}: no text could be written; give 1 or more")
-    waiting = sorted(requests, key=lambda request: -len(request.prompt))
-    batch = Batch(network)
-    while waiting or batch.requests:
-        free = rows - len(batch.requests)
-        # Read prompts in batches: a pass for each would cost more than rows that stay empty for a while.
-        if waiting and (not batch.requests or free >= max(1, rows // 4)):
-            batch.join([waiting.pop() for _ in range(min(free, len(waiting)))])
-        if batch.requests:
-            batch.step()
