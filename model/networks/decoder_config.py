@@ -7,7 +7,7 @@ field that is wrong, before anything runs. `hub_form` says which class of transf
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -53,7 +53,7 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         """Return a step of whole heads, of which two or four share a key and value head."""
         return _head_width(width) * (2 if width < 768 else 4)
 
-    def resized(self, width: int, layers: int) -> DecoderConfig:
+    def resized(self, width: int, layers: int) -> Self:
         """Return the decoder of another size; everything else stays the same.
 
         Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
@@ -64,7 +64,7 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
         inner = max(64, round(width * 8 / 3 / 64) * 64)
         sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
-        return DecoderConfig(**{**self.model_dump(), **sizes})
+        return type(self)(**{**self.model_dump(), **sizes})
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
         """Yield also what norm, heads, positions and biases do not allow."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from model.networks.base import NetworkBase
 from model.networks.config import KINDS
@@ -64,26 +65,45 @@ def read_config(directory: Path) -> tuple[NetworkBase, int]:
 def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
     """Return the config in config.json and the form of the weights next to it: None for folio's own."""
     path = directory / CONFIG
-    try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist: {directory} is not a model directory") from None
+    fields = _fields(path)
     model_type = fields.get("model_type")
     if model_type != FOLIO and model_type not in BY_MODEL_TYPE:
         raise ModelError(f"{path}: model_type is {model_type!r}; those that can be loaded are {', '.join((FOLIO, *BY_MODEL_TYPE))}")
+    theirs = {} if model_type == FOLIO else {ours: name for name, ours in BY_MODEL_TYPE[model_type].FIELDS.items()}
     try:
+        if not isinstance(vocab_size := fields["vocab_size"], int):
+            raise ModelError(f"{path}: vocab_size is {vocab_size!r}, not a whole number; fetch the model again")
         if model_type == FOLIO:
-            return _own_config(fields, path), int(fields["vocab_size"]), None
+            return _own_config(fields, path), vocab_size, None
         hub = BY_MODEL_TYPE[model_type]
         method = (fields.get("quantization_config") or {}).get("quant_method")
         if method and "quantization" not in fields:  # a variant of ours has that entry, and its kind reads the weights
             raise ModelError(f"{path}: quantization_config says that the weights are in {method!r}; take the model in full precision")
         config = hub.decoder(fields, path)
-        return config, int(fields["vocab_size"]), HubForm(hub, config)
+        return config, vocab_size, HubForm(hub, config)
     except KeyError as missing:
         raise ModelError(f"{path}: {missing} is missing") from None
     except ValidationError as error:
-        raise ModelError(f"{path} does not describe a network of this version: {error}") from error
+        wrong = "; ".join(_said(each, theirs) for each in error.errors())
+        raise ModelError(f"{path} does not describe a network that this version has: {wrong}") from error
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist: {path.parent} is not a model directory") from None
+    except ValueError as error:  # what is no UTF-8 is a ValueError, too
+        raise ModelError(f"{path} is not JSON: {error}; fetch the model again") from error
+    if not isinstance(fields, dict):
+        raise ModelError(f"{path} holds a {type(fields).__name__}, not the fields of a model; fetch the model again")
+    return fields
+
+
+def _said(wrong: ErrorDetails, theirs: Mapping[str, str]) -> str:
+    """Return what is wrong with which value, called as config.json has it; a problem of several fields names them itself."""
+    field, message = ".".join(map(str, wrong["loc"])), wrong["msg"].removeprefix("Value error, ")
+    return f"{theirs.get(field, field)}={wrong['input']!r}: {message}" if field else message
 
 
 def _own_config(fields: Mapping[str, Any], path: Path) -> NetworkBase:
@@ -155,11 +175,7 @@ def model_files(directory: Path) -> list[Path]:
 
 def read_apart(directory: Path) -> dict[str, Any] | None:
     """Return the settings of a model directory's separate adapter; None without one."""
-    try:
-        fields = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{directory / CONFIG} does not exist: {directory} is not a model directory") from None
-    settings = fields.get(APART)
+    settings = _fields(directory / CONFIG).get(APART)
     return None if settings is None else dict(settings)
 
 

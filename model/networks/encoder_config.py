@@ -6,7 +6,7 @@ that is wrong.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,11 +77,11 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
         """Return the widest head with which every width has whole heads of an even number of channels."""
         return 64
 
-    def resized(self, width: int, layers: int) -> EncoderConfig:
+    def resized(self, width: int, layers: int) -> Self:
         """Return the encoder of another size, with heads of 32 to 64 and a feed-forward of 8/3 of the width."""
         heads = max(1, width // (32 if width < 512 else 64))
         sizes = {"width": width, "layers": layers, "heads": heads, "feed_forward": max(64, round(width * 8 / 3 / 64) * 64)}
-        return EncoderConfig(**{**self.model_dump(), **sizes})
+        return type(self)(**{**self.model_dump(), **sizes})
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Encoder:
         """Return an encoder of this shape with initial weights drawn from the seed."""

@@ -6,7 +6,7 @@ Cheap to import (no torch), so a recipe can be read at start-up.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -44,9 +44,9 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
                 f"{layout.spread}workers={layout.workers}: they would exchange different weights; set recompute=none, or zero_stage=2"
             )
 
-    def resized(self, width: int, layers: int) -> RecurrentConfig:
+    def resized(self, width: int, layers: int) -> Self:
         """Return the network of another size; it has no inner sizes."""
-        return RecurrentConfig(**{**self.model_dump(), "width": width, "layers": layers})
+        return type(self)(**{**self.model_dump(), "width": width, "layers": layers})
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Recurrent:
         """Return a network of this shape with initial weights drawn from the seed."""

@@ -200,6 +200,30 @@ def test_what_a_decoder_does_not_compute_is_refused_with_its_value(
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{bad", "is not JSON: Expecting property name"),
+        (b"\xff", "is not JSON: 'utf-8' codec"),
+        (b"[1]", "holds a list, not the fields of a model"),
+        (b'{"model_type": "llama", "vocab_size": "many"}', "vocab_size is 'many', not a whole number"),
+        (b'{"model_type": "llama"}', "'vocab_size' is missing"),
+        (b'{"model_type": "folio", "vocab_size": 9, "decoder": {"width": 0}}', "network that this version has: width=0: Input should be"),
+        (b'{"model_type": "folio", "vocab_size": 9, "decoder": {"width": 30, "heads": 4}}', "that this version has: width=30 over heads=4"),
+    ],
+)
+def test_a_config_that_describes_no_network_is_refused_with_what_is_wrong_in_it(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path)
+
+
+def test_a_field_out_of_range_is_called_as_its_config_calls_it(tmp_path: Path) -> None:
+    save_model(spread_decoder(small_config()), tmp_path, extra={"max_position_embeddings": 0})
+    with pytest.raises(ModelError, match="max_position_embeddings=0: Input should be greater than or equal to"):
+        load_model(tmp_path)
+
+
 def test_heads_may_have_any_width_and_one_way_to_say_the_usual_one() -> None:
     assert small_config(head_width=8) == small_config() and small_config(head_width=12).head_dim == 12
     assert small_config(width=36, heads=8, head_width=6).head_dim == 6

@@ -58,7 +58,7 @@ def test_what_is_read_outside_its_module_is_said(config: NetworkBase) -> None:
 def test_its_size_is_known_without_building_it(config: NetworkBase) -> None:
     assert count_parameters(config, VOCABULARY) == sum(parameter.numel() for parameter in config.build(VOCABULARY).parameters())
     larger = config.resized(64, 4)
-    assert (larger.kind, larger.width, larger.layers, larger.context) == (config.kind, 64, 4, CONTEXT)
+    assert (type(larger), larger.width, larger.layers, larger.context) == (type(config), 64, 4, CONTEXT)
 
 
 def test_a_directory_gives_back_the_network_and_one_of_no_known_kind_is_refused(config: NetworkBase, tmp_path: Path) -> None:
