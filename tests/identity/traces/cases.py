@@ -1,4 +1,5 @@
-"""Edits of tiny programs, as tables in `edits/`: what must make a stage run again, what must not, and what our code must not do.
+"""Edits of tiny programs, as tables in `edits/`: what must make a stage run again, what must not, what does though nothing uses it, since
+it ran when its module was imported (`conservative`), and what our code must not do.
 
 After `#` stands what is edited, after `@` a file (`@+` one that is added, `@-` one that goes, `@ path -> target` a link), and before each
 of its lines a blank, `-` or `+` as in any diff. The stage is `work` in data/near.py; `data` is a package whether a case says so or not.
@@ -55,7 +56,7 @@ class Case:
     @property
     def must_rerun(self) -> bool:
         """Whether the edit changes what the stage does."""
-        return self.kind != "same"
+        return self.kind not in ("same", "conservative")
 
     @property
     def id(self) -> str:

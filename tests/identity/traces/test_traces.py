@@ -37,6 +37,13 @@ def test_an_edit_that_changes_nothing_a_stage_does_runs_nothing(case: Case, outc
     assert not found.causes
 
 
+@table("conservative")
+def test_an_edit_of_what_ran_at_import_runs_again_though_nothing_uses_it(case: Case, outcomes: Outcomes) -> None:
+    found = outcomes(case)
+    assert found.before == found.after, "the edit changes nothing that the program gives"
+    assert found.causes, "this case belongs to those that run nothing"
+
+
 @table("refused")
 def test_an_edit_that_a_trace_may_not_see_needs_code_that_is_refused(case: Case, outcomes: Outcomes) -> None:
     found = outcomes(case)
@@ -44,7 +51,7 @@ def test_an_edit_that_a_trace_may_not_see_needs_code_that_is_refused(case: Case,
     assert found.causes or any(unseen(path, text) for path, text in case.before.files.items() if path.endswith(".py"))
 
 
-@table("rerun", "same")
+@table("rerun", "same", "conservative")
 def test_a_program_does_the_same_when_it_is_recorded(case: Case, outcomes: Outcomes) -> None:
     found = outcomes(case)
     assert found.recorded_before == found.before

@@ -17,7 +17,6 @@ KINDS = (
     "choice",
     "kinds",
     "import",
-    "effect",
     "module",
     "exists",
     "size",
@@ -66,8 +65,6 @@ class Change(BaseModel, frozen=True, defer_build=True):
                 return f"{name} chooses among other kinds, or tells them apart differently"
             case "import":
                 return f"{name} means {self.new or 'nothing'}, not {self.old or 'nothing'}"
-            case "effect":
-                return f"importing {self.path} does {'more' if self.change == 'added' else 'less'}: {self.name or 'a statement'} {what[6:]}"
             case "module" if self.path.endswith(".py"):
                 return f"{self.path} {'was added and would be imported first' if self.new == 'added' else 'can be read otherwise'}"
             case "module":

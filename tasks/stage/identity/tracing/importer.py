@@ -50,6 +50,9 @@ class Importer:
         before: list[str] = []
         for folder, place in self._places(path):
             if folder is None:
+                tail = name.rpartition(".")[2]
+                for found in (f"{place}/{tail}.py", f"{place}/{tail}/__init__.py") if self.source.is_unseen(place) else ():
+                    self._require_seen(name, found, True)
                 before.append(place)
                 continue
             base = "/".join(part for part in (folder, name.rpartition(".")[2]) if part)
@@ -58,11 +61,21 @@ class Importer:
                     if not self._is_static(sys._getframe(1)):
                         self.marks.log("root", name)
                     return self._spec(name, relative, package)
+                self._require_seen(name, f"{self.source.root}/{relative}", not self.source.is_file(relative))
                 if folder:
                     self.marks.log("unfound", relative)
         if path is None:
             self.marks.log("library", name)
         return None
+
+    def _require_seen(self, name: str, file: str, unseen: bool) -> None:
+        """Raise ImportError for a file that Python would import and no plan reads."""
+        if unseen and os.path.isfile(file):  # noqa: PTH113
+            raise ImportError(
+                f"{file} can't be imported by a stage: no plan reads it, since .gitignore names it or it was added after the run began. "
+                "Rename it or start the run again.",
+                name=name,
+            )
 
     def _places(self, path: Sequence[str] | None) -> Iterator[tuple[str | None, str]]:
         """Yield where a module may lie, in order: a folder of the repository, or None with a place elsewhere."""

@@ -11,10 +11,11 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tasks.stage.identity.tracing.cached_file import keep, kept
 
@@ -49,16 +50,18 @@ UNUSED = {
     ("torch", "fsspec"): "checkpoints that it writes itself, which we don't use",
 }
 METADATA = (".dist-info", ".egg-info", "EGG-INFO")
+HIDDEN = frozenset({".git", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What is installed: versions, which distribution has which top-level modules, and what each requires."""
+    """What is installed: versions, which distribution has which top-level modules, what each requires, and where the editable ones lie."""
 
     versions: dict[str, str]
     modules: dict[str, list[str]]
     requires: dict[str, list[str]]
+    editable: dict[str, str] = field(default_factory=dict)
 
     def counted(self, roots: Iterable[str], present: Iterable[str]) -> dict[str, str]:
         """Return version by distribution for modules that counted code imports; `present`: all modules that were loaded."""
@@ -74,6 +77,8 @@ class Installed:
             if name in found or name in UNCOUNTED or (by, name) in UNUSED or (by and loaded.isdisjoint(belongs.get(name, ()))):
                 continue
             found[name] = self.versions[name]
+            if root := self.editable.get(name):
+                found[name] += f"+files.{_files_of(root)}"
             waiting += [(other, name) for other in self.requires.get(name, [])]
         for root in sorted(set(roots)):
             ours = root in UNCOUNTED or root in sys.stdlib_module_names or root.startswith("_")
@@ -114,11 +119,14 @@ def _read(key: str) -> Installed:
     versions: dict[str, str] = {}
     modules: dict[str, list[str]] = {}
     requires: dict[str, list[str]] = {}
+    editable: dict[str, str] = {}
     for one in distributions():
         name = _normal(one.metadata["Name"] or "")
         if not name or name in versions:
             continue
-        versions[name] = one.version.split("+")[0]
+        versions[name] = one.version
+        if root := _editable_root(one):
+            editable[name] = root
         requires[name] = sorted(
             {_normal(found[0]) for text in one.requires or [] if "extra ==" not in text and (found := NAME.match(text))}
         )
@@ -129,6 +137,7 @@ def _read(key: str) -> Installed:
         versions,
         {module: sorted(names) for module, names in sorted(modules.items())},
         {name: [other for other in others if other in known] for name, others in requires.items()},
+        editable,
     )
 
 
@@ -142,6 +151,21 @@ def _top_level(one: Distribution) -> set[str]:
         if file.suffix in (".py", ".so", ".pyd")
     }
     return {name for name in names if name.isidentifier()}
+
+
+def _editable_root(one: Distribution) -> str:
+    """Return the folder of a distribution that is installed in place; "" of any other."""
+    origin = json.loads(one.read_text("direct_url.json") or "{}")
+    return unquote(urlsplit(origin["url"]).path) if origin.get("dir_info", {}).get("editable") else ""
+
+
+@lru_cache(maxsize=64)
+def _files_of(root: str) -> str:
+    """Return the hash of the files below a folder, since an editable distribution's version does not change with them."""
+    folder = Path(root)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and HIDDEN.isdisjoint(path.relative_to(folder).parts))
+    hashes = [f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:24]
 
 
 def _normal(name: str) -> str:

@@ -35,7 +35,8 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`: the names that each of those has. `files`,
     `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind was asked for, each with the definition of
     ours that asked, as "path:asking path:qualname"; `links` that were followed by name; `unfound`: where a module was looked for in vain.
-    `libraries`: first names of modules that were imported after the beginning; `present`: all there were. `processes`: how many have
+    `libraries`: first names of modules that were imported after the beginning; `preloaded`: those before it; `present`: all there were.
+    `heard`: something but a person may have read what our code logged. `processes`: how many have
     marked. `snapshot`: the source it ran.
     """
 
@@ -57,7 +58,9 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     unfound: tuple[str, ...] = ()
     listings: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    preloaded: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
+    heard: bool = False
     python: str = ""
     processes: int = 0
     snapshot: str = ""
@@ -79,7 +82,7 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
         }
         merged |= {name: tuple(sorted(value)) for name, value in merged.items() if name != "roots" and isinstance(value, tuple)}
         merged |= {name: {**value, **theirs[name]} for name, value in mine.items() if isinstance(value, dict)}
-        return Marks.model_validate({**theirs, **merged, "processes": self.processes + other.processes})
+        return Marks.model_validate({**theirs, **merged, "processes": self.processes + other.processes, "heard": self.heard or other.heard})
 
     def inherited(self, path: str, qualname: str) -> frozenset[str] | None:
         """Return the names that a class has from libraries; None if it isn't known, or the library looks names up as it likes."""
@@ -195,6 +198,8 @@ class _Collected:
             unfound=of.get("unfound", ()),
             listings=of.get("listing", ()),
             libraries=of.get("library", ()),
+            preloaded=of.get("preloaded", ()),
+            heard="heard" in of,
             present=tuple(
                 sorted({*of.get("preloaded", ()), *of.get("present", ()), *(name.partition(".")[0] for name in of.get("library", ()))})
             ),

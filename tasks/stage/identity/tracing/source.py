@@ -185,6 +185,18 @@ class Source:
                 return None
         return relative
 
+    def is_unseen(self, path: str) -> bool:
+        """Return whether an absolute path lies in the repository, in a folder that `.gitignore` names, so no plan reads it."""
+        root = str(self.root)
+        if not path.startswith(root + os.sep) or self.relative(path) is not None:
+            return False
+        folder = root
+        for part in Path(path[len(root) + 1 :]).parts:
+            folder = f"{folder}/{part}"
+            if part.startswith(".") or folder in self.exclude or _is_environment(folder):
+                return False
+        return True
+
     def _is_ignored(self, name: str, path: str) -> bool:
         return path in self.exclude or self._ignored_name.match(name) is not None
 

@@ -21,7 +21,6 @@ from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
 
-WRITING = os.O_WRONLY | os.O_RDWR
 # The caller of these is the one that asks.
 NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/(pathlib(/\w+)?|zipfile)\.py$")
 # These look for modules and distributions; their findings aren't inputs of any code.
@@ -69,7 +68,7 @@ class WatchedFiles:
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            if not (isinstance(arguments[2], int) and arguments[2] & WRITING):
+            if _reads(arguments[2]):
                 self._opened(arguments[0])
         elif event in ("os.listdir", "os.scandir"):
             self._listed("." if arguments[0] is None else arguments[0])
@@ -217,12 +216,17 @@ class WatchedFiles:
                     self._log("link", relative)
             elif name != "open":
                 self._looked(path, folder)
-            elif folder is not None and not (arguments and arguments[0] & WRITING):
+            elif folder is not None and _reads(arguments[0] if arguments else 0):
                 relative = self._relative(path, folder)
                 if relative is not None:
                     self.read(relative)
         finally:
             self._thread.busy = False
+
+
+def _reads(flags: object) -> bool:
+    """Return whether a file that is opened so may be read as it was."""
+    return not (isinstance(flags, int) and (flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_TRUNC))
 
 
 def _caller() -> FrameType | None:

@@ -1,7 +1,10 @@
-"""Find everything that counts: what ran, what that mentions, and what happened when modules were imported.
+"""Find everything that counts: what ran, what happened when modules were imported, and the definitions that any of that mentions.
 
-A name is followed to what it means. A definition that is only mentioned counts by its header, a class as `classes` says. A statement of an
-imported module that may have an effect counts always. Execution code is neither counted nor followed.
+Every statement of an imported module counts, except a definition that does nothing but bind a name that nothing mentions. A name of a
+module is mentioned by that module's own code, by an import that is mentioned itself, by a read of the module as an object, which was marked
+when it ran, or by a word of a string. A definition that is only mentioned counts by its header; a class by its header and the statements of
+its body; a method that nothing has entered by its header, and only if something asks for its name, so that one that is added, and would be
+found first, is seen. Where code asks for names by other means (`READS_NAMES`), all of its module counts, or all that was imported.
 """
 
 from __future__ import annotations
@@ -10,23 +13,19 @@ import re
 from collections.abc import Iterable
 
 from tasks.stage.identity.tracing.changes import GONE
-from tasks.stage.identity.tracing.code.classes import ClassRules
 from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_hash
-from tasks.stage.identity.tracing.code.importing import Importing
-from tasks.stage.identity.tracing.code.kinds import Kinds
-from tasks.stage.identity.tracing.code.modules import Modules, Step
-from tasks.stage.identity.tracing.code.purity import Purity
+from tasks.stage.identity.tracing.code.mentions import ANY
+from tasks.stage.identity.tracing.code.modules import Modules
 from tasks.stage.identity.tracing.code.reading import module_name
-from tasks.stage.identity.tracing.execution_code import is_execution
+from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 from tasks.stage.identity.tracing.marks import Marks
 
-READS_NAMES = frozenset({"globals", "locals", "eval", "exec"})
+# By these, code reads the names of its own module, or of any.
+READS_NAMES = frozenset({"globals", "locals", "eval", "exec", "vars", "dir", "compile"})
+READS_ALL_NAMES = frozenset({"__globals__", "__builtins__", "f_globals", "f_locals", "f_back", "gi_frame", "get_objects", "get_referents"})
+READS_ALL_NAMES |= {"inspect", "run_path", "run_module", "__closure__", "getclosurevars", "gc"}
 READS_TEXT = frozenset({"__doc__", "getdoc", "cleandoc", "model_json_schema", "json_schema", "description"})
 READS_TEXT |= {"pydoc", "help", "doctest", "get_json_schema"}
-# By these, code can come to the words of log messages.
-READS_TEXT |= {"addHandler", "Handler", "getMessage", "LogRecord", "addFilter", "setLogRecordFactory", "setLoggerClass"}
-READS_TEXT |= {"dictConfig", "fileConfig", "basicConfig"}
-STREAMS = frozenset({"stderr", "redirect_stderr"})
 READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
 READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"})
 # By these, code can come to members of a union that it never makes, or be told of them.
@@ -47,42 +46,42 @@ WORD = re.compile(rb"[A-Za-z_]\w+")
 class Closure:
     """What counts for marks, on a source. `counted`: entry -> its pieces; `facts`: entry -> value of anything that isn't code."""
 
-    def __init__(self, marks: Marks, modules: Modules, purity: Purity) -> None:
+    def __init__(self, marks: Marks, modules: Modules) -> None:
         """Follow everything from the marks."""
         self.marks, self.modules = marks, modules
-        self.importing, self.rules = Importing(modules, purity), ClassRules(marks, modules, purity)
-        self.kinds = Kinds(marks, modules)
         self.counted: dict[str, list[Piece]] = {}
         self.facts: dict[str, str] = {}
         self.libraries: set[str] = set()
-        self._attributes = set(marks.attributes) | PROTOCOLS | self._words_of_templates()
+        self.reached: dict[str, None] = {}
+        self._missing: set[str] = set()
+        self._sequence: list[str] = []  # statements that may act elsewhere, and libraries that are first imported, in order
+        self._names: dict[str, set[str]] = {}
+        self._types: dict[str, set[str]] = {}
+        self._words, self._typed = set(marks.attributes), set[str]()
+        self._attributes = set(marks.attributes) | PROTOCOLS
         self._values: set[str] = set()
-        self._asked = frozenset[str]()
-        self._renamed: dict[str, str] = {}
-        self._followed: set[tuple[str, int]] = set()
-        self._mentioned: set[tuple[str, Chain]] = set()
-        self._typed: set[tuple[str, Chain]] = set()
-        self._choices: dict[tuple[str, str], Item] = {}
+        self._spoken = self._asked = frozenset[str]()
+        self._whole: set[str] = set()
+        self._inherited: dict[tuple[str, str], frozenset[str]] = {}
         self._classes: dict[tuple[str, str], Item] = {}
         self._functions: dict[tuple[str, int], tuple[str, str, Item]] = {}
-        self._whole: set[str] = set()
-        self._counted_effects = 0
-        self._mixed: dict[tuple[str, str], frozenset[str]] = {}
-        self._submodules: set[tuple[str, str]] = set()
-        self._size = -1
+        self._followed: set[int] = set()
+        self._made = frozenset(marks.made)
         self._start()
-        while self._grew():
+        before = -1
+        while before != (before := self._size()):
             self._again()
         self._finish()
 
     def _start(self) -> None:
+        words = self._words_of_files()
+        self._words |= words
+        self._attributes |= words
         for root in self.marks.roots:
-            (self.importing.file if root.endswith(".py") else self.importing.module)(root)
-        for path in self.marks.programs:
-            self.importing.file(path)
-            for item in self.modules.facts(path).items:
-                if item.kind == "program":
-                    self._count(f"statement {path}:__main__", path, item.piece)
+            for path in [root] if root.endswith(".py") else self.modules.executed(root):
+                self._file(path)
+        for path in (*self.marks.programs, *self._whole_files()):
+            self._file(path)
         for entered in self.marks.entered:
             path, _, qualname = entered.partition(":")
             if not is_execution(path, qualname):
@@ -92,68 +91,205 @@ class Closure:
         named = [(self.modules.path_of(module), name) for module, _, name in (one.partition(":") for one in self.marks.named)]
         for where, name in [*reads, *named]:
             if where is not None and not is_execution(where, name):
-                self._all_names(where) if name == "__dict__" else self._mention(where, (name.partition(".")[0],))
+                if name == "__dict__":
+                    self._whole.add(where)
+                self._names.setdefault(where, set()).add(name.partition(".")[0])
 
-    def _grew(self) -> bool:
-        """Return whether anything counts that has not been looked at."""
-        sets = (self.counted, self._classes, self._choices, self.importing.reached, self._attributes, self._values)
-        size = sum(len(one) for one in sets) + sum(map(len, self._mixed.values()))
-        grew, self._size = size != self._size, size
-        return grew
+    def _whole_files(self) -> list[str]:
+        """Return the modules that were read as text, as `runpy` does to run them."""
+        paths = dict.fromkeys(one.partition(":")[0] for one in self.marks.files)
+        found = [path for path in paths if path.endswith(".py") and self.modules.source.is_file(path)]
+        self._whole.update(found)
+        return found
+
+    def _words_of_files(self) -> set[str]:
+        """Return every word of the files that were read and hold a brace: a template may read any of them as an attribute."""
+        paths = {one.partition(":")[0] for one in self.marks.files}
+        texts = (self.modules.source.text(path) or b"" for path in paths if not path.endswith(".py"))
+        return {word.decode() for text in texts if b"{" in text for word in WORD.findall(text)}
+
+    def _size(self) -> int:
+        size = len(self.counted) + len(self._classes) + len(self.reached)
+        sets = (self._attributes, self._words, self._typed, self._values, self._whole)
+        return size + sum(len(one) for one in (*sets, *self._names.values(), *self._types.values(), *self._inherited.values()))
+
+    # What importing does.
+
+    def _file(self, path: str) -> None:
+        """Import a file: what it imports itself, in the order of its statements, and what the others do."""
+        if path in self.reached:
+            return
+        self.reached[path] = None
+        for above in self.modules.executed(module_name(path).rpartition(".")[0]):
+            self._file(above)
+        if path.startswith(FOLDERS):
+            return
+        if broken := self.modules.facts(path).broken:
+            self.facts[f"module {path}"] = broken
+        for item in self.modules.facts(path).items:
+            if item.kind in ("typing", "program"):
+                continue
+            for piece in (item.piece, *(member.piece for member in item.members)):
+                self._imports(piece)
+            for name in self._star_modules(item):
+                for executed in self.modules.executed(name):
+                    self._file(executed)
+            if item.kind != "import" and not (item.constant or self._is_loose(path, item) or is_execution(path, ",".join(item.names))):
+                self._sequence.append(f"{path}:{','.join(item.names) or item.piece.plain}")
+
+    def _imports(self, piece: Piece) -> None:
+        libraries = []
+        for module, *attribute in piece.imports:
+            if self.modules.is_missing(module):
+                self._missing.add(module)
+            ours = False
+            for path in self.modules.executed(module, *attribute):
+                self._file(path)
+                ours = True
+            if not ours and not self.modules.is_ours(module):
+                libraries.append(module)
+        for module in sorted(libraries):
+            # What was loaded when the execution began does nothing when it is imported again.
+            if module.partition(".")[0] not in self.marks.preloaded and module not in self._sequence:
+                self._sequence.append(module)
+
+    def _star_modules(self, item: Item) -> list[str]:
+        """Return the modules that a star import has imported, since its package names them in `__all__`."""
+        stars = [(module, self.modules.path_of(module)) for local, module, _ in item.imports if local == "*"]
+        lists = [(module, item.piece) for module, path in stars if path for item in self.modules.bound(path, "__all__")]
+        return [name for module, piece in lists for word in piece.words if (name := f"{module}.{word}") in self.marks.modules]
+
+    def _is_loose(self, path: str, item: Item) -> bool:
+        """Return whether a definition does nothing when its statement runs but bind its name."""
+        return item.loose and all(self._is_still_base(path, item, base) for base in item.bases)
+
+    def _is_still_base(self, path: str, item: Item, base: Chain) -> bool:
+        for where, found in self.modules.lead(path, base):
+            if found is None:  # an enum makes its members when its class is made
+                if where.startswith("enum.") and any(member.kind == "def" and _is_hook(member.names[0]) for member in item.members):
+                    return False
+                continue
+            hooks = any("init_subclass" in name for member in found.members for name in member.names)
+            if hooks or found.kind != "class" or (found is not item and not self._is_loose(where, found)):
+                return False
+        return True
+
+    # What counts.
 
     def _again(self) -> None:
         """Look again at what depends on all that is asked for."""
         private = {found[1] for name in self._attributes if (found := PRIVATE.match(name))}
-        named = {chain[0] for _, chain in (*self._mentioned, *self._typed) if chain != ("__doc__",)}
-        self._asked = frozenset(self._attributes | private | named)
-        if not self._asked.isdisjoint(READS_UNIONS):
-            for (path, name), item in list(self._choices.items()):
-                self._item(path, name, item)
-        spoken = {name.lstrip(".") for name in self._values}
-        spoken |= {attribute for name, attribute in self._renamed.items() if name in spoken}
-        for path, item in self.importing.effects[self._counted_effects :]:
-            self._counted_effects += 1
-            for name in item.names:
-                self._item(path, name, item)
-            if not item.names:
-                self._count(f"statement {path}:", path, item.piece)
-        for path in list(self.importing.reached):
-            if not is_execution(path):
-                self._mention(path, ("__getattr__",))
-                self._mention(path, ("__dir__",))
-        if "__subclasses__" in self._asked:
-            for path, item in list(self.importing.subclasses()):
-                self._class(path, item.names[0], item)
+        self._spoken = frozenset(self._attributes).union(*self._names.values(), *self._types.values())
+        self._asked = self._spoken | self._words | private
+        if not self._spoken.isdisjoint(READS_ALL_NAMES):
+            self._whole |= self.reached.keys()
+        for path in list(self.reached):
+            if not path.startswith(FOLDERS) and not is_execution(path):
+                self._module(path)
         for (path, qualname), item in list(self._classes.items()):
             self._members(path, qualname, item)
-        reads_code = not self._asked.isdisjoint(READS_CODE)
+        reads_code = not self._spoken.isdisjoint(READS_CODE)
         for entry, path, item in list(self._functions.values()):
-            if item.notes is not None and item.names[0] in spoken:
+            if item.notes is not None and not self._values.isdisjoint({item.names[0], f".{item.names[0]}"}):
                 self._count(entry, path, item.notes)
-                self._future(path)
             if item.body is not None and reads_code:
                 self._count(entry, path, item.body)
 
-    def _finish(self) -> None:
-        labels = self.importing.labels()
-        self.facts |= {f"effect {path}:{name}": "" for path, item in self.importing.effects for name in item.names}
-        if len(labels) > 1:
-            self.facts["order "] = short_hash("\n".join(labels))
-        if "__subclasses__" in self._asked:
-            self.facts["order subclasses"] = short_hash("\n".join(f"{path}:{item.names[0]}" for path, item in self.importing.subclasses()))
-        for path, name in self._submodules:
-            inner = self.modules.path_of(f"{module_name(path)}.{name}") if path.endswith("/__init__.py") else None
-            if inner in self.importing.reached:
-                self.facts[f"import {path}:{name}"] = inner or ""
-        self.facts |= {f"order {path}": order for path, order in self.importing.orders(self._counts)}
-        self.facts |= {f"module {module}": "missing" for module in self.importing.missing}
-        self.facts |= {f"module {path}": broken for path in self.importing.reached if (broken := self.modules.facts(path).broken)}
+    def _module(self, path: str) -> None:
+        names, types = self._names.setdefault(path, set()), self._types.setdefault(path, set())
+        facts = self.modules.facts(path)
+        if not READS_NAMES.isdisjoint(names):
+            self._whole.add(path)
+        whole = path in self._whole
+        if "__doc__" in names:
+            self.facts[f"mentioned {path}:__doc__"] = facts.documentation
+        if "__annotations__" in names:
+            described = [item.piece.described for item in facts.items if item.kind in ("act", "typing")]
+            self.facts[f"mentioned {path}:__annotations__"] = short_hash("\n".join(described))
+        every = whole or "__subclasses__" in self._asked
+        for item in facts.items:
+            if item.kind == "program" and path not in self.marks.programs:
+                continue
+            called = [name for name in item.names if name in names or name in self._words or name in ("__getattr__", "__dir__")]
+            typed = [name for name in item.names if name in types or name in self._typed]
+            if item.kind in ("import", "typing"):
+                self._import(path, "", item, item.names if whole else called, typed)
+            elif item.choice is not None:
+                self._choose(path, item, whole or bool(called), bool(called or typed))
+            elif every or called or typed or item.kind in ("act", "program") or not self._is_loose(path, item):
+                self._item(path, item)
+                self._import(path, "", item, item.names)
+        for found in facts.items:
+            if "*" in found.names:  # what it takes from there may be any of its names
+                self._words |= names
+                self.facts[f"import {path}:*"] = " ".join(module for local, module, _ in found.imports if local == "*")
 
-    def _words_of_templates(self) -> set[str]:
-        """Return every word of the Jinja templates that were read: a template may read any of them as an attribute."""
-        paths = {one.partition(":")[0] for one in self.marks.files}
-        texts = (self.modules.source.text(path) or b"" for path in paths if not path.endswith(".py"))
-        return {word.decode() for text in texts if b"{{" in text or b"{%" in text for word in WORD.findall(text)}
+    def _item(self, path: str, item: Item) -> None:
+        if item.kind == "def" and not is_execution(path, item.names[0]):
+            self._function(f"mentioned {path}:{item.names[0]}", path, item)
+        elif item.kind == "class" and not is_execution(path, item.names[0]):
+            self._class(path, item.names[0], item)
+        elif item.kind == "program":
+            self._count(f"statement {path}:__main__", path, item.piece)
+        elif item.kind == "act":
+            names = [name for name in item.names if not is_execution(path, name)]
+            for name in names if item.names else [""]:
+                self._count(f"statement {path}:{name}", path, item.piece)
+
+    def _import(self, path: str, owner: str, item: Item, called: Iterable[str], typed: Iterable[str] = ()) -> None:
+        for local, module, attribute in item.imports:
+            if local not in called and local not in typed:
+                continue
+            target = self.modules.path_of(module)
+            if target is not None and is_execution(target, attribute):
+                continue
+            entry = f"import {path}:{owner}{local}"
+            meant = [f"{module}.{attribute}".rstrip(".")]
+            if target is not None and attribute and not self.modules.bound(target, attribute):
+                inner = self.modules.path_of(f"{module}.{attribute}")
+                meant += [inner] if inner else []
+            self.facts[entry] = " ".join(dict.fromkeys([*self.facts.get(entry, "").split(), *meant]))
+            if not self.modules.is_ours(module):
+                self._library(module, attribute)
+            elif attribute not in ("", "*"):
+                (self._words if local in called else self._typed).add(attribute)
+                if local in self._values:
+                    self._values.add(attribute)
+
+    def _choose(self, path: str, item: Item, value: bool, named: bool) -> None:
+        """Count what matters of a union. If a tag decides between its members, those that were never made and share no tag can't."""
+        choice, name = item.choice, item.names[0]
+        assert choice is not None
+        if choice.frame is None or value or not self._asked.isdisjoint(READS_UNIONS):
+            self._count(f"statement {path}:{name}", path, item.piece if named or value or choice.frame else item.piece._replace(names=()))
+            return
+        self._count(f"choice {path}:{name}", path, choice.frame)
+        labels, taken = [], set[str]()
+        members = list(self._members_of(path, choice.members, frozenset()))
+        for _, _, classes in members:
+            taken |= {tag for where, one in classes if self._is_made(where, one) for tag in one.tags}
+        for where, chain, classes in members:
+            if not classes or not all(one.tags and not self._is_made(there, one) and taken.isdisjoint(one.tags) for there, one in classes):
+                labels.append(f"{where}:{'.'.join(chain)} {' '.join(f'{there}:{one.names[0]}' for there, one in classes)}")
+                self._names.setdefault(where, set()).add(chain[0])
+                self._attributes.update(chain[1:])
+        self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
+
+    def _members_of(
+        self, path: str, members: Iterable[Chain], above: frozenset[int]
+    ) -> Iterable[tuple[str, Chain, list[tuple[str, Item]]]]:
+        for chain in members:
+            ends = list(self.modules.lead(path, chain))
+            classes = [(where, item) for where, item in ends if item is not None and item.kind == "class"]
+            inner = [(where, item.choice) for where, item in ends if item is not None and item.choice is not None]
+            if classes or not inner:
+                yield path, chain, classes
+            for where, other in inner:
+                if id(other) not in above:
+                    yield from self._members_of(where, other.members, above | {id(other)})
+
+    def _is_made(self, path: str, item: Item) -> bool:
+        return "*" in self._made or f"{path}:{item.names[0]}" in self._made or path in self.marks.programs
 
     def _ran(self, path: str, names: list[str]) -> None:
         items, prefix = self.modules.bound(path, names[0]), names[0]
@@ -182,143 +318,105 @@ class Closure:
         pieces = self.counted.setdefault(entry, [])
         if not any(piece is other for other in pieces):
             pieces.append(piece)
-        if (path, id(piece)) in self._followed:
+        if id(piece) in self._followed:
             return
-        self._followed.add((path, id(piece)))
-        self._attributes.update(piece.attributes, piece.words)
+        self._followed.add(id(piece))
+        self._attributes.update(piece.attributes)
+        self._words.update(piece.words)
         self._values.update(piece.values)
-        for chain in piece.names:
-            self._mention(path, chain)
-        for chain in piece.types:
-            self._mention_type(path, chain)
-        for module, *rest in piece.far:
-            if module in self.marks.modules or not self.modules.is_ours(module):
-                self._steps(self.modules.follow_module(module, tuple(rest)))
-        if not READS_NAMES.isdisjoint(chain[0] for chain in piece.names):
-            self._all_names(path)
+        self._names.setdefault(path, set()).update(piece.names)
+        self._types.setdefault(path, set()).update(piece.types)
         for module, *attribute in piece.imports:
             for name in (module, f"{module}.{attribute[0]}" if attribute else module):
                 if name in self.marks.modules:
-                    self.importing.module(name)
+                    for executed in self.modules.executed(name):
+                        self._file(executed)
+            if not self.modules.is_ours(module):
+                self._library(module, *attribute)
 
-    def _mention(self, path: str, chain: Chain) -> None:
-        if (path, chain) in self._mentioned:
-            return
-        self._mentioned.add((path, chain))
-        facts = self.modules.facts(path)
-        if chain[0] == "__doc__":
-            self.facts[f"mentioned {path}:__doc__"] = facts.documentation
-        elif chain[0] == "__annotations__":
-            described = [item.piece.described for item in facts.items if item.kind in ("bind", "typing")]
-            self.facts[f"mentioned {path}:__annotations__"] = short_hash("\n".join(described))
-        self._steps(self.modules.follow(path, chain))
-
-    def _mention_type(self, path: str, chain: Chain) -> None:
-        if (path, chain) not in self._typed:
-            self._typed.add((path, chain))
-            self._steps(self.modules.follow(path, chain), as_type=True)
-
-    def _steps(self, steps: Iterable[Step], *, as_type: bool = False) -> None:
-        for step in steps:
-            if step.library:
-                self.libraries.add(step.library.partition(".")[0])
-                if step.library.startswith(UNWATCHED):
-                    self._attributes.add("__pydantic_validator__")
-            if step.name and is_execution(step.path, step.name):
-                continue
-            self._attributes.update(step.rest)
-            for item in step.items:
-                if as_type and item.choice is not None and item.choice.frame is not None:
-                    self._choose(step.path, step.name, item)
-                else:
-                    self._item(step.path, step.name, item)
-            if step.name and not step.items:
-                self._attributes.add(step.name)  # a module may answer by other means
-                self._submodules.add((step.path, step.name))
-
-    def _item(self, path: str, name: str, item: Item) -> None:
-        if is_execution(path, name):
-            return
-        if item.kind == "def":
-            self._function(f"mentioned {path}:{name}", path, item)
-        elif item.kind == "class":
-            self._class(path, name, item)
-        elif item.kind in ("import", "typing"):
-            self._import(path, name, name, item)
-        elif item.kind != "program" or path in self.marks.programs:
-            self._count(f"statement {path}:{name}", path, item.piece)
-
-    def _choose(self, path: str, name: str, item: Item) -> None:
-        """Count what matters of a union that is a field's type: how it chooses, and the members that it can choose."""
-        if (path, name) not in self._choices and item.choice is not None and item.choice.frame is not None:
-            self._choices[path, name] = item
-            self._count(f"choice {path}:{name}", path, item.choice.frame)
-            labels = []
-            for where, chain, steps in self.kinds.counted(path, item.choice):
-                labels.append(f"{where}:{'.'.join(chain)} {steps[-1].path}:{steps[-1].name}")
-                self._mention(where, chain)
-            self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
+    def _library(self, module: str, attribute: str = "") -> None:
+        self.libraries.add(module.partition(".")[0])
+        if f"{module}.{attribute}".startswith(UNWATCHED):
+            self._attributes.add("__pydantic_validator__")
 
     def _function(self, entry: str, path: str, item: Item) -> None:
         self._functions[entry, id(item)] = (entry, path, item)
         self._count(entry, path, item.piece)
 
-    def _import(self, path: str, name: str, bound: str, item: Item) -> None:
-        for local, module, attribute in item.imports:
-            target = self.modules.path_of(module)
-            if local == bound and (target is None or not is_execution(target, attribute)):
-                self._renamed[bound] = attribute
-                before = self.facts.get(f"import {path}:{name}", "").split()
-                self.facts[f"import {path}:{name}"] = " ".join(dict.fromkeys([*before, f"{module}.{attribute}".rstrip(".")]))
-
     def _class(self, path: str, qualname: str, item: Item) -> None:
-        if self._classes.get((path, qualname)) is not item:
-            self._classes[path, qualname] = item
-            entry = f"mentioned {path}:{qualname}"
-            self._count(entry, path, item.piece)
-            for member in self.rules.shaping(path, item, whole=False):
+        if self._classes.get((path, qualname)) is item:
+            return
+        self._classes[path, qualname] = item
+        entry = f"mentioned {path}:{qualname}"
+        self._count(entry, path, item.piece)
+        for member in item.members:
+            if member.kind == "class":
+                self._class(path, f"{qualname}.{member.names[0]}", member)
+            elif member.kind == "import":
+                self._import(path, f"{qualname}.", member, member.names)
                 self._count(entry, path, member.piece)
-            for member in item.members:
-                if member.kind == "class":
-                    self._class(path, f"{qualname}.{member.names[0]}", member)
+            elif member.kind != "def":
+                self._count(entry, path, member.piece)
+            elif member.registered:
+                self._count(entry, path, member.piece)
+                self._function(f"{entry}.{member.names[0]}", path, member)
 
     def _members(self, path: str, qualname: str, item: Item) -> None:
-        shaping = {id(member) for member in self.rules.shaping(path, item, whole=False)}
-        if not self._asked.isdisjoint(READS_CLASSES):
-            for member in self.rules.shaping(path, item, whole=True):
-                self._count(f"mentioned {path}:{qualname}", path, member.piece)
-            self._future(path)
-        inherited = self.rules.inherited(path, qualname, item) | self._mixed.get((path, qualname), frozenset())
-        for base in filter(None, item.bases if inherited else ()):
-            for step in self.modules.follow(path, base):  # a library finds what our own bases have, too
-                self._mixed[step.path, step.name] = self._mixed.get((step.path, step.name), frozenset()) | inherited
-        for name, member in self.rules.asked_for(path, qualname, item, self._asked | inherited):
-            if member.kind == "import":
-                self._import(path, f"{qualname}.{name}", name, member)
-                self._steps(step for _, module, attribute in member.imports for step in self.modules.follow_module(module, (attribute,)))
-            elif member.kind == "def":
+        """Count the methods that are found by a name that is asked for, or by Python."""
+        known = self._known_names(path, qualname, item)
+        every = ANY in self._asked or not self._spoken.isdisjoint(READS_CLASSES) or known is None
+        asked = self._asked | (known or frozenset())
+        for member in item.members:
+            name = member.names[0] if member.kind == "def" else ""
+            if name and (every or name in asked or _is_hook(name)) and not is_execution(path, f"{qualname}.{name}"):
                 self._function(f"mentioned {path}:{qualname}.{name}", path, member)
-            elif member.kind == "bind" and id(member) not in shaping:
-                self._count(f"statement {path}:{qualname}.{name}", path, member.piece)
 
-    def _all_names(self, path: str) -> None:
-        if path not in self._whole:
-            self._whole.add(path)
-            for item in self.modules.facts(path).items:
-                for name in item.names:
-                    self._mention(path, (name,))
+    def _known_names(self, path: str, qualname: str, item: Item) -> frozenset[str] | None:
+        """Return the names by which libraries that a class inherits from find its members; None if that isn't known."""
+        ends = [end for base in item.bases if base != ("object",) for end in self.modules.lead(path, base)]
+        found = self.marks.inherited(path, qualname)
+        if found is None:
+            inner_names = [
+                frozenset() if inner is item else inner and self._known_names(where, inner.names[0], inner) for where, inner in ends
+            ]
+            found = frozenset() if all(names is not None and not names for names in inner_names) else None
+        for where, inner in ends:  # a library finds what our own bases have, too
+            if inner is not None and found:
+                self._inherited[where, inner.names[0]] = self._inherited.get((where, inner.names[0]), frozenset()) | found
+        return None if found is None else found | self._inherited.get((path, qualname), frozenset())
 
-    def _future(self, path: str) -> None:
-        """Count whether a module's annotations are text, since they are read."""
-        self._mention(path, ("annotations",))
+    def _finish(self) -> None:
+        if len(self._sequence) > 1:
+            self.facts["order "] = short_hash("\n".join(self._sequence))
+        if "__subclasses__" in self._asked:
+            classes = [
+                f"{path}:{item.names[0]}"
+                for path in self.reached
+                for item in self.modules.facts(path).items
+                if item.kind == "class" and item.bases and not is_execution(path, item.names[0])
+            ]
+            self.facts["order subclasses"] = short_hash("\n".join(classes))
+        for path in sorted(self.reached):
+            if not path.startswith(FOLDERS) and len(order := self._order(path)) > 1:
+                self.facts[f"order {path}"] = short_hash("\n".join(order))
+        self.facts |= {f"module {module}": "missing" for module in self._missing}
 
-    def _counts(self, path: str, name: str) -> bool:
-        return any(f"{kind} {path}:{name}" in self.counted for kind in ("ran", "mentioned", "statement"))
+    def _order(self, path: str) -> list[str]:
+        """Return the counted statements of a file whose order can matter: some do more than bind a literal, or bind a name again."""
+        found = []
+        for item in self.modules.facts(path).items:
+            if item.kind in ("import", "typing", "program") or is_execution(path, ",".join(item.names)):
+                continue
+            kinds = ("ran", "mentioned", "statement")
+            names = [name for name in item.names if any(f"{kind} {path}:{name}" in self.counted for kind in kinds)]
+            again = any(len(self.modules.bound(path, name)) > 1 for name in names)
+            if again or not (item.constant or item.choice or self._is_loose(path, item)):
+                found.append(",".join(names) or item.piece.plain)
+        return found
 
     def entries(self) -> dict[str, str]:
         """Return entry -> hash of all code that counts."""
-        kept = "StringIO" in self._asked and not STREAMS.isdisjoint(self._asked)
-        described = kept or not READS_TEXT.isdisjoint(self._asked)
+        described = self.marks.heard or not READS_TEXT.isdisjoint(self._asked)
         found = dict(self.facts)
         for entry, pieces in self.counted.items():
             kind, _, rest = entry.partition(" ")
@@ -329,3 +427,8 @@ class Closure:
                 hashes.sort()  # their order counts by an entry of its own
             found[entry] = hashes[0] if len(hashes) == 1 else short_hash("\n".join(hashes))
         return found
+
+
+def _is_hook(name: str) -> bool:
+    """Return whether Python or a library may find a name without being told: `__len__`, `_missing_`."""
+    return name.startswith("_") and name.endswith("_")

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 from tasks.stage.identity.tracing.cached_file import keep, kept
 from tasks.stage.identity.tracing.code.closure import Closure
 from tasks.stage.identity.tracing.code.modules import Modules
-from tasks.stage.identity.tracing.code.purity import Purity
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.source import Source
 
@@ -37,14 +36,14 @@ def counted_code(marks: Marks, source: Source, cache: Path | None) -> Counted:
     modules = _modules(marks, source, cache)
     counted = _followed(marks, modules)
     # What lies beside the snapshot can change under it, so an answer that looked there is good for this once.
-    if not any(map(source.is_beside, _looked_at(marks, modules[0]))) and _question(asked, source) == question:
+    if not any(map(source.is_beside, _looked_at(marks, modules))) and _question(asked, source) == question:
         answer = {"question": question, "entries": counted.entries, "libraries": sorted(counted.libraries)}
         keep(file, json.dumps(answer, separators=(",", ":")).encode("utf-8", "surrogatepass"))
     return counted
 
 
-def _followed(marks: Marks, modules: tuple[Modules, Purity]) -> Counted:
-    closure = Closure(marks, *modules)
+def _followed(marks: Marks, modules: Modules) -> Counted:
+    closure = Closure(marks, modules)
     return Counted(closure.entries(), frozenset(closure.libraries))
 
 
@@ -68,7 +67,7 @@ def _looked_at(marks: Marks, modules: Modules) -> set[str]:
     return names | {f"{name}.py" for name in names} | {path.partition("/")[0] for path in (*files, *modules.elsewhere.values())}
 
 
-def _modules(marks: Marks, source: Source, cache: Path | None) -> tuple[Modules, Purity]:
+def _modules(marks: Marks, source: Source, cache: Path | None) -> Modules:
     """Return the facts of a source, shared by all traces on it unless a module's path does not follow from its name."""
     standard = ("{}.py", "{}/__init__.py")
     elsewhere = {name: path for name, path in marks.modules.items() if path not in [one.format(name.replace(".", "/")) for one in standard]}
@@ -76,9 +75,8 @@ def _modules(marks: Marks, source: Source, cache: Path | None) -> tuple[Modules,
     known = _known.setdefault(source, {})
     key = tuple(sorted(elsewhere.items()))
     if key not in known:
-        modules = Modules(source, cache, elsewhere)
-        known[key] = (modules, Purity(modules))
+        known[key] = Modules(source, cache, elsewhere)
     return known[key]
 
 
-_known: WeakKeyDictionary[Source, dict[tuple[tuple[str, str], ...], tuple[Modules, Purity]]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Source, dict[tuple[tuple[str, str], ...], Modules]] = WeakKeyDictionary()

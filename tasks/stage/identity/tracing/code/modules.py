@@ -1,31 +1,15 @@
-"""A source as modules: which file a name means, what importing it executes, and where a name in it leads."""
+"""A source as modules: which file a name means, what an import executes, and to which statement a name leads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.stage.identity.tracing.code.facts import Chain, FileFacts, Item
-from tasks.stage.identity.tracing.code.reading import facts_of, module_name
+from tasks.stage.identity.tracing.code.reading import facts_of
 from tasks.stage.identity.tracing.source import Source
 
 MOST_STEPS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step on the way from a name to what it means.
-
-    `items`: statements of `path` that bind `name`, empty if none does. `rest`: attributes asked of it. With `library`, the full name of
-    something outside the repository; with no name, the module itself.
-    """
-
-    path: str
-    name: str = ""
-    items: tuple[Item, ...] = ()
-    rest: Chain = ()
-    library: str = ""
 
 
 class Modules:
@@ -37,8 +21,6 @@ class Modules:
         self._facts: dict[str, FileFacts] = {}
         self._paths: dict[str, str | None] = {}
         self._bound: dict[str, dict[str, tuple[Item, ...]]] = {}
-        self._stars: dict[str, tuple[str, ...]] = {}
-        self._steps: dict[tuple[str, Chain], tuple[Step, ...]] = {}
 
     def facts(self, path: str) -> FileFacts:
         """Return the facts of a file; empty if it is gone."""
@@ -90,48 +72,22 @@ class Modules:
             self._bound[path] = {name: tuple(items) for name, items in found.items()}
         return self._bound[path].get(name, ())
 
-    def stars(self, path: str) -> tuple[str, ...]:
-        """Return the files whose names a module takes by star imports, the last first."""
-        if path not in self._stars:
-            modules = [module for item in self.bound(path, "*") for local, module, _ in item.imports if local == "*"]
-            self._stars[path] = tuple(found for module in reversed(modules) if (found := self.path_of(module)))
-        return self._stars[path]
-
-    def follow(self, path: str, chain: Chain) -> tuple[Step, ...]:
-        """Return the steps from a name of a module, with attributes, to all that it can mean."""
-        if (path, chain) not in self._steps:
-            self._steps[path, chain] = tuple(self._follow(path, chain, MOST_STEPS))
-        return self._steps[path, chain]
-
-    def follow_module(self, module: str, chain: Chain, left: int = MOST_STEPS) -> Iterator[Step]:
-        """Yield the steps from a module, with attributes, to what it means."""
-        path = self.path_of(module)
-        if path is None and not self.is_ours(module):
-            yield Step("", rest=chain, library=".".join([module, *chain]))
-        elif path is not None and (not chain or self.bound(path, chain[0]) or not self.path_of(f"{module}.{chain[0]}")):
-            if not chain:
-                yield Step(path)
-            elif left:
-                yield from self._follow(path, chain, left - 1)
-        elif chain and left:
-            if path is not None:
-                yield Step(path, chain[0])
-            yield from self.follow_module(f"{module}.{chain[0]}", chain[1:], left - 1)
-
-    def _follow(self, path: str, chain: Chain, left: int) -> Iterator[Step]:
-        name, rest = chain[0], chain[1:]
-        items = self.bound(path, name)
-        yield Step(path, name, items, rest)
+    def lead(self, path: str, chain: Chain, left: int = MOST_STEPS) -> Iterator[tuple[str, Item | None]]:
+        """Yield (path, statement) of all that a name of a module can mean in the end; (full name, None) where that isn't ours."""
+        items = self.bound(path, chain[0]) if left and chain else ()
+        if not items:
+            yield ".".join(chain), None
         for item in items:
-            for local, module, attribute in item.imports:
-                if local == name and left:
-                    if (module, attribute) == (module_name(path), name):
-                        yield from self.follow_module(f"{module}.{name}", rest, left - 1)
-                    else:
-                        yield from self.follow_module(module, (attribute, *rest) if attribute else rest, left - 1)
-        if not items and left:
-            for star in self.stars(path):
-                yield Step(star, "__all__", self.bound(star, "__all__"))
-                yield from self._follow(star, chain, left - 1)
-            if path.endswith("/__init__.py") and self.path_of(f"{module_name(path)}.{name}"):
-                yield from self.follow_module(f"{module_name(path)}.{name}", rest, left - 1)
+            if item.kind not in ("import", "typing"):
+                yield (path, item) if len(chain) == 1 else (".".join(chain), None)
+                continue
+            for module, attribute in ((module, attribute) for local, module, attribute in item.imports if local == chain[0]):
+                yield from self._lead_from(module, (*([attribute] if attribute else []), *chain[1:]), left - 1)
+
+    def _lead_from(self, module: str, chain: Chain, left: int) -> Iterator[tuple[str, Item | None]]:
+        while chain and self.path_of(f"{module}.{chain[0]}") and not self.bound(self.path_of(module) or "", chain[0]):
+            module, chain = f"{module}.{chain[0]}", chain[1:]
+        if (path := self.path_of(module)) and chain:
+            yield from self.lead(path, chain, left)
+        else:
+            yield ".".join([module, *chain]), None

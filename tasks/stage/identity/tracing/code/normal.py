@@ -13,7 +13,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from tasks.stage.identity.tracing.code.facts import short_hash
+from tasks.stage.identity.tracing.code.facts import Chain, short_hash
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 UNREAD = frozenset({"type_comment", "kind", "ctx", "type_ignores", "returns", "annotation", "decorator_list"})
@@ -33,13 +33,16 @@ LOGGING = frozenset({"debug", "info", "warning", "warn", "error", "exception", "
 class Style:
     """Names of a module that its code is written by.
 
-    `loggers`: log. `fields`: are pydantic's `Field`. `blind`: decorators that read no annotation. `quiet`: decorators left out.
+    `loggers`: log. `fields`: are pydantic's `Field`. `accessors`: Python's own decorators of methods. `quiet`: decorators left out, which
+    are execution code. `overloads`: are typing's. `postponed`: annotations are text.
     """
 
     loggers: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
-    blind: frozenset[str] = frozenset()
+    accessors: frozenset[str] = frozenset()
     quiet: frozenset[str] = frozenset()
+    overloads: frozenset[str] = frozenset()
+    postponed: bool = False
 
     def decorators(self, node: ast.AST) -> list[ast.expr]:
         """Return the decorators that count."""
@@ -47,7 +50,24 @@ class Style:
 
     def reads_annotations(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         """Return whether a decorator may read the function's annotations."""
-        return not all((_root(d) in self.blind and not _dispatches(d)) or _is_accessor(d) for d in self.decorators(node))
+        return not all(_root(d) in self.accessors or _is_accessor(d) for d in self.decorators(node))
+
+    def is_overload(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        """Return whether a definition is for the type checker, since the next one of its name takes its place."""
+        chains = [chain_of(decorator) for decorator in node.decorator_list]
+        return any(chain and chain[0] in self.overloads and chain[-1] == "overload" for chain in chains)
+
+    def is_field(self, node: ast.Call) -> bool:
+        """Return whether a call is of pydantic's `Field`."""
+        return _root(node.func) in self.fields and _last(node.func) in ("", "Field")
+
+    def counted_arguments(self, node: ast.Call) -> tuple[list[ast.expr], list[ast.keyword]]:
+        """Return the arguments of a call without descriptions of fields and words of log messages."""
+        if self.is_field(node):
+            return node.args, [keyword for keyword in node.keywords if keyword.arg != "description"]
+        if _root(node.func) in self.loggers and (isinstance(node.func, ast.Name) or _last(node.func) in LOGGING):
+            return [_without_words(argument) for argument in node.args], node.keywords
+        return node.args, node.keywords
 
 
 @dataclass
@@ -120,13 +140,10 @@ class Writer:
         return text
 
     def _call(self, node: ast.Call) -> str:
-        root = _root(node.func)
-        if root in self.style.fields and _last(node.func) in ("", "Field"):
-            self.documentation += [self.write(keyword.value) for keyword in node.keywords if keyword.arg == "description"]
-            node = ast.Call(node.func, node.args, [keyword for keyword in node.keywords if keyword.arg != "description"])
-        elif root in self.style.loggers and (isinstance(node.func, ast.Name) or _last(node.func) in LOGGING):
-            self.documentation += [self.write(argument) for argument in node.args]
-            node = ast.Call(node.func, [_without_words(argument) for argument in node.args], node.keywords)
+        arguments, keywords = self.style.counted_arguments(node)
+        if arguments is not node.args or keywords is not node.keywords:
+            self.documentation += [self.write(part) for part in (*node.args, *node.keywords)]
+            node = ast.Call(node.func, arguments, keywords)
         return self._fields(node, frozenset())
 
     def _is_docstring(self, node: object) -> bool:
@@ -163,9 +180,13 @@ def _is_accessor(node: ast.expr) -> bool:
     return isinstance(node, ast.Attribute) and node.attr in ("setter", "getter", "deleter")
 
 
-def _dispatches(node: ast.expr) -> bool:
-    """Return whether a decorator chooses by the type that an annotation names."""
-    return any(isinstance(part, ast.Attribute) and (part.attr == "register" or "dispatch" in part.attr) for part in ast.walk(node))
+def chain_of(node: ast.AST) -> Chain:
+    """Return `a.b.c` as ("a", "b", "c"); () for anything else."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.insert(0, node.attr)
+        node = node.value
+    return (node.id, *attributes) if isinstance(node, ast.Name) else ()
 
 
 def data_hash(path: str, content: bytes | None) -> str:

@@ -1,21 +1,26 @@
-"""Read a module into facts: its statements, what each binds, mentions and needs."""
+"""Read a module into facts: its statements, what each binds and mentions, and which definitions do nothing but bind their name.
+
+A definition may be left out of a trace only if Python's grammar shows that its statement does nothing else: a function without decorators
+whose defaults are names and literals; a class without decorators and keywords whose body holds nothing but such functions, literals and
+fields. What its bases do is judged in `closure`, which sees their modules.
+"""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
 
-from tasks.stage.identity.tracing.code.choices import tags_of, union_of
-from tasks.stage.identity.tracing.code.effects import Needs, chain_of
-from tasks.stage.identity.tracing.code.facts import Choice, FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
-from tasks.stage.identity.tracing.code.mentions import Found, Reader, aliases, arguments_of, bound_names, imported, own_nodes
-from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, is_docstring
+from tasks.stage.identity.tracing.code.facts import Chain, Choice, FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
+from tasks.stage.identity.tracing.code.mentions import Reader, aliases, annotations_of, arguments_of, bound_names, imported, own_nodes
+from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, chain_of, is_docstring
 from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
+from tasks.stage.identity.tracing.made_models import TAG
 from tasks.stage.identity.tracing.source import Source
 
-READS_NO_ANNOTATION = frozenset({"functools", "contextlib", "abc", "typing", "typing_extensions", "torch", "dataclasses", "enum"})
 # Facts that other rules have found are none.
 RULES = short_hash("\n".join([repr(sorted(EXECUTION)), *(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))]))
+LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.unaryop, ast.Load, ast.JoinedStr)
+ACCESSORS = frozenset({"property", "staticmethod", "classmethod"})
 
 
 def module_name(path: str) -> str:
@@ -44,7 +49,6 @@ class _Syntax:
         self.package = name if path.endswith("/__init__.py") else name.rpartition(".")[0]
         self.body = body
         self.style = self._style()
-        self.needs = Needs(self.style)
 
     def facts(self) -> FileFacts:
         documentation = short_hash(ast.dump(self.body[0])) if self.body and is_docstring(self.body[0]) else ""
@@ -53,7 +57,6 @@ class _Syntax:
     def _style(self) -> Style:
         nodes = own_nodes(self.body)
         names = [alias for node in nodes for alias in aliases(node, self.package)]
-        bound = bound_names(nodes)
         made = {
             target.id
             for node in nodes
@@ -62,112 +65,156 @@ class _Syntax:
             if isinstance(target, ast.Name)
         }
         logs = {local for local, module, name in names if module == "logging" or (is_execution_module(module) and name == "log")}
-        silent = {local for local, module, name in names if module.split(".")[0] in READS_NO_ANNOTATION and "dispatch" not in name}
         return Style(
             loggers=frozenset(made | logs),
             fields=frozenset(local for local, module, name in names if module.split(".")[0] == "pydantic" and name in ("", "Field")),
-            blind=frozenset(silent | ({"property", "staticmethod", "classmethod"} - bound)),
+            accessors=ACCESSORS - bound_names(nodes),
             quiet=frozenset(local for local, module, _ in names if is_execution_module(module)),
+            overloads=frozenset(local for local, module, name in names if module == "typing" and name in ("", "overload")),
+            postponed=any(module == "__future__" and name == "annotations" for _, module, name in names),
         )
 
-    def item(self, node: ast.stmt, local: frozenset[str] = frozenset(), *, in_class: bool = False) -> Item | None:
+    def item(self, node: ast.stmt, *, in_class: bool = False) -> Item | None:
         if is_docstring(node) or isinstance(node, ast.Pass):
             return None
-        needs = tuple(dict.fromkeys(self.needs.statement(node, local)))
         if isinstance(node, FUNCTIONS):
-            registered = self.style.reads_annotations(node)
-            if any(self._is_overload(decorator) for decorator in node.decorator_list):
-                return None
-            header, notes = self._header(node)
-            return Item("def", (node.name,), header, self._body(node), None if registered else notes, needs=needs, registered=registered)
+            return None if self.style.is_overload(node) else self._function(node)
         if isinstance(node, ast.ClassDef):
-            return self._class(node, needs, local)
+            return self._class(node)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             found = tuple(aliases(node, self.package))
             return Item("import", tuple(a for a, _, _ in found), Piece(imports=tuple(imported(node, self.package))), imports=found)
-        if isinstance(node, ast.If) and not in_class and (chain_of(node.test) or ("",))[-1] == "TYPE_CHECKING" and not node.orelse:
-            names, piece, imports = self._bindings(node)
-            return Item("typing", names, piece, imports=imports)
-        if isinstance(node, ast.If) and not in_class and _is_program(node.test) and not node.orelse:
-            names, piece, imports = self._bindings(node)
-            return Item("program", names, piece, imports=imports)
-        names, piece, imports = self._bindings(node, in_class=in_class)
+        kind = "act"
+        if isinstance(node, ast.If) and not in_class and not node.orelse:
+            checks = (chain_of(node.test) or ("",))[-1] == "TYPE_CHECKING"
+            kind = "typing" if checks else "program" if _is_program(node.test) else kind
         if isinstance(node, ast.AnnAssign) and node.value is None and not in_class:
-            return Item("typing", (), piece)
-        kind = "bind" if names and not (isinstance(node, ast.AugAssign) and not isinstance(node.target, ast.Name)) else "effect"
-        return Item(kind, names, piece, imports=imports, needs=needs, choice=None if in_class else self._choice(node))
+            kind = "typing"
+        return self._act(kind, node, in_class=in_class)
 
-    def _choice(self, node: ast.stmt) -> Choice | None:
-        union = union_of(node, self.style)
-        if union is None:
-            return None
-        return Choice(union.members, None if union.frame is None else self._bindings(union.frame)[1])
-
-    def _bindings(self, node: ast.stmt, *, in_class: bool = False) -> tuple[tuple[str, ...], Piece, tuple[tuple[str, str, str], ...]]:
+    def _act(self, kind: str, node: ast.stmt, *, in_class: bool) -> Item:
         own = own_nodes([node])
         imports = tuple(alias for inner in own for alias in aliases(inner, self.package))
-        names = bound_names(own) | {local for local, _, _ in imports}
+        names = frozenset[str]() if kind == "typing" and not imports else bound_names(own) | {local for local, _, _ in imports}
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            names.add(node.target.id)
-        reader, writer = Reader(self.package, self.style), Writer(self.style, in_class)
+            names |= {node.target.id}
+        reader = Reader(self.package, self.style)
         if in_class and isinstance(node, ast.AnnAssign):
             reader.field_type(node.annotation)
-        return tuple(sorted(names)), _piece(writer.write(node), writer, reader.read([node])), imports
+        piece = self._piece(Writer(self.style, in_class), node, reader)
+        choice = None if in_class else self._choice(node)
+        return Item(kind, tuple(sorted(names)), piece, imports=imports, constant=_binds_literals(node), choice=choice)
 
-    def _is_overload(self, decorator: ast.expr) -> bool:
-        return (chain_of(decorator) or ("",))[-1] == "overload" and (chain_of(decorator)[0] in self.style.blind)
-
-    def _header(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Piece, Piece]:
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Item:
+        registered = self.style.reads_annotations(node)
         reader, writer = Reader(self.package, self.style), Writer(self.style)
         reader.header(node)
-        header = _piece(writer.header(node), writer, reader.found)
+        header = _piece(writer.header(node), writer, reader)
         reader = Reader(self.package, self.style)
-        reader.notes(node)
-        return header, _piece(writer.notes, Writer(self.style), reader.found)
-
-    def _body(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Piece:
+        reader.read(annotations_of(node), inside=True)
+        notes = _piece(writer.notes, Writer(self.style), reader)
         reader, writer = Reader(self.package, self.style), Writer(self.style, shown=_handed_on(node), set=_set_anyway(node))
         reader.body(node)
-        return _piece(writer.write(node.body), writer, reader.found)
+        body = _piece(writer.write(node.body), writer, reader)
+        defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
+        evaluated = [] if self.style.postponed else annotations_of(node)
+        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and not any(map(_calls, evaluated))
+        return Item("def", (node.name,), header, body, None if registered else notes, loose=loose, registered=registered)
 
-    def _class(self, node: ast.ClassDef, needs: tuple[tuple[str, ...], ...], local: frozenset[str]) -> Item:
-        inside = local | bound_names(own_nodes(node.body))
-        members = tuple(m for inner in node.body if (m := self.item(inner, inside, in_class=True)) is not None)
+    def _class(self, node: ast.ClassDef) -> Item:
+        members = tuple(member for inner in node.body if (member := self.item(inner, in_class=True)) is not None)
         bare = ast.ClassDef(name=node.name, bases=node.bases, keywords=node.keywords, body=[], decorator_list=node.decorator_list)
         reader, writer = Reader(self.package, self.style), Writer(self.style)
         reader.read([bare])
         writer.documentation.append(ascii(ast.get_docstring(node, clean=False)))
         bases = tuple(chain_of(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
-        keywords = tuple(keyword.arg or "**" for keyword in node.keywords)
         registered = bool(self.style.decorators(node))
+        loose = not registered and not node.keywords and all(bases) and all(map(self._is_still_member, node.body))
         return Item(
-            "class",
-            (node.name,),
-            _piece(writer.write(bare), writer, reader.found),
-            None,
-            None,
-            members,
-            (),
-            needs,
-            bases,
-            keywords,
-            registered,
-            tags_of(node),
+            *("class", (node.name,), _piece(writer.write(bare), writer, reader)),
+            members=members,
+            loose=loose,
+            registered=registered,
+            bases=bases,
+            tags=_tags_of(node),
         )
 
+    def _is_still_member(self, node: ast.stmt) -> bool:
+        """Return whether a statement of a class's body does nothing but give the class a member."""
+        if isinstance(node, FUNCTIONS):
+            defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
+            evaluated = [] if self.style.postponed else annotations_of(node)
+            accessors = all(isinstance(d, ast.Name) and d.id in self.style.accessors for d in self.style.decorators(node))
+            return accessors and all(map(_is_still, defaults)) and not any(map(_calls, evaluated))
+        if isinstance(node, ast.AnnAssign):
+            value = node.value
+            if isinstance(value, ast.Call) and self.style.is_field(value):
+                return all(map(_is_still, [*value.args, *(keyword.value for keyword in value.keywords)]))
+            return (value is None or _is_still(value)) and (self.style.postponed or not _calls(node.annotation))
+        return is_docstring(node) or isinstance(node, ast.Pass) or _binds_literals(node)
 
-def _piece(text: str, writer: Writer, found: Found) -> Piece:
+    def _choice(self, node: ast.stmt) -> Choice | None:
+        """Return the union that a statement names; None for any other statement, and for members that are more than names."""
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            value: ast.expr | None = node.value
+        else:
+            value = node.value if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else None
+        if value is None:
+            return None
+        if members := _members(value):
+            return Choice(members) if len(members) > 1 else None
+        if not isinstance(value, ast.Subscript) or _last(value.value) != "Annotated" or not isinstance(value.slice, ast.Tuple):
+            return None
+        first, *others = value.slice.elts
+        if not (members := _members(first)) or not any(self._decides(other) for other in others):
+            return None
+        frame = ast.Expr(ast.Subscript(value.value, ast.Tuple([ast.Constant(None), *others], ast.Load()), ast.Load()))
+        return Choice(members, self._piece(Writer(self.style), frame, Reader(self.package, self.style)))
+
+    def _decides(self, node: ast.expr) -> bool:
+        """Return whether this is pydantic's `Field(discriminator="kind")`, which chooses a member by its tag alone."""
+        if not isinstance(node, ast.Call) or not self.style.is_field(node):
+            return False
+        found = (keyword.value for keyword in node.keywords if keyword.arg == "discriminator")
+        return any(isinstance(value, ast.Constant) and value.value == TAG for value in found)
+
+    def _piece(self, writer: Writer, node: ast.stmt, reader: Reader) -> Piece:
+        reader.read([node])
+        return _piece(writer.write(node), writer, reader)
+
+
+def _piece(text: str, writer: Writer, found: Reader) -> Piece:
+    described = short_hash("\n".join([text, *writer.annotations, "", *writer.documentation]))
     return Piece(
         short_hash(text),
-        short_hash("\n".join([text, *writer.annotations, "", *writer.documentation])),
-        tuple(sorted(found.names)),
-        tuple(sorted(found.far)),
-        tuple(sorted(found.imports)),
-        tuple(sorted(found.attributes)),
-        tuple(sorted(found.values)),
-        tuple(sorted(found.words)),
-        tuple(sorted(found.types)),
+        described,
+        names=tuple(sorted(found.names)),
+        types=tuple(sorted(found.types)),
+        attributes=tuple(sorted(found.attributes)),
+        words=tuple(sorted(found.words)),
+        values=tuple(sorted(found.values)),
+        imports=tuple(sorted(found.imports)),
     )
+
+
+def _is_still(node: ast.expr) -> bool:
+    """Return whether evaluating an expression runs nothing: names, functions without a name, literals and rows of these."""
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return all(map(_is_still, node.elts))
+    return isinstance(node, (ast.Name, ast.Lambda)) or all(isinstance(part, LITERALS) for part in ast.walk(node))
+
+
+def _binds_literals(node: ast.stmt) -> bool:
+    """Return whether a statement binds names to literals and does nothing else."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+    if value is None or not all(isinstance(target, ast.Name) for target in targets):
+        return False
+    return all(isinstance(part, LITERALS) for part in ast.walk(value))
+
+
+def _calls(node: ast.expr) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _handed_on(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
@@ -180,8 +227,35 @@ def _set_anyway(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
     """Return the local names that a function sets, whether it declares them or not."""
     nodes = [inner for inner in own_nodes(node.body) if not isinstance(inner, ast.AnnAssign)]
     declared = {id(inner.target) for inner in own_nodes(node.body) if isinstance(inner, ast.AnnAssign) and inner.value is None}
-    return frozenset(bound_names(inner for inner in nodes if id(inner) not in declared)) | arguments_of(node.args)
+    return bound_names(inner for inner in nodes if id(inner) not in declared) | arguments_of(node.args)
 
 
 def _is_program(test: ast.expr) -> bool:
     return isinstance(test, ast.Compare) and ast.unparse(test) in ("__name__ == '__main__'", "'__main__' == __name__")
+
+
+def _members(node: ast.expr) -> tuple[Chain, ...]:
+    """Return the members of a union or a single name; none if one of them is anything else."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        left, right = _members(node.left), _members(node.right)
+        return (*left, *right) if left and right else ()
+    if isinstance(node, ast.Subscript) and _last(node.value) == "Union" and isinstance(node.slice, ast.Tuple):
+        parts = [_members(part) for part in node.slice.elts]
+        return tuple(chain for part in parts for chain in part) if all(parts) else ()
+    return (chain,) if (chain := chain_of(node)) else ()
+
+
+def _tags_of(node: ast.ClassDef) -> tuple[str, ...]:
+    """Return the tags that choose a class; empty if it has none as literals."""
+    for inner in node.body:
+        if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name) and inner.target.id == TAG:
+            annotation = inner.annotation
+            if isinstance(annotation, ast.Subscript) and _last(annotation.value) == "Literal":
+                parts = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]
+                tags = tuple(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+                return tags if len(tags) == len(parts) else ()
+    return ()
+
+
+def _last(node: ast.expr) -> str:
+    return (chain_of(node) or ("",))[-1]
