@@ -1,4 +1,4 @@
-"""A container that is killed and started again on the same home: its runs get the numbers that the runs before them had, and harm nobody."""
+"""A container that is killed and started again on the same home: its runs get the numbers of the runs before them, and harm nobody."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_container_killed_and_started_again_and_again_completes_its_run(
         print(f"\n{restarts} restarts in {time.monotonic() - began:.0f} s, all as process {records[0].pid}: {home.statuses()}")
 
 
-def test_a_run_in_a_container_goes_on_while_a_container_beside_it_settles_dead_runs_of_the_same_number(tmp_path: Path, prefect: None) -> None:
+def test_a_run_goes_on_while_a_container_beside_it_settles_dead_runs_of_the_same_number(tmp_path: Path, prefect: None) -> None:
     home = Home(tmp_path)
     with home.container("lives", "sleep") as beside:
         wait_for("learning", beside)
