@@ -1,7 +1,8 @@
 """What a process is known by, here and in records: its number says nothing alone, since a restarted container gives it out again.
 
 A process is this boot of the kernel, its pid namespace (a container's, mostly), its number there and the clock tick at which it began,
-none of which a change of the wall clock moves. Where there is no /proc, it is its number and the time at which it began.
+none of which a change of the wall clock moves. A namespace's number is given out again too, so only all of
+them together tell. Where there is no /proc, it is its number and the time at which it began.
 
 Three answers are possible: it is seen to run (`is_alive`), it is known to have ended (`has_ended`), or neither, because it can't be judged
 from here: it is in another container, on another machine, or of an earlier boot, whose machine only has its name in common with this one
