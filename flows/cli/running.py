@@ -20,7 +20,7 @@ from tasks.reporting.wording import plural
 from tasks.stage.execution.live_runs import LiveRun, live_runs
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.execution.run_log import log_path
-from tasks.stage.recovery.dead_runs import close_dead_run, process_of
+from tasks.stage.recovery.dead_runs import close_dead_run, is_gone, process_of
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.system.progress import log
@@ -82,19 +82,31 @@ def find_run(text: str, store: str) -> FoundRun:
 
 def ask_to_stop(run: FoundRun, *, now: bool) -> None:
     """Send a live run the signal to stop at a checkpoint, or end its process at once. Raises RuntimeError if that can't be done here."""
-    if run.record.host != socket.gethostname():
-        raise RuntimeError(f"Run {run.record.id} is on {run.record.host}; stop it there: folio stop {run.record.id}")
-    process = process_of(run.record)
-    if process is not None:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
+    record = run.record
+    if is_gone(run.journal, record):
+        return
+    process = process_of(record)
+    if process is None:
+        raise RuntimeError(f"Run {record.id} {_where(record)}")
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
+
+
+def _where(record: RunRecord) -> str:
+    """Say where a live run is that this process can't see, and how it is stopped there."""
+    stop = f"stop it there: folio stop {record.id}"
+    if record.host != socket.gethostname():
+        return f"is on {record.host}; {stop}"
+    if record.identity is not None:
+        return f"is in another container of {record.host}, or on another machine of that name; {stop}"
+    return f"was started by an older folio, which recorded only its process's number. Make sure that {record.pid} is it: kill {record.pid}"
 
 
 def wait_for_end(run: FoundRun) -> FoundRun:
     """Return the run once it has ended; one that was killed is closed, by its follower or else here."""
     gone = 0.0
     while (run := run.again()).record.status == "running":
-        if process_of(run.record) is None and run.record.host == socket.gethostname():
+        if is_gone(run.journal, run.record):
             gone = gone or time.monotonic()
             if time.monotonic() - gone > CLOSE_SECONDS:
                 return FoundRun(run.journal, close_dead_run(run.journal, run.record))

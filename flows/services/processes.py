@@ -6,14 +6,17 @@ import json
 import os
 import shlex
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from flows.services.home import home
+from tasks.stage.system.process_identity import ProcessIdentity
 
 STOP_SECONDS = 15.0
 SHOWN = 100  # characters of a command line
@@ -21,19 +24,19 @@ SHOWN = 100  # characters of a command line
 
 @dataclass(frozen=True)
 class Started:
-    """A process that this home has started: its id, when it began (seconds since 1970), and the database that it serves."""
+    """A process that this home has started, and the database that it serves."""
 
-    pid: int
-    began: float
+    identity: ProcessIdentity
     serves: str
 
+    @property
+    def pid(self) -> int:
+        """Its number, for people."""
+        return self.identity.pid
+
     def process(self) -> psutil.Process | None:
-        """Return the process; None if it has ended, even if another process has its id by now."""
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.pid)
-            if process.create_time() == self.began and process.status() != psutil.STATUS_ZOMBIE:
-                return process
-        return None
+        """Return the process; None if it has ended, whatever has its number now, or is in another container or machine."""
+        return self.identity.process()
 
 
 def _record() -> Path:
@@ -43,29 +46,55 @@ def _record() -> Path:
 def started() -> dict[str, Started]:
     """Return the process of each service that this home has started, by the service's name."""
     found = json.loads(_record().read_text()) if _record().exists() else {}
-    return {name: Started(**fields) for name, fields in found.items() if isinstance(fields, dict)}
+    read = {name: _read(fields) for name, fields in found.items() if isinstance(fields, dict)}
+    return {name: process for name, process in read.items() if process is not None}
+
+
+def _read(fields: dict[str, Any]) -> Started | None:
+    """Read a record; from older code it has no identity, but a number and when the process began."""
+    if "began" in fields:
+        return Started(ProcessIdentity.at(int(fields["pid"]), float(fields["began"])), fields["serves"])
+    identity = ProcessIdentity.read(fields.get("process", ""))
+    return Started(identity, fields["serves"]) if identity is not None else None
+
+
+def _write(known: Mapping[str, Started]) -> None:
+    plain = {name: {"process": str(process.identity), "serves": process.serves} for name, process in known.items()}
+    _record().write_text(json.dumps(plain, indent=1))
 
 
 def remember(name: str, pid: int, serves: str) -> None:
-    """Record the process of a service, so later commands such as `folio down` find it."""
-    known = {**started(), name: Started(pid, psutil.Process(pid).create_time(), serves)}
-    _record().write_text(json.dumps({name: asdict(process) for name, process in known.items()}, indent=1))
+    """Record the process of a service, so later commands such as `folio down` find it, unless it can't be seen (`ProcessIdentity.of`)."""
+    known = {other: service for other, service in started().items() if other != name}
+    identity = ProcessIdentity.of(pid)
+    _write(known | ({name: Started(identity, serves)} if identity is not None else {}))
 
 
 def stop() -> list[str]:
-    """Stop the services this home started and wait until they have ended. Return their names."""
-    running = {name: process for name, known in started().items() if (process := known.process()) is not None}
+    """Stop the services this home started and wait until they have ended. Return their names.
+
+    Those that another container or machine with this home has started are left to it.
+    """
+    known = started()
+    running = {name: process for name, service in known.items() if (process := service.process()) is not None}
     for process in running.values():
         _signal(process, signal.SIGTERM)
     for process in psutil.wait_procs(running.values(), timeout=STOP_SECONDS)[1]:
         _signal(process, signal.SIGKILL)
-    _record().unlink(missing_ok=True)
+    if elsewhere := {name: service for name, service in known.items() if not service.identity.can_be_judged()}:
+        _write(elsewhere)
+    else:
+        _record().unlink(missing_ok=True)
     return list(running)
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        # A process that leads no group of its own is signalled alone, and never the group that this one belongs to.
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
 
 
 def listener(port: int) -> psutil.Process | None:

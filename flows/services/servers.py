@@ -22,6 +22,7 @@ import psutil
 
 from flows.services.home import home, tracking_url
 from flows.services.processes import database_of, describe, folio_home, leader, listener, remember, started, way_to_stop
+from tasks.stage.system.subprocesses import without_run
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 10.0
@@ -202,7 +203,7 @@ def _spawn(service: Service, command: list[str], environment: dict[str, str]) ->
     with log.open("ab") as stream:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **environment},
+            env={**without_run(os.environ), **environment},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -212,16 +213,17 @@ def _spawn(service: Service, command: list[str], environment: dict[str, str]) ->
 
 
 def _await_answer(service: Service, longest: float) -> None:
-    starting = started()[service.name]
+    starting = started().get(service.name)
     deadline = time.monotonic() + longest
     while time.monotonic() < deadline:
-        if starting.process() is None:
+        if starting is not None and starting.process() is None:
             raise ServiceError(f"The {service.name} ended while starting; its log is {_log(service)}.")
         if _healthy(service):
             return
         time.sleep(0.1)
+    process = f"Its process {starting.pid}" if starting is not None else "For all we know its process"
     raise ServiceError(
-        f"The {service.name} did not answer on {service.url} within {longest:g} s. Its process {starting.pid} still runs, so the machine "
+        f"The {service.name} did not answer on {service.url} within {longest:g} s. {process} still runs, so the machine "
         f"may be busy: run the command again to wait longer, or set {START_SECONDS} to more seconds. Its log is {_log(service)}."
     )
 

@@ -30,7 +30,7 @@ from model.serving.schema import Asked, ChatRequest, CompletionRequest, Embeddin
 from model.serving.served import About
 
 START_SECONDS = 300.0
-KEY = "FOLIO_CHILD_KEY"
+KEY, PARENT = "FOLIO_CHILD_KEY", "FOLIO_CHILD_PARENT"
 TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
@@ -45,7 +45,11 @@ class Child:
         self.label, self.key, self.port = label, secrets.token_hex(16), _free_port()
         line = [part.replace("{port}", str(self.port)) for part in command]
         self._process = subprocess.Popen(
-            line, env={**os.environ, KEY: self.key}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            line,
+            env={**os.environ, KEY: self.key, PARENT: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             self._wait_until_ready()

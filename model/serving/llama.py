@@ -9,7 +9,7 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 
-from model.serving.child import KEY, Child, ChildError, ChildModel, python
+from model.serving.child import KEY, PARENT, Child, ChildError, ChildModel, python
 from model.serving.limits import ServeLimits
 from model.serving.served import About
 
@@ -44,7 +44,8 @@ def main(file: str, port: str, rows: str, threads: str, name: str, context: str)
     """
     import xllamacpp
 
-    parent = os.getppid()
+    # Asked for only now, its number would be that of whoever adopted this process if the parent has ended meanwhile.
+    parent = int(os.environ[PARENT])
     settings = xllamacpp.CommonParams()
     settings.model.path, settings.model_alias = file, {name}
     settings.hostnames, settings.port, settings.api_keys = ["127.0.0.1"], int(port), [os.environ[KEY]]

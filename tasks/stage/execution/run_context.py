@@ -9,8 +9,6 @@ garbage.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +31,7 @@ from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
 from tasks.stage.system.interrupts import raise_if_interrupted
+from tasks.stage.system.process_identity import ProcessIdentity
 from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates
 from tasks.stage.tracking.export import wait_until_exported
@@ -117,15 +116,16 @@ def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:
 def new_run_record(name: str, parameters: Mapping[str, object], differences: Mapping[str, object]) -> RunRecord:
     """Return the record of a run that begins now."""
     commit, dirty = git_state()
-    started = now()
+    started, process = now(), ProcessIdentity.this()
     return RunRecord(
         id=new_id(started),
         recipe=name,
         argument=current_options().argument,
         status="running",
         started=started,
-        host=socket.gethostname(),
-        pid=os.getpid(),
+        host=process.host,
+        pid=process.pid,
+        process=str(process),
         git_commit=commit,
         git_dirty=dirty,
         configuration=dict(parameters),

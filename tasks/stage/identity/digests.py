@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tasks.stage.system.locks import local_lock
+from tasks.stage.system.process_identity import ProcessIdentity
 from tasks.stage.system.progress import log
 
 SETTLE_SECONDS = 2.0
@@ -64,7 +65,7 @@ class DigestCache:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._opened: tuple[int, sqlite3.Connection] | None = None
+        self._opened: tuple[ProcessIdentity, sqlite3.Connection] | None = None
         self._unusable = False
 
     def __reduce__(self) -> tuple[type[DigestCache], tuple[Path]]:
@@ -104,7 +105,7 @@ class DigestCache:
     def close(self) -> None:
         """Close the file; it is opened again when needed."""
         with self._lock:
-            if self._opened is not None and self._opened[0] == os.getpid():
+            if self._opened is not None and self._opened[0].is_this_process():
                 self._opened[1].close()
             self._opened = None
 
@@ -151,10 +152,10 @@ class DigestCache:
 
     def _database(self) -> sqlite3.Connection:
         # A forked child can't use its parent's connection.
-        if self._opened is None or self._opened[0] != os.getpid():
+        if self._opened is None or not self._opened[0].is_this_process():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with local_lock(self._guard, lambda: None):
-                self._opened = os.getpid(), _connect(self.path)
+                self._opened = ProcessIdentity.this(), _connect(self.path)
         return self._opened[1]
 
     def _rebuild(self, error: sqlite3.DatabaseError, work: Callable[[sqlite3.Connection], object]) -> None:

@@ -1,23 +1,26 @@
 """Close a run whose process died without recording its end: kill its workers, then say `crashed` in the journal.
 
-Closing is idempotent, even by two processes at once. Runs that ended by themselves are left alone.
+Closing is idempotent, even by two processes at once. Runs that ended by themselves are left alone. A run is dead when nobody holds its
+lock; its process is judged only where it can be (`ProcessIdentity`), and nothing is killed for a number that a record and a process share.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
 
 import psutil
 
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
+from tasks.stage.system.process_identity import ProcessIdentity
+from tasks.stage.system.subprocesses import RUN
 
 CRASHED = "its process was killed, or the machine or its disk failed"
+EXIT_SECONDS = 1.0  # a process that is killed drops its locks a moment before it is gone
 
 
 def close_dead_run(journal: Journal, record: RunRecord) -> RunRecord:
@@ -34,31 +37,59 @@ def close_dead_run(journal: Journal, record: RunRecord) -> RunRecord:
     return closed
 
 
+def is_gone(journal: Journal, record: RunRecord) -> bool:
+    """Return whether the process of a run is gone: its lock is free, or it is seen to have ended before a lease has expired."""
+    return not journal.alive(record) or (record.identity is not None and record.identity.has_ended())
+
+
 def process_of(record: RunRecord) -> psutil.Process | None:
-    """Return the living process of a run; None if it has ended (even if its number was reused) or is on another machine."""
-    if record.host != socket.gethostname():
-        return None
-    try:
-        process = psutil.Process(record.pid)
-        began = process.create_time()
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-    except psutil.NoSuchProcess:
-        return None
-    # A process that began after the run did has only reused its number.
-    return process if began <= datetime.fromisoformat(record.started).timestamp() + 1 else None
+    """Return the living process of a run; None if it has ended, even if its number was reused, or can't be judged from here."""
+    return record.identity.process() if record.identity is not None else None
 
 
 def kill_workers(record: RunRecord) -> None:
-    """Kill the process groups of the bodies and workers that a dead run started; their environment carries the run's process id."""
-    if record.host == socket.gethostname() and process_of(record) is None:
-        for process in _launched_by(record.pid):
-            with suppress(ProcessLookupError):
-                os.killpg(os.getpgid(process.pid), signal.SIGKILL)
+    """Kill the process groups of the bodies and workers that a dead run started; their environment carries its process's identity.
+
+    Kills nothing if the run's process lives, or can't be judged from here: of its processes none can be seen either.
+    """
+    dead = record.identity
+    if dead is None or not _ends(dead):
+        return
+    spared, groups = _kin(dead)
+    for process in _launched_by(dead):
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            group = os.getpgid(process.pid)
+            if process.pid in spared or group in groups:
+                continue
+            # Group 0 is one whose leader is in another namespace; killpg would take it for this process's own.
+            if group == 0:
+                process.kill()
+            else:
+                os.killpg(group, signal.SIGKILL)
 
 
-def _launched_by(pid: int) -> Iterator[psutil.Process]:
+def _ends(process: ProcessIdentity) -> bool:
+    deadline = time.monotonic() + EXIT_SECONDS
+    while process.is_alive() and not process.is_this_process() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process.has_ended()
+
+
+def _kin(dead: ProcessIdentity) -> tuple[set[int], set[int]]:
+    """Return the processes and process groups that are spared: this process, its ancestors and, if it is itself within a body of the dead
+    run, what has the run's identity from it.
+    """
+    me = psutil.Process()
+    within = ProcessIdentity.read(os.environ.get(RUN, "")) == dead
+    kin, groups = {process.pid for process in (me, *me.parents(), *(me.children(recursive=True) if within else ()))}, set()
+    for pid in kin:
+        with suppress(ProcessLookupError):
+            groups.add(os.getpgid(pid))
+    return kin, groups - {0}
+
+
+def _launched_by(dead: ProcessIdentity) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("FOLIO_RUN") == str(pid):
+            if ProcessIdentity.read(process.environ().get(RUN, "")) == dead:
                 yield process

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from tasks.stage.system.process_identity import ProcessIdentity
+
 NEVER = "it has never run"
 """The cause of an execution for which there is nothing to compare with."""
 Status = Literal["running", "finished", "failed", "stopped", "crashed"]
@@ -97,7 +99,8 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", defer_build=True, valida
     ended: str = Field("", description="UTC time, ISO 8601; empty while it runs")
     error: str = Field("", description="one line; empty unless the run failed")
     host: str
-    pid: int
+    pid: int = Field(description="for people; another process may have it by now")
+    process: str = Field("", description="identity of its process (`ProcessIdentity`); empty in records that older code has written")
     git_commit: str
     git_dirty: bool
     configuration: dict[str, Any] = Field(description="the whole recipe as plain data")
@@ -111,6 +114,11 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", defer_build=True, valida
     description: str = Field("", description="what came of it, in Markdown")
     page: str = Field("", description="path of its report on the machine that it ran on")
     card: str = Field("", description="path of its release's whole card there; empty: it released nothing")
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """What its process is known by; None in records that older code has written."""
+        return ProcessIdentity.read(self.process)
 
     def is_of(self, names: Collection[str]) -> bool:
         """Return whether it is a run of the recipe with one of these names (see `recipe_names`)."""

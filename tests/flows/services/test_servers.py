@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,6 +15,7 @@ import pytest
 
 from flows.services import processes, servers
 from flows.services.servers import ServiceError
+from tasks.stage.system.process_identity import ProcessIdentity
 
 
 def free_port() -> int:
@@ -111,10 +114,36 @@ def test_stopping_spares_a_process_that_reuses_a_dead_service_s_id(monkeypatch: 
     with psutil.Popen(["sleep", "60"], start_new_session=True) as stranger:
         processes.remember("Prefect server", stranger.pid, "")
         record = tmp_path / "services.json"
-        record.write_text(record.read_text().replace('"began": ', '"began": 1'))
+        for began in ("ticks ", "time "):
+            record.write_text(record.read_text().replace(began, f"{began}1"))
         assert processes.stop() == []
         assert stranger.is_running()
         stranger.kill()
+
+
+def test_a_service_that_older_code_has_started_is_stopped_if_it_began_when_the_record_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    with psutil.Popen(["sleep", "60"], start_new_session=True) as ours, psutil.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        known = {"ours": (ours.pid, ours.create_time()), "stranger": (stranger.pid, stranger.create_time() - 5)}
+        old = {name: {"pid": pid, "began": began, "serves": ""} for name, (pid, began) in known.items()}
+        (tmp_path / "services.json").write_text(json.dumps(old))
+        assert processes.stop() == ["ours"]
+        assert not ours.is_running()
+        assert stranger.is_running()
+        stranger.kill()
+
+
+def test_a_service_in_another_container_of_this_home_is_left_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    this = ProcessIdentity.this()
+    elsewhere = {"process": str(replace(this, namespace="pid:[1] time:[1]")), "serves": "there"}
+    here = {"process": str(replace(this, began="ticks 1")), "serves": "here"}
+    (tmp_path / "services.json").write_text(json.dumps({"Prefect server": elsewhere, "MLflow page": here}))
+    assert [service.process() for service in processes.started().values()] == [None, None]
+    assert processes.stop() == []
+    assert list(processes.started()) == ["Prefect server"], "that container still finds its own"
 
 
 @pytest.mark.slow

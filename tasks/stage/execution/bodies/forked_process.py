@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from tasks.stage.execution.run_log import copy_output
+from tasks.stage.system.process_identity import ProcessIdentity
+from tasks.stage.system.subprocesses import RUN
 
 LAST_WORDS_SECONDS = 1.0  # for what is left in a pipe, unless a process that has left the body's group holds it open
 PROGRAM = Path(__file__).with_name("fork_server.py")
@@ -84,8 +86,9 @@ class ForkServer:
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Bodies, and all that they start, carry the run's process id in their environment.
-        environment = {**os.environ, "FOLIO_RUN": str(os.getpid())}
+        self._owner = ProcessIdentity.this()
+        # Bodies, and all that they start, carry in their environment which process they are to end with.
+        environment = {**os.environ, RUN: str(self._owner)}
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(PROGRAM), str(theirs.fileno())],
@@ -94,11 +97,11 @@ class ForkServer:
                 env=environment,
                 start_new_session=True,
             )
-        self._control, self._owner = ours, os.getpid()
+        self._control = ours
 
     def alive(self) -> bool:
         """Return whether the server still runs, and was started by this process."""
-        return self._owner == os.getpid() and self._process.poll() is None
+        return self._owner.is_this_process() and self._process.poll() is None
 
     def fork(self, label: str = "") -> ForkedProcess:
         """Return a new process, which waits for its request. Its output goes to the run's log under a label. Raises ServerLost."""

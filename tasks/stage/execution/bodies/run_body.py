@@ -27,7 +27,9 @@ from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run_log import log_progress
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.system.interrupts import record_interrupt
+from tasks.stage.system.process_identity import ProcessIdentity
 from tasks.stage.system.progress import ProgressMeter
+from tasks.stage.system.subprocesses import RUN
 from tasks.stage.workspace import Body, Metrics, ShardIndex
 
 
@@ -138,7 +140,7 @@ def _stop(process: ForkedProcess, channel: Channel, listener: Listener, error: B
 def _request(call: BodyCall) -> Message:
     resources = call.resources.model_copy(update={"threads": call.resources.cores})
     return {
-        "environment": {**os.environ, "FOLIO_RUN": str(os.getpid())},
+        "environment": {**os.environ, RUN: str(ProcessIdentity.this())},
         "directory": os.getcwd(),  # noqa: PTH109  # as text
         "path": sys.path,
         "snapshot": str(call.snapshot),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import time
+import uuid
 from pathlib import Path
 
 DIGEST_BYTES = hashlib.sha256().digest_size
@@ -12,7 +11,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    partial = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns():x}")
+    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     partial.write_bytes(content)
     partial.replace(path)
 
