@@ -22,6 +22,9 @@ KNOWN = re.compile(
 )
 
 
+FIRST = 3  # the version of marks from before they named one
+
+
 class MissingMarks(RuntimeError):
     """A process of an execution left no marks, or not all, so nothing can be said about what it ran."""
 
@@ -36,7 +39,7 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind was asked for, each with the definition of
     ours that asked, as "path:asking path:qualname"; `links` that were followed by name; `unfound`: where a module was looked for in vain.
     `libraries`: first names of modules that were imported after the beginning; `present`: all there were. `processes`: how many have
-    marked. `snapshot`: the source it ran.
+    marked. `snapshot`: the source it ran. `version`: of what is marked and how.
     """
 
     modules: dict[str, str] = {}
@@ -61,6 +64,7 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     python: str = ""
     processes: int = 0
     snapshot: str = ""
+    version: int = FIRST
 
     @classmethod
     def read(cls, folder: Path) -> Marks:
@@ -201,4 +205,5 @@ class _Collected:
             python=self.python,
             processes=len(self.parents),
             snapshot=self.snapshot,
+            version=VERSION,
         )
