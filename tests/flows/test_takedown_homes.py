@@ -14,6 +14,9 @@ from tests.flows.holding_homes import CONTAINERS, Home, Text, generate
 from tests.tasks.lineage.brute_force import files_with_each
 
 
+pytestmark = pytest.mark.slow
+
+
 class Scanned(NamedTuple):
     """A home, what is in it, and what a scan of the test's own finds of each text, by its first sentence."""
 
@@ -22,7 +25,7 @@ class Scanned(NamedTuple):
     found: dict[str, set[Path]]
 
 
-@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[1, 2, 3])
 def scanned(request: pytest.FixtureRequest, prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Scanned:
     folder = tmp_path_factory.mktemp(f"home{request.param}")
     home = folder / "home"
