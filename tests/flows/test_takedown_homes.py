@@ -13,7 +13,6 @@ from flows.cli.views.takedown import show_takedown
 from tests.flows.holding_homes import CONTAINERS, Home, Text, generate
 from tests.tasks.lineage.brute_force import files_with_each
 
-
 pytestmark = pytest.mark.slow
 
 
