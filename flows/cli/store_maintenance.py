@@ -108,8 +108,7 @@ def verify_store(*, heal: bool, as_json: bool, store: str) -> tuple[str, bool]:
 def _findings_lines(findings: VerificationReport) -> list[str]:
     lines = [f"{damaged.location}: {problem}" for damaged in findings.damaged for problem in damaged.problems]
     wrong = f"{count(len(findings.damaged))} damaged" if findings.damaged else "nothing is damaged"
-    if findings.untraced:
-        lines.append(f"{plural(findings.untraced, 'artifact')} from before traces were recorded, which no run reuses")
+    lines += [f"{plural(number, 'artifact')} of another version of folio ({age}), not reused" for age, number in findings.old.items()]
     return [*lines, f"{plural(findings.artifacts, 'artifact')}, {size(findings.size)} read again: {wrong}"]
 
 

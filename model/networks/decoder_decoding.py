@@ -67,8 +67,7 @@ class DecodingDecoder(DecodingNetwork):
         window = Window(state, first, tokens_NT.shape[1])
         x_NTD = functional.embedding(tokens_NT, self.table_VD)
         if self.positions is not None:
-            # Padding may exceed the last position; clamp it to that position's vector.
-            x_NTD = self.positions.add(x_NTD, window.positions_NT.clamp(max=self.context - 1), min(window.end, self.context)).float()
+            x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
         turn_MXR = None if self.rotation is None else self.rotation.of(window)
         plan = decoding_plan(self.shape, window, self.bias)
         x_MD = x_NTD.flatten(0, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -103,6 +104,10 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
         most = min(self.resources.micro_batch or 2048 // self.length, share // self.resources.parallel.pipeline)
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
 
+    def absolute(self) -> Job:
+        """Return the job with every path absolute, wherever in it, since workers may start in another folder."""
+        return _absolute(self)
+
     def with_micro_batch(self, size: int) -> Job:
         """Return the job with micro-batches of at most so many sequences."""
         return self.model_copy(update={"resources": self.resources.model_copy(update={"micro_batch": size})})
@@ -133,6 +138,28 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def run_directory(self) -> Path:
         """The folder that launcher and workers share: job file, progress, logs. Emptied at each launch."""
         return self.checkpoints / "run"
+
+
+Part = TypeVar("Part")
+
+
+def _absolute(part: Part) -> Part:
+    """Return a part of a job with its paths resolved: values that are paths, and text that its field's schema calls one."""
+    if isinstance(part, Path):
+        return part.resolve()
+    if isinstance(part, tuple):
+        return tuple(map(_absolute, part))  # type: ignore[return-value]
+    if isinstance(part, dict):
+        return {name: _absolute(value) for name, value in part.items()}  # type: ignore[return-value]
+    if not isinstance(part, BaseModel):
+        return part
+    found: dict[str, object] = {}
+    for name, field in type(part).model_fields.items():
+        value, extra = getattr(part, name), field.json_schema_extra
+        named = isinstance(extra, dict) and extra.get("format") == "path"
+        found[name] = str(Path(value).resolve()) if named and value else _absolute(value)
+    changed = {name: value for name, value in found.items() if value != getattr(part, name)}
+    return part.model_copy(update=changed) if changed else part
 
 
 def _judge_files(directory: Path) -> list[Path]:

@@ -7,10 +7,12 @@ Cost: one read of the id columns of every corpus artifact in the store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from data.provenance.tables import IngestedDocument, text_of
+from data.searching.decoding import WEIGHTS
 from tasks.lineage.hook import Holding, Inspection
 from tasks.lineage.inspections import tables_of
 from tasks.lineage.snapshot import StoreSnapshot
@@ -20,6 +22,7 @@ from tasks.stage.store.artifact import Artifact, InputRecord
 def find_holdings(snapshot: StoreSnapshot, document: IngestedDocument) -> list[Holding]:
     """Judge every artifact of the store; return the findings in order of creation."""
     known: dict[str, Holding] = {}
+    taught: dict[str, str] = {}  # sha256 of weights that learned from it -> where they lie
     texts: list[str] = []
 
     def text() -> str:
@@ -35,7 +38,17 @@ def find_holdings(snapshot: StoreSnapshot, document: IngestedDocument) -> list[H
         except FileNotFoundError as error:
             parts = {""} if inspection.reached else set[str]()
             known[artifact.address] = inspection.holding(parts, certain=False, detail=f"{error.filename or error} is gone")
+        if source := next((taught[digest] for digest in _files_read(artifact) if digest in taught), ""):
+            found = known[artifact.address]
+            known[artifact.address] = replace(found, learned=True, certain=True, detail=f"made from a copy of {source}")
+        if known[artifact.address].learned:
+            taught |= {file.sha256: artifact.location for file in artifact.files if PurePosixPath(file.path).suffix in WEIGHTS}
     return sorted(known.values(), key=lambda holding: holding.artifact.origin.created)
+
+
+def _files_read(artifact: Artifact) -> Iterator[str]:
+    """The sha256 of the local files that an artifact was made from, such as those of a model that was released before."""
+    return (value for name, value in artifact.ingredients.items() if name.startswith("observed."))
 
 
 def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:

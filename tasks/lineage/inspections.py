@@ -10,11 +10,11 @@ from data.provenance.edits import is_edit_file
 from data.provenance.lines import lines_naming, lines_quoting
 from data.provenance.tables import closing_row, has_document
 from tasks.lineage.hook import Holding, Inspection
-from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact
 
 EDITED, LEDGER = "edited.parquet", "ledger.parquet"
 ROLLOUTS = "rollouts"
+TOKENIZER = "tokenizer"  # the input that is a vocabulary
 SPLITS = ("train", "val", "test")
 DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))
 OF_SHARDS = PurePosixPath(SHARD_DOCUMENTS).parent
@@ -48,17 +48,19 @@ def changed_texts(inspection: Inspection) -> Holding:
 
 
 def trained_model(inspection: Inspection) -> Holding:
-    """A training stage: its model learned from the document by its training rows or questions, or through the model it started from.
+    """A training stage: its model learned from the document by its training rows or questions, or through anything that had learned.
 
-    Replies that it sampled to questions are kept with the questions' words.
+    That is the model it started from, the reward model that scored its replies, or whatever input a stage will have: only a tokenizer
+    teaches nothing but its vocabulary. Replies that it sampled to questions are kept with the questions' words.
     """
-    shards, before = inspection.inputs_named("shards", "replayed"), [model for model in inspection.inputs_named("model") if model.learned]
+    shards = inspection.inputs_named("shards", "replayed")
+    before = [known for name, known in inspection.inputs.items() if known.learned and name != TOKENIZER]
     trained = [holding for holding in shards if any(part == "" or part.split("/")[0] == "train" for part in holding.parts)]
     asked = [holding for holding in inspection.inputs_named("questions") if holding.parts]
     trained += asked
     validated = any(part == "" or part.split("/")[0] == "val" for holding in shards for part in holding.parts)
     causes = [*trained, *before]
-    detail = "trained on it" if trained else _from("tuned", before) if before else "validated on it" if validated else ""
+    detail = "trained on it" if trained else _through(inspection, before) if before else "validated on it" if validated else ""
     certain = any(cause.certain for cause in causes) if causes else all(holding.certain for holding in shards)
     parts = {ROLLOUTS} if asked else set[str]()
     return inspection.holding(parts, learned=bool(causes), measured=validated, certain=certain, detail=detail)
@@ -66,9 +68,8 @@ def trained_model(inspection: Inspection) -> Holding:
 
 def derived_model(inspection: Inspection) -> Holding:
     """A stage that converts models, or calibrates one on rows: the result learned what they did or hold."""
-    makers = {name: STAGES.get(known.artifact.stage) for name, known in inspection.inputs.items()}
-    models = [known for name, known in inspection.inputs.items() if name == "model" or ((maker := makers[name]) and maker.model)]
-    before = [known for known in models if known.learned] + [rows for rows in inspection.inputs_named("rows") if rows.parts]
+    models = sorted(inspection.inputs.items(), key=lambda named: named[0] != "model")
+    before = [known for _, known in models if known.learned] + [rows for rows in inspection.inputs_named("rows") if rows.parts]
     detail = _from("made", before) if before else ""
     return inspection.holding(learned=bool(before), certain=not before or any(model.certain for model in before), detail=detail)
 
@@ -88,7 +89,10 @@ def unknown_stage(inspection: Inspection) -> Holding:
 
 
 def made_pairs(inspection: Inspection) -> Holding:
-    """Pairs that a model made: a line names the documents that its answers are from, and a reply may quote one."""
+    """Pairs that a model made: a line names the documents that its answers are from, and a reply may quote one.
+
+    Where the model had learned from the document, what it wrote passes that on, word for word or not.
+    """
     parts = set[str]()
     sources = inspection.inputs_named("examples")
     if not inspection.reached:
@@ -103,8 +107,18 @@ def made_pairs(inspection: Inspection) -> Holding:
         complete, found = complete and listed, {*named, *quoting}
         count += len(found)
         parts |= {file, *rows} if found else set()
+    wrote = [known for name, known in inspection.inputs.items() if known.learned and name != TOKENIZER]
     certain = complete or all(known.certain and not known.parts for known in sources)
-    return inspection.holding(parts, certain=certain, detail=f"{count} pairs" if count else "")
+    told = [f"{count} pairs"] if count else []
+    told += [_from("written by a model", wrote)] if wrote else []
+    return inspection.holding(parts, learned=bool(wrote), certain=certain, detail="; ".join(told))
+
+
+def _through(inspection: Inspection, before: Sequence[Holding]) -> str:
+    """By which input a model learned from a document that is in none of its rows: the model itself before any other."""
+    by_name = {name: known for name, known in inspection.inputs.items() if known in before}
+    name = "model" if "model" in by_name else next(iter(by_name))
+    return _from({"model": "tuned", "judge": "rewarded by what was learned"}.get(name, f"taught by {name}, made"), [by_name[name]])
 
 
 def _from(how: str, before: Sequence[Holding]) -> str:

@@ -7,9 +7,10 @@ import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from data.provenance.tables import IngestedDocument
+from data.sources.formats import type_from_name
 from tasks.lineage.takedown import Takedown
 from tasks.lineage.word_search import Holder, Search
 from tasks.stage.store.journal import RunRecord
@@ -69,10 +70,10 @@ def _sources(takedown: Takedown) -> list[Step]:
 
 
 def _removal(document: IngestedDocument) -> str:
-    if not document.is_record:
-        return f"delete or move the file {document.path}"
-    file, _, record = document.path.rpartition("#")
-    return f"take record {record} out of the file {file}"
+    file, _, record = document.path.rpartition("#") if document.is_record else (document.path, "", "")
+    folders = [str(parent) for parent in reversed(PurePosixPath(file).parents) if parent.name and type_from_name(parent.name).archive]
+    inside = f"the member {file.removeprefix(folders[0] + '/')} of the archive {folders[0]}" if folders else f"the file {file}"
+    return f"take record {record} out of {inside}" if record else f"{'take out' if folders else 'delete or move'} {inside}"
 
 
 def _without(takedown: Takedown, run: RunRecord | None) -> str:

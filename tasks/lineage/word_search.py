@@ -15,6 +15,7 @@ from typing import IO, Any, Literal
 
 from pydantic import ValidationError
 
+from data.provenance.tables import IngestedDocument
 from data.searching.decoding import WEIGHTS
 from data.searching.search import FileFindings, Wanted, search_file
 from data.searching.token_rows import Vocabulary
@@ -31,19 +32,21 @@ from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.journal import RunRecord
 
 TOKENIZER = "tokenizer.json"
+LEARNED = WEIGHTS - {".npy"}  # arrays of measurements are no weights
 
 
 @dataclass(frozen=True)
 class Holder:
     """A file that holds a document.
 
-    `how`: it has at least half of the document's own phrases (`copy`), some (`words`), only its id or path (`name`), or weights that
-    learned from it (`learned`); `phrases`: how many; `inside`: tables or members that have them; `location`: of its artifact, if any.
+    `how`: it has at least half of the document's own phrases (`copy`), some (`words`), only its id or path (`name`), weights that
+    learned from it (`learned`), weights of which nothing says what they learned from (`unknown`), or it was read as the document, whatever
+    its bytes (`source`); `phrases`: how many; `inside`: tables or members that have them; `location`: of its artifact, if any.
     """
 
     path: str
     place: Place
-    how: Literal["copy", "words", "learned", "name"]
+    how: Literal["copy", "words", "learned", "unknown", "source", "name"]
     phrases: int = 0
     quote: str = ""
     inside: tuple[str, ...] = ()
@@ -73,14 +76,28 @@ class Searched:
 
 
 class WordSearch:
-    """A search of one store and one home. `learned`: artifacts whose weights learned from the document; also finds their copies."""
+    """A search of one store and one home.
 
-    def __init__(self, snapshot: StoreSnapshot, home: Path, wanted: Wanted, learned: Iterable[Artifact] = ()) -> None:
-        self.snapshot, self.home, self.wanted = snapshot, home, wanted
+    `learned`: artifacts whose weights learned from the document; also finds their copies. `document`: the document, if folio read it; the
+    file that it was read from is named though its bytes may show no words.
+    """
+
+    def __init__(
+        self,
+        snapshot: StoreSnapshot,
+        home: Path,
+        wanted: Wanted,
+        learned: Iterable[Artifact] = (),
+        document: IngestedDocument | None = None,
+    ) -> None:
+        self.snapshot, self.home, self.wanted, self.document = snapshot, home, wanted, document
         self.store = snapshot.store
         self._weights = {file.sha256: (artifact.location, file.size) for artifact in learned for file in artifact.files
                          if PurePosixPath(file.path).suffix in WEIGHTS or file.path.endswith(TOKENIZER)}  # fmt: skip
         self._weight_sizes = {size for _, size in self._weights.values()}
+        self._explained = {location for location, _ in self._weights.values()}
+        self._innocent = {file.sha256 for artifact in snapshot.graph.by_address.values() for file in artifact.files} - set(self._weights)
+        self._read_from: set[str] = set()
         self._by_content: dict[str, FileFindings] = {}
 
     def run(self) -> Search:
@@ -139,7 +156,10 @@ class WordSearch:
             given = [run.configuration.get(name) for name in ("root", "ingest", "examples", "resources")]
             if given not in seen:
                 seen.append(given)
-                yield from ((path, SOURCE) for path in source_files(run).values())
+                for name, path in source_files(run).items():
+                    if self.document is not None and _is_read_from(self.document, name):
+                        self._read_from.add(str(path))
+                    yield path, SOURCE
                 yield from ((path, RETAINED) for path in _retained(run))
 
     def _search(self, file: Searched) -> FileFindings:
@@ -163,16 +183,28 @@ class WordSearch:
             how: Literal["copy", "words"] = "copy" if len(match.hashes) >= COPY * len(self.wanted.phrases) else "words"
             inside = tuple(sorted(name for name in findings.matches if name))
             yield Holder(file.path, file.place, how, len(match.hashes), match.quote, inside, file.location)
-        elif not file.location and (copied := self._copied_weights(file)):
-            yield Holder(file.path, file.place, "learned", quote=f"the same bytes as in {copied}")
+        elif file.location not in self._explained and (copied := self._copied_weights(file)):
+            yield Holder(file.path, file.place, "learned", quote=f"the same bytes as in {copied}", location=file.location)
+        elif self._may_have_learned(file):
+            yield Holder(file.path, file.place, "unknown", quote="weights; nothing says what they learned from")
+        elif file.path in self._read_from:
+            yield Holder(file.path, file.place, "source")
         elif findings.named:
             yield Holder(file.path, file.place, "name", location=file.location)
 
     def _copied_weights(self, file: Searched) -> str:
         """Return which artifact's weights a file outside the artifacts is a copy of; "" if of none."""
-        if file.local is None or file.size not in self._weight_sizes:
+        if file.size not in self._weight_sizes:
             return ""
-        return self._weights.get(hash_file(file.local), ("", 0))[0]
+        if file.content:
+            return self._weights.get(file.content, ("", 0))[0]
+        return "" if file.local is None else self._weights.get(hash_file(file.local), ("", 0))[0]
+
+    def _may_have_learned(self, file: Searched) -> bool:
+        """Whether a file outside the artifacts has weights that no record tells of, such as a checkpoint or a quarantined model."""
+        if self.document is None or not file.place.trained or file.location or PurePosixPath(file.path).suffix not in LEARNED:
+            return False
+        return file.local is None or hash_file(file.local) not in self._innocent
 
     def _vocabularies_for(self, file: Searched) -> tuple[Vocabulary, ...]:
         """The vocabulary of the tokenizer that wrote a directory of rows, or all that there are if the directory does not say."""
@@ -206,14 +238,20 @@ def source_files(run: RunRecord) -> dict[str, Path]:
     found: dict[str, Path] = {}
     sections = [(run.configuration.get(name, {}), kind) for name, kind in (("ingest", FilesSource), ("examples", ConversationFiles))]
     for source, kind in ((source, kind) for section, kind in sections for source in section.get("sources", ())):
-        if source.get("kind") == "files":
+        # Each path by itself, since one that is gone must not hide the others.
+        for path in source.get("paths", ()) if source.get("kind") == "files" else ():
             try:
-                configured = kind.model_validate(source)
+                configured = kind.model_validate({**source, "paths": [path]})
                 files = find_files(configured, Path(run.configuration.get("root", ".")))
             except (ValidationError, SourceError):
                 continue
             found |= {f"{configured.label}/{name}": path for name, path in files.items()}
     return found
+
+
+def _is_read_from(document: IngestedDocument, name: str) -> bool:
+    """Whether a document was read from the file of a name: it is the file, a member of it, or a record."""
+    return document.name == name or document.name.startswith((f"{name}/", f"{name}#"))
 
 
 def _retained(run: RunRecord) -> Iterator[Path]:

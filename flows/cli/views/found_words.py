@@ -27,7 +27,9 @@ def found_words(own: OwnPhrases, search: Search, lineage: Collection[str] = ()) 
     yield from _listed("artifacts with its words that its lineage does not explain", unexpected)
     outside = [holder for holder in search.holders if not holder.location]
     yield from _listed("hold its words outside the artifacts", [holder for holder in outside if holder.how in ("copy", "words")])
+    yield from _listed("it was read from, though no words show in the bytes", [holder for holder in outside if holder.how == "source"])
     yield from _listed("weights that learned from it, outside the artifacts", [holder for holder in outside if holder.how == "learned"])
+    yield from _listed("may have learned from it: nothing says what these weights are of", [h for h in outside if h.how == "unknown"])
     yield from _listed("name it, but have none of its own phrases", [holder for holder in search.holders if holder.how == "name"])
     if search.unread:
         yield from ("", f"could not be searched: {len(search.unread)}", *_unread(search.unread))

@@ -16,6 +16,7 @@ from tasks.forecast.forecast import Forecast, stage_seconds, total
 from tasks.forecast.rates import Load, Range
 from tasks.reporting.wording import plural
 from tasks.stage.execution.plan import WORDS, Decision
+from tasks.stage.store.old_artifacts import old_lines
 from tasks.stage.system.progress import format_duration
 
 SHARD = re.compile(r"\[[0-9]+\]")
@@ -126,6 +127,7 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
         told += [f"and {len(rest)} more (--json)"] if rest else []
         lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {told[0]}")
         lines += [f"{'':{width}}  {'':8} {'':>9}  {line}" for line in told[1:]]
+    lines += _old_lines(decisions)
     lines += _acceptable_lines(decisions)
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
     done = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
@@ -157,11 +159,17 @@ def _time(action: str, group: Sequence[Decision], estimate: TimeEstimate) -> str
     return "-" if seconds is None else f"~{format_duration(seconds.likely)}"
 
 
+def _old_lines(decisions: Sequence[Decision]) -> list[str]:
+    """Return which artifacts another version of folio made, a sentence for each."""
+    lines = old_lines({decision.position: decision.old for decision in decisions if decision.old is not None})
+    return ["", *(line for sentence in lines for line in _wrapped(sentence))] if lines else []
+
+
 def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:
     """Return what acceptances of changed code would keep, a line for each stage."""
     kept: dict[str, list[Decision]] = {}
     for decision in decisions:
-        if decision.acceptable is not None:
+        if decision.acceptable is not None and decision.old is None:
             kept.setdefault(_stage(decision.position), []).append(decision)
     lines = []
     for stage, group in kept.items():

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from data.provenance.tables import IngestedDocument
 from data.searching.phrases import Phrases
 from data.searching.search import Wanted, file_phrases
 from flows.cli.snapshot import find_in_store, open_snapshot
@@ -37,15 +38,21 @@ def show_takedown(text: str, *, search: bool = True, as_json: bool = False, stor
     account = plan_takedown(snapshot, *find_in_store(snapshot, text))
     own = own_phrases(snapshot, account.document.id, account.without) if search else None
     document, learned = account.document, [holding.artifact for holding in (*account.learned, *account.learned_elsewhere)]
-    searched = _search(snapshot, own, (document.id, document.name, document.path), learned) if own else None
+    searched = _search(snapshot, own, (document.id, document.name, document.path), learned, document) if own else None
     if as_json:
         return json.dumps(takedown_json(account, own, searched, store), indent=1)
     return "\n".join(_lines(account, own, searched, store))
 
 
-def _search(snapshot: StoreSnapshot, own: OwnPhrases, names: Iterable[str], learned: Iterable[Artifact] = ()) -> Search:
+def _search(
+    snapshot: StoreSnapshot,
+    own: OwnPhrases,
+    names: Iterable[str],
+    learned: Iterable[Artifact] = (),
+    document: IngestedDocument | None = None,
+) -> Search:
     long = tuple(name.casefold() for name in names if len(name) >= LEAST_NAME)
-    found = WordSearch(snapshot, home(), Wanted(own.phrases, long), learned).run()
+    found = WordSearch(snapshot, home(), Wanted(own.phrases, long), learned, document).run()
     found.unread += unreachable(snapshot.journal.records(), home())
     return found
 

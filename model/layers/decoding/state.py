@@ -78,7 +78,9 @@ class SlotState:
 
     @torch.inference_mode()
     def reserve(self, length: int) -> None:
-        """Make room for `length` tokens of each row. Raise ValueError beyond the context's room."""
+        """Make room for `length` tokens of each row. Raise ValueError for more than the context has room for."""
+        if length > self.context:
+            raise ValueError(f"{length} tokens in a row, but the context has room for {self.context}")
         slots, capacity = self.block.shape[1], self.block.shape[2] - self.before
         rows = len(self.lengths)
         if rows <= slots and length <= capacity:
@@ -95,7 +97,8 @@ class SlotState:
 class Window:
     """Where the new tokens of some rows go: the same for all layers of a step.
 
-    first: the first of the rows, which are the last ones of the state. end: tokens of the longest row after the step, padding included.
+    first: the first of the rows, which are the last ones of the state. end: tokens of the longest row after the step, padding included as
+    far as the context reaches: a long text that joins a row near its end pads that row beyond it, and is written nowhere there.
     level: whether all rows are of one length. A single token of each row of one length, by far the commonest step, needs no index: cold,
     each small operation costs a CPU as much as multiplying a small matrix.
     """
@@ -103,23 +106,36 @@ class Window:
     def __init__(self, state: SlotState, first: int, time: int) -> None:
         self.state, self.first, self.time = state, first, time
         self.starts = state.lengths[first:]
-        self.rows, self.end = len(self.starts), max(self.starts) + time
-        self.level = min(self.starts) + time == self.end
+        self.rows, whole = len(self.starts), max(self.starts) + time
+        self.level = min(self.starts) + time == whole
         self.single = self.level and time == 1
+        # In rows of one length the last tokens are no padding, so beyond the context they are refused.
+        self.end = whole if self.level else min(whole, state.context)
+        self.cut = whole > self.end
         state.reserve(self.end)
 
     @cached_property
     def positions_NT(self) -> Tensor:
-        """Positions of the new tokens, int64."""
+        """Positions of the new tokens, int64; of padding beyond the context the last one."""
+        return self._places_NT.clamp(max=self.end - 1) if self.cut else self._places_NT
+
+    @cached_property
+    def _places_NT(self) -> Tensor:
         device = self.state.block.device
         start_N1 = torch.tensor(self.starts, device=device)[:, None]
         return start_N1 if self.time == 1 else start_N1 + torch.arange(self.time, device=device)
 
     @cached_property
+    def _inside_M(self) -> Tensor:
+        """Which of the new tokens lie within the context."""
+        return (self._places_NT < self.end).flatten()
+
+    @cached_property
     def _index_M(self) -> Tensor:
-        """Indices of the new tokens in the slots laid end to end."""
-        slot_N = torch.arange(self.first, self.first + self.rows, device=self.positions_NT.device)
-        return (self.positions_NT + self.state.before + (slot_N * self.state.block.shape[2])[:, None]).flatten()
+        """Indices of the new tokens within the context in the slots laid end to end."""
+        slot_N = torch.arange(self.first, self.first + self.rows, device=self._places_NT.device)
+        index_M = (self._places_NT + self.state.before + (slot_N * self.state.block.shape[2])[:, None]).flatten()
+        return index_M[self._inside_M] if self.cut else index_M
 
     def update(self, layer: int, entry_MXK: Tensor) -> Tensor:
         """Write one layer's new entries; return all entries of the rows, [N, P + S, X, K]."""
@@ -128,10 +144,16 @@ class Window:
         if self.single:
             entries_NSXK[:, -1] = entry_MXK
         else:
-            block.view(-1, *block.shape[2:]).index_copy_(0, self._index_M, entry_MXK)
+            written_MXK = entry_MXK[self._inside_M] if self.cut else entry_MXK
+            block.view(-1, *block.shape[2:]).index_copy_(0, self._index_M, written_MXK)
         return entries_NSXK
 
     def advance(self, counts: Sequence[int]) -> None:
-        """Count the step's tokens, `counts` of each row; what was written beyond is padding, and is written over."""
+        """Count the step's tokens, `counts` of each row; what was written beyond is padding, and is written over.
+
+        Raise ValueError for a row that has more than the context has room for.
+        """
+        if self.cut and (most := max(start + count for start, count in zip(self.starts, counts, strict=True))) > self.end:
+            raise ValueError(f"{most} tokens in a row, but the context has room for {self.end}")
         for row, count in enumerate(counts, start=self.first):
             self.state.lengths[row] += count

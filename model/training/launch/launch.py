@@ -48,7 +48,7 @@ def launch(
     Raise LaunchError if a worker fails (with its own message) or is killed, if all are silent for `resources.stall_seconds`, or after
     `time_limit_seconds`.
     """
-    job = job.model_copy(update={name: getattr(job, name).resolve() for name in _paths(job)})
+    job = job.absolute()
     launcher = job.resources.parallel.launcher
     program = {"hostfile": "ssh", "slurm": "srun"}.get(launcher)
     if program and shutil.which(program) is None:
@@ -117,11 +117,6 @@ def _follow(job: Job, processes: WorkerProcesses, on_progress: Callable[[Progres
             processes.stop()
             raise LaunchError(f"not done within {limit:.0f} s; {_resume_point(job)}")
         time.sleep(POLL_SECONDS)
-
-
-def _paths(job: Job) -> list[str]:
-    names = ("train_shards", "val_shards", "questions", "tokenizer", "initial_model", "output", "checkpoints")
-    return [name for name in names if getattr(job, name) is not None]
 
 
 @contextmanager

@@ -49,7 +49,11 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="what starts the workers: local: folio, on this machine; torchrun: also by hand on the other nodes; hostfile: ssh to "
         "each host; slurm: srun in an allocation",
     )
-    hostfile: str = Field("", description="file with lines `host slots=N`, as for DeepSpeed and MPI; the first `nodes` hosts are used")
+    hostfile: str = Field(
+        "",
+        json_schema_extra={"format": "path"},
+        description="file with lines `host slots=N`, as for DeepSpeed and MPI; the first `nodes` hosts are used",
+    )
     rendezvous: str = Field("", description="host:port at which torchrun's nodes meet; any of the nodes can be the host")
     port: int = Field(29_500, ge=1_024, le=65_535, description="port on the first node at which all nodes meet")
     meet_seconds: float = Field(600, gt=0, description="longest wait for all workers to arrive, and for any exchange between them; seconds")

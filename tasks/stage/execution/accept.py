@@ -19,6 +19,8 @@ def accept(store: Store, recipe: str, decision: Decision, reason: str) -> Accept
     position, last = decision.position, decision.last
     if not reason.strip():
         raise NotAcceptable(f"{position}: an acceptance needs a reason; give --reason a few words.")
+    if decision.action != "reuse" and decision.old is not None and decision.old.refusal:
+        raise NotAcceptable(f"{position}: {decision.old.refusal}; run it.")
     if decision.action != "run" or decision.damaged is not None or not decision.key or last is None:
         raise NotAcceptable(f"{position}: there is nothing to accept, since {'; '.join(decision.causes[:3]) or 'it is reused as it is'}.")
     if last.key == decision.key and not decision.changes:

@@ -19,7 +19,9 @@ from tasks.stage.identity.key import compute_key
 from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.acceptance import acceptances, acceptances_of
 from tasks.stage.store.artifact import Artifact, StageInput, without_shard
+from tasks.stage.store.index import OtherFormat
 from tasks.stage.store.journal import PositionRecord
+from tasks.stage.store.old_artifacts import OldArtifact, find_old
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.store.store import Damaged, Store
 
@@ -33,7 +35,8 @@ class Decision:
     """What to do about one stage, or one shard of it.
 
     `last`: the record that is compared with; `changes`: what differs of what its execution read, `today`: the hash of its trace now.
-    `reason`: why another trace's artifact is accepted, in the words of who did. `config`, `inputs`: what the stage is called with.
+    `reason`: why another trace's artifact is accepted, in the words of who did. `config`, `inputs`: what the stage is called with. `old`:
+    what another version of folio made here, so that what it ran can't be compared.
     """
 
     position: str
@@ -51,6 +54,7 @@ class Decision:
     ingredients: Mapping[str, str] = field(default_factory=dict)
     config: BaseModel | None = None
     inputs: Mapping[str, StageInput] = field(default_factory=dict)
+    old: OldArtifact | None = None
 
     @property
     def acceptable(self) -> Artifact | None:
@@ -67,6 +71,7 @@ class Decision:
             "causes": list(self.causes),
             "accepted": self.reason,
             "acceptable": self.acceptable.location if self.acceptable else "",
+            "made_by_another_folio": self.old.age if self.old else "",
             "key": self.key,
             "address": self.artifact.address if self.artifact else "",
             "artifact": self.artifact.location if self.artifact else "",
@@ -101,12 +106,13 @@ def decide(
     if waits_on:
         last = _last_record(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
-        known = (*requested, *(_differences(traces, last, ingredients, unknown) if last else _causes_without_record(before)))
+        old = find_old(store, last, before)
+        known = (*requested, *(_differences(traces, last, old, ingredients, unknown) if last else _causes_without_record(before, old)))
         # If no candidate matches, it runs regardless of what the missing inputs turn out to be.
         certain = refresh or not _may_be_reused(store, traces, stage, ingredients, unknown)
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"
-        return Decision(position, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
+        return Decision(position, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients, old=old)
     key = compute_key(stage, ingredients)
     found, reason, lines = find_reusable(store, traces, stage, key, verify=verify)
     if isinstance(found, Artifact) and not refresh:
@@ -118,16 +124,18 @@ def decide(
     if refresh:
         return Decision(position, stage, "run", requested, key, last=last, refresh=True, ingredients=ingredients)
     today = traces.today(last) if last else None
+    old = find_old(store, last, before, store.candidates(stage, key))
     return Decision(
         position,
         stage,
         "run",
-        _causes(traces, key, last, before, ingredients),
+        _causes(traces, key, last, before, old, ingredients),
         key,
         last=last,
         changes=traces.changes(last) if last else (),
         today=today.hash if today else "",
         ingredients=ingredients,
+        old=old,
     )
 
 
@@ -140,6 +148,8 @@ def find_reusable(
     """
     damaged: Damaged | None = None
     for record in store.candidates(stage, key):
+        if isinstance(record, OtherFormat):
+            continue  # it is no damage, and stays where it is for the folio that can read it
         if isinstance(record, Damaged):
             damaged = damaged or record
         elif traces.holds(record):
@@ -169,24 +179,33 @@ def _last_record(store: Store, stage: str, label: str, before: PositionRecord | 
 
 
 def _causes(
-    traces: TraceChecker, key: str, last: Artifact | None, before: PositionRecord | None, ingredients: Mapping[str, str]
+    traces: TraceChecker,
+    key: str,
+    last: Artifact | None,
+    before: PositionRecord | None,
+    old: OldArtifact | None,
+    ingredients: Mapping[str, str],
 ) -> tuple[str, ...]:
-    if before is not None and before.key == key and (last is None or last.address != before.address):
+    if before is not None and before.key == key and (last is None or last.address != before.address) and old is None:
         return (f"its artifact {before.location} is gone",)
-    return _differences(traces, last, ingredients) or ("its last artifact is gone",) if last else _causes_without_record(before)
+    return _differences(traces, last, old, ingredients) or ("its last artifact is gone",) if last else _causes_without_record(before, old)
 
 
-def _differences(traces: TraceChecker, last: Artifact, ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
+def _differences(
+    traces: TraceChecker, last: Artifact, old: OldArtifact | None, ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """Describe how a call differs from the execution that made a record: in what went in, and in what it read."""
-    if not last.trace:
-        return (f"{last.location} was made before traces were recorded, so nothing says what it read",)
+    if old is not None:
+        return (*(compare(last.ingredients, ingredients, ignore) if old.location == last.location else ()), old.cause)
     if traces.today(last) is None or traces.recorded(last) is None:
         return (*compare(last.ingredients, ingredients, ignore), f"what {last.location} has read is missing or damaged in the store")
     return (*compare(last.ingredients, ingredients, ignore), *map(str, traces.changes(last)))
 
 
-def _causes_without_record(before: PositionRecord | None) -> tuple[str, ...]:
+def _causes_without_record(before: PositionRecord | None, old: OldArtifact | None = None) -> tuple[str, ...]:
     """Return the causes of a run that has no record to compare with."""
+    if old is not None:
+        return (old.cause,)
     return (f"its artifact {before.location} is gone, and so is the record of its inputs",) if before else (NEVER,)
 
 

@@ -28,6 +28,7 @@ from tasks.stage.recovery.follower import followed, settle_earlier_runs
 from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
+from tasks.stage.store.old_artifacts import old_lines, old_of_last_run
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
 from tasks.stage.system.interrupts import raise_if_interrupted
@@ -97,6 +98,8 @@ def open_run(
     ):
         journal.owe(record.id, servers.of(record))
         options.runs.append(run)
+        for line in old_lines(old_of_last_run(opened, before)):
+            log(line)
         try:
             with use_run(run):
                 yield run

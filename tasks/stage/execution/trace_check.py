@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from tasks.stage.identity.tracing import mark_file
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.source import Source
 from tasks.stage.identity.tracing.trace import Change, Trace, differences, trace_of
@@ -28,17 +29,21 @@ class TraceChecker:
         return _opened, (self.store, self.source.manifest, self.cache)
 
     def recorded(self, record: Artifact) -> Trace | None:
-        """Return the trace of a record; None if it has none, or its file is missing or damaged."""
+        """Return the trace of a record; None if it has none, or its file is missing, damaged or of another format."""
         content = read_trace(self.store, record.trace) if record.trace else None
-        return None if content is None else Trace.read(content)
+        try:
+            return None if content is None else Trace.read(content)
+        except (TypeError, ValueError):
+            return None
 
     def marks(self, record: Artifact) -> Marks | None:
         """Return the marks of a record; None if it has none, or their file is missing, damaged or of another format."""
         content = read_trace(self.store, record.marks) if record.marks else None
         try:
-            return None if content is None else Marks.model_validate_json(content)
+            found = None if content is None else Marks.model_validate_json(content)
         except ValidationError:
             return None
+        return found if found is not None and found.version == mark_file.VERSION else None
 
     def today(self, record: Artifact) -> Trace | None:
         """Return the trace that a record's marks have on the source; None without marks."""

@@ -61,7 +61,10 @@ def _continued(base: Path, traces: TraceChecker) -> tuple[Marks | None, str]:
     try:
         marks = Marks.read(base / MARKS)
         if (base / EARLIER).exists():
-            marks = Marks.model_validate_json((base / EARLIER).read_bytes()).union(marks)
+            earlier = Marks.model_validate_json((base / EARLIER).read_bytes())
+            if earlier.version != marks.version:
+                raise MissingMarks(f"marks {earlier.version}, now {marks.version}")
+            marks = earlier.union(marks)
         before = Source.opened(traces.manifest(marks.snapshot))
     except (MissingMarks, SourceMissing, ValidationError, OSError) as error:
         return None, f"what it ran can't be told ({error})"

@@ -9,6 +9,7 @@ ms when it is not.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -21,8 +22,8 @@ from pathlib import Path
 import fsspec
 
 from tasks.stage.identity.key import KEY_DIGITS
-from tasks.stage.store.artifact import RECORD, Artifact
-from tasks.stage.store.sealed import BrokenSeal
+from tasks.stage.store.artifact import FORMAT, RECORD, Artifact
+from tasks.stage.store.sealed import BrokenSeal, unseal
 
 ADDRESS_DIGITS = 12
 """Digits of its address in the name of an artifact's folder; 8 of its key before traces were recorded."""
@@ -37,6 +38,13 @@ class Damaged:
 
     location: str
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OtherFormat(Damaged):
+    """An intact record that another version of folio wrote and this one can't read; its files are left alone. `format`: the record's."""
+
+    format: int = 0
 
 
 @dataclass(frozen=True)
@@ -193,9 +201,27 @@ def _index_names(stage: str, names: list[str]) -> _StageFolder:
 
 def _parse(location: str, content: bytes) -> Artifact | Damaged:
     try:
-        return Artifact.unsealed(content)
+        found = Artifact.unsealed(content)
     except ValueError as error:
-        return _unreadable_record(location, error)
+        written = _intact_format(content)
+        if written is None:
+            return _unreadable_record(location, error)
+        return OtherFormat(location, (f"{RECORD} is of format {written}, which this folio, of format {FORMAT}, can't read",), written)
+    if found.format > FORMAT:
+        return OtherFormat(location, (f"{RECORD} is of format {found.format}, newer than this folio's {FORMAT}",), found.format)
+    return found
+
+
+def _intact_format(content: bytes) -> int | None:
+    """Return the format that a record says it is of; None for one that is damaged, or says none."""
+    try:
+        text, checked = unseal(content)
+        said = json.loads(text)
+    except ValueError:
+        return None
+    written = said.get("format") if isinstance(said, dict) else None
+    # Formats before the first with a checksum have none.
+    return written if isinstance(written, int) and (checked or written < FORMAT) else None
 
 
 def _unreadable_record(location: str, error: Exception) -> Damaged:

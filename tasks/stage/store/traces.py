@@ -7,7 +7,11 @@ only when no kept record names them. A file whose content does not match its nam
 from __future__ import annotations
 
 import hashlib
+import json
 
+from tasks.stage.identity.tracing import mark_file, marks, trace
+from tasks.stage.store.artifact import FORMAT, Artifact
+from tasks.stage.store.index import Damaged, OtherFormat
 from tasks.stage.store.store import Store
 
 TRACES = ".traces"
@@ -25,3 +29,31 @@ def read_trace(store: Store, name: str) -> bytes | None:
     """Return the content of a name; None if it is missing or damaged."""
     content = store.get(f"{TRACES}/{name}.json")
     return content if content is not None and hashlib.sha256(content).hexdigest() == name else None
+
+
+def age_of(store: Store, record: Artifact | Damaged | None) -> str:
+    """Return which version of folio a record is of, if today's can't compare what it ran, such as "rules 2, now 3"; otherwise "".
+
+    A trace or marks that are missing or damaged say nothing of a version.
+    """
+    if isinstance(record, OtherFormat):
+        return f"records of format {record.format}, now {FORMAT}"
+    if not isinstance(record, Artifact):
+        return ""
+    if not record.trace:
+        return "from before traces were recorded"
+    marked, recorded = (_parsed(read_trace(store, name)) for name in (record.marks, record.trace))
+    if isinstance(marked, dict) and (version := marked.get("version", marks.FIRST)) != mark_file.VERSION:
+        return f"marks {version}, now {mark_file.VERSION}"
+    try:
+        rules = dict(recorded).get("rules", "none") if isinstance(recorded, list) else trace.RULES
+    except (TypeError, ValueError):
+        return ""
+    return f"rules {rules}, now {trace.RULES}" if rules != trace.RULES else ""
+
+
+def _parsed(content: bytes | None) -> object:
+    try:
+        return None if content is None else json.loads(content)
+    except ValueError:
+        return None

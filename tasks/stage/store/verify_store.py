@@ -8,25 +8,26 @@ time, as fast as disk and cores allow.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.stage.store.artifact import RECORD, Artifact, content_digest
 from tasks.stage.store.garbage import folders_without_record
-from tasks.stage.store.index import Damaged
+from tasks.stage.store.index import Damaged, OtherFormat
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.store.traces import TRACES, read_trace
+from tasks.stage.store.traces import TRACES, age_of, read_trace
 from tasks.stage.system.progress import ProgressMeter
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """How much was read, and what is damaged. `untraced`: artifacts from before traces were recorded, which are not reused."""
+    """How much was read, and what is damaged. `old`: how many artifacts are of which other version of folio, which are not reused."""
 
     artifacts: int
     size: int
-    untraced: int
+    old: dict[str, int]
     damaged: tuple[Damaged, ...]
 
 
@@ -37,7 +38,7 @@ def verify_artifacts(store: Store) -> VerificationReport:
     locations = [location for stage in store.index.stages() for location in store.index.locations(stage)]
     found = {location: store.index.read(location) for location in locations}
     artifacts = [artifact for artifact in found.values() if isinstance(artifact, Artifact)]
-    damaged = {location: read for location, read in found.items() if isinstance(read, Damaged)}
+    damaged = {location: read for location, read in found.items() if isinstance(read, Damaged) and not isinstance(read, OtherFormat)}
     for location, artifact in found.items():
         if isinstance(artifact, Artifact) and (problems := tuple(_record_problems(store, location, artifact))):
             damaged[location] = Damaged(location, problems)
@@ -55,8 +56,8 @@ def verify_artifacts(store: Store) -> VerificationReport:
             if store.index.read(recorded.location) is None and recorded.location not in damaged:
                 damaged[recorded.location] = Damaged(recorded.location, (f"it is gone, and the newest run of {recipe} used it",))
     size = sum(file.size for artifact in artifacts for file in artifact.files)
-    untraced = sum(not artifact.trace for artifact in artifacts)
-    return VerificationReport(len(artifacts), size, untraced, tuple(damaged[location] for location in sorted(damaged)))
+    old = Counter(age for read in found.values() if (age := age_of(store, read)))
+    return VerificationReport(len(artifacts), size, dict(old), tuple(damaged[location] for location in sorted(damaged)))
 
 
 def _record_problems(store: Store, location: str, artifact: Artifact) -> Iterator[str]:

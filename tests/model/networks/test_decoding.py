@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -213,3 +214,46 @@ def test_a_network_writes_with_the_weights_that_it_had_when_asked() -> None:
         for parameter in network.blocks().parameters():
             parameter.mul_(-1)
     assert list(generate(network.decoding(), [1, 2, 3], SamplingConfig(max_new_tokens=12))) != before
+
+
+@pytest.mark.parametrize("name", ["multi-head", "learned", "sinusoidal", "latent", "sliding-alibi", "capped-relative-sliding", "recurrent"])
+@settings(max_examples=6)
+@given(drawn=st.randoms(use_true_random=False))
+def test_rows_that_join_and_leave_at_any_length_take_no_more_room_than_their_contexts(name: str, drawn: random.Random) -> None:
+    network = network_of(name)
+    decoding, state, rows = network.decoding(), network.decoding().new_state(), list[list[int]]()
+    most = context = network.config.context
+    for _ in range(12):
+        for gone in range(len(rows) - 1, -1, -1):
+            if len(rows[gone]) == context or len(rows) == 4 or drawn.random() < 0.2:
+                state.remove(gone)
+                rows[gone] = rows[-1]
+                rows.pop()
+        if not rows or drawn.random() < 0.7:
+            state.add(1)
+            rows.append([])
+        # A whole text joins rows near their end, whose padding reaches beyond the context.
+        counts = [1 if row else drawn.randint(1, context) for row in rows]
+        fed = [[drawn.randrange(VOCABULARY) for _ in range(max(counts))] for _ in rows]
+        found_NV = decoding.step(torch.tensor(fed), counts, state)
+        for row, count, new, logits_V in zip(rows, counts, fed, found_NV, strict=True):
+            row += new[:count]
+            torch.testing.assert_close(logits_V, whole_logits(network, row), atol=3e-5, rtol=1e-5)
+        most = max(most, room_of(state))
+    assert most == context
+
+
+def room_of(state: Any) -> int:
+    """Return for how many tokens a row has room, in a state that keeps something of each."""
+    return int(state.block.shape[2]) - state.before if hasattr(state, "block") else 0
+
+
+def test_more_tokens_than_the_context_has_room_for_are_refused_in_rows_of_one_length_and_of_several() -> None:
+    decoding = network_of("no-positions").decoding()
+    state = decoding.new_state()
+    state.add(2)
+    with pytest.raises(ValueError, match="33 tokens in a row, but the context has room for 32"):
+        decoding.step(torch.ones((2, 33), dtype=torch.int64), [33, 33], state)
+    decoding.step(torch.ones((2, 20), dtype=torch.int64), [20, 3], state)
+    with pytest.raises(ValueError, match="35 tokens in a row, but the context has room for 32"):
+        decoding.step(torch.ones((2, 15), dtype=torch.int64), [15, 15], state)

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import html
 import io
 import json
+import lzma
 import re
 import sqlite3
+import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 from tokenizers import Tokenizer
 
 
 def files_with(sentences: Sequence[str], folders: Sequence[Path]) -> set[Path]:
     """Return every file below some folders that has one of the sentences in any form."""
-    wanted = [f" {' '.join(re.findall(r'[a-z]+', sentence.lower()))} " for sentence in sentences]
+    return files_with_each({"": sentences}, folders)[""]
+
+
+def files_with_each(wanted: Mapping[str, Sequence[str]], folders: Sequence[Path]) -> dict[str, set[Path]]:
+    """Return what `files_with` does of several texts, by their names, with one reading of the files."""
+    forms = {name: [f" {' '.join(re.findall(r'[a-z]+', one.lower()))} " for one in sentences] for name, sentences in wanted.items()}
     paths = sorted({path for folder in folders for path in folder.rglob("*") if path.is_file()})
     tokenizers = [Tokenizer.from_file(str(path)) for path in paths if path.name == "tokenizer.json" and path.stat().st_size > 100]
-    return {path for path in paths if any(sentence in text for text in _texts(path, tokenizers) for sentence in wanted)}
+    found: dict[str, set[Path]] = {name: set() for name in wanted}
+    for path in paths:
+        left = dict(forms)
+        for text in _texts(path, tokenizers):
+            for name in [name for name, sentences in left.items() if any(sentence in text for sentence in sentences)]:
+                found[name].add(path)
+                del left[name]
+            if not left:
+                break
+    return found
 
 
 def _texts(path: Path, tokenizers: list[Tokenizer]) -> Iterator[str]:
@@ -32,18 +50,16 @@ def _texts(path: Path, tokenizers: list[Tokenizer]) -> Iterator[str]:
         content = path.read_bytes()
     except FileNotFoundError:
         return
-    for text in (*_strings(path, content), *_decoded(path, content, tokenizers)):
+    for text in (*_strings(path, content, 0), *_decoded(path, content, tokenizers)):
         for form in (text, html.unescape(text), re.sub("<.*?>", "", html.unescape(text)), re.sub(r"\\n|\\t|\\u....", " ", text)):
             yield f" {' '.join(re.findall('[a-z]+', form.lower()))} "
 
 
-def _strings(path: Path, content: bytes) -> Iterator[str]:
+def _strings(path: Path, content: bytes, depth: int) -> Iterator[str]:
     yield content.decode("latin-1")
-    if content[:3] == b"\x1f\x8b\x08":
-        yield gzip.decompress(content).decode("latin-1")
-    elif content[:4] == b"PK\x03\x04":  # a checksum may begin with PK, and compiled code hold the end of a zip
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            yield from (archive.read(name).decode("latin-1") for name in archive.namelist())
+    if inner := _unpacked(content) if depth < 3 else []:
+        for member in inner:
+            yield from _strings(path, member, depth + 1)
     elif content[:4] == b"PAR1":
         yield from _leaves(pq.read_table(io.BytesIO(content)).to_pylist())
     elif content[:6] == b"ARROW1":
@@ -52,6 +68,28 @@ def _strings(path: Path, content: bytes) -> Iterator[str]:
         with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=60) as connection:
             for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 yield from _leaves(connection.execute(f'SELECT * FROM "{table}"').fetchall())
+
+
+def _unpacked(content: bytes) -> list[bytes]:
+    """What is packed in a file, by its first bytes."""
+    try:
+        if content[:3] == b"\x1f\x8b\x08":
+            return [gzip.decompress(content)]
+        if content[:3] == b"BZh":
+            return [bz2.decompress(content)]
+        if content[:6] == b"\xfd7zXZ\0":
+            return [lzma.decompress(content)]
+        if content[:4] == b"\x28\xb5\x2f\xfd":
+            return [zstandard.ZstdDecompressor().decompressobj().decompress(content)]
+        if content[:4] == b"PK\x03\x04":  # a checksum may begin with PK, and compiled code hold the end of a zip
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                return [archive.read(name) for name in archive.namelist()]
+        if content[257:262] == b"ustar":
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                return [opened.read() for member in tar if (opened := tar.extractfile(member)) is not None]
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, lzma.LZMAError, tarfile.TarError, zstandard.ZstdError):
+        return []  # it only begins like one
+    return []
 
 
 def _leaves(value: Any) -> Iterator[str]:

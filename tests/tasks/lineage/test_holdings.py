@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from data.documents.identity import document_id
 from data.provenance.tables import IngestedDocument
@@ -169,3 +170,55 @@ def test_a_model_that_replayed_rows_of_a_document_has_learned_from_it(tmp_path: 
     assert found is not None
     holding = next(one for one in find_holdings(corpus.snapshot, found[0]) if one.artifact.key == tuned.key)
     assert holding.learned and holding.detail == "trained on it"
+
+
+@pytest.mark.parametrize("name", ["judge", "an_input_of_next_year"])
+def test_a_model_that_was_rewarded_by_what_learned_a_document_has_learned_from_it(tmp_path: Path, name: str) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    inputs = {"model": corpus.made["tune.sft"].reference(), "shards": corpus.made["encode"].part("preference").reference()}
+    judge = corpus.commit("tune.reward", {"model.bin": "judging"}, inputs)
+    corpus.texts["other.txt"] = "A text of another corpus."
+    clean = corpus.commit("adopt", {"model/model.bin": "an open model"})
+    given = {"model": clean.part("model").reference(), name: judge.reference(), "tokenizer": corpus.made["tokenizer"].reference()}
+    policy = corpus.commit("tune.ppo", {"model.bin": "rewarded"}, given)
+    small = corpus.commit("quantize.int8", {"model.bin": "small"}, {"model": policy.reference()})
+    alone = corpus.commit("tune.alone", {"model.bin": "by itself"}, {name: given[name] for name in ("model", "tokenizer")})
+    for book, learned in ((MOBY, True), (PRIDE, False)):
+        found = find_document(corpus.snapshot, book)
+        assert found is not None
+        held = {one.artifact.address: one for one in find_holdings(corpus.snapshot, found[0])}
+        assert [held[made.address].learned for made in (judge, policy, small, alone)] == [learned] * 3 + [False]
+        assert not learned or judge.location in held[policy.address].detail
+
+
+def test_what_a_model_wrote_after_it_had_learned_a_document_passes_that_on(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    inputs = {"model": corpus.made["tune.sft"].reference(), "examples": corpus.made["examples"].reference()}
+    rows = {f"preference/{split}/shards.json": "{}" for split in ("train", "val")}
+    pairs = [{"messages": [], "chosen": "a", "rejected": "b", "books": []}]
+    made = corpus.commit("pair.own", {"pairs_train.jsonl": pairs, "pairs_val.jsonl": [], **rows}, inputs)
+    clean = corpus.commit("adopt", {"model/model.bin": "an open model"})
+    given = {"model": clean.part("model").reference(), "shards": made.part("preference").reference()}
+    tuned = corpus.commit("tune.dpo", {"model.bin": "preferring"}, given)
+    found = find_document(corpus.snapshot, MOBY)
+    assert found is not None
+    held = {one.artifact.address: one for one in find_holdings(corpus.snapshot, found[0])}
+    assert held[made.address].learned and not held[made.address].parts
+    assert held[tuned.address].learned
+
+
+def test_a_run_that_begins_with_a_released_model_has_learned_what_that_had(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    (weights,) = corpus.made["export"].files
+    seen = {"observed.model/model.safetensors": weights.sha256}
+    adopted = corpus.commit("adopt", {"model/model.safetensors": "converted"}, ingredients=seen)
+    tuned = corpus.commit("tune.again", {"model.bin": "tuned"}, {"model": adopted.part("model").reference()})
+    other = corpus.commit("adopt.other", {"model/model.safetensors": "foreign"}, ingredients={"observed.model/model.safetensors": "0" * 64})
+    found = find_document(corpus.snapshot, MOBY)
+    assert found is not None
+    held = {one.artifact.address: one for one in find_holdings(corpus.snapshot, found[0])}
+    assert held[adopted.address].detail == f"made from a copy of {corpus.made['export'].location}"
+    assert [held[made.address].learned for made in (adopted, tuned, other)] == [True, True, False]

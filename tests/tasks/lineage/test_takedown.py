@@ -235,3 +235,12 @@ def test_a_record_is_to_be_left_out_by_its_text_and_found_by_its_id(tmp_path: Pa
     assert "take record 7 out of the file talks.jsonl of source books" in steps and "talks.jsonl#7" not in steps
     assert f'ingest.without: ["{text_digest(text)}"]' in steps
     assert f"folio gc --delete --without {identity}" in steps
+
+
+def test_a_member_of_an_archive_is_to_be_taken_out_of_it_and_its_records_out_of_the_member(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    names = {"old/books.zip/in/one.txt": "A tale that lies in an archive.", "books.tar.gz/talks.jsonl#7": "A record that lies in another."}
+    corpus.run(texts={**TEXTS, **names})
+    whole, record = ("\n".join(map(str, instructions(takedown_of(corpus, name)))) for name in names)
+    assert "take out the member in/one.txt of the archive old/books.zip of source books" in whole
+    assert "take record 7 out of the member talks.jsonl of the archive books.tar.gz of source books" in record

@@ -11,6 +11,7 @@ import pytest
 
 from data.searching.search import Wanted
 from flows.cli.views.takedown import show_takedown
+from tasks.lineage.documents import find_document
 from tasks.lineage.own_phrases import own_phrases
 from tasks.lineage.unreachable import unreachable
 from tasks.lineage.word_search import Search, WordSearch
@@ -154,3 +155,38 @@ def test_a_store_below_the_home_is_searched_once(tmp_path: Path) -> None:
     corpus.run()
     paths = [holder.path for holder in searched(corpus, tmp_path).holders]
     assert paths and len(paths) == len(set(paths))
+
+
+def test_weights_that_no_record_tells_of_may_have_learned_from_it_and_known_ones_are_told_apart(corpus: Corpus, home: Path) -> None:
+    tuned = corpus.store.fs.cat_file(f"{corpus.store.root}/{corpus.made['export'].location}/model.safetensors")
+    foreign = corpus.commit("adopt", {"model.safetensors": "an open model"})
+    opened = corpus.store.fs.cat_file(f"{corpus.store.root}/{foreign.location}/model.safetensors")
+    unknown = (".quarantine/tune-1/model.safetensors", ".staging/pretrain-1/resume/step-3/state.pt", "tune/half/model.safetensors")
+    for path in unknown:
+        corpus.store.put(path, b"weights of nobody")
+    corpus.store.put(".quarantine/export-1/model.safetensors", tuned)
+    corpus.store.put(".quarantine/adopt-1/model.safetensors", opened)
+    (home.parent / "recipe" / "retained" / "model.safetensors").write_bytes(b"weights of a step")
+    found = find_document(corpus.snapshot, MOBY)
+    assert found is not None
+    snapshot = corpus.snapshot
+    wanted = Wanted(own_phrases(snapshot, MOBY).phrases, (MOBY,))
+    holders = WordSearch(snapshot, home, wanted, [corpus.made["export"]], found[0]).run().holders
+    how = {Path(holder.path).relative_to(Path(corpus.store.root)).as_posix() if holder.path.startswith(corpus.store.root) else
+           Path(holder.path).parent.name: holder.how for holder in holders}  # fmt: skip
+    if corpus.store.local_root is not None:
+        assert how[".quarantine/export-1/model.safetensors"] == "learned"
+        assert ".quarantine/adopt-1/model.safetensors" not in how
+    assert [how[path] for path in unknown] == ["unknown"] * 3
+    assert {holder.how for holder in holders if holder.path.endswith("retained/model.safetensors")} == {"unknown"}
+
+
+def test_the_file_that_a_document_was_read_from_is_named_though_its_bytes_show_no_words_and_another_path_is_gone(
+    corpus: Corpus, home: Path
+) -> None:
+    books = home.parent / "recipe" / "books"
+    (books / "moby.txt").write_bytes(TEXTS["moby.txt"].encode("utf-16-be"))
+    source = {"kind": "files", "name": "books", "paths": ["gone", "*.txt"]}
+    corpus.record("20261125T130502-3fa2bc", configuration={"root": str(books), "ingest": {"sources": [source]}})
+    text = show_takedown(MOBY, store=corpus.store.url)
+    assert "it was read from, though no words show in the bytes: 1" in text and str(books / "moby.txt") in text

@@ -139,6 +139,8 @@ class Importer:
             self.marks.log("derives", f"{path}:{owner.__qualname__}", names)
             for name, base in zip(names, foreign, strict=True):
                 self.marks.log("interface", name, sorted(key for key in vars(base) if not key.startswith("__")))
+                if type(base) is not type or "__init_subclass__" in vars(base):
+                    self.marks.log("acting", name)
         for value in list(vars(owner).values()):
             if isinstance(value, type) and value.__module__ == owner.__module__ and value.__qualname__.startswith(f"{owner.__qualname__}."):
                 self._note_class(path, value)

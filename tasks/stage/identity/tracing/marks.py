@@ -22,6 +22,9 @@ KNOWN = re.compile(
 )
 
 
+FIRST = 3  # the version of marks from before they named one
+
+
 class MissingMarks(RuntimeError):
     """A process of an execution left no marks, or not all, so nothing can be said about what it ran."""
 
@@ -32,12 +35,12 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
     that ran as `__main__`. `entered`: "path:qualname". `made`: "path:class" of the models with a tag that were made, "*" if it could be
     any. `reads`: "path:name" read of a module object at run time. `attributes`: names asked for by `getattr`. `named`: "module:name" that
-    a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`: the names that each of those has. `files`,
-    `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind was asked for, each with the definition of
-    ours that asked, as "path:asking path:qualname"; `links` that were followed by name; `unfound`: where a module was looked for in vain.
-    `libraries`: first names of modules that were imported after the beginning; `preloaded`: those before it; `present`: all there were.
-    `heard`: something but a person may have read what our code logged. `processes`: how many have
-    marked. `snapshot`: the source it ran.
+    a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`: the names that each of those has; `acting`:
+    those that act when a class inherits from them. `files`, `exists`, `absent`, `listings`: of the repository, and `status` of those whose
+    size or kind was asked for, each with the definition of ours that asked, as "path:asking path:qualname"; `links` that were followed by
+    name; `unfound`: where a module was looked for in vain. `libraries`: first names of modules that were imported after the beginning;
+    `preloaded`: those before it; `present`: all there were. `heard`: something but a person may have read what our code logged.
+    `processes`: how many have marked. `snapshot`: the source it ran. `version`: of what is marked and how.
     """
 
     modules: dict[str, str] = {}
@@ -49,6 +52,7 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     named: tuple[str, ...] = ()
     derived: dict[str, tuple[str, ...]] = {}
     interfaces: dict[str, tuple[str, ...]] = {}
+    acting: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     exists: tuple[str, ...] = ()
@@ -64,6 +68,7 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
     python: str = ""
     processes: int = 0
     snapshot: str = ""
+    version: int = FIRST
 
     @classmethod
     def read(cls, folder: Path) -> Marks:
@@ -90,6 +95,11 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
         if found is None or not all(KNOWN.match(interface) for interface in found):
             return None
         return frozenset(name for interface in found for name in self.interfaces.get(interface, ()))
+
+    def is_still(self, path: str, qualname: str) -> bool:
+        """Return whether a class inherits from classes of libraries alone that do nothing when a class inherits from them."""
+        found = self.derived.get(f"{path}:{qualname}")
+        return found is not None and not set(self.acting).intersection(found)
 
 
 def _require_unchanged(root: str, path: str, digest: str) -> None:
@@ -185,6 +195,7 @@ class _Collected:
             named=of.get("named", ()),
             derived=dict(sorted(self.derived.items())),
             interfaces=dict(sorted(self.interfaces.items())),
+            acting=of.get("acting", ()),
             programs=tuple(sorted(value.partition(":")[2] for value in of.get("program", ()))),
             entered=of.get("entered", ()),
             made=of.get("made", ()),
@@ -206,4 +217,5 @@ class _Collected:
             python=self.python,
             processes=len(self.parents),
             snapshot=self.snapshot,
+            version=VERSION,
         )

@@ -59,7 +59,7 @@ def test_damage_is_named_with_the_artifact_and_the_file(store: Store, damage: st
     made, sound = committed(store, FILES, trace=trace), committed(store, FILES, stage="dedup")
     ran(store, 1, made, sound)
     assert verify_artifacts(store).damaged == ()
-    assert verify_artifacts(store).untraced == 1
+    assert verify_artifacts(store).old == {"from before traces were recorded": 1}
     harm, problem = DAMAGES[damage]
     harm(store, made)
     found = verify_artifacts(store)

@@ -9,6 +9,7 @@ found first, is seen. Where code asks for names by other means (`READS_NAMES`), 
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable
 
@@ -36,6 +37,8 @@ READS_UNIONS = READS_TYPES | {
 }
 # These refuse values where nobody notes it.
 UNWATCHED = ("pydantic.dataclasses", "pydantic.validate_call", "pydantic.v1", "pydantic_core.", "pydantic_settings")
+# Making a class of these does nothing beyond that class.
+STILL_BASES = ("abc.ABC", "typing.", "typing_extensions.", "pydantic.")
 READS_CLASSES = READS_TYPES | {"__dict__", "getmembers", "getmembers_static", "dir", "vars"}
 # Methods without underscores that Python's own C code calls.
 PROTOCOLS = frozenset({"keys", "read", "readline", "readinto", "write", "flush", "fileno", "close", "send", "throw", "mro"})
@@ -165,8 +168,8 @@ class Closure:
 
     def _is_still_base(self, path: str, item: Item, base: Chain) -> bool:
         for where, found in self.modules.lead(path, base):
-            if found is None:  # an enum makes its members when its class is made
-                if where.startswith("enum.") and any(member.kind == "def" and _is_hook(member.names[0]) for member in item.members):
+            if found is None:
+                if not (hasattr(builtins, where) or where.startswith(STILL_BASES) or self.marks.is_still(path, item.names[0])):
                     return False
                 continue
             hooks = any("init_subclass" in name for member in found.members for name in member.names)
@@ -210,7 +213,8 @@ class Closure:
         for item in facts.items:
             if item.kind == "program" and path not in self.marks.programs:
                 continue
-            called = [name for name in item.names if name in names or name in self._words or name in ("__getattr__", "__dir__")]
+            always = ("__getattr__", "__dir__") if item.kind != "import" or item.imports[0][1] != "__future__" else item.names
+            called = [name for name in item.names if name in names or name in self._words or name in always]
             typed = [name for name in item.names if name in types or name in self._typed]
             if item.kind in ("import", "typing"):
                 self._import(path, "", item, item.names if whole else called, typed)
@@ -411,7 +415,8 @@ class Closure:
             names = [name for name in item.names if any(f"{kind} {path}:{name}" in self.counted for kind in kinds)]
             again = any(len(self.modules.bound(path, name)) > 1 for name in names)
             if again or not (item.constant or item.choice or self._is_loose(path, item)):
-                found.append(",".join(names) or item.piece.plain)
+                which = f" {item.piece.plain}{item.body.plain if item.body else ''}" if again else ""
+                found.append((",".join(names) or item.piece.plain) + which)
         return found
 
     def entries(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tasks.stage.identity.tracing.code.facts import Chain, short_hash
@@ -127,6 +128,8 @@ class Writer:
         self.in_class, before = False, self.in_class
         text = self._fields(node, drop) + self.write(self.style.decorators(node))
         if drop:
+            # Called, it may run nothing of its body yet.
+            text += "generator" if any(isinstance(inner, (ast.Yield, ast.YieldFrom)) for inner in _own(node.body)) else ""
             self.documentation.append(ascii(ast.get_docstring(node, clean=False)))
         arguments = node.args
         every = (*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg)
@@ -151,6 +154,13 @@ class Writer:
             return False
         self.documentation.append(ast.dump(node))  # type: ignore[arg-type]
         return True
+
+
+def _own(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    for node in body:
+        if not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef)):
+            yield node
+            yield from _own(ast.iter_child_nodes(node))
 
 
 def is_docstring(node: object) -> bool:

@@ -8,6 +8,7 @@ fields. What its bases do is judged in `closure`, which sees their modules.
 from __future__ import annotations
 
 import ast
+import builtins
 from pathlib import Path
 
 from tasks.stage.identity.tracing.code.facts import Chain, Choice, FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
@@ -118,7 +119,7 @@ class _Syntax:
         body = _piece(writer.write(node.body), writer, reader)
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
         evaluated = [] if self.style.postponed else annotations_of(node)
-        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and not any(map(_calls, evaluated))
+        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and all(map(_names_types, evaluated))
         return Item("def", (node.name,), header, body, None if registered else notes, loose=loose, registered=registered)
 
     def _class(self, node: ast.ClassDef) -> Item:
@@ -145,12 +146,12 @@ class _Syntax:
             defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
             evaluated = [] if self.style.postponed else annotations_of(node)
             accessors = all(isinstance(d, ast.Name) and d.id in self.style.accessors for d in self.style.decorators(node))
-            return accessors and all(map(_is_still, defaults)) and not any(map(_calls, evaluated))
+            return accessors and all(map(_is_still, defaults)) and all(map(_names_types, evaluated))
         if isinstance(node, ast.AnnAssign):
             value = node.value
             if isinstance(value, ast.Call) and self.style.is_field(value):
                 return all(map(_is_still, [*value.args, *(keyword.value for keyword in value.keywords)]))
-            return (value is None or _is_still(value)) and (self.style.postponed or not _calls(node.annotation))
+            return (value is None or _is_still(value)) and (self.style.postponed or _names_types(node.annotation))
         return is_docstring(node) or isinstance(node, ast.Pass) or _binds_literals(node)
 
     def _choice(self, node: ast.stmt) -> Choice | None:
@@ -213,8 +214,15 @@ def _binds_literals(node: ast.stmt) -> bool:
     return all(isinstance(part, LITERALS) for part in ast.walk(value))
 
 
-def _calls(node: ast.expr) -> bool:
-    return any(isinstance(part, ast.Call) for part in ast.walk(node))
+def _names_types(node: ast.expr) -> bool:
+    """Return whether evaluating an annotation does nothing: names, and types of Python's own with others in brackets or beside them."""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.value, ast.Name) and hasattr(builtins, node.value.id) and _names_types(node.slice)
+    if isinstance(node, ast.BinOp):
+        return _names_types(node.left) and _names_types(node.right)
+    if isinstance(node, ast.Tuple):
+        return all(map(_names_types, node.elts))
+    return isinstance(node, (ast.Name, ast.Constant)) or bool(chain_of(node))
 
 
 def _handed_on(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
