@@ -9,7 +9,7 @@ import pytest
 
 from tests.identity import commits
 from tests.identity.bench import ROOMS
-from tests.identity.history import Position, Run, judge
+from tests.identity.replay import Position, Run, judge
 
 
 def run(stopped: str = "", **had: str) -> Run:
