@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test check proofs identity crash lm-eval up down clean
+.PHONY: run test check proofs identity identity-history crash lm-eval up down clean
 
 run: .venv/installed
 	$(BIN)/folio run universe
@@ -15,6 +15,9 @@ proofs: .venv/installed-proofs  # what takes minutes: every ZeRO stage, kills, t
 
 identity: .venv/installed-dev  # every change of the matrix, and which stages it runs
 	$(BIN)/python -m pytest -m 'not crash' tests/identity
+
+identity-history: .venv/installed-dev  # 40 of this repository's commits, each undone and made again on a finished run, against fresh runs
+	$(BIN)/python -m tests.identity.history --seed 20261202 --commits 40
 
 crash: .venv/installed-dev  # kill -9 at every point of every stage, and what comes of it, as a table
 	$(BIN)/python -m pytest -m crash tests/crash

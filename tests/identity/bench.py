@@ -6,6 +6,7 @@ This module imports nothing of the rooms: the process that works takes them from
 from __future__ import annotations
 
 import compileall
+import multiprocessing
 import os
 import shutil
 import sys
@@ -13,8 +14,12 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.stage.store.journal import Journal, RunRecord
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE_UNAVAILABLE = 503
@@ -88,6 +93,13 @@ class Outcome:
     stopped: str
     after: dict[str, str]
     seconds: float
+
+
+def forking() -> ForkServerContext:
+    """What starts a process that has loaded libraries and nothing of ours."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.identity.bench", *PRELOADED])
+    return context
 
 
 def build(folder: Path, prefect: str, recipe: Path | None = None) -> Outcome:
@@ -195,31 +207,33 @@ def run_once(site: Site) -> str:
 
 
 def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
-    """Positions executed and positions reused by the last run, as its journal has them."""
-    from flows.recipe.loading import load
-    from tasks.stage.execution.run_context import open_store
-    from tasks.stage.store.journal import Journal
-
-    recipe = load("recipe.yaml", site.asked.changes)
-    settings: dict[str, Any] = recipe.run_settings()
-    record = Journal(open_store(settings["store"], settings["root"], settings["home"])).latest(recipe.name)
-    assert record is not None
+    """Positions executed and positions reused by the last run."""
+    _, record = last_run(site)
     executed = frozenset(position for position, had in record.positions.items() if had.action == "executed")
     return executed, frozenset(record.positions) - executed
 
 
-def wait_for_mlflow(site: Site) -> None:
-    """Wait until MLflow has been told of the last run, if it is."""
+def last_run(site: Site) -> tuple[Journal, RunRecord]:
+    """The journal, and what it has of the last run."""
     from flows.recipe.loading import load
     from tasks.stage.execution.run_context import open_store
     from tasks.stage.store.journal import Journal
-    from tasks.stage.tracking.export import wait_until_exported
 
     recipe = load("recipe.yaml", site.asked.changes)
     settings: dict[str, Any] = recipe.run_settings()
     journal = Journal(open_store(settings["store"], settings["root"], settings["home"]))
     record = journal.latest(recipe.name)
-    if settings["tracking"] and record is not None:
+    assert record is not None
+    return journal, record
+
+
+def wait_for_mlflow(site: Site) -> None:
+    """Wait until MLflow has been told of the last run, if it is."""
+    from flows.recipe.loading import load
+    from tasks.stage.tracking.export import wait_until_exported
+
+    journal, record = last_run(site)
+    if load("recipe.yaml", site.asked.changes).run_settings()["tracking"]:
         assert wait_until_exported(journal, record.id, 120) is not None
 
 

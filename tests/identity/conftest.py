@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -20,9 +19,7 @@ Outcomes = Callable[[Line], Outcome]
 
 def fresh_processes() -> ProcessPoolExecutor:
     """A pool of which each task has a process of its own, with libraries loaded and nothing of ours."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.identity.bench", *bench.PRELOADED])
-    return ProcessPoolExecutor(AT_ONCE, mp_context=context, max_tasks_per_child=1)
+    return ProcessPoolExecutor(AT_ONCE, mp_context=bench.forking(), max_tasks_per_child=1)
 
 
 @pytest.fixture(scope="session")
