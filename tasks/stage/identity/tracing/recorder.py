@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 
 from tasks.stage.identity.tracing.compiled_code import dynamo_patch
+from tasks.stage.identity.tracing.heard_logs import note_logs
 from tasks.stage.identity.tracing.importer import Importer, execute_files_with
-from tasks.stage.identity.tracing.lookups import note_getters, note_logs
 from tasks.stage.identity.tracing.made_models import ANY, refusals
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import ROOT, Source
@@ -49,7 +49,6 @@ class Recorder:
                 self.file.log("preloaded", name)
         sys.meta_path[:0] = [self.importer, dynamo_patch(self.importer.mark), *refusals(lambda: self.file.log("made", ANY))]
         execute_files_with(self.importer)
-        note_getters(lambda name: self.file.log("attribute", name))
         note_logs(lambda: self.file.log("heard"), lambda path: self.source.relative(path) is not None)
         WatchedFiles(self.file, self.source, settle).install()
 

@@ -17,6 +17,7 @@ from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, is_docstr
 SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 ANY = "*"  # a name that is put together while running
+GETTERS = frozenset({"attrgetter", "methodcaller"})
 WORD = re.compile(r"[^\W\d]\w*")
 Scopes = tuple[frozenset[str], ...]
 
@@ -103,12 +104,14 @@ class Reader:
             self.names.add(node.id)
             if not called:
                 self.values.add(node.id)
+                self.attributes |= {ANY} if node.id in self.style.getters else set()
 
     def _attribute(self, node: ast.Attribute, scopes: Scopes, inside: bool, *, called: bool = False) -> None:
         self.attributes.add(node.attr)
         inner = node.value
         if not called:
             self.values.add(f".{node.attr}")
+            self.attributes |= {ANY} if node.attr in GETTERS else set()
         # A function of which a dunder is read is used as a value.
         owner = inner.attr if isinstance(inner, ast.Attribute) else inner.id if isinstance(inner, ast.Name) else ""
         if owner and node.attr.startswith("__"):
@@ -136,6 +139,10 @@ class Reader:
             self.read([function], scopes, inside=inside)
         arguments, keywords = self.style.counted_arguments(node)
         self.read([*arguments, *keywords], scopes, inside=inside)
+        name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+        getter = name in (GETTERS if isinstance(function, ast.Attribute) else self.style.getters)
+        if getter and not all(isinstance(argument, ast.Constant) for argument in node.args):
+            self.attributes.add(ANY)
         # Fields of a text that is not written here may ask for any attribute.
         text = function.value if isinstance(function, ast.Attribute) and function.attr in ("format", "format_map", "vformat") else None
         text = function if isinstance(function, ast.Name) and function.id == "format" else text

@@ -35,14 +35,15 @@ class Style:
     """Names of a module that its code is written by.
 
     `loggers`: log. `fields`: are pydantic's `Field`. `accessors`: Python's own decorators of methods. `quiet`: decorators left out, which
-    are execution code. `overloads`: are typing's. `postponed`: annotations are text.
+    are execution code. `typing`: are of Python's modules of types. `getters`: are `operator`'s. `postponed`: annotations are text.
     """
 
     loggers: frozenset[str] = frozenset()
     fields: frozenset[str] = frozenset()
     accessors: frozenset[str] = frozenset()
     quiet: frozenset[str] = frozenset()
-    overloads: frozenset[str] = frozenset()
+    typing: frozenset[str] = frozenset()
+    getters: frozenset[str] = frozenset()
     postponed: bool = False
 
     def decorators(self, node: ast.AST) -> list[ast.expr]:
@@ -56,7 +57,7 @@ class Style:
     def is_overload(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         """Return whether a definition is for the type checker, since the next one of its name takes its place."""
         chains = [chain_of(decorator) for decorator in node.decorator_list]
-        return any(chain and chain[0] in self.overloads and chain[-1] == "overload" for chain in chains)
+        return any(chain and chain[0] in self.typing and chain[-1] == "overload" for chain in chains)
 
     def is_field(self, node: ast.Call) -> bool:
         """Return whether a call is of pydantic's `Field`."""

@@ -12,7 +12,16 @@ import builtins
 from pathlib import Path
 
 from tasks.stage.identity.tracing.code.facts import Chain, Choice, FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
-from tasks.stage.identity.tracing.code.mentions import Reader, aliases, annotations_of, arguments_of, bound_names, imported, own_nodes
+from tasks.stage.identity.tracing.code.mentions import (
+    GETTERS,
+    Reader,
+    aliases,
+    annotations_of,
+    arguments_of,
+    bound_names,
+    imported,
+    own_nodes,
+)
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, chain_of, is_docstring
 from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
 from tasks.stage.identity.tracing.made_models import TAG
@@ -21,6 +30,7 @@ from tasks.stage.identity.tracing.source import Source
 # Facts that other rules have found are none.
 RULES = short_hash("\n".join([repr(sorted(EXECUTION)), *(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))]))
 LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.unaryop, ast.Load, ast.JoinedStr)
+TYPING = ("typing", "typing_extensions", "collections.abc")
 ACCESSORS = frozenset({"property", "staticmethod", "classmethod"})
 
 
@@ -71,7 +81,8 @@ class _Syntax:
             fields=frozenset(local for local, module, name in names if module.split(".")[0] == "pydantic" and name in ("", "Field")),
             accessors=ACCESSORS - bound_names(nodes),
             quiet=frozenset(local for local, module, _ in names if is_execution_module(module)),
-            overloads=frozenset(local for local, module, name in names if module == "typing" and name in ("", "overload")),
+            typing=frozenset(local for local, module, _ in names if module in TYPING),
+            getters=frozenset(local for local, module, name in names if module == "operator" and name in GETTERS),
             postponed=any(module == "__future__" and name == "annotations" for _, module, name in names),
         )
 
@@ -119,7 +130,7 @@ class _Syntax:
         body = _piece(writer.write(node.body), writer, reader)
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
         evaluated = [] if self.style.postponed else annotations_of(node)
-        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and all(map(_names_types, evaluated))
+        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and all(map(self._names_types, evaluated))
         return Item("def", (node.name,), header, body, None if registered else notes, loose=loose, registered=registered)
 
     def _class(self, node: ast.ClassDef) -> Item:
@@ -146,13 +157,24 @@ class _Syntax:
             defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
             evaluated = [] if self.style.postponed else annotations_of(node)
             accessors = all(isinstance(d, ast.Name) and d.id in self.style.accessors for d in self.style.decorators(node))
-            return accessors and all(map(_is_still, defaults)) and all(map(_names_types, evaluated))
+            return accessors and all(map(_is_still, defaults)) and all(map(self._names_types, evaluated))
         if isinstance(node, ast.AnnAssign):
             value = node.value
             if isinstance(value, ast.Call) and self.style.is_field(value):
                 return all(map(_is_still, [*value.args, *(keyword.value for keyword in value.keywords)]))
-            return (value is None or _is_still(value)) and (self.style.postponed or _names_types(node.annotation))
+            return (value is None or _is_still(value)) and (self.style.postponed or self._names_types(node.annotation))
         return is_docstring(node) or isinstance(node, ast.Pass) or _binds_literals(node)
+
+    def _names_types(self, node: ast.expr) -> bool:
+        """Return whether evaluating an annotation does nothing: names, and types of Python's own with others in brackets or beside them."""
+        if isinstance(node, ast.Subscript):
+            name = (chain_of(node.value) or ("",))[0]
+            return (hasattr(builtins, name) or name in self.style.typing) and self._names_types(node.slice)
+        if isinstance(node, ast.BinOp):
+            return self._names_types(node.left) and self._names_types(node.right)
+        if isinstance(node, (ast.Tuple, ast.List)):
+            return all(map(self._names_types, node.elts))
+        return isinstance(node, (ast.Name, ast.Constant)) or bool(chain_of(node))
 
     def _choice(self, node: ast.stmt) -> Choice | None:
         """Return the union that a statement names; None for any other statement, and for members that are more than names."""
@@ -212,17 +234,6 @@ def _binds_literals(node: ast.stmt) -> bool:
     if value is None or not all(isinstance(target, ast.Name) for target in targets):
         return False
     return all(isinstance(part, LITERALS) for part in ast.walk(value))
-
-
-def _names_types(node: ast.expr) -> bool:
-    """Return whether evaluating an annotation does nothing: names, and types of Python's own with others in brackets or beside them."""
-    if isinstance(node, ast.Subscript):
-        return isinstance(node.value, ast.Name) and hasattr(builtins, node.value.id) and _names_types(node.slice)
-    if isinstance(node, ast.BinOp):
-        return _names_types(node.left) and _names_types(node.right)
-    if isinstance(node, ast.Tuple):
-        return all(map(_names_types, node.elts))
-    return isinstance(node, (ast.Name, ast.Constant)) or bool(chain_of(node))
 
 
 def _handed_on(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:

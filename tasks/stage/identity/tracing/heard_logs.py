@@ -1,37 +1,17 @@
-"""Note what no code shows: names that `operator`'s getters are asked for, and whether anything but a person can read what our code logs."""
+"""Note whether anything but a person can read what our code logs: only then do the words of its messages count."""
 
 from __future__ import annotations
 
 import functools
 import logging
-import operator
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from tasks.stage.identity.tracing.execution_code import is_execution_module
 
 ERRORS = "FOLIO_STANDARD_ERROR"
 OPEN_TO_ALL = "*"  # the value of ERRORS where who started the process shows its errors to people alone
-
-
-def note_getters(note: Callable[[str], None]) -> None:
-    """Have `attrgetter` and `methodcaller` tell the names that they are made for."""
-
-    def noting(original: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(original)
-        def make(*names: Any, **named: Any) -> Any:
-            for name in names:
-                if isinstance(name, str):
-                    for part in name.split("."):
-                        note(part)
-            return original(*names, **named)
-
-        return make
-
-    operator.attrgetter = noting(operator.attrgetter)  # type: ignore[misc,assignment]
-    operator.methodcaller = noting(operator.methodcaller)  # type: ignore[misc,assignment]
 
 
 def note_logs(note: Callable[[], None], is_ours: Callable[[str], bool]) -> None:
