@@ -224,7 +224,7 @@ class Loader(SourceFileLoader):
         found = None if relative is None else self._importer.source.text(relative)
         if relative is None or found is None:
             return super().get_data(path)
-        if relative != self._relative:
+        if relative != self._relative or not _shows_lines(sys._getframe(1)):
             self._importer.marks.log("file", relative)
         return found
 
@@ -262,6 +262,15 @@ def _starts_program(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _shows_lines(frame: FrameType | None) -> bool:
+    """Return whether source is asked for by `linecache`, which shows it in messages or gives it to `inspect`."""
+    while frame is not None and (frame.f_code.co_filename in FROZEN or not frame.f_code.co_filename.endswith("/linecache.py")):
+        if frame.f_code.co_filename not in FROZEN:
+            return False
+        frame = frame.f_back
+    return frame is not None
 
 
 def execute_files_with(importer: Importer) -> None:

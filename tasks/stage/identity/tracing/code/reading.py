@@ -118,9 +118,12 @@ class _Syntax:
         return Item(kind, tuple(sorted(names)), piece, imports=imports, constant=_binds_literals(node), choice=choice)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Item:
-        registered = self.style.reads_annotations(node)
-        reader, writer = Reader(self.package, self.style), Writer(self.style)
+        evaluated = [] if self.style.postponed else annotations_of(node)
+        acts = not all(map(self._names_types, evaluated))
+        registered = self.style.reads_annotations(node) or acts
+        reader, writer = Reader(self.package, self.style), Writer(self.style, shown=frozenset({node.name} if acts else ()))
         reader.header(node)
+        reader.read(annotations_of(node) if acts else [], inside=True)
         header = _piece(writer.header(node), writer, reader)
         reader = Reader(self.package, self.style)
         reader.read(annotations_of(node), inside=True)
@@ -129,8 +132,7 @@ class _Syntax:
         reader.body(node)
         body = _piece(writer.write(node.body), writer, reader)
         defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
-        evaluated = [] if self.style.postponed else annotations_of(node)
-        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and all(map(self._names_types, evaluated))
+        loose = not self.style.decorators(node) and all(map(_is_still, defaults)) and not acts
         return Item("def", (node.name,), header, body, None if registered else notes, loose=loose, registered=registered)
 
     def _class(self, node: ast.ClassDef) -> Item:
