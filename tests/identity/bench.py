@@ -102,15 +102,19 @@ def forking() -> ForkServerContext:
     return context
 
 
-def build(folder: Path, prefect: str, recipe: Path | None = None) -> Outcome:
-    """A finished run to start from; `recipe`: another than the smallest."""
+def unchanged(_: Site) -> None:
+    """No change."""
+
+
+def build(folder: Path, prefect: str, recipe: Path | None = None, change: Change = unchanged) -> Outcome:
+    """A finished run to start from; `recipe`: another than the smallest; `change`: made before it."""
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / "rooms" / room, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(folder / "rooms", quiet=1)
     here = Path(__file__).parent
     shutil.copytree(here / "books", folder / "books")
     shutil.copy2(recipe or here / "recipe.yaml", folder / "recipe.yaml")
-    return run_change(folder, prefect, lambda _: None)
+    return run_change(folder, prefect, change)
 
 
 def copy_and_run_change(base: Path, folder: Path, prefect: str, change: Change) -> Outcome:

@@ -29,7 +29,6 @@ EXECUTION: dict[str, str] = {
     "model/planning/": "estimates, by which people and workers choose",
     "model/training/micro_batch.py": "a micro-batch chosen by memory changes rounding alone, like every value of `resources`",
     "model/hardware/peak.py": "the peak that MFU is relative to",
-    "model/hardware/flops.py": "the operations that MFU counts",
     "model/hardware/resident.py": "memory of a process",
 }
 
