@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.identity.tracing.execution_code import EXECUTION
 from tests.identity.bench import ROOT, Change, Site, build, forking, last_run, unchanged
 
 # Put at the end of a file, this has its functions return other measures: numbers that no code of ours counts things by.
@@ -43,6 +42,8 @@ KEPT = ("tasks/stage/", "model/training/micro_batch.py", "model/training/launch/
 
 def listed() -> dict[Path, set[str]]:
     """The files of the table below the model and the forecast, with the names in them; none if all of a file is execution code."""
+    from tasks.stage.identity.tracing.execution_code import EXECUTION
+
     found: dict[Path, set[str]] = {}
     for entry in EXECUTION:
         path, _, name = entry.partition(":")
