@@ -31,6 +31,7 @@ EXECUTION: dict[str, str] = {
     "model/hardware/peak.py": "the peak that MFU is relative to",
     "model/hardware/flops.py": "the operations that MFU counts",
     "model/hardware/resident.py": "memory of a process",
+    "model/hardware/waiting.py": "how threads wait for each other: awake or asleep, they compute the same",
 }
 
 FOLDERS = tuple(name for name in EXECUTION if name.endswith("/"))
