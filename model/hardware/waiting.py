@@ -145,7 +145,7 @@ def watch() -> None:
 
     global _watched
     threads = torch.get_num_threads()
-    if threads < 2 or any(name in os.environ for name in CHOSEN):
+    if threads < 2 or any(os.environ.get(name) for name in CHOSEN):
         return
     with _started:
         if _watched is not None and _watched[0] == os.getpid():
