@@ -45,8 +45,10 @@ def talk(
             raise ValueError(f"--variant {variant} and --adapter {adapter}: adapters were trained on full precision; keep one of the two")
     chosen_by = _judge_of(directory if variant is None else directory.parent, best_of, judge, sampling)
     folder = None if adapter is None else adapter_directory(directory, adapter)
+    from model.hardware.waiting import watch
     from model.inference.chat import ChatModel
 
+    watch()
     session = ChatModel.open(directory, adapter=folder)
     if options.get("max_new_tokens") is None:
         sampling = sampling.model_copy(update={"max_new_tokens": session.network.context})

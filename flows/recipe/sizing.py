@@ -49,4 +49,7 @@ def with_measured_speed(machine: Machine, job: Job) -> Machine:
     train = job.train.model_copy(update={"global_batch": batch})
     trial = run_trial(job.model_copy(update={"network": shape, "train": train}))
     share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
-    return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
+    source = f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial"
+    if trial.beside_others:
+        source += f"; other work took {trial.others:.1f} of {trial.processors:g} processors, and this is the speed without it"
+    return replace(machine, utilization=share, utilization_source=source)

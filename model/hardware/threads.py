@@ -1,9 +1,11 @@
-"""How many threads torch computes with."""
+"""How many threads torch computes with, and how they wait for each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from model.hardware.waiting import watch
 
 
 @contextmanager
@@ -13,6 +15,7 @@ def torch_threads(threads: int) -> Iterator[None]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    watch()
     try:
         yield
     finally:

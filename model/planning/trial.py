@@ -2,6 +2,10 @@
 
 It uses the trainer's own engine, optimizer and DeepSpeed configuration, with one worker on this machine. Nothing is written outside a
 temporary folder, and no process is left behind. Cost: the start of torch and DeepSpeed, about five seconds, and the updates.
+
+A model is sized by what a trial measures, and a neighbour of a minute must not decide that. Where other processes use the processors, an
+update's seconds are the processor time of the thread that makes it, which has a share of every product and sleeps while it waits for the
+others': what the clock would say on the machine alone, less those waits.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from model.hardware.resident import resident_bytes
+from model.hardware.waiting import OtherWork, crowded, processors, watch
 from model.training.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,17 +37,24 @@ class TrialError(RuntimeError):
 class TrainingTrial(BaseModel, frozen=True, defer_build=True):
     """What a trial measured."""
 
-    seconds: float = Field(description="median of one update; seconds")
+    seconds: float = Field(description="one update on this machine alone: the median by the clock, or what its thread computed; seconds")
     cpu_seconds: float = Field(description="median CPU time of one update, all threads; threads that wait count too; seconds")
     tokens: int = Field(description="in one update; tokens")
     baseline_bytes: int = Field(description="memory before a model is created: interpreter, torch, DeepSpeed; bytes")
     peak_bytes: int = Field(description="peak memory of the process; on an accelerator, of its allocator; bytes")
     threads: int = Field(description="threads that compute; count")
+    others: float = Field(description="processors that other processes used meanwhile; count")
+    processors: float = Field(description="processors that this process may use; count")
 
     @property
     def tokens_per_second(self) -> float:
         """Training speed."""
         return self.tokens / self.seconds
+
+    @property
+    def beside_others(self) -> bool:
+        """Whether the trial had to share its processors."""
+        return crowded(self.threads, self.processors, self.others)
 
 
 def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
@@ -82,6 +94,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
 
     if job.resources.threads:
         torch.set_num_threads(job.resources.threads)
+    watch()
     torch.set_flush_denormal(True)
     import_deepspeed()
     os.environ["LOCAL_RANK"] = "0"
@@ -101,8 +114,11 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     rows, context = job.train.batch_at(0), job.length
     widths = {name: width for reads in job.network.all_inputs for name, width in reads.columns().items()}
     beside = {name: np.zeros((job.micro_batch, context + 1, width), np.float32) for name, width in widths.items()}
-    seconds, cpu = [], []
-    for _ in range(WARM_UP + updates):
+    clock, cpu, own = [], [], []
+    others = OtherWork()
+    for number in range(WARM_UP + updates):
+        if number == WARM_UP:
+            others.processors()
         batches, units = [], Counter[str]()
         for _ in range(rows // job.micro_batch):
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator).numpy()
@@ -111,20 +127,25 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
             units.update(objective.units(micro_batch))
             arrays = objective.batch(micro_batch)
             batches.append({name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()})
-        began, before = time.perf_counter(), time.process_time()
+        began, before, computed = time.perf_counter(), time.process_time(), time.thread_time()
         engine.update(batches, {name: float(count) for name, count in units.items()})
         if cuda:
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
+        clock.append(time.perf_counter() - began)
+        own.append(time.thread_time() - computed)
         cpu.append(time.process_time() - before)
     peak = torch.cuda.max_memory_allocated() if cuda else resident_bytes(peak=True)
+    threads, offered, used = torch.get_num_threads(), processors(), others.processors()
+    shared = not cuda and crowded(threads, offered, used)
     return {
-        "seconds": statistics.median(seconds[WARM_UP:]),
+        "seconds": statistics.median((own if shared else clock)[WARM_UP:]),
         "cpu_seconds": statistics.median(cpu[WARM_UP:]),
         "tokens": rows * context,
         "baseline_bytes": 0 if cuda else baseline,
         "peak_bytes": peak,
-        "threads": torch.get_num_threads(),
+        "threads": threads,
+        "others": used,
+        "processors": offered,
     }
 
 

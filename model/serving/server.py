@@ -38,7 +38,10 @@ def compute_with(threads: int) -> None:
     """Make every engine compute with this many threads."""
     import torch
 
+    from model.hardware.waiting import watch
+
     torch.set_num_threads(threads)
+    watch()
 
 
 def serve(

@@ -10,8 +10,9 @@ Every figure is a ratio of two things measured in turns in one run on this machi
   of its workers, theirs is as it is: with GLIBC_TUNABLES in the environment all have the same. They live in an environment below `--work`,
   made once, with torch of the same version; or `--peer-python` names one that has them.
 * **memory**: our step with glibc's memory kept, as in launched jobs, against its defaults: ahead.
-* **waiting**: our step with threads that spin while they wait for others, as OpenMP's do by default and those of launched jobs, against
-  threads that sleep: at least 0.97 on a machine that does nothing else.
+* **waiting**: our step with threads that wait as launched jobs' do, awake or asleep by the load (`model/hardware/waiting.py`), against
+  threads that always spin, as OpenMP's do by default: at least 0.97 on a machine that does nothing else; and beside one busy process
+  against the same alone: at least 0.5. It means something on a machine that is otherwise idle alone.
 * **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.8, since
   reading, converting ids and writing rows take processor time that the tokenizer's threads have in the other. Both open the tokenizer, so
   that its cache of words is empty at first.
@@ -48,19 +49,22 @@ from typing import Any
 from data.tokens.documents import read_documents
 from data.tokens.pack import pack
 from flows.recipe.loading import load
+from model.hardware.waiting import CALM, CHOSEN, SECONDS
 from model.networks.meta import count_parameters
 from model.training.config import TrainResources
 from model.training.job import Job
 from model.training.launch.environment import TUNABLES, worker_environment
 from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
-from tests.benchmarks.contest import Contestant, Renewed, Table, contest, entered
+from tests.benchmarks.contest import Contestant, Renewed, Table, Turn, contest, entered
 from tests.benchmarks.pretrain_jobs import Workshop
 
 PARTS = ("step", "peers", "memory", "waiting", "tokens", "loader", "checkpoints", "gpu", "gpu-equal")
 CARDS_ONLY = ("gpu", "gpu-equal")
 PEERS = ("litgpt==0.5.9", "transformers==5.17.0", "accelerate>=1.1,<2")
-STEP, TOKENS, LOADER, CHECKPOINTS = 0.97, 0.8, 50, 0.02
+STEP, TOKENS, LOADER, CHECKPOINTS, BESIDE = 0.97, 0.8, 50, 0.02, 0.5
+SETTLED = SECONDS * (CALM + 2)
+"""Seconds after a change of the load until threads wait as they will."""
 SKIPPED = 3
 """Steps at the beginning of a launched job that don't count, as in any steady state."""
 SAVE_EVERY = 10
@@ -206,13 +210,22 @@ class Training:
         self.table.against("kept against returned", speeds["kept"], speeds["returned"], least=1, strictly=True, note=note)
 
     def waiting(self) -> None:
-        """Threads that spin against threads that sleep."""
-        os.environ.pop("OMP_WAIT_POLICY", None)
-        with entered([self._ours("folio"), self._ours("folio", environment={"OMP_WAIT_POLICY": "PASSIVE"})]) as (spinning, asleep):
-            self.table.head(f"threads that spin while they wait, {self.rounds} rounds of {self.updates} updates", "tokens/s")
-            speeds = contest({"spinning": spinning.turn, "asleep": asleep.turn}, self.updates, self.rounds, self.tokens)
-        note = processors(spinning, asleep)
-        self.table.against("spinning against asleep", speeds["spinning"], speeds["asleep"], least=STEP, note=note)
+        """Threads that wait by the load against threads that always spin, alone and beside a busy process."""
+        for name in CHOSEN:
+            os.environ.pop(name, None)
+        with entered([self._ours("watched"), self._ours("folio")]) as (watched, spinning):
+            self.table.head(f"threads that wait by the load, {self.rounds} rounds of {self.updates} updates", "tokens/s")
+            turns = {
+                "by load": settled(watched.turn),
+                "spinning": settled(spinning.turn),
+                "by load, beside": beside(settled(watched.turn)),
+                # One update stands for all: it may take thirty times as long.
+                "spinning, beside": lambda updates: updates * beside(settled(spinning.turn))(1),
+            }
+            speeds = contest(turns, self.updates, self.rounds, self.tokens)
+        self.table.against("by the load against always spinning", speeds["by load"], speeds["spinning"], least=STEP)
+        self.table.against("beside a busy process against alone", speeds["by load, beside"], speeds["by load"], least=BESIDE)
+        self.table.against("the same, always spinning", speeds["spinning, beside"], speeds["spinning"], least=None)
 
     def loader(self) -> None:
         """Reading against training."""
@@ -282,6 +295,30 @@ def peer_python(work: Path) -> Path:
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted.splitlines()], check=True)
         done.write_text(wanted)
     return python
+
+
+def settled(turn: Turn) -> Turn:
+    """A turn that begins once its process has seen that the others sleep."""
+
+    def waited(updates: int) -> float:
+        time.sleep(SETTLED)
+        return turn(updates)
+
+    return waited
+
+
+def beside(turn: Turn) -> Turn:
+    """A turn beside a process that keeps one processor busy."""
+
+    def crowded(updates: int) -> float:
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            return turn(updates)
+        finally:
+            busy.kill()
+            busy.wait()
+
+    return crowded
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -1,9 +1,9 @@
-"""folio's step and a plain torch loop, as contestants: python -m tests.benchmarks.pretrain_ours (folio | plain | loader) JOB
+"""folio's step and a plain torch loop, as contestants: python -m tests.benchmarks.pretrain_ours (folio | watched | plain | loader) JOB
 
 JOB is the JSON file of a `model.training.job.Job`. `folio` trains through the real `Trainer`: its batches, its engine (DeepSpeed with one
-worker). `plain` is what anybody writes: the same decoder and objective, the same rows in the same micro-batches, torch's fused AdamW,
-`clip_grad_norm_`, a cosine; compiled where the job is. It reads rows through the same loader, whose own speed is the business of `loader`,
-which only reads.
+worker); `watched` is the same, and its threads wait by the load, as a worker's do. `plain` is what anybody writes: the same decoder and
+objective, the same rows in the same micro-batches, torch's fused AdamW, `clip_grad_norm_`, a cosine; compiled where the job is. It reads
+rows through the same loader, whose own speed is the business of `loader`, which only reads.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from model.hardware.waiting import watch
 from model.objectives.protocol import POLICY
 from model.training.distributed import WorkerRank, import_deepspeed, join
 from model.training.job import Job
@@ -91,7 +92,9 @@ def main(kind: str, path: Path) -> None:
     job = Job.model_validate_json(path.read_text(encoding="utf-8"))
     torch.set_num_threads(job.resources.threads)
     torch.set_flush_denormal(True)
-    step, parameters = {"folio": folio, "plain": plain, "loader": loader}[kind](job)
+    if kind == "watched":
+        watch()
+    step, parameters = {"folio": folio, "watched": folio, "plain": plain, "loader": loader}[kind](job)
     done, loss = 0, 0.0
     for _ in range(WARM_UP):
         step(done)

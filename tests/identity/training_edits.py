@@ -124,6 +124,7 @@ UNUSED = [
         "from __future__ import annotations\n",
         "from __future__ import annotations\n\nUNUSED = 1\n",
     ),
+    TrainingEdit("when threads sleep while they wait", "model/hardware/waiting.py", "CROWDED, FREE = 0.4,", "CROWDED, FREE = 0.5,"),
     TrainingEdit(
         "another adapter",
         "model/adapters/lora.py",

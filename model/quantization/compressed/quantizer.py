@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from model.hardware.waiting import watch
 from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
 from model.quantization.entry import write_quantization
 from model.quantization.protocol import Use
@@ -61,6 +62,7 @@ class CompressedQuantizer:
         bits_per_weight, calibration_rows (count; 0: not calibrated), and error_max and error_relative where weights keep their scale.
         Raise ModelError without the library.
         """
+        watch()
         network = load_model(model_dir)
         if why := self.config.refusal(network.config, ""):
             raise ModelError(f"{model_dir}: {why}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-WAITING, TUNABLES = "OMP_WAIT_POLICY", "GLIBC_TUNABLES"
+from model.hardware.waiting import CHOSEN
+
+TUNABLES = "GLIBC_TUNABLES"
 ALLOCATOR = "glibc.malloc."
 # No block of its own for a large tensor, nothing returned before the end, large pages.
 KEPT = {"mmap_max": 0, "trim_threshold": 2**40, "hugetlb": 1}
@@ -18,10 +20,9 @@ def worker_environment() -> dict[str, str]:
 def _waiting() -> dict[str, str]:
     """Return the user's choice of what threads do while they wait for others' part of a product; workers elsewhere follow it too.
 
-    Nothing is chosen for them: asleep, a step of a small model took up to 1.8 times as long on two idle cores, and half as long on two
-    overloaded ones.
+    Otherwise each worker chooses by the load of its machine, and again as it runs (`model/hardware/waiting.py`).
     """
-    return {WAITING: os.environ[WAITING]} if WAITING in os.environ else {}
+    return {name: os.environ[name] for name in CHOSEN if name in os.environ}
 
 
 def _memory() -> dict[str, str]:

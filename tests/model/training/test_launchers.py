@@ -68,20 +68,20 @@ def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return hostfile
 
 
-@pytest.mark.parametrize("chosen", ["PASSIVE", "ACTIVE", None])
+@pytest.mark.parametrize(("name", "chosen"), [("OMP_WAIT_POLICY", "PASSIVE"), ("OMP_WAIT_POLICY", None), ("GOMP_SPINCOUNT", "1000")])
 def test_threads_of_workers_wait_as_the_user_has_chosen(
-    make_job: JobMaker, machines: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str | None
+    make_job: JobMaker, machines: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, chosen: str | None
 ) -> None:
     if chosen:
-        monkeypatch.setenv("OMP_WAIT_POLICY", chosen)
+        monkeypatch.setenv(name, chosen)
     else:
-        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        monkeypatch.delenv(name, raising=False)
     torchrun = {"workers": 2, "launcher": "torchrun", "rendezvous": "127.0.0.1:1"}
     for resources in ({}, {"workers": 2}, torchrun, {"workers": 2, "launcher": "slurm"}):
         (command,) = commands(make_job(resources=resources), tmp_path / "job.json")
-        assert command.environment.get("OMP_WAIT_POLICY") == chosen
+        assert command.environment.get(name) == chosen
     for command in commands(make_job(resources=by_ssh(machines)), tmp_path / "job.json"):
-        assert (f"OMP_WAIT_POLICY={chosen} " in command.words[-1]) is (chosen is not None)
+        assert (f"{name}={chosen} " in command.words[-1]) is (chosen is not None)
 
 
 @pytest.mark.parametrize("chosen", ["", "glibc.pthread.rseq=0", "glibc.malloc.arena_max=2"])

@@ -30,6 +30,7 @@ EXECUTION: dict[str, str] = {
     "model/training/micro_batch.py": "a micro-batch chosen by memory changes rounding alone, like every value of `resources`",
     "model/hardware/peak.py": "the peak that MFU is relative to",
     "model/hardware/resident.py": "memory of a process",
+    "model/hardware/waiting.py": "how threads wait for each other: awake or asleep, they compute the same",
 }
 
 FOLDERS = tuple(name for name in EXECUTION if name.endswith("/"))
