@@ -153,8 +153,9 @@ class Closure:
                 libraries.append(module)
         for module in sorted(libraries):
             # What was loaded when the execution began does nothing when it is imported again.
-            if module.partition(".")[0] not in self.marks.preloaded and module not in self._sequence:
-                self._sequence.append(module)
+            if module.partition(".")[0] not in self.marks.preloaded:
+                self.libraries.add(module.partition(".")[0])
+                self._sequence += [module] if module not in self._sequence else []
 
     def _star_modules(self, item: Item) -> list[str]:
         """Return the modules that a star import has imported, since its package names them in `__all__`."""
@@ -264,8 +265,11 @@ class Closure:
         """Count what matters of a union. If a tag decides between its members, those that were never made and share no tag can't."""
         choice, name = item.choice, item.names[0]
         assert choice is not None
+        if choice.frame is None and not named:  # a member of unions alone, which count it
+            self.counted[f"statement {path}:{name}"] = [item.piece]
+            return
         if choice.frame is None or value or not self._asked.isdisjoint(READS_UNIONS):
-            self._count(f"statement {path}:{name}", path, item.piece if named or value or choice.frame else item.piece._replace(names=()))
+            self._count(f"statement {path}:{name}", path, item.piece)
             return
         self._count(f"choice {path}:{name}", path, choice.frame)
         labels, taken = [], set[str]()
