@@ -123,10 +123,10 @@ class _Syntax:
         registered = self.style.reads_annotations(node) or acts
         reader, writer = Reader(self.package, self.style), Writer(self.style, shown=frozenset({node.name} if acts else ()))
         reader.header(node)
-        reader.read(annotations_of(node) if acts else [], inside=True)
+        reader.read(annotations_of(node) if acts else [])
         header = _piece(writer.header(node), writer, reader)
         reader = Reader(self.package, self.style)
-        reader.read(annotations_of(node), inside=True)
+        reader.read(annotations_of(node))
         notes = _piece(writer.notes, Writer(self.style), reader)
         reader, writer = Reader(self.package, self.style), Writer(self.style, shown=_handed_on(node), set=_set_anyway(node))
         reader.body(node)
