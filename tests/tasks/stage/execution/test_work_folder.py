@@ -89,7 +89,7 @@ def test_what_was_set_aside_is_continued_when_its_code_comes_back(interrupted: W
 
 
 def test_work_without_marks_is_not_continued(interrupted: Workshop) -> None:
-    for log in (Path(interrupted.store) / ".staging").glob("learn-*/marks/*"):
+    for log in (Path(interrupted.store) / ".staging").glob("learn-*/*/marks/*"):
         log.unlink()
     with pytest.raises(KeyboardInterrupt):
         interrupted.run()
@@ -99,6 +99,6 @@ def test_work_without_marks_is_not_continued(interrupted: Workshop) -> None:
 def test_another_setting_begins_work_of_its_own(interrupted: Workshop) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted.run(Toys(learn=Learn(rate=0.25)))
-    folders = (Path(interrupted.store) / ".staging").glob("learn-*/resume/begun.txt")
+    folders = (Path(interrupted.store) / ".staging").glob("learn-*/*/resume/begun.txt")
     assert [path.read_text() for path in folders] == ["first", "first"]
     assert json.loads((next((Path(interrupted.home) / "cache" / "source").glob("*.json"))).read_text())["files"]
