@@ -171,7 +171,7 @@ def checkpoints(run: FoundRun) -> dict[str, str]:
     for position, stage in run.record.stages.items() if root is not None else ():
         assert root is not None
         folder = root / ".staging" / f"{without_shard(position).partition('.')[0]}-{stage.key[:16]}"
-        for latest in folder.glob("*/resume/latest.json"):
+        for latest in (path for path in folder.glob("*/resume/latest.json") if not path.parts[-3].startswith("aside-")):
             with suppress(OSError, ValueError, KeyError):
                 step = max(json.loads(latest.read_text())["step"], steps.get(position, 0))
                 steps[position], found[position] = step, f"last checkpoint: step {step}"

@@ -1,16 +1,23 @@
 """A writer that makes one artifact a round: `python -m tests.crash.fenced NAME FOLDER STORE HOME LEASED`.
 
-It reads numbers of rounds and says how each ended: `executed` or `reused` with the artifact's location, or the name of an error. Each
-file of what it makes names the process that wrote it, so files of two writers can be told apart. LEASED: `yes` uses leases on a disk too.
+It reads lines of two numbers, a round and a point, and answers how the round ended: `executed` or `reused`, with the artifact's location
+and the number of points that it passed, or the name of an error. A point is an operation on files; it suspends itself before the given
+one, and not at all at point 0. Each file of what it makes names the process that wrote it, so files of two writers can be told apart.
+LEASED: `yes` uses leases on a disk too.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +32,7 @@ from tests.tasks import toys
 from tests.tasks.toy_bodies import Collect
 
 FILES = 12
+CHANGES = {"open", "os.rename", "os.link", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "os.mkdir", "shutil.rmtree"}
 SOURCE = f"""
 import os, time
 from tasks.stage.stage import stage
@@ -51,6 +59,21 @@ class LeasedStore(Store):
             yield lease
 
 
+class Points:
+    """Counts the operations on files, as Python's audit events show them, of the thread that writes."""
+
+    def __init__(self) -> None:
+        self.passed, self.stop_at, self.thread = 0, 0, threading.get_ident()
+        sys.addaudithook(self.hook)
+
+    def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Called by Python at every event."""
+        if event in CHANGES and threading.get_ident() == self.thread:
+            self.passed += 1
+            if self.passed == self.stop_at:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+
 class Writer(toys.Workshop):
     """A repository of one stage."""
 
@@ -62,9 +85,10 @@ class Writer(toys.Workshop):
         store = LeasedStore(run.store.url, run.store.cache) if self.leased else run.store
         context = JobContext(store, run.root, run.home, run.record.id, "", run.traces, installed(run.traces.cache).versions)
         outcome = run_job(StageJob(context, call, run.resources, BufferedReporter()))
-        return f"{'executed' if outcome.executed else 'reused'} {outcome.artifact.location}"
+        return f"{'executed' if outcome.executed else 'reused'} {outcome.artifact.location} {self.points.passed}"
 
     leased = False
+    points: Points
 
 
 def main(name: str, folder: Path, store: str, home: str, leased: str) -> None:
@@ -73,11 +97,15 @@ def main(name: str, folder: Path, store: str, home: str, leased: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         writer = Writer(folder / name, patch)
         writer.store, writer.home, writer.leased = store, Path(home), leased == "yes"
+        writer.points = Points()
         with writer._opened(toys.Toys(), RunOptions()) as run:
+            logging.getLogger("folio").addHandler(logging.StreamHandler(sys.stderr))
             print("ready", flush=True)
             for line in sys.stdin:
+                number, point = map(int, line.split())
+                writer.points.passed, writer.points.stop_at = 0, point
                 try:
-                    print(writer.write(run, int(line)), flush=True)
+                    print(writer.write(run, number), flush=True)
                 except Exception as error:  # noqa: BLE001  # each is told to the test, which knows those that may come
                     traceback.print_exc()
                     print(f"{type(error).__name__} {str(error).splitlines()[0]}", flush=True)

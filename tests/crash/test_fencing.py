@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -41,10 +42,10 @@ class Writer:
             )
         self.stopped: list[psutil.Process] = []
 
-    def begin(self, number: int) -> None:
-        """Let it write the artifact of a round."""
+    def begin(self, number: int, point: int = 0) -> None:
+        """Let it write the artifact of a round, up to a point if one is given."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.write(f"{number} {point}\n")
         self.process.stdin.flush()
 
     def answer(self) -> str:
@@ -63,6 +64,23 @@ class Writer:
         for process in self.stopped:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGSTOP)
+
+    def wait_until_stopped(self) -> None:
+        """Wait until it has come to its point, or has ended without."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + 120
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED and not self.has_answered():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)
+
+    def has_answered(self) -> bool:
+        """Return whether an answer can be read."""
+        assert self.process.stdout is not None
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
+    def lost(self) -> int:
+        """Return how often it said that it had lost its lock."""
+        return self.log.read_text().count("this process was suspended, or did not reach the store")
 
     def wake(self) -> None:
         """Let all of it go on."""
@@ -84,10 +102,11 @@ class Writer:
 
 @dataclass(frozen=True)
 class Round:
-    """One round: how long the first writer had worked when it was suspended, and how both ended."""
+    """One round: where the first writer was suspended, whether it held the lock then and lost it, and how both ended."""
 
-    seconds: float
+    where: str
     with_children: bool
+    lost: bool
     first: str
     second: str
 
@@ -138,20 +157,28 @@ def left(store: Store) -> list[str]:
 def test_a_writer_that_wakes_up_after_its_lease_leaves_what_its_successor_has_committed(tmp_path: Path, place: str, rounds: int) -> None:
     chance, store, table = random.Random(f"{place.partition(':')[0]} {rounds}"), Store(place, tmp_path / "cache"), list[Round]()
     with writers(tmp_path, place) as (first, second):
-        # Each works undisturbed first, to know how long one takes once all is loaded.
+        # Each works undisturbed first, to know how long one takes once all is loaded, and how many points it passes.
         for number, writer in enumerate((second, first, first), start=-2):
             began = time.monotonic()
             writer.begin(number)
-            assert writer.answer().startswith("executed "), writer.log.read_text()
-            whole = time.monotonic() - began
+            answer = writer.answer()
+            assert answer.startswith("executed "), writer.log.read_text()
+            whole, points = time.monotonic() - began, int(answer.split()[2])
         for number in range(1, rounds + 1):
-            seconds, with_children = chance.uniform(0, 1.1 * whole), chance.random() < 0.5
-            first.begin(number)
-            time.sleep(seconds)
+            with_children, lost = chance.random() < 0.5, first.lost()
+            if chance.random() < 0.5:
+                seconds = chance.uniform(0, 1.1 * whole)
+                where = f"after {seconds:.2f} s"
+                first.begin(number)
+                time.sleep(seconds)
+            else:
+                point = chance.randint(1, points)
+                where = f"before operation {point} of {points}"
+                first.begin(number, point)
+                first.wait_until_stopped()
             first.stop(children=with_children)
             second.begin(number)
-            successor = second.answer()
-            how, location = successor.split()
+            how, location, _ = second.answer().split()
             before = content(store, location)
             first.wake()
             late = first.answer()
@@ -159,7 +186,7 @@ def test_a_writer_that_wakes_up_after_its_lease_leaves_what_its_successor_has_co
             assert content(store, location) == before, late
             check_unmixed(store, location, before)
             assert (how == "executed") + late.startswith("executed") == 1, (how, late)
-            table.append(Round(seconds, with_children, late.split()[0], how))
+            table.append(Round(where, with_children, first.lost() > lost, late.split()[0], how))
     print(report(place, whole, table))
     check_leftovers(store, tmp_path)
 
@@ -187,9 +214,11 @@ def check_leftovers(store: Store, folder: Path) -> None:
 
 def report(place: str, whole: float, table: list[Round]) -> str:
     """The rounds as a table."""
-    counts = Counter((round.second, round.first) for round in table)
+    counts = Counter((round.lost, round.second, round.first) for round in table)
     lines = [f"{len(table)} rounds on {place}; one takes {whole:.1f} s, a lease lasts {LEASE:g} s"]
-    lines += [f"  successor {second:9} late writer {first:10} {count}" for (second, first), count in sorted(counts.items())]
+    for (lost, second, first), count in sorted(counts.items()):
+        held = "lost its lock" if lost else "had no lock or nothing left to do"
+        lines.append(f"  {count:2} late writer {held}: the successor {second}, the late writer {first}")
     alone = sum(not round.with_children for round in table)
     lines.append(f"  its processes were suspended with it in {len(table) - alone} rounds, and worked on in {alone}")
     return "\n".join(lines) + "\n" + "\n".join(json.dumps(vars(round)) for round in table)

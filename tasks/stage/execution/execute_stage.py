@@ -49,9 +49,9 @@ def execute_stage(
             raise
         work.delete()
         return committed
-    except (OSError, RuntimeError) as error:
+    except Exception as error:
         # A successor has taken the work folder, so the body may fail of anything.
-        if isinstance(error, LeaseLost) or lock.held():
+        if isinstance(error, LeaseLost) or lock.seems_held():
             raise
         raise LeaseLost(f"{position}: {error}") from error
     finally:

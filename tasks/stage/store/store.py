@@ -152,7 +152,7 @@ class Store:
                 return publisher.publish(made, artifact, lock, instead_of)
             except OSError as error:
                 # A successor takes the folder that the files are in, so they may be gone.
-                if not lock.held():
+                if not lock.seems_held():
                     raise LeaseLost(str(error)) from error
                 raise
 

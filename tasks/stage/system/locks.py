@@ -40,6 +40,13 @@ class Lock(ABC):
         """Return whether this process knows that it is lost; asks nobody, so it may be lost already when this is still False."""
         return False
 
+    def seems_held(self) -> bool:
+        """Return `held`, or what this process knows by itself if the store can't be asked."""
+        try:
+            return self.held()
+        except OSError:
+            return not self.lost()
+
     def require(self, what: str) -> None:
         """Raise LeaseLost naming `what` if it is not held any more."""
         if not self.held():
