@@ -22,6 +22,8 @@ from tasks.stage.store.sealed import seal, unseal
 LOGS = "logs/"
 RECORD = "artifact.json"
 FORMAT = 2
+WRITER = re.compile(r"[0-9a-f]{32}")
+"""Names of the folders of writers, which are their tokens."""
 
 
 class File(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -25,7 +25,7 @@ from typing import Literal
 
 from tasks.stage.store.acceptance import ACCEPTED, acceptances
 from tasks.stage.store.approval import APPROVED
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import WRITER, Artifact
 from tasks.stage.store.index import NAME
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
 from tasks.stage.store.origin import now
@@ -38,7 +38,6 @@ from tasks.stage.system.locks import Lock, is_locked
 IDLE = timedelta(days=1)
 QUARANTINE = timedelta(weeks=1)
 REPLACED = re.compile(rf"\.{NAME.pattern}-[0-9a-f]{{6}}")
-WRITER = re.compile(r"[0-9a-f]{32}")
 WORK = re.compile(r"(?P<stage>.+)-(?P<key>[0-9a-f]{16})")
 
 Kind = Literal["artifact", "folder without record", "work in progress", "quarantined", "lock", "acceptance", "trace", "half-written file"]
@@ -192,12 +191,12 @@ def _late_writers(store: Store, stage: str) -> Iterator[Garbage]:
     """Yield folders of files beside those of a record: of a refreshed artifact, or of a writer that was killed or came too late."""
     if store.local_root is not None:
         return
-    folders = {artifact.location: artifact.folder for artifact in store.records(stage)}
+    own = {artifact.location: {artifact.folder, *(file.path.split("/")[0] for file in artifact.files)} for artifact in store.records(stage)}
     sizes: dict[str, int] = {}
     for path, entry in store.fs.find(f"{store.root}/{stage}", detail=True).items():
         below = path[len(store.root) + 1 :].split("/")
         location, folder = "/".join(below[:2]), below[2] if len(below) > 3 else ""
-        if location in folders and folder != folders[location] and WRITER.fullmatch(folder):
+        if location in own and folder not in own[location] and WRITER.fullmatch(folder):
             sizes[f"{location}/{folder}"] = sizes.get(f"{location}/{folder}", 0) + int(entry["size"])
     for path, size in sizes.items():
         yield Garbage("folder without record", path, size, "its artifact was replaced by a refresh, or its writer came too late")

@@ -84,7 +84,7 @@ class Publisher:
                 before = read_file(self._fs, record) if instead_of is not None else None
                 if before is None:
                     published = create_file(self._fs, record, artifact.sealed())
-                elif instead_of is not None and before == instead_of.sealed():
+                elif _is_record_of(before, instead_of):
                     published = replace_file(self._fs, record, before, artifact.sealed())
                 if published:
                     return artifact
@@ -100,7 +100,7 @@ class Publisher:
     def _committed(self, artifact: Artifact, lock: Lock, instead_of: Artifact | None) -> Artifact | None:
         """Return the intact artifact that is at the location already, except the one to be replaced; a damaged one is quarantined."""
         found = self._index.read(artifact.location)
-        if found is None or (isinstance(found, Artifact) and found == instead_of):
+        if found is None or (isinstance(found, Artifact) and _is_record_of(found.sealed(), instead_of)):
             return None
         problems = found.problems if isinstance(found, Damaged) else self._check(found)
         if isinstance(found, Artifact) and not problems:
@@ -117,10 +117,21 @@ def _move_aside(target: Path, instead_of: Artifact | None) -> None:
         found = (aside / RECORD).read_bytes() if (aside / RECORD).exists() else None
         if found is None:
             remove(aside, RECORD)
-        elif instead_of is None or found != instead_of.sealed():
+        elif not _is_record_of(found, instead_of):
             # A commit came in between the look and the move. If yet another one is there by now, that one stays.
             with suppress(OSError):
                 aside.rename(target)
+
+
+def _is_record_of(content: bytes, artifact: Artifact | None) -> bool:
+    """Return whether a record is an artifact's. Not compared as objects, since a metric that is no number equals nothing, nor as bytes,
+    since a record of an earlier version lacks fields."""
+    if artifact is None:
+        return False
+    try:
+        return Artifact.unsealed(content).sealed() == artifact.sealed()
+    except ValueError:
+        return False
 
 
 def _fsync(folder: Path) -> None:

@@ -171,7 +171,8 @@ class Store:
                 self._quarantine_remote(damaged.location, before, quarantined)
             else:
                 (self.local_root / damaged.location).rename(self.local_root / quarantined)
-                if isinstance(now := self.index.read(quarantined), Artifact) and now != before:
+                now = self.index.read(quarantined)
+                if isinstance(now, Artifact) and not (isinstance(before, Artifact) and now.sealed() == before.sealed()):
                     with suppress(OSError):
                         (self.local_root / quarantined).rename(self.local_root / damaged.location)
                     return damaged.location
