@@ -131,7 +131,7 @@ class WordSearch:
         listed: dict[str, tuple[str, str]] = {}
         for artifact in self.snapshot.graph.by_address.values():
             listed[f"{artifact.location}/{RECORD}"] = (artifact.location, "")
-            listed |= {f"{artifact.location}/{file.path}": (artifact.location, file.sha256) for file in artifact.files}
+            listed |= {f"{artifact.files_at}/{file.path}": (artifact.location, file.sha256) for file in artifact.files}
         self.store.fs.invalidate_cache()
         for path, entry in sorted(self.store.fs.find(self.store.root, detail=True).items()):
             name = path[len(self.store.root) :].lstrip("/")
