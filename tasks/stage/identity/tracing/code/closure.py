@@ -9,15 +9,14 @@ found first, is seen. Where code asks for names by other means (`READS_NAMES`), 
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections.abc import Iterable
 
 from tasks.stage.identity.tracing.changes import GONE
 from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_hash
+from tasks.stage.identity.tracing.code.importing import Importing
 from tasks.stage.identity.tracing.code.mentions import ANY
 from tasks.stage.identity.tracing.code.modules import Modules
-from tasks.stage.identity.tracing.code.reading import module_name
 from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 from tasks.stage.identity.tracing.marks import Marks
 
@@ -33,12 +32,10 @@ READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"}
 READS_UNIONS = READS_TYPES | {
     *("get_args", "get_origin", "__args__", "__metadata__", "annotation", "rebuild_annotation", "model_fields", "__pydantic_fields__"),
     *("model_json_schema", "json_schema", "__pydantic_core_schema__", "core_schema", "__get_pydantic_core_schema__", "TypeAdapter"),
-    *("__get_pydantic_json_schema__", "__pydantic_validator__", "WrapValidator", "wrap"),
+    *("__get_pydantic_json_schema__", "__pydantic_validator__", "WrapValidator"),
 }
 # These refuse values where nobody notes it.
 UNWATCHED = ("pydantic.dataclasses", "pydantic.validate_call", "pydantic.v1", "pydantic_core.", "pydantic_settings")
-# Making a class of these does nothing beyond that class.
-STILL_BASES = ("abc.ABC", "typing.", "typing_extensions.", "pydantic.")
 READS_CLASSES = READS_TYPES | {"__dict__", "getmembers", "getmembers_static", "dir", "vars"}
 # Methods without underscores that Python's own C code calls.
 PROTOCOLS = frozenset({"keys", "read", "readline", "readinto", "write", "flush", "fileno", "close", "send", "throw", "mro"})
@@ -55,9 +52,8 @@ class Closure:
         self.counted: dict[str, list[Piece]] = {}
         self.facts: dict[str, str] = {}
         self.libraries: set[str] = set()
-        self.reached: dict[str, None] = {}
-        self._missing: set[str] = set()
-        self._sequence: list[str] = []  # statements that may act elsewhere, and libraries that are first imported, in order
+        self.importing = Importing(marks, modules)
+        self.reached = self.importing.reached
         self._names: dict[str, set[str]] = {}
         self._types: dict[str, set[str]] = {}
         self._words, self._imported, self._typed = set(marks.attributes), set(marks.attributes), set[str]()
@@ -82,9 +78,9 @@ class Closure:
         self._attributes |= words
         for root in self.marks.roots:
             for path in [root] if root.endswith(".py") else self.modules.executed(root):
-                self._file(path)
+                self.importing.file(path)
         for path in (*self.marks.programs, *self._whole_files()):
-            self._file(path)
+            self.importing.file(path)
         for entered in self.marks.entered:
             path, _, qualname = entered.partition(":")
             if not is_execution(path, qualname):
@@ -115,70 +111,6 @@ class Closure:
         size = len(self.counted) + len(self._classes) + len(self.reached)
         sets = (self._attributes, self._words, self._imported, self._typed, self._values, self._whole)
         return size + sum(len(one) for one in (*sets, *self._names.values(), *self._types.values(), *self._inherited.values()))
-
-    # What importing does.
-
-    def _file(self, path: str) -> None:
-        """Import a file: what it imports itself, in the order of its statements, and what the others do."""
-        if path in self.reached:
-            return
-        self.reached[path] = None
-        for above in self.modules.executed(module_name(path).rpartition(".")[0]):
-            self._file(above)
-        if path.startswith(FOLDERS):
-            return
-        if broken := self.modules.facts(path).broken:
-            self.facts[f"module {path}"] = broken
-        for item in self.modules.facts(path).items:
-            if item.kind in ("typing", "program"):
-                continue
-            for piece in (item.piece, *(member.piece for member in item.members)):
-                self._imports(piece)
-            for name in self._star_modules(item):
-                for executed in self.modules.executed(name):
-                    self._file(executed)
-            if item.kind != "import" and not (item.constant or self._is_loose(path, item) or is_execution(path, ",".join(item.names))):
-                self._sequence.append(f"{path}:{','.join(item.names) or item.piece.plain}")
-
-    def _imports(self, piece: Piece) -> None:
-        libraries = []
-        for module, *attribute in piece.imports:
-            if self.modules.is_missing(module):
-                self._missing.add(module)
-            ours = False
-            for path in self.modules.executed(module, *attribute):
-                self._file(path)
-                ours = True
-            if not ours and not self.modules.is_ours(module):
-                libraries.append(module)
-        for module in sorted(libraries):
-            # What was loaded when the execution began does nothing when it is imported again.
-            if module.partition(".")[0] not in self.marks.preloaded:
-                self.libraries.add(module.partition(".")[0])
-                self._sequence += [module] if module not in self._sequence else []
-
-    def _star_modules(self, item: Item) -> list[str]:
-        """Return the modules that a star import has imported, since its package names them in `__all__`."""
-        stars = [(module, self.modules.path_of(module)) for local, module, _ in item.imports if local == "*"]
-        lists = [(module, item.piece) for module, path in stars if path for item in self.modules.bound(path, "__all__")]
-        return [name for module, piece in lists for word in piece.words if (name := f"{module}.{word}") in self.marks.modules]
-
-    def _is_loose(self, path: str, item: Item) -> bool:
-        """Return whether a definition does nothing when its statement runs but bind its name."""
-        return item.loose and all(self._is_still_base(path, item, base) for base in item.bases)
-
-    def _is_still_base(self, path: str, item: Item, base: Chain) -> bool:
-        for where, found in self.modules.lead(path, base):
-            if found is None:
-                if not (hasattr(builtins, where) or where.startswith(STILL_BASES) or self.marks.is_still(path, item.names[0])):
-                    return False
-                continue
-            hooks = any("init_subclass" in name for member in found.members for name in member.names)
-            if hooks or found.kind != "class" or (found is not item and not self._is_loose(where, found)):
-                return False
-        return True
-
-    # What counts.
 
     def _again(self) -> None:
         """Look again at what depends on all that is asked for."""
@@ -221,7 +153,7 @@ class Closure:
                 self._import(path, "", item, item.names if whole else called, typed)
             elif item.choice is not None:
                 self._choose(path, item, whole or bool(called), bool(called or typed))
-            elif every or called or typed or item.kind in ("act", "program") or not self._is_loose(path, item):
+            elif every or called or typed or item.kind in ("act", "program") or not self.importing.is_loose(path, item):
                 self._item(path, item)
                 self._import(path, "", item, item.names if item.kind == "act" else ())
         for found in facts.items:
@@ -270,7 +202,7 @@ class Closure:
         if choice.frame is None and not named:  # a member of unions alone, which count it
             self.counted[f"statement {path}:{name}"] = [item.piece]
             return
-        if choice.frame is None or value or not self._asked.isdisjoint(READS_UNIONS):
+        if choice.frame is None or value or self._tells_unions():
             self._count(f"statement {path}:{name}", path, item.piece)
             return
         self._count(f"choice {path}:{name}", path, choice.frame)
@@ -284,6 +216,9 @@ class Closure:
                 self._names.setdefault(where, set()).add(chain[0])
                 self._attributes.update(chain[1:])
         self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
+
+    def _tells_unions(self) -> bool:
+        return not self._spoken.isdisjoint(READS_UNIONS) or "wrap" in self._words  # the mode of a validator that takes refusals
 
     def _members_of(
         self, path: str, members: Iterable[Chain], above: frozenset[int]
@@ -341,7 +276,7 @@ class Closure:
             for name in (module, f"{module}.{attribute[0]}" if attribute else module):
                 if name in self.marks.modules:
                     for executed in self.modules.executed(name):
-                        self._file(executed)
+                        self.importing.file(executed)
             if not self.modules.is_ours(module):
                 self._library(module, *attribute)
 
@@ -397,8 +332,8 @@ class Closure:
         return None if found is None else found | self._inherited.get((path, qualname), frozenset())
 
     def _finish(self) -> None:
-        if len(self._sequence) > 1:
-            self.facts["order "] = short_hash("\n".join(self._sequence))
+        if len(self.importing.sequence) > 1:
+            self.facts["order "] = short_hash("\n".join(self.importing.sequence))
         if "__subclasses__" in self._asked:
             classes = [
                 f"{path}:{item.names[0]}"
@@ -410,7 +345,9 @@ class Closure:
         for path in sorted(self.reached):
             if not path.startswith(FOLDERS) and len(order := self._order(path)) > 1:
                 self.facts[f"order {path}"] = short_hash("\n".join(order))
-        self.facts |= {f"module {module}": "missing" for module in self._missing}
+        self.facts |= {f"module {path}": broken for path in self.reached if (broken := self.modules.facts(path).broken)}
+        self.libraries |= self.importing.libraries
+        self.facts |= {f"module {module}": "missing" for module in self.importing.missing}
 
     def _order(self, path: str) -> list[str]:
         """Return the counted statements of a file whose order can matter: some do more than bind a literal, or bind a name again."""
@@ -421,7 +358,7 @@ class Closure:
             kinds = ("ran", "mentioned", "statement")
             names = [name for name in item.names if any(f"{kind} {path}:{name}" in self.counted for kind in kinds)]
             again = any(len(self.modules.bound(path, name)) > 1 for name in names)
-            if again or not (item.constant or item.choice or self._is_loose(path, item)):
+            if again or not (item.constant or item.choice or self.importing.is_loose(path, item)):
                 which = f" {item.piece.plain}{item.body.plain if item.body else ''}" if again else ""
                 found.append((",".join(names) or item.piece.plain) + which)
         return found

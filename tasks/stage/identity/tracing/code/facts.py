@@ -50,8 +50,9 @@ class Item(NamedTuple):
     `kind`: "def", "class", "import", "typing" (for the type checker alone), "program" (what runs under `__name__ == "__main__"`) or "act"
     (anything else). `piece`: of a definition, its header with decorators and defaults. `notes`: a function's annotations, if its decorators
     don't read them. `imports`: (local name, module, attribute) of import statements in it. `loose`: a definition that does nothing when
-    its statement runs but bind its name. `constant`: binds literals to names. `registered`: its decorators may keep it. `tags`: of a class,
-    the tags by which a union chooses it. `choice`: the union that it names.
+    its statement runs but bind its name. `constant`: binds literals to names. `registered`: its decorators may keep it. `plain`: a class
+    that nothing decorates, whose keywords are literals and no metaclass. `tags`: of a class, the tags by which a union chooses it.
+    `choice`: the union that it names.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Item(NamedTuple):
     loose: bool = False
     constant: bool = False
     registered: bool = False
+    plain: bool = False
     bases: tuple[Chain, ...] = ()
     tags: Chain = ()
     choice: Choice | None = None

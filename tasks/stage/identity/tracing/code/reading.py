@@ -144,12 +144,14 @@ class _Syntax:
         bases = tuple(chain_of(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
         registered = bool(self.style.decorators(node))
         settings = all(keyword.arg not in (None, "metaclass") and isinstance(keyword.value, ast.Constant) for keyword in node.keywords)
-        loose = not registered and settings and all(bases) and all(map(self._is_still_member, node.body))
+        plain = not registered and settings and all(bases)
+        loose = plain and all(map(self._is_still_member, node.body))
         return Item(
             *("class", (node.name,), _piece(writer.write(bare), writer, reader)),
             members=members,
             loose=loose,
             registered=registered,
+            plain=plain,
             bases=bases,
             tags=_tags_of(node),
         )
