@@ -53,11 +53,11 @@ def test_an_accepted_change_is_reused_and_everything_after_it_stays(worked: Work
 def test_an_acceptance_covers_exactly_the_change_that_it_was_given_for(worked: Workshop) -> None:
     worked.edit(*FASTER)
     accept(kept(worked), "toys", planned(worked, "learn"), REASON)
-    worked.edit("[counts, 1 * rate]", "[counts, 3 * rate]")
+    worked.edit('{"loss": 1.0', '{"loss": 2.0')
     decision = planned(worked, "learn")
     assert decision.action == "run"
     assert len(decision.causes) == 2
-    worked.edit("[counts, 3 * rate]", "[counts, 1 * rate]")
+    worked.edit('{"loss": 2.0', '{"loss": 1.0')
     assert planned(worked, "learn").reason == REASON
     worked.edit("[counts, 1 * rate]", "[counts, 2 * rate]")
     assert planned(worked, "learn").action == "run"
