@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from tasks.reporting import page_cache
 from tasks.reporting.charts import Bar
-from tasks.reporting.notice import lineage_notice
+from tasks.reporting.headline import lineage_notice
 from tasks.reporting.page import render
 from tasks.reporting.page_cache import cached, cached_rows, kept_text, use_page_cache
 from tasks.reporting.summary import RunSummary
