@@ -1,14 +1,14 @@
 """Joins a fitted tokenizer and the counts of all shards into a directory that Hugging Face can load.
 
-Only the training split is read, to fit (`fit.py`) and to verify the round trip, shard by shard (`restoring/`). What decoding restores, by
+Only the training split is read, to fit (`fit.py`) and to verify the round trip, shard by shard (`restoring.py`). What decoding restores, by
 kind:
 - byte_level_bpe, bpe, unigram: every text, byte for byte (what their vocabulary lacks is encoded as its bytes).
 - character, wordpiece, word: every text whose characters, pieces or words are in the vocabulary; the rest becomes `<|unk|>` and is lost.
   `unknown_rate` is its share of the tokens, `lost_share` of the bytes.
 This is verified on the whole training split each time: a text that should be restored and isn't raises TokenizerError.
 
-Files: tokenizer.json, tokenizer_config.json, special_tokens_map.json, chat_template.jinja; report.json, measurements on the split
-(`restoring/report.py`); and sample.parquet, the record of the sample.
+Files: tokenizer.json, tokenizer_config.json, special_tokens_map.json, chat_template.jinja; report.json, measurements on the split;
+and sample.parquet, the record of the sample.
 
 Makes report.json of a tokenizer from the counts over the training split: figures, longest tokens, sizes tried, texts cut into tokens.
 

@@ -1,8 +1,8 @@
 """The interface of an adapter; no other file asks which kind it is.
 
 An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so optimizer and
-checkpoints hold only those few, and the original model needs no second copy. A kind is one file: a config, tagged by `kind`,
-that builds its adapter. To add a kind, write its file and list it in `config.py`. Cheap to import: no torch."""
+checkpoints hold only those few, and the original model needs no second copy. A kind is a config, tagged by `kind`,
+that builds its adapter. To add a kind, write its config and list it in `config.py`. Cheap to import: no torch."""
 
 from __future__ import annotations
 

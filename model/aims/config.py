@@ -1,4 +1,4 @@
-"""Every aim, tagged by `kind`: its own file and its name here. A kind of training builds its own.
+"""Every aim, tagged by `kind`: a config, and its name here. A kind of training builds its own.
 
 Cheap to import: pydantic only."""
 

@@ -43,7 +43,7 @@ class Aimed(NamedTuple):
 
 
 class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a kind of tuning wants to improve. A kind is one file: this with `kind` and its own settings, and how it is measured.
+    """What a kind of tuning wants to improve. A kind is this with `kind`, its own settings, and how it is measured.
 
     `MEASURE`: its name among metrics; one that ends in `_loss` is better lower, as everywhere. `TITLE`: what people call it. `UNIT`: what
     it is counted in. `COUNTED`: what it is a mean over.

@@ -16,7 +16,7 @@ Multi-head latent attention (DeepSeek-V2, 2024): keys and values of all heads ma
 Each head's query and key have K numbers without position, made from the latent vector of L numbers, and R rotary numbers; the rotary
 part of the key is shared by all heads. Queries may come from a latent vector of their own.
 
-Here keys and values are expanded, which is less work when all tokens are new. In generation they never are (`decoding.latent`): L + R
+Here keys and values are expanded, which is less work when all tokens are new. In generation they never are (`decoding.block`): L + R
 numbers are kept of each token and layer, shared by all heads, where grouped attention keeps 2 G K.
 """
 

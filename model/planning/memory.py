@@ -3,7 +3,7 @@
 Weights, gradients and optimizer state are fp32 in every precision of the trainer: 16 bytes per parameter for AdamW. ZeRO (Rajbhandari et
 al. 2020) partitions them over the workers: in stage 1 the optimizer state, in 2 also gradients, in 3 also weights. Added to these are what
 DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage 3),
-the activations that the network saves for the backward pass (`activations.py`), and the process itself. Within 15 % of measured runs on CPU
+the activations that the network saves for the backward pass, and the process itself. Within 15 % of measured runs on CPU
 in fp32, and within 10 % of the tensors of a step at 124 million and a billion parameters, counted without numbers. Offloaded
 memory is not counted.
 

@@ -1,6 +1,6 @@
 """The interface of a kind of quantization; no other file asks which kind it is.
 
-A kind is one file: a config, tagged by `kind`, that builds its quantizer. To add a kind, write its file and list it in
+A kind is a config, tagged by `kind`, that builds its quantizer. To add a kind, write its config and list it in
 `config.py`. The recipe, the chapter, the card, the gates, the report and `open_model` work from this protocol alone."""
 
 from __future__ import annotations

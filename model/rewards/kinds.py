@@ -33,7 +33,7 @@ class Reward(Protocol):
 
 
 class RewardBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """Settings common to all rewards. A kind is one file: this with `kind` and its own settings, and what it builds.
+    """Settings common to all rewards. A kind is this with `kind`, its own settings, and what it builds.
 
     `ASKED`: the sets of questions whose replies it can judge; empty: those of any.
     """

@@ -1,6 +1,6 @@
 """Every kind of training by the place where a recipe takes it: as pretraining, or as a step of tuning.
 
-A kind is its own file in `kinds/` and its name here. Cheap to import (pydantic alone).
+A kind is a config in `kinds/` and its name here. Cheap to import (pydantic alone).
 """
 
 from __future__ import annotations

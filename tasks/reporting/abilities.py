@@ -17,7 +17,7 @@ from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, number, plural, share
 
 BASE = "evaluate.base"
-# What each baseline knows and does, as `data/skills` says it.
+# What each baseline knows and does, as `data/universe/skills.py` says it.
 BASELINES = {
     "answer": "guesses a value of the right kind",
     "summarize": "states true facts of the world, of any book",

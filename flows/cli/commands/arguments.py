@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,7 @@ import typer
 from flows.services.home import home
 
 ROOT = Path(__file__).resolve().parents[3]
-CHAPTERS = ("corpus", "base", "chat", "release")
-NO_STAGES = {"__init__"}
+STAGE = re.compile(r"^@stage\(.*?^def (\w+)", re.MULTILINE | re.DOTALL)
 
 
 def complete_recipe(incomplete: str) -> list[str]:
@@ -24,8 +24,8 @@ def complete_recipe(incomplete: str) -> list[str]:
 
 def complete_stage(incomplete: str) -> list[str]:
     """Return the stages."""
-    tasks = ROOT / "tasks"
-    found = {path.stem for folder in (tasks, *(tasks / chapter for chapter in CHAPTERS)) for path in folder.glob("*.py")} - NO_STAGES
+    # Read, not imported: a shell waits for the answer.
+    found = {name for path in (ROOT / "tasks").glob("*.py") for name in STAGE.findall(path.read_text(encoding="utf-8"))}
     return sorted(name for name in found if name.startswith(incomplete))
 
 
