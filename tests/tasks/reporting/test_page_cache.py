@@ -136,7 +136,7 @@ def test_the_drawings_used_longest_ago_are_deleted(tmp_path: Path, monkeypatch: 
 def test_other_code_or_another_version_of_a_library_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = page_cache._maker.__wrapped__
     known = {hashed()}
-    drawing = {f"tasks/reporting/{name}.py" for name in ("charts", "svg", "lineage_drawing", "lineage_layout", "held_out")}
+    drawing = {f"tasks/reporting/{name}.py" for name in ("charts", "svg", "lineage_drawing", "cleaning")}
     assert drawing | set(page_cache.CALLED) <= page_cache.SOURCES.keys()
     for name, source in page_cache.SOURCES.items():
         with monkeypatch.context() as patch:
