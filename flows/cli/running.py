@@ -245,9 +245,12 @@ def checkpoints(run: FoundRun) -> dict[str, str]:
     """Return the last checkpoint of each executing position."""
     root = run.journal.store.local_root
     found: dict[str, str] = {}
+    steps: dict[str, int] = {}
     for position, stage in run.record.stages.items() if root is not None else ():
         assert root is not None
-        latest = root / ".staging" / f"{without_shard(position).partition('.')[0]}-{stage.key[:16]}" / "resume" / "latest.json"
-        with suppress(OSError, ValueError, KeyError):
-            found[position] = f"last checkpoint: step {json.loads(latest.read_text())['step']}"
+        folder = root / ".staging" / f"{without_shard(position).partition('.')[0]}-{stage.key[:16]}"
+        for latest in (path for path in folder.glob("*/resume/latest.json") if not path.parts[-3].startswith("aside-")):
+            with suppress(OSError, ValueError, KeyError):
+                step = max(json.loads(latest.read_text())["step"], steps.get(position, 0))
+                steps[position], found[position] = step, f"last checkpoint: step {step}"
     return found

@@ -125,8 +125,8 @@ def _healed_lines(healed: Healed) -> list[str]:
 
 def heal_store(store: Store, findings: VerificationReport) -> Healed:
     """Quarantine what is damaged and run again what used it. Raises StoreError naming the run if one is going on."""
-    with exclusive_use(store):
-        aside = {d.location: store.quarantine(d) for d in findings.damaged if store.fs.exists(f"{store.root}/{d.location}")}
+    with exclusive_use(store) as lock:
+        aside = {d.location: store.quarantine(d, lock) for d in findings.damaged if store.fs.exists(f"{store.root}/{d.location}")}
     # The store is released first, because running a recipe uses it too.
     users = newest_users(Journal(store), {damaged.location for damaged in findings.damaged})
     outcomes = {run.recipe: _again(store, run) for run in users}

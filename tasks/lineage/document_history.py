@@ -210,7 +210,7 @@ class RemovedTable:
 
     def paths(self, root: str) -> list[str]:
         """Return where its files are, below the root of the store."""
-        return [f"{root}/{artifact.location}/{file}" for artifact, file, _ in self.files]
+        return [f"{root}/{artifact.files_at}/{file}" for artifact, file, _ in self.files]
 
 
 def removed_tables(corpus: CorpusRun) -> list[RemovedTable]:

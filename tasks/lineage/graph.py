@@ -167,7 +167,7 @@ class StoreSnapshot:
 
     def open(self, artifact: Artifact, file: str) -> IO[bytes]:
         """Open a file of an artifact for reading, without copying it from a remote store. Raise FileNotFoundError if it is gone."""
-        stream: IO[bytes] = self.store.fs.open(f"{self.store.root}/{artifact.location}/{file}", "rb")
+        stream: IO[bytes] = self.store.fs.open(f"{self.store.root}/{artifact.files_at}/{file}", "rb")
         return stream
 
     def hook(self, artifact: Artifact) -> LineageHook:

@@ -52,6 +52,10 @@ RETAINED = Place("retained model", "person", "delete the folder of each model th
 STORE_PLACES = (
     (r"\.quarantine/", Place("quarantined artifact", "gc", "goes after a week in quarantine, or delete its folder now", trained=True)),
     (r"\.staging/", Place("work in progress", "gc", "goes when its stage is done; if it was left, after a day", trained=True)),
+    (
+        r"[^./][^/]*/(\.[^/]+-[0-9a-f]{6}|[^/]+/[0-9a-f]{32})/",
+        Place("replaced artifact", "gc", "a refresh replaced it, or its writer came too late; goes with folio gc", trained=True),
+    ),
     (r"\.runs/", Place("journal", "person", "delete the record of the run; then its artifacts count as unused")),
     (r"\.approved/", Place("answer about a verdict", "person", "delete it; the gate then asks again")),
     (r"\.(traces|accepted|locks)/", Place("bookkeeping of the store", "gc", "goes when no kept artifact needs it")),
@@ -186,7 +190,7 @@ class WordSearch:
         listed: dict[str, tuple[str, str]] = {}
         for artifact in self.snapshot.graph.by_address.values():
             listed[f"{artifact.location}/{RECORD}"] = (artifact.location, "")
-            listed |= {f"{artifact.location}/{file.path}": (artifact.location, file.sha256) for file in artifact.files}
+            listed |= {f"{artifact.files_at}/{file.path}": (artifact.location, file.sha256) for file in artifact.files}
         self.store.fs.invalidate_cache()
         for path, entry in sorted(self.store.fs.find(self.store.root, detail=True).items()):
             name = path[len(self.store.root) :].lstrip("/")

@@ -21,8 +21,8 @@ import psutil
 
 POINTS = {
     "writing": "the first byte of its output is on disk",
-    "move": "it is made, not moved into the store",
-    "record": "it is in the store, its record is not",
+    "record": "it is made, its record is not written",
+    "move": "its record is written, it is not moved into the store",
     "done": "its record is there",
     "training": "between two checkpoints",
     "checkpoint": "a checkpoint is half written",
@@ -37,7 +37,7 @@ class Death:
     def __init__(self, point: str, victim: str, target: Path, staging: Path) -> None:
         self.point, self.victim = point, victim
         self.target = os.fspath(target)
-        self.output, self.resume = staging / "output", staging / "resume"
+        self.staging = staging
         self.busy = threading.local()
         self.began = time.time()
         self.workers: list[psutil.Process] = []
@@ -53,9 +53,17 @@ class Death:
         if self.workers:
             self.point = "over"
 
+    def folders(self, name: str) -> list[Path]:
+        """The folders of this name of whoever works there."""
+        return [path for path in self.staging.glob(f"*/{name}") if not path.parent.name.startswith(("taken-", "left-", "aside-"))]
+
     def find_workers(self) -> None:
         """Have the workers at hand, since looking for them takes longer than a checkpoint; when they work, signals are heeded."""
-        if self.victim != "pipeline" and not self.workers and (self.resume / "run" / "worker-0.log").exists():
+        if (
+            self.victim != "pipeline"
+            and not self.workers
+            and any((resume / "run" / "worker-0.log").exists() for resume in self.folders("resume"))
+        ):
             self.workers = [
                 child for child in psutil.Process().children(recursive=True) if "model.training.launch.worker" in child.cmdline()
             ]
@@ -68,27 +76,35 @@ class Death:
         try:
             if event == "os.rename":
                 final = os.fspath(arguments[1])
-                if final.startswith(self.target) and self.point == ("record" if final.endswith("/artifact.json") else "move"):
+                if (self.point == "move" and final.startswith(self.target)) or (
+                    self.point == "record" and final.startswith(os.fspath(self.staging)) and final.endswith("/output/artifact.json")
+                ):
                     self.comes()
             elif self.point == "done" and glob.glob(f"{self.target}*/artifact.json"):  # noqa: PTH207  # in a hook, as little as can be
                 self.comes()
-            elif self.point == "writing" and event == "open" and str(arguments[0]).startswith(os.fspath(self.output)):
+            elif self.point == "writing" and event == "open" and str(arguments[0]).startswith(os.fspath(self.staging)):
                 self.look()
         finally:
             self.busy.looking = False
 
     def look(self) -> None:
         """Whether the disk shows that the point is reached."""
-        if self.point == "writing" and any(path.stat().st_size for path in self.output.rglob("*") if path.is_file()):
+        if self.point == "writing" and any(p.stat().st_size for o in self.folders("output") for p in o.rglob("*") if p.is_file()):
             self.comes()
         elif self.victim != "pipeline" and not self.workers:
             return
-        elif self.point in ("training", "checkpoint") and (self.resume / "latest.json").exists():
-            step = int((self.resume / "latest.json").read_text().split('"step":')[1].split(",")[0])
-            # What an earlier launch has left half written doesn't count.
-            begun = [p for p in self.resume.glob("step-*") if int(p.name[5:]) > step and p.stat().st_mtime > self.began]
-            if begun and any(begun[0].iterdir()) if self.point == "checkpoint" else not begun:
-                self.comes()
+        elif self.point in ("training", "checkpoint"):
+            for resume in self.folders("resume"):
+                if (resume / "latest.json").exists():
+                    self.look_at(resume)
+
+    def look_at(self, resume: Path) -> None:
+        """Whether checkpoints show that the point is reached."""
+        step = int((resume / "latest.json").read_text().split('"step":')[1].split(",")[0])
+        # What an earlier launch has left half written doesn't count.
+        begun = [p for p in resume.glob("step-*") if int(p.name[5:]) > step and p.stat().st_mtime > self.began]
+        if begun and any(begun[0].iterdir()) if self.point == "checkpoint" else not begun:
+            self.comes()
 
     def watch(self) -> None:
         """Look at the disk all the time."""

@@ -44,7 +44,7 @@ def test_a_pipeline_killed_during_pretraining_ends_with_the_same_bytes(environme
     shell(RUN, settings["undisturbed"])
     process = subprocess.Popen(RUN.split(), env=settings["killed"], cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
-    while not (found := list((homes["killed"] / "store" / ".staging").glob("pretrain-*/resume/latest.json"))):
+    while not (found := list((homes["killed"] / "store" / ".staging").glob("pretrain-*/*/resume/latest.json"))):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     os.kill(process.pid, 9)

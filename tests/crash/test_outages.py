@@ -54,7 +54,7 @@ class Under:
     def until_it_trains(self) -> None:
         """Until the first checkpoint of `pretrain` is in force."""
         self.until("pretrain: runs")
-        while not list(self.bench.store.glob(".staging/pretrain-*/resume/latest.json")):
+        while not list(self.bench.store.glob(".staging/pretrain-*/*/resume/latest.json")):
             assert self.process.poll() is None
             time.sleep(0.005)
 

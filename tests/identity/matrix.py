@@ -192,7 +192,7 @@ LIBRARIES = [
         f"fit {RESTORE} tokenizer pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
         "library tokenizers:",
     ),
-    Line("a build of the same version", Libraries((("ftfy", "6.3.1+local"),))),
+    Line("a build of the same version", Libraries((("ftfy", "6.3.1+local"),)), CLEANED, "library ftfy: 6.3.1 -> 6.3.1+local"),
     Line("a library that no stage declares", Libraries((("rich", "99.0"),))),
 ]
 CODE = [

@@ -1,12 +1,12 @@
 """Execute one call of a stage: run its body in a fresh process and a workspace, and commit what it wrote.
 
-A body that raises commits nothing. Work in progress of a killed stage stays under `.staging/<stage>-<key>/`, where the same key finds it
-again, and is deleted when the artifact is committed. Nothing here depends on a run, so it works in any process that sees the same paths.
+A body that raises commits nothing. Work in progress of a killed stage stays under `.staging/<stage>-<key>/`, where the next owner of the
+key's lock takes it over (`WorkFolder`), and is deleted when the artifact is committed. Nothing here depends on a run, so it works in any
+process that sees the same paths.
 """
 
 from __future__ import annotations
 
-import shutil
 import socket
 from pathlib import Path
 
@@ -21,35 +21,63 @@ from tasks.stage.identity.tracing.trace import Trace
 from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
+from tasks.stage.system.locks import LeaseLost, Lock
 from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.tracking.cost import Stopwatch
 
 
-def execute_stage(context: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
-    """Run a stage's body and commit what it wrote. Raises what the body raises, and WorkerMismatch if it loaded other libraries here."""
-    watch = Stopwatch()
+def execute_stage(
+    context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, lock: Lock, instead_of: Artifact | None
+) -> Artifact:
+    """Run a stage's body and commit what it wrote; return what is committed, which is another run's if that came first.
+
+    `lock`: the right to execute the key; `instead_of`: what a refresh replaces. Raises what the body raises, LeaseLost once the lock is
+    lost, and WorkerMismatch if the body loaded other libraries here.
+    """
+    watch, position = Stopwatch(), call.decision.position
     try:
-        return _execute(context, call, resources, reporter, watch)
+        if call.judges:
+            _read_again(context.store, call)
+        reporter.start()
+        work = WorkFolder(work_base(context.store, call), position, context.traces, lock)
+        try:
+            artifact = _execute(context, call, resources, reporter, watch, work, lock)
+            committed = context.store.commit(work.folder / "output", artifact, lock, instead_of)
+        except BaseException:
+            # `run_body` has ended all that worked in it.
+            work.leave()
+            raise
+        work.delete()
+        return committed
+    except Exception as error:
+        # A successor has taken the work folder, so the body may fail of anything.
+        if isinstance(error, LeaseLost) or lock.seems_held():
+            raise
+        raise LeaseLost(f"{position}: {error}") from error
     finally:
         watch.stop()
 
 
-def _execute(context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
+def work_base(store: Store, call: StageCall) -> Path:
+    """Return the folder of all work for a call's key."""
+    return store.scratch(f"{call.decision.stage}-{call.decision.key[:16]}")
+
+
+def _execute(
+    context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch, work: WorkFolder, lock: Lock
+) -> Artifact:
+    """Run the body in its work folder; return the record of what it wrote."""
     position, stage, key = call.decision.position, call.decision.stage, call.decision.key
-    if call.judges:
-        _read_again(context.store, call)
-    reporter.start()
-    work = WorkFolder(context.store.scratch(f"{stage}-{key[:16]}"), position, context.traces)
-    body = _body_call(context, call, work.base, resources)
+    body = _body_call(context, call, work.folder, resources)
     meter = ProgressMeter(position, on_terminal=reporter.on_terminal)
-    executed = run_body(body, Listener(meter, reporter.series, watch.use))
+    executed = run_body(body, Listener(meter, reporter.series, watch.use, lock))
     watch.add(executed.cpu_seconds)
     output, metrics = body.folders["output"], executed.metrics
     trace, marks = context.traces.save(work.all_marks(executed.marks))
     _require_same_libraries(context, position, trace)
     files, address = list_files(output), compute_address(key, trace.hash)
     stored = stable(call.config, position)
-    artifact = Artifact(
+    return Artifact(
         stage=stage,
         label=call.label,
         key=key,
@@ -66,9 +94,6 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
         cost=watch.stop(),
         origin=origin(context.run_id),
     )
-    context.store.commit(output, artifact)
-    shutil.rmtree(work.base)
-    return artifact
 
 
 def _read_again(store: Store, call: StageCall) -> None:

@@ -13,16 +13,21 @@ from dataclasses import replace
 
 from prefect import task
 
-from tasks.stage.execution.execute_stage import execute_stage
+from tasks.stage.execution.execute_stage import execute_stage, work_base
 from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, StageJob, WorkerMismatch
 from tasks.stage.execution.plan import find_reusable
 from tasks.stage.execution.prefect_cache import StageKey, VerifiedRecord
 from tasks.stage.execution.retrying import retries_so_far
 from tasks.stage.execution.stage_call import StageCall
+from tasks.stage.execution.work_folder import delete_left
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Damaged
 from tasks.stage.system.interrupts import raise_if_interrupted
+from tasks.stage.system.locks import LeaseLost
 from tasks.stage.system.progress import log
+
+ATTEMPTS = 5
+"""How often a lock may be lost to suspensions before the run gives up."""
 
 
 @task(task_run_name="{position}", cache_policy=StageKey(), persist_result=True, result_serializer=VerifiedRecord())
@@ -36,14 +41,39 @@ def run_task(position: str, key: str, job: StageJob) -> Outcome:
 
 
 def run_job(job: StageJob) -> Outcome:
-    """Return the artifact of a call, found or made now. Raises what the body raises, and WorkerMismatch in a worker that differs."""
+    """Return the artifact of a call, found or made now.
+
+    Raises what the body raises, WorkerMismatch in a worker that differs, and LeaseLost if the lock is lost again and again.
+    """
     raise_if_interrupted()
-    context, call, position, key = job.context, job.call, job.call.decision.position, job.call.decision.key
+    context, call, position = job.context, job.call, job.call.decision.position
     buffer = job.reporter if isinstance(job.reporter, BufferedReporter) else None
     if buffer is not None:
         logging.getLogger("folio").setLevel(logging.INFO)
         _require_same_setup(context, call)
-    with context.store.lock(key, lambda: log(f"{position}: another run is making this; waiting for it")):
+    tokens: list[str] = []
+    while True:
+        try:
+            outcome = _make(job, tokens)
+            if tokens[:-1]:
+                delete_left(work_base(context.store, call), tokens[:-1])
+            return replace(outcome, rows=tuple(buffer.rows) if buffer else (), retries=retries_so_far())
+        except LeaseLost as error:
+            raise_if_interrupted()
+            if len(tokens) == ATTEMPTS:
+                raise
+            log(
+                f"{position}: this process was suspended, or did not reach the store, for longer than its lock lasts ("
+                f"{context.store.lease_seconds:g} s); it commits nothing, and asks for the lock again to use or to finish what is there"
+            )
+            logging.getLogger("folio").debug("%s", error)
+
+
+def _make(job: StageJob, tokens: list[str]) -> Outcome:
+    """Return the artifact of a call, found or made under the key's lock, whose token is added to `tokens`. Raises LeaseLost."""
+    context, call, position, key = job.context, job.call, job.call.decision.position, job.call.decision.key
+    with context.store.lock(key, lambda who: log(f"{position}: another run is making this; waiting for it ({who})")) as lock:
+        tokens.append(lock.token)
         # Another run may have replaced a damaged artifact meanwhile, so check it again, by digest.
         verify = call.decision.damaged is not None
         found, _, _ = find_reusable(context.store, context.traces, call.decision.stage, key, verify=verify)
@@ -51,11 +81,15 @@ def run_job(job: StageJob) -> Outcome:
         if isinstance(found, Artifact) and (not call.decision.refresh or found.origin.created > context.started):
             return Outcome(found, executed=False)
         if isinstance(found, Damaged):
-            quarantined, damage = context.store.quarantine(found), f"{found.location} was damaged ({'; '.join(found.problems)})"
+            quarantined, damage = context.store.quarantine(found, lock), f"{found.location} was damaged ({'; '.join(found.problems)})"
             log(f"{position}: {damage}; it was moved to {quarantined} and is made again")
         log(f"{position}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
-        artifact = execute_stage(context, call, job.resources, job.reporter)
-    return Outcome(artifact, executed=True, rows=tuple(buffer.rows) if buffer else (), retries=retries_so_far())
+        old = found if isinstance(found, Artifact) else None
+        artifact = execute_stage(context, call, job.resources, job.reporter, lock, old)
+    if artifact.origin.run_id != context.run_id:
+        log(f"{position}: another run has committed {artifact.name} meanwhile, which is used; what was made here is dropped")
+        return Outcome(artifact, executed=False)
+    return Outcome(artifact, executed=True)
 
 
 def _require_same_setup(context: JobContext, call: StageCall) -> None:

@@ -22,6 +22,8 @@ from tasks.stage.store.sealed import seal, unseal
 LOGS = "logs/"
 RECORD = "artifact.json"
 FORMAT = 2
+WRITER = re.compile(r"[0-9a-f]{32}")
+"""Names of the folders of writers, which are their tokens."""
 
 
 class File(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -87,6 +89,7 @@ class Artifact(BaseModel):
     marks: str = Field("", description="name of the file in the store's .traces that says what was executed and opened")
     digest: str = Field(description="identity of the content, hex sha256")
     location: str = Field(description="path inside the store")
+    folder: str = Field("", description="folder below the location with the files, its writer's own; empty: the location itself")
     files: tuple[File, ...]
     config: dict[str, Any]
     ingredients: dict[str, str] = Field(description="everything that went into the key, by name")
@@ -114,6 +117,11 @@ class Artifact(BaseModel):
         if found.format >= FORMAT and not checked:
             raise ValueError("it does not end in its checksum")
         return found
+
+    @property
+    def files_at(self) -> str:
+        """Path of the files inside the store."""
+        return f"{self.location}/{self.folder}" if self.folder else self.location
 
     @property
     def name(self) -> str:

@@ -25,14 +25,15 @@ from typing import Literal
 
 from tasks.stage.store.acceptance import ACCEPTED, acceptances
 from tasks.stage.store.approval import APPROVED
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import WRITER, Artifact
 from tasks.stage.store.index import NAME
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.retention import RetainedRun, needed_addresses, retained_runs
 from tasks.stage.store.store import DAMAGE_REPORT, STORE_LOCK, Store, StoreError
 from tasks.stage.store.traces import TRACES
-from tasks.stage.system.locks import is_leased, is_locked
+from tasks.stage.system.leases import is_leased
+from tasks.stage.system.locks import Lock, is_locked
 
 IDLE = timedelta(days=1)
 QUARANTINE = timedelta(weeks=1)
@@ -81,9 +82,11 @@ def collect_garbage(
     """
     if not delete:
         return survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded, condemned=condemned)
-    with exclusive_use(store):
+    with exclusive_use(store) as lock:
         found = survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded, condemned=condemned)
         for garbage in found.garbage:
+            # Once its lock is lost, a run may have begun to use what was garbage.
+            lock.require(garbage.path)
             store.discard(garbage.path)
         if store.integrity.digests is not None:
             store.integrity.digests.prune()
@@ -131,7 +134,7 @@ def _why(user: RunRecord | None) -> str:
 
 
 @contextmanager
-def exclusive_use(store: Store) -> Iterator[None]:
+def exclusive_use(store: Store) -> Iterator[Lock]:
     """Hold the store exclusively. Raises StoreError naming the run that is under way."""
     journal = Journal(store)
 
@@ -139,10 +142,10 @@ def exclusive_use(store: Store) -> Iterator[None]:
         return [f"run {run.id} of {run.recipe} (process {run.pid} on {run.host})" for run in journal.records() if journal.alive(run)]
 
     try:
-        with store.exclusive():
+        with store.exclusive() as lock:
             if store.local_root is None and (runs := under_way()):
                 raise StoreError(_refusal(store, runs))
-            yield
+            yield lock
     except BlockingIOError:
         raise StoreError(_refusal(store, under_way() or ["a run"])) from None
 
@@ -180,7 +183,23 @@ def folders_without_record(store: Store, stages: Collection[str]) -> Iterator[Ga
         for name in _folders(store, stage):
             if REPLACED.fullmatch(name):
                 path = f"{stage}/{name}"
-                yield Garbage("folder without record", path, _bytes_below(store, path), "a commit that replaced this was killed")
+                yield Garbage("folder without record", path, _bytes_below(store, path), "a refresh replaced it")
+        yield from _late_writers(store, stage)
+
+
+def _late_writers(store: Store, stage: str) -> Iterator[Garbage]:
+    """Yield folders of files beside those of a record: of a refreshed artifact, or of a writer that was killed or came too late."""
+    if store.local_root is not None:
+        return
+    own = {artifact.location: {artifact.folder, *(file.path.split("/")[0] for file in artifact.files)} for artifact in store.records(stage)}
+    sizes: dict[str, int] = {}
+    for path, entry in store.fs.find(f"{store.root}/{stage}", detail=True).items():
+        below = path[len(store.root) + 1 :].split("/")
+        location, folder = "/".join(below[:2]), below[2] if len(below) > 3 else ""
+        if location in own and folder not in own[location] and WRITER.fullmatch(folder):
+            sizes[f"{location}/{folder}"] = sizes.get(f"{location}/{folder}", 0) + int(entry["size"])
+    for path, size in sizes.items():
+        yield Garbage("folder without record", path, size, "its artifact was replaced by a refresh, or its writer came too late")
 
 
 def _idle_work(store: Store, wanted_since: float) -> Iterator[Garbage]:
@@ -228,7 +247,7 @@ def _locks(store: Store) -> Iterator[Garbage]:
             if store.local_root is not None:
                 free = name.endswith(".lock") and name != STORE_LOCK and not is_locked(store.local_root / path)
             else:
-                lease = name.endswith(".lock") or folder == ".locks"
+                lease = (folder == ".locks" and name != STORE_LOCK) or (folder == RUNS and name.endswith(".lock"))
                 free = lease and not is_leased(store.fs, f"{store.root}/{path}")
             if free:
                 yield Garbage("lock", path, 0, "nobody holds it")

@@ -6,6 +6,7 @@ artifact and the artifact's record. A file that was edited and had its modificat
 So is every file of a store that was copied here, once: the hashes are cached in `DigestCache`. A cached digest never condemns a file; the
 file is read again first.
 With `digests` every file is read, whatever is cached. On an object store sizes are trusted unless digests are asked for.
+Only the folder that the record names is looked at; on an object store others beside it are what late writers left, and nobody reads them.
 The cost is one `stat` a file and one listing a folder, or one listing an artifact on an object store.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 import fsspec
 
 from tasks.stage.identity.digests import UNREADABLE, DigestCache, hash_files, read_digests
-from tasks.stage.store.artifact import RECORD, Artifact, File
+from tasks.stage.store.artifact import RECORD, WRITER, Artifact, File
 
 # Change times come from a clock that ticks this coarsely at worst.
 TICK_NS = 20_000_000
@@ -64,8 +65,8 @@ class IntegrityChecker:
         """Return problems by file, and the files whose content must be checked: those that look touched, or `every` file."""
         problems: dict[str, str] = {}
         suspects: dict[Path, File] = {}
-        folder = f"{self.root}/{artifact.location}"
-        found = self._list_remote(folder) if self.local_root is None else _list_local(folder, artifact)
+        folder = f"{self.root}/{artifact.files_at}"
+        found = self._list_remote(folder) if self.local_root is None else _list_local(folder, f"{self.root}/{artifact.location}", artifact)
         for file in artifact.files:
             if file.path not in found:
                 problems[file.path] = f"{file.path} is missing"
@@ -76,6 +77,8 @@ class IntegrityChecker:
             elif touched or every:
                 suspects[Path(f"{folder}/{file.path}")] = file
         for path in sorted(found.keys() - {RECORD, *(file.path for file in artifact.files)}):
+            if self.local_root is None and WRITER.fullmatch(path.partition("/")[0]):
+                continue  # beside a record from before writers had folders, another writer is at work
             problems[path] = f"{path} is not in its record"
         return problems, suspects
 
@@ -102,11 +105,11 @@ class IntegrityChecker:
         return digest.hexdigest()
 
 
-def _list_local(folder: str, artifact: Artifact) -> dict[str, tuple[int, bool]]:
+def _list_local(folder: str, location: str, artifact: Artifact) -> dict[str, tuple[int, bool]]:
     """Return the size of each file of an artifact on a disk and whether it looks touched."""
     # Plain strings, since making a Path costs several times its stat.
     try:
-        written = os.stat(f"{folder}/{RECORD}").st_mtime_ns  # noqa: PTH116
+        written = os.stat(f"{location}/{RECORD}").st_mtime_ns  # noqa: PTH116
     except OSError:
         written = 0
     untouched = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS

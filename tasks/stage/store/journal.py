@@ -20,7 +20,8 @@ from pydantic import ValidationError
 
 from tasks.stage.store.run_record import ExportRecord, PositionRecord, RegisteredModel, RunRecord, StageRecord, Status, recipe_names
 from tasks.stage.store.store import Store, StoreError
-from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
+from tasks.stage.system.leases import is_leased, keep_alive
+from tasks.stage.system.locks import is_locked, local_lock
 from tasks.stage.system.nearest import did_you_mean
 from tasks.stage.system.progress import log
 
@@ -53,7 +54,7 @@ class Journal:
     def running(self, record: RunRecord) -> Iterator[None]:
         """Hold the lock of a run for the block; the lock is taken before its record can be seen."""
         if self.store.local_root is None:
-            with lease_lock(self.store.fs, f"{self.folder}/{record.id}.lock", lambda: None):
+            with keep_alive(self.store.fs, f"{self.folder}/{record.id}.lock", self.store.lease_seconds):
                 self.write(record)
                 yield
             return

@@ -1,19 +1,21 @@
 """The store of artifacts: a directory tree on any fsspec filesystem.
 
-An artifact exists if and only if its `artifact.json` does. That file is written last, so a reader never sees half an artifact. Reuse is
-verified: sizes always, digests when asked for or when a local file was touched after its artifact was made. An artifact that fails is
-moved to `.quarantine/` with the reason, never deleted and never reused. From an object store, an artifact that is used is copied once into
-a local cache and checked against its digests. Raises StoreError naming the store when it can't be reached or written.
+An artifact exists if and only if its `artifact.json` does, which appears last and once (`publish`): a reader never sees half an artifact,
+and no writer replaces what another has committed. Reuse is verified: sizes always, digests when asked for or when a local file was touched
+after its artifact was made. An artifact that fails is moved to `.quarantine/` with the reason, never deleted and never reused. From an
+object store, an artifact that is used is copied once into a local cache and checked against its digests. Raises StoreError naming the store
+when it can't be reached or written.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -22,8 +24,10 @@ from tasks.stage.identity.digests import DigestCache, hash_file, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, ArtifactPart
 from tasks.stage.store.index import ADDRESS_DIGITS, Damaged, StoreIndex
 from tasks.stage.store.integrity import IntegrityChecker
-from tasks.stage.system.atomic_files import fsync_tree, move_if_absent, remove, replace_directory, share_tree, write_atomically
-from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, try_lock
+from tasks.stage.store.publish import Publisher
+from tasks.stage.system.atomic_files import move_if_absent, remove, write_atomically
+from tasks.stage.system.leases import is_leased, lease_lock, lease_seconds
+from tasks.stage.system.locks import LeaseLost, Lock, shared_lock, signed_lock, try_lock
 from tasks.stage.system.progress import log
 
 __all__ = ["Damaged", "Store", "StoreError"]
@@ -40,10 +44,10 @@ class StoreError(RuntimeError):
 class Store:
     """A store at `url`: a local path, `file://`, or any fsspec URL. `cache` holds local copies of remote artifacts.
 
-    `digests` caches the hashes of files that look touched; without it they are read each time.
+    `digests` caches the hashes of files that look touched; without it they are read each time. `seconds`: how long a lease lasts.
     """
 
-    def __init__(self, url: str, cache: Path, digests: DigestCache | None = None) -> None:
+    def __init__(self, url: str, cache: Path, digests: DigestCache | None = None, seconds: float | None = None) -> None:
         self.url = url
         self.cache = cache
         try:
@@ -56,11 +60,12 @@ class Store:
         self.local_root = Path(self.root) if protocol in ("file", "local") else None
         self.index = StoreIndex(self.fs, self.root, self.local_root)
         self._digests = digests
+        self.lease_seconds = lease_seconds() if seconds is None else seconds
         self.integrity = IntegrityChecker(self.fs, self.root, self.local_root, digests)
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str, Path, DigestCache | None]]:
+    def __reduce__(self) -> tuple[type[Store], tuple[str, Path, DigestCache | None, float]]:
         """Pickle as the arguments; another process then opens the store itself."""
-        return Store, (self.url, self.cache, self._digests)
+        return Store, (self.url, self.cache, self._digests, self.lease_seconds)
 
     def location_of(self, stage: str, label: str, address: str) -> str:
         """Return the readable location of an artifact: the address decides, the label is for people."""
@@ -133,33 +138,58 @@ class Store:
             return []
         return sorted(name for name in (str(path).rsplit("/", 1)[-1] for path in paths) if not name.startswith("."))
 
-    def commit(self, made: Path, artifact: Artifact) -> Artifact:
-        """Move a directory of files into the store, record last; a previous artifact there is deleted first, starting with its record."""
-        target = f"{self.root}/{artifact.location}"
-        record = artifact.sealed()
-        with self._store_errors(artifact.location):
-            if self.local_root is not None:
-                # The files reach the disk before the record, or a power cut could leave a record of lost bytes.
-                share_tree(made)
-                fsync_tree(made)
-                replace_directory(made, Path(target))
-                write_atomically(Path(target) / RECORD, record)
-            else:
-                # An object store has no rename: delete the old artifact, record first, then write the new one, record last.
-                self.discard(artifact.location)
-                for file in artifact.files:
-                    self.fs.put_file(str(made / file.path), f"{target}/{file.path}")
-                self.fs.pipe_file(f"{target}/{RECORD}", record)
-        return artifact
+    def commit(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | None = None) -> Artifact:
+        """Move a directory of files into the store; return the artifact at its location, another writer's if that came first.
 
-    def quarantine(self, damaged: Damaged) -> str:
-        """Move a damaged artifact to quarantine with the reason; return where it is."""
+        `lock`: the right to execute its key. `instead_of`: the record that a refresh replaces, if it is still there. Raises LeaseLost if
+        the lock is not held any more; nothing is committed then.
+        """
+        publisher = Publisher(
+            self.fs, self.root, self.local_root, self.index, lambda found: self.check(found, digests=False), self.quarantine
+        )
+        with self._store_errors(artifact.location):
+            try:
+                return publisher.publish(made, artifact, lock, instead_of)
+            except OSError as error:
+                # A successor takes the folder that the files are in, so they may be gone.
+                if not lock.seems_held():
+                    raise LeaseLost(str(error)) from error
+                raise
+
+    def quarantine(self, damaged: Damaged, lock: Lock | None = None) -> str:
+        """Move a damaged artifact to quarantine with the reason; return where it is. Raises LeaseLost if a lock is given and lost.
+
+        What another run has committed there in the last moment is moved back on a disk; on an object store, files of others stay.
+        """
         quarantined = f".quarantine/{damaged.location.replace('/', '-')}-{uuid.uuid4().hex[:6]}"
+        before = self.index.read(damaged.location)
         with self._store_errors(quarantined):
+            if lock is not None:
+                lock.require(damaged.location)
             self.fs.makedirs(f"{self.root}/.quarantine", exist_ok=True)
-            self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{quarantined}", recursive=True)
+            if self.local_root is None:
+                self._quarantine_remote(damaged.location, before, quarantined)
+            else:
+                (self.local_root / damaged.location).rename(self.local_root / quarantined)
+                now = self.index.read(quarantined)
+                if isinstance(now, Artifact) and not (isinstance(before, Artifact) and now.sealed() == before.sealed()):
+                    with suppress(OSError):
+                        (self.local_root / quarantined).rename(self.local_root / damaged.location)
+                    return damaged.location
             self.fs.pipe_file(f"{self.root}/{quarantined}/{DAMAGE_REPORT}", "\n".join(damaged.problems).encode())
         return quarantined
+
+    def _quarantine_remote(self, location: str, before: Artifact | Damaged | None, quarantined: str) -> None:
+        """Move a record and the files that it lists, or an unreadable record alone, whose files nobody knows; the record goes first."""
+        self.fs.invalidate_cache()
+        below = [str(path)[len(self.root) + len(location) + 2 :] for path in self.fs.find(f"{self.root}/{location}")]
+        if isinstance(before, Artifact):
+            others = re.compile(rf"(?!{before.folder or '-'}/)[0-9a-f]{{32}}/")
+            below = [path for path in below if path == RECORD or not others.match(path)]
+        elif before is not None:
+            below = [RECORD]
+        for path in sorted(below, key=lambda path: path != RECORD):
+            self.fs.mv(f"{self.root}/{location}/{path}", f"{self.root}/{quarantined}/{path}")
 
     def discard(self, path: str) -> None:
         """Delete a file or folder of the store, a record before the files that it lists. Raises StoreError."""
@@ -191,7 +221,7 @@ class Store:
     def local(self, given: Artifact | ArtifactPart) -> Path:
         """Return a local directory with the files (or the one file, for a part that names a file), downloading them if needed."""
         artifact = given.artifact if isinstance(given, ArtifactPart) else given
-        base = self.local_root / artifact.location if self.local_root is not None else self._download(artifact)
+        base = self.local_root / artifact.files_at if self.local_root is not None else self._download(artifact)
         return base / given.prefix if isinstance(given, ArtifactPart) else base
 
     def scratch(self, name: str) -> Path:
@@ -202,14 +232,14 @@ class Store:
         return path
 
     @contextmanager
-    def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Hold the right to execute a key."""
+    def lock(self, key: str, on_wait: Callable[[str], None]) -> Iterator[Lock]:
+        """Hold the right to execute a key; `on_wait` is told who holds it, before waiting."""
         if self.local_root is None:
-            with lease_lock(self.fs, f"{self.root}/.locks/{key}.json", on_wait):
-                yield
+            with lease_lock(self.fs, f"{self.root}/.locks/{key}", on_wait, self.lease_seconds) as lease:
+                yield lease
             return
-        with local_lock(self._lock_file(self.local_root, f"{key}.lock"), on_wait):
-            yield
+        with signed_lock(self._lock_file(self.local_root, f"{key}.lock"), on_wait) as lock:
+            yield lock
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -229,18 +259,18 @@ class Store:
         yield
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[Lock]:
         """Hold the store for a collection of garbage. Raises BlockingIOError at once when a run is under way.
 
         An object store shows runs only by their leases, which the caller must check inside the block. A run that starts later waits,
         because it looks for this lease after it has taken its own.
         """
         if self.local_root is not None:
-            with try_lock(self._lock_file(self.local_root, STORE_LOCK)):
-                yield
+            with try_lock(self._lock_file(self.local_root, STORE_LOCK)) as lock:
+                yield lock
             return
-        with lease_lock(self.fs, self._store_lease, lambda: None):
-            yield
+        with lease_lock(self.fs, self._store_lease, lambda who: log(f"waiting for another collection of garbage: {who}")) as lease:
+            yield lease
 
     def _lock_file(self, root: Path, name: str) -> Path:
         path = root / ".locks" / name
@@ -251,7 +281,7 @@ class Store:
 
     @property
     def _store_lease(self) -> str:
-        return f"{self.root}/.locks/{STORE_LOCK}.json"
+        return f"{self.root}/.locks/{STORE_LOCK}"
 
     @contextmanager
     def _store_errors(self, what: str) -> Iterator[None]:
@@ -279,7 +309,7 @@ class Store:
             for file in artifact.files:
                 target = partial / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self.fs.get_file(f"{self.root}/{artifact.location}/{file.path}", str(target))
+                self.fs.get_file(f"{self.root}/{artifact.files_at}/{file.path}", str(target))
                 if hash_file(target) != file.sha256:
                     raise StoreError(
                         f"{artifact.location}/{file.path} in {self.url} does not match its record; run with --verify to make it again."

@@ -103,7 +103,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if (took := terminalreporter.config.stash.get(TOOK, None)) is None:
         return
     terminalreporter.section("traces")
-    for name, what in (("test_an_edit_that_changes_what", "must run again"), ("test_an_edit_that_changes_nothing", "must run nothing")):
+    for name, what in (
+        ("test_an_edit_that_changes_what", "must run again"),
+        ("test_an_edit_that_changes_nothing", "must run nothing"),
+        ("test_an_edit_of_what_ran_at_import", "nothing uses, of what ran at import, run again, as they"),
+    ):
         passed, failed = (
             sum(f"::{name}" in report.nodeid for report in terminalreporter.stats.get(outcome, [])) for outcome in ("passed", "failed")
         )

@@ -23,7 +23,7 @@ from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, 
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 from tasks.stage.store.traces import save_trace
-from tests.tasks.records import artifact
+from tests.tasks.records import artifact, commit
 
 SHARDS = 2
 TEXTS = {
@@ -118,7 +118,7 @@ class Corpus:
         given = json.dumps([position, self.recipe, [i.digest for i in (inputs or {}).values()], described], sort_keys=True, default=str)
         name = hashlib.sha256(f"{given}{'' if inputs else sorted(self.texts.items())}".encode()).hexdigest()
         made = artifact(output, stage=stage, label=label, name=name, inputs=inputs, **described)
-        self.made[position] = self.store.commit(output, made)
+        self.made[position] = commit(self.store, output, made)
         return self.made[position]
 
     def _ingest(self, number: int) -> None:

@@ -56,14 +56,14 @@ def test_only_shards_that_differ_are_read(corpus: Corpus) -> None:
     untouched = 1 - shard_of(MOBY)
     corpus.run("2", {**TEXTS, "moby.txt": "Call me Isabel, and nothing else."})
     corpus.record(SECOND)
-    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'ingest[{untouched}]'].location}/documents.parquet")
+    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'ingest[{untouched}]'].files_at}/documents.parquet")
     assert [book.id for book in compared(corpus).documents.changed] == [MOBY]
 
 
 def test_missing_document_files_are_reported(two: Corpus) -> None:
     for artifact in two.snapshot.graph.newest_first:
         if artifact.stage == "ingest":
-            two.store.fs.rm(f"{two.store.root}/{artifact.location}/documents.parquet")
+            two.store.fs.rm(f"{two.store.root}/{artifact.files_at}/documents.parquet")
     assert "documents.parquet is gone" in compared(two).documents.problem
 
 

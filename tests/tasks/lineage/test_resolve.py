@@ -28,7 +28,7 @@ def test_a_sharded_stage_is_all_its_shards(corpus: Corpus) -> None:
 
 def test_a_copy_of_a_file_anywhere_on_disk_is_known_by_its_bytes(corpus: Corpus, tmp_path: Path) -> None:
     copied = tmp_path / "downloaded.bin"
-    copied.write_bytes(corpus.store.fs.cat_file(f"{corpus.store.root}/{corpus.made['export'].location}/model.safetensors"))
+    copied.write_bytes(corpus.store.fs.cat_file(f"{corpus.store.root}/{corpus.made['export'].files_at}/model.safetensors"))
     found = resolve(corpus.snapshot, str(copied))
     assert (found.kind, found.roots) == ("file", (corpus.made["export"],))
     assert "is a copy of a file of export/books-" in found.description

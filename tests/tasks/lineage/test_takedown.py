@@ -129,7 +129,7 @@ def test_a_missing_input_makes_a_holding_uncertain_never_absent(corpus: Corpus) 
 
 
 def test_missing_files_make_a_holding_uncertain_never_absent(corpus: Corpus) -> None:
-    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'split[{shard_of(PRIDE)}]'].location}/train.parquet")
+    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'split[{shard_of(PRIDE)}]'].files_at}/train.parquet")
     found = takedown_of(corpus, PRIDE)
     (held,) = (held for held in found.contains if held.artifact.stage == "split")
     assert (held.certain, held.parts) == (False, frozenset({""}))

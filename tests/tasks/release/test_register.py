@@ -13,7 +13,7 @@ from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tests.tasks.records import artifact, written
+from tests.tasks.records import artifact, commit, written
 
 NAME = "folio-books"
 
@@ -33,7 +33,7 @@ class Shelf:
             if stage == "evaluate":
                 rows = np.linspace(1, 3, 30)
                 write_units(output, {"test.bits_per_byte": Units(np.arange(30), (rows + bits) * 100, np.full(30, 100.0))})
-            made.append(self.store.commit(output, artifact(output, stage=stage, name=name)))
+            made.append(commit(self.store, output, artifact(output, stage=stage, name=name)))
         return made[0], made[1]
 
     def registered(self, run: str, exported: Artifact, measured: Artifact, alias: str = CHAMPION) -> None:

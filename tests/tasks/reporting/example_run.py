@@ -21,6 +21,7 @@ from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.artifact import Artifact, Cost, Origin, content_digest, list_files
 from tasks.stage.store.index import ADDRESS_DIGITS
 from tasks.stage.store.store import Store
+from tests.tasks.records import commit
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
 CALLS_HOME = {"script", "link", "iframe", "img", "object", "embed", "base", "form", "use", "image", "video", "audio", "source"}
@@ -142,7 +143,7 @@ class RunMaker:
             cost=cost or Cost(wall_seconds=2.0, cpu_seconds=3.0),
             origin=ORIGIN.model_copy(update={"run_id": f"run-{place}"}),
         )
-        self.run.store.commit(output, artifact)
+        commit(self.run.store, output, artifact)
         self.run.artifacts[place] = artifact
         if reused:
             self.run.reused.add(place)

@@ -27,6 +27,7 @@ from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run_log import log_progress
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.system.interrupts import record_interrupt
+from tasks.stage.system.locks import Lock
 from tasks.stage.system.process_identity import ProcessIdentity
 from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.system.subprocesses import RUN
@@ -62,11 +63,12 @@ class BodyCall:
 
 @dataclass(frozen=True)
 class Listener:
-    """What a body reports to while it works."""
+    """What a body reports to while it works. `lock`: the right to execute it; once that is lost, the body is interrupted."""
 
     meter: ProgressMeter
     series: Callable[[list[tuple[str, float, int]]], None]
     uses: Callable[[int], None]
+    lock: Lock
 
 
 class Executed(NamedTuple):
@@ -107,12 +109,14 @@ def run_body(call: BodyCall, listener: Listener) -> Executed:
     return Executed(answer["metrics"], Marks.read(call.marks), ended.cpu_seconds, ended.peak_bytes)
 
 
-def _follow(channel: Channel, listener: Listener) -> Message | None:
-    """Pass on what a body reports; return its last message, or None if it died."""
+def _follow(channel: Channel, listener: Listener, *, stopping: bool = False) -> Message | None:
+    """Pass on what a body reports; return its last message, or None if it died. Raises LeaseLost, unless the body is being stopped."""
     while (message := channel.receive()) is not None:
         kind = message["kind"]
         if kind in ("done", "failed"):
             return message
+        if listener.lock.lost() and not stopping:
+            listener.lock.require(listener.meter.label)
         if kind == "progress":
             shown = (message["done"], message["total"], message["note"], message["seconds_left"])
             listener.meter.show(*shown)
@@ -131,7 +135,7 @@ def _stop(process: ForkedProcess, channel: Channel, listener: Listener, error: B
     """Interrupt a body and wait until it has stopped."""
     with suppress(ServerLost):  # then the body is gone as well
         process.signal(signal.SIGINT)
-    answer = _follow(channel, listener)
+    answer = _follow(channel, listener, stopping=True)
     if answer is not None and answer["kind"] == "failed":
         for note in answer["notes"]:
             error.add_note(note)

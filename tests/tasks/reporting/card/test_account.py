@@ -15,7 +15,7 @@ from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store, StoreError
-from tests.tasks.records import artifact, written
+from tests.tasks.records import artifact, commit, written
 
 FACTS: dict[str, Any] = {
     "parameters": 1000, "vocabulary": 300, "context": 64, "dtype": "float32", "variants": [], "full": {}, "plot": "",
@@ -36,7 +36,7 @@ class Released:
         output = self.store.scratch(position) / "output"
         written(output, files)
         stage = position.partition(".")[0]
-        made = self.store.commit(output, artifact(output, stage=stage, name=position, **record))
+        made = commit(self.store, output, artifact(output, stage=stage, name=position, **record))
         self.positions[position] = PositionRecord(
             stage=stage, key=made.key, digest=made.digest, location=made.location, action="reused", accepted=accepted
         )

@@ -22,7 +22,7 @@ from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.store.store import Store
-from tests.tasks.records import committed
+from tests.tasks.records import OnlyWriter, committed
 from tests.tasks.toys import Workshop
 
 METRICS = {"metrics.json": b'{"loss": 0.5}'}
@@ -43,7 +43,7 @@ def test_a_worker_makes_of_a_job_s_file_what_the_run_would_make(tmp_path: Path) 
         with open_run(name="toys", resources=Resources(), parameters={}, **settings) as run:  # type: ignore[arg-type]
             job, folder = job_of(run, config), tmp_path / "job"
             if name == "here":
-                made.append(execute_stage(job.context, job.call, job.resources, job.reporter))
+                made.append(execute_stage(job.context, job.call, job.resources, job.reporter, OnlyWriter("0" * 32), None))
                 continue
             folder.mkdir()
             (folder / JOB).write_text(JobFile.of(job).model_dump_json())

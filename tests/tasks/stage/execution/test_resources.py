@@ -26,7 +26,7 @@ from tasks.stage.store.artifact import Artifact, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
 from tasks.training.config import PipelineResources
-from tests.tasks.records import written
+from tests.tasks.records import commit, written
 
 # Every file that a flow or a gate asks a stage for.
 PARTS = (
@@ -61,7 +61,7 @@ def stand_in(store: Store, decision: Decision) -> None:
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("")}
     made_by |= {"address": address, "trace": trace.hash, "marks": marks}
     given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": METRICS}
-    store.commit(made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
+    commit(store, made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
 
 
 @pytest.fixture(scope="module")

@@ -234,11 +234,11 @@ def test_work_in_progress_goes_when_it_was_idle_for_a_day_and_no_unfinished_run_
         written(root / ".staging" / name, {"resume/step.pt": b"x" * 1000})
         aged(root / ".staging" / name, idle * DAY)
     shutil.rmtree(root / ".staging" / "by-hand")
-    with local.lock("a" * 64, lambda: None):
+    with local.lock("a" * 64, lambda who: None):
         assert going(collect_garbage(local, delete=False, keep=1)) == {".staging/old-0123456789abcdef": "idle for 1 day"}
     yesterday = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 2 * DAY))
     ran(local, 2, status="stopped", started=yesterday)
-    with local.lock("a" * 64, lambda: None):
+    with local.lock("a" * 64, lambda who: None):
         assert going(collect_garbage(local, delete=False, keep=1)) == {}
 
 
@@ -254,11 +254,11 @@ def test_what_was_put_aside_goes_after_a_week(local: Store) -> None:
 
 def test_locks_that_nobody_holds_go_and_half_written_files_with_them(local: Store) -> None:
     ran(local, 1, made(local, "clean.a"))
-    with local.lock("a" * 64, lambda: None):
+    with local.lock("a" * 64, lambda who: None):
         pass
     (Path(local.root) / ".runs" / "dead.lock").touch()
     (Path(local.root) / ".runs" / ".x.json-abc123").touch()
-    with local.lock("b" * 64, lambda: None):
+    with local.lock("b" * 64, lambda who: None):
         assert set(going(collect_garbage(local, delete=True, keep=1))) == {
             f".locks/{'a' * 64}.lock",
             ".runs/dead.lock",

@@ -15,7 +15,7 @@ import pytest
 
 from tasks.stage.store.journal import RUNS, ExportRecord, Journal, PositionRecord, RegisteredModel, RunRecord, new_id
 from tasks.stage.store.store import Store, StoreError
-from tasks.stage.system import locks
+from tasks.stage.system.leases import LEASE_SECONDS
 
 HOLD = """
 import sys, time
@@ -183,7 +183,7 @@ def test_a_run_on_an_object_store_is_dead_when_its_lease_has_run_out(tmp_path: P
     store = Store(f"memory://{uuid.uuid4().hex}", tmp_path / "cache")
     journal, record = Journal(store), ran(status="running")
     lease = f"{store.root}/{RUNS}/{record.id}.lock"
-    store.fs.pipe_file(lease, json.dumps({"owner": "x", "expires": time.time() + locks.LEASE_SECONDS}).encode())
+    store.fs.pipe_file(lease, json.dumps({"owner": "x", "expires": time.time() + LEASE_SECONDS}).encode())
     assert journal.alive(record)
     store.fs.pipe_file(lease, json.dumps({"owner": "x", "expires": time.time() - 1}).encode())
     assert not journal.alive(record)

@@ -22,7 +22,7 @@ from tasks.stage.store import index
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import Damaged, Store, StoreError
 from tasks.stage.system.atomic_files import move_if_absent
-from tests.tasks.records import artifact, committed, written
+from tests.tasks.records import artifact, commit, committed, written
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta", "logs/out.txt": b"took 3 s"}
 
@@ -47,7 +47,7 @@ def local(tmp_path: Path) -> Store:
 
 def harm(store: Store, made: Artifact, name: str, content: bytes | None) -> None:
     """Change or remove a file of an artifact behind the store's back, later than its record was written."""
-    path = f"{store.root}/{made.location}/{name}"
+    path = f"{store.root}/{made.location if name == RECORD else made.files_at}/{name}"
     if content is None:
         store.fs.rm(path)
         return
@@ -70,7 +70,7 @@ def test_what_was_committed_is_found_by_its_key_and_its_files_are_where_local_sa
 def test_files_of_an_artifact_can_be_read_by_those_who_may_read_its_folder(local: Store) -> None:
     made = written(local.scratch("made"), {"model.safetensors": b"weights"})
     (made / "model.safetensors").chmod(0o600)
-    kept = local.local(local.commit(made, artifact(made)))
+    kept = local.local(commit(local, made, artifact(made)))
     assert kept.stat().st_mode & 0o444 == (kept / "model.safetensors").stat().st_mode & 0o444
 
 
@@ -82,7 +82,7 @@ def test_an_artifact_whose_record_is_not_written_does_not_exist_and_the_next_com
     assert list(store.records()) == []
     again = committed(store, FILES)
     assert store.find("clean", made.key) == again
-    assert not store.fs.exists(f"{store.root}/{made.location}/stray.txt")
+    assert not store.fs.exists(f"{store.root}/{again.files_at}/stray.txt")
 
 
 def test_a_reader_sees_nothing_or_the_whole_while_an_artifact_is_committed(store: Store) -> None:
@@ -192,7 +192,7 @@ def test_a_store_that_was_moved_is_reused_and_read_at_most_once(
 def test_files_that_nobody_touched_are_not_read(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(local.scratch("by-hand") / "output", FILES)
     time.sleep(0.1)
-    made = local.commit(folder, artifact(folder))
+    made = commit(local, folder, artifact(folder))
     monkeypatch.setattr(digests, "_read_one", None)
     assert local.find("clean", made.key) == made
 
@@ -327,7 +327,7 @@ def test_what_is_quarantined_is_kept_with_the_reason_and_is_no_artifact_any_more
     aside = store.quarantine(found)
     assert store.find("clean", made.key) is None
     assert list(store.records()) == []
-    assert store.fs.cat_file(f"{store.root}/{aside}/a.txt") == b"alph"
+    assert store.fs.cat_file(f"{store.root}/{aside}{made.files_at[len(made.location) :]}/a.txt") == b"alph"
     assert b"a.txt has 4 bytes" in store.fs.cat_file(f"{store.root}/{aside}/damage.txt")
     assert store.find("clean", committed(store, FILES).key)
 
@@ -364,7 +364,7 @@ def test_of_two_that_copy_one_artifact_at_once_the_slower_takes_what_the_quicker
 
 
 def test_an_artifact_without_files_is_an_artifact(store: Store) -> None:
-    made = store.commit(store.scratch("empty"), artifact(store.scratch("empty")))
+    made = commit(store, store.scratch("empty"), artifact(store.scratch("empty")))
     assert store.find("clean", made.key) == made
     assert list(p for p in store.local(made).iterdir() if p.name != RECORD) == []
 
@@ -375,7 +375,7 @@ def test_a_store_that_cannot_be_written_or_opened_says_where_and_what_to_do(tmp_
     assert store.find("clean", "0" * 64) is None
     with pytest.raises(StoreError, match=r"store: .*file can't write .* make it writable; nothing was committed"):
         store.scratch("work")
-    with pytest.raises(StoreError, match="can't write"), store.lock("0" * 64, lambda: None):
+    with pytest.raises(StoreError, match="can't write"), store.lock("0" * 64, lambda who: None):
         pass
     with pytest.raises(StoreError, match=r"nosuch://x.* can't be opened .* Use a path or an fsspec URL"):
         Store("nosuch://x", tmp_path / "cache")
@@ -386,5 +386,5 @@ def test_a_commit_that_fails_leaves_no_artifact(tmp_path: Path) -> None:
     made = written(store.scratch("by-hand") / "output", FILES)
     written(tmp_path / "store", {"clean": b"a file in the way"})
     with pytest.raises(StoreError, match=r"can't write clean/toys-.* nothing was committed"):
-        store.commit(made, artifact(made))
+        commit(store, made, artifact(made))
     assert list(store.records()) == []

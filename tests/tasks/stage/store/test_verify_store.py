@@ -39,10 +39,10 @@ def lose(store: Store, path: str) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
-    "changed": (lambda s, a: change(s, f"{a.location}/folder/b.txt", b"BETA"), "folder/b.txt does not match its record"),
-    "cut": (lambda s, a: change(s, f"{a.location}/a.txt", b"al"), "a.txt has 2 bytes instead of 5"),
-    "lost": (lambda s, a: lose(s, f"{a.location}/a.txt"), "a.txt is missing"),
-    "a stray file": (lambda s, a: change(s, f"{a.location}/folder/c.txt", b""), "folder/c.txt is not in its record"),
+    "changed": (lambda s, a: change(s, f"{a.files_at}/folder/b.txt", b"BETA"), "folder/b.txt does not match its record"),
+    "cut": (lambda s, a: change(s, f"{a.files_at}/a.txt", b"al"), "a.txt has 2 bytes instead of 5"),
+    "lost": (lambda s, a: lose(s, f"{a.files_at}/a.txt"), "a.txt is missing"),
+    "a stray file": (lambda s, a: change(s, f"{a.files_at}/folder/c.txt", b""), "folder/c.txt is not in its record"),
     "its trace changed": (
         lambda s, a: change(s, f".traces/{a.trace}.json", b"[]"),
         f".traces/{TRACE}.json, which says what it has read, is missing or damaged",

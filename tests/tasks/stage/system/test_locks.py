@@ -1,26 +1,21 @@
-"""One holder at a time, whoever dies: a lock on a disk ends with its process, a lease on an object store when it expires."""
+"""One holder at a time, whoever dies or sleeps: a lock on a disk ends with its process."""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
-import threading
-import time
-import uuid
 from pathlib import Path
 
-import fsspec
 import pytest
 
-from tasks.stage.system.locks import lease_lock, local_lock
+from tasks.stage.system.locks import LeaseLost, local_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.stage.system.locks import local_lock
-with local_lock(Path(sys.argv[1]), lambda: print("waits", flush=True)):
+from tasks.stage.system.locks import signed_lock
+with signed_lock(Path(sys.argv[1]), lambda who: print("waits", who, flush=True)):
     print("holds", flush=True)
     time.sleep(float(sys.argv[2]))
 """
@@ -40,7 +35,7 @@ def said(process: subprocess.Popen[str]) -> str:
 def test_a_process_waits_for_another_that_holds_the_lock_and_then_has_it(tmp_path: Path) -> None:
     with local_lock(tmp_path / "key.lock", lambda: None):
         second = holder(tmp_path / "key.lock", 0)
-        assert said(second) == "waits"
+        assert said(second).startswith("waits")
     assert said(second) == "holds"
     assert second.wait(60) == 0
 
@@ -55,51 +50,27 @@ def test_a_holder_that_is_killed_frees_the_lock_at_once(tmp_path: Path) -> None:
         assert waited == []
 
 
-@pytest.fixture
-def lease() -> tuple[fsspec.AbstractFileSystem, str]:
-    """An object store and a path for a lease in it."""
-    return fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}/.locks/key.json"
+def test_a_holder_that_is_suspended_keeps_its_lock_and_whoever_waits_is_told_who_and_how_to_go_on(tmp_path: Path) -> None:
+    first = holder(tmp_path / "key.lock", 1)
+    assert said(first) == "holds"
+    first.send_signal(signal.SIGSTOP)
+    second = holder(tmp_path / "key.lock", 0)
+    told = said(second)
+    assert told.startswith(f"waits process {first.pid} on ")
+    assert f"it is suspended: `kill -CONT {first.pid}` lets it go on" in told
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(1.5)
+    first.send_signal(signal.SIGCONT)
+    assert said(second) == "holds"
+    assert [process.wait(60) for process in (first, second)] == [0, 0]
 
 
-def test_a_lease_is_held_by_one_at_a_time_and_gone_afterwards(lease: tuple[fsspec.AbstractFileSystem, str]) -> None:
-    inside, most, waits = [0], [0], []
-
-    def work() -> None:
-        with lease_lock(*lease, lambda: waits.append("waits")):
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-            time.sleep(0.3)
-            inside[0] -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1]
-    assert waits == ["waits"]
-    assert not lease[0].exists(lease[1])
-
-
-def test_a_lease_outlives_its_time_while_its_holder_works(lease: tuple[fsspec.AbstractFileSystem, str]) -> None:
-    with lease_lock(*lease, lambda: None, seconds=1.0):
-        time.sleep(1.5)
-        assert json.loads(lease[0].cat_file(lease[1]))["expires"] > time.time()
-
-
-def test_a_dead_holders_lease_is_taken_over_once_it_has_expired(lease: tuple[fsspec.AbstractFileSystem, str]) -> None:
-    lease[0].pipe_file(lease[1], json.dumps({"owner": "dead", "expires": time.time() + 0.6}).encode())
-    waits: list[str] = []
-    started = time.monotonic()
-    with lease_lock(*lease, lambda: waits.append("waits")):
-        assert time.monotonic() - started > 0.5
-    assert waits == ["waits"]
-
-
-def test_a_holder_whose_lease_was_taken_over_leaves_the_new_one_alone(lease: tuple[fsspec.AbstractFileSystem, str]) -> None:
-    successor = json.dumps({"owner": "successor", "expires": time.time() + 60}).encode()
-    with lease_lock(*lease, lambda: None, seconds=0.8):
-        lease[0].pipe_file(lease[1], successor)
-        time.sleep(0.5)
-        assert lease[0].cat_file(lease[1]) == successor
-    assert lease[0].cat_file(lease[1]) == successor
+def test_a_lock_whose_file_was_deleted_is_lost_and_the_next_one_is_another(tmp_path: Path) -> None:
+    with local_lock(tmp_path / "key.lock", lambda: None) as lock:
+        assert lock.held()
+        (tmp_path / "key.lock").unlink()
+        with local_lock(tmp_path / "key.lock", lambda: None) as other:
+            assert other.held() and other.token != lock.token
+            assert not lock.held()
+            with pytest.raises(LeaseLost, match=r"clean/x: this process was suspended.*run the same command again"):
+                lock.require("clean/x")

@@ -44,11 +44,13 @@ def test_an_identity_reads_back_from_its_text_and_a_renamed_machine_keeps_its_pr
 
 
 @pytest.mark.parametrize(
-    "text", ["", "57", str(os.getpid()), "null", "[]", "{}", '{"pid": 57}', "not JSON", json.dumps({**json.loads(str(THIS)), "pid": "57"}),
-             json.dumps({**json.loads(str(THIS)), "began": ""}), json.dumps({**json.loads(str(THIS)), "more": 1})]
+    ("text", "changed"),
+    [*((text, {}) for text in ("", "57", "null", "[]", "{}", '{"pid": 57}', "not JSON")),
+     *(("this", changed) for changed in ({"pid": "57"}, {"began": ""}, {"more": 1}))],
 )  # fmt: skip
-def test_what_older_code_wrote_and_what_is_malformed_identifies_no_process(text: str) -> None:
-    assert ProcessIdentity.read(text) is None
+def test_what_older_code_wrote_and_what_is_malformed_identifies_no_process(text: str, changed: dict[str, object]) -> None:
+    assert ProcessIdentity.read(json.dumps({**json.loads(str(THIS)), **changed}) if changed else text) is None
+    assert ProcessIdentity.read(str(os.getpid())) is None
 
 
 def test_another_process_is_identified_while_it_runs_and_known_to_have_ended_afterwards() -> None:

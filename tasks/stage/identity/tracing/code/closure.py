@@ -60,7 +60,7 @@ class Closure:
         self._sequence: list[str] = []  # statements that may act elsewhere, and libraries that are first imported, in order
         self._names: dict[str, set[str]] = {}
         self._types: dict[str, set[str]] = {}
-        self._words, self._typed = set(marks.attributes), set[str]()
+        self._words, self._imported, self._typed = set(marks.attributes), set(marks.attributes), set[str]()
         self._attributes = set(marks.attributes) | PROTOCOLS
         self._values: set[str] = set()
         self._spoken = self._asked = frozenset[str]()
@@ -113,7 +113,7 @@ class Closure:
 
     def _size(self) -> int:
         size = len(self.counted) + len(self._classes) + len(self.reached)
-        sets = (self._attributes, self._words, self._typed, self._values, self._whole)
+        sets = (self._attributes, self._words, self._imported, self._typed, self._values, self._whole)
         return size + sum(len(one) for one in (*sets, *self._names.values(), *self._types.values(), *self._inherited.values()))
 
     # What importing does.
@@ -153,8 +153,9 @@ class Closure:
                 libraries.append(module)
         for module in sorted(libraries):
             # What was loaded when the execution began does nothing when it is imported again.
-            if module.partition(".")[0] not in self.marks.preloaded and module not in self._sequence:
-                self._sequence.append(module)
+            if module.partition(".")[0] not in self.marks.preloaded:
+                self.libraries.add(module.partition(".")[0])
+                self._sequence += [module] if module not in self._sequence else []
 
     def _star_modules(self, item: Item) -> list[str]:
         """Return the modules that a star import has imported, since its package names them in `__all__`."""
@@ -183,7 +184,7 @@ class Closure:
         """Look again at what depends on all that is asked for."""
         private = {found[1] for name in self._attributes if (found := PRIVATE.match(name))}
         self._spoken = frozenset(self._attributes).union(*self._names.values(), *self._types.values())
-        self._asked = self._spoken | self._words | private
+        self._asked = self._spoken | self._words | self._imported | private
         if not self._spoken.isdisjoint(READS_ALL_NAMES):
             self._whole |= self.reached.keys()
         for path in list(self.reached):
@@ -214,7 +215,7 @@ class Closure:
             if item.kind == "program" and path not in self.marks.programs:
                 continue
             always = ("__getattr__", "__dir__") if item.kind != "import" or item.imports[0][1] != "__future__" else item.names
-            called = [name for name in item.names if name in names or name in self._words or name in always]
+            called = [name for name in item.names if name in names or name in self._imported or name in self._words or name in always]
             typed = [name for name in item.names if name in types or name in self._typed]
             if item.kind in ("import", "typing"):
                 self._import(path, "", item, item.names if whole else called, typed)
@@ -222,10 +223,10 @@ class Closure:
                 self._choose(path, item, whole or bool(called), bool(called or typed))
             elif every or called or typed or item.kind in ("act", "program") or not self._is_loose(path, item):
                 self._item(path, item)
-                self._import(path, "", item, item.names)
+                self._import(path, "", item, item.names if item.kind == "act" else ())
         for found in facts.items:
             if "*" in found.names:  # what it takes from there may be any of its names
-                self._words |= names
+                self._imported |= names
                 self.facts[f"import {path}:*"] = " ".join(module for local, module, _ in found.imports if local == "*")
 
     def _item(self, path: str, item: Item) -> None:
@@ -254,9 +255,11 @@ class Closure:
                 meant += [inner] if inner else []
             self.facts[entry] = " ".join(dict.fromkeys([*self.facts.get(entry, "").split(), *meant]))
             if not self.modules.is_ours(module):
-                self._library(module, attribute)
+                # A word of a string may name one of our definitions, but means no library.
+                if owner or local in self._imported or local in self._names.get(path, ()) or path in self._whole:
+                    self._library(module, attribute)
             elif attribute not in ("", "*"):
-                (self._words if local in called else self._typed).add(attribute)
+                (self._imported if local in called else self._typed).add(attribute)
                 if local in self._values:
                     self._values.add(attribute)
 
@@ -264,8 +267,11 @@ class Closure:
         """Count what matters of a union. If a tag decides between its members, those that were never made and share no tag can't."""
         choice, name = item.choice, item.names[0]
         assert choice is not None
+        if choice.frame is None and not named:  # a member of unions alone, which count it
+            self.counted[f"statement {path}:{name}"] = [item.piece]
+            return
         if choice.frame is None or value or not self._asked.isdisjoint(READS_UNIONS):
-            self._count(f"statement {path}:{name}", path, item.piece if named or value or choice.frame else item.piece._replace(names=()))
+            self._count(f"statement {path}:{name}", path, item.piece)
             return
         self._count(f"choice {path}:{name}", path, choice.frame)
         labels, taken = [], set[str]()
@@ -331,6 +337,7 @@ class Closure:
         self._names.setdefault(path, set()).update(piece.names)
         self._types.setdefault(path, set()).update(piece.types)
         for module, *attribute in piece.imports:
+            self._imported.update(attribute)
             for name in (module, f"{module}.{attribute[0]}" if attribute else module):
                 if name in self.marks.modules:
                     for executed in self.modules.executed(name):

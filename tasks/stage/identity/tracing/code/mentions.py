@@ -35,51 +35,48 @@ class Reader:
         self.values: set[str] = set()
         self.imports: set[Chain] = set()
 
-    def read(self, nodes: Iterable[ast.AST | None], scopes: Scopes = (), *, inside: bool = False) -> None:
-        """Read nodes. `scopes`: names that the functions around them bind; `inside`: they stand in a function or a class."""
+    def read(self, nodes: Iterable[ast.AST | None], scopes: Scopes = ()) -> None:
+        """Read nodes. `scopes`: names that the functions around them bind."""
         for node in nodes:
             if node is not None and not is_docstring(node):
-                self._read(node, scopes, inside)
+                self._read(node, scopes)
 
-    def _read(self, node: ast.AST, scopes: Scopes, inside: bool) -> None:
+    def _read(self, node: ast.AST, scopes: Scopes) -> None:
         if isinstance(node, FUNCTIONS):
             self.header(node, scopes)
             self.body(node, scopes)
         elif isinstance(node, ast.Lambda):
-            self.read([*node.args.defaults, *node.args.kw_defaults], scopes, inside=inside)
-            self.read([node.body], (*scopes, arguments_of(node.args) | bound_names(own_nodes([node.body]))), inside=True)
+            self.read([*node.args.defaults, *node.args.kw_defaults], scopes)
+            self.read([node.body], (*scopes, arguments_of(node.args) | bound_names(own_nodes([node.body]))))
         elif isinstance(node, ast.ClassDef):
-            self.read([*self.style.decorators(node), *node.bases, *node.keywords], scopes, inside=inside)
-            self.read(node.body, scopes, inside=True)
+            self.read([*self.style.decorators(node), *node.bases, *node.keywords], scopes)
+            self.read(node.body, scopes)
         elif isinstance(node, COMPREHENSIONS):
             targets = bound_names(own_nodes([generator.target for generator in node.generators]))
-            self.read([node.generators[0].iter], scopes, inside=inside)
-            self.read([part for part in ast.iter_child_nodes(node)], (*scopes, targets), inside=inside)
+            self.read([node.generators[0].iter], scopes)
+            self.read([part for part in ast.iter_child_nodes(node)], (*scopes, targets))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found = imported(node, self.package)
-            self.imports |= set(found)
-            if inside:
-                self.words |= {attribute for _, *attributes in found for attribute in attributes}
+            self.imports |= set(imported(node, self.package))
         elif isinstance(node, ast.Name):
             self._name(node, scopes)
         elif isinstance(node, ast.Attribute):
-            self._attribute(node, scopes, inside)
+            self._attribute(node, scopes)
         elif isinstance(node, ast.Constant):
             self._text(node.value)
         elif isinstance(node, ast.Call):
-            self._call(node, scopes, inside)
+            self._call(node, scopes)
         elif isinstance(node, ast.AnnAssign):
-            self.read([node.target, node.value], scopes, inside=inside)
+            self.read([node.target, node.value], scopes)
         else:
             if isinstance(node, ast.MatchClass):
                 self.attributes |= set(node.kwd_attrs)
-            self.read(ast.iter_child_nodes(node), scopes, inside=inside)
+            self.read(ast.iter_child_nodes(node), scopes)
 
     def header(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scopes: Scopes = ()) -> None:
         """Read what runs when a function is defined."""
-        self.read([*self.style.decorators(node), *node.args.defaults, *node.args.kw_defaults], scopes, inside=bool(scopes))
+        self.read([*self.style.decorators(node), *node.args.defaults, *node.args.kw_defaults], scopes)
         if self.style.reads_annotations(node):
-            self.read(annotations_of(node), scopes, inside=True)
+            self.read(annotations_of(node), scopes)
 
     def body(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scopes: Scopes = ()) -> None:
         """Read what runs when a function is called."""
@@ -89,12 +86,12 @@ class Reader:
         self.names |= {name for inner in nodes if isinstance(inner, ast.Global) for name in inner.names}
         shared = {name for inner in nodes if isinstance(inner, ast.Global) for name in inner.names}
         own = (bound_names(nodes) | aliased | arguments_of(node.args)) - elsewhere
-        self.read(node.body, (*(scope - shared for scope in scopes), frozenset(own)), inside=True)
+        self.read(node.body, (*(scope - shared for scope in scopes), frozenset(own)))
 
     def field_type(self, node: ast.expr) -> None:
         """Read the annotation of a field. What it names is a type, not a value; but what stands beside other types in a union is tried."""
         names, self.names = self.names, set()
-        self.read([node], inside=True)
+        self.read([node])
         found, self.names = self.names, names
         target = self.names if any(map(_tries, ast.walk(node))) else self.types
         target |= found
@@ -106,7 +103,7 @@ class Reader:
                 self.values.add(node.id)
                 self.attributes |= {ANY} if node.id in self.style.getters else set()
 
-    def _attribute(self, node: ast.Attribute, scopes: Scopes, inside: bool, *, called: bool = False) -> None:
+    def _attribute(self, node: ast.Attribute, scopes: Scopes, *, called: bool = False) -> None:
         self.attributes.add(node.attr)
         inner = node.value
         if not called:
@@ -119,9 +116,9 @@ class Reader:
         if isinstance(inner, ast.Name):
             self._name(inner, scopes, called=True)
         elif isinstance(inner, ast.Attribute):
-            self._attribute(inner, scopes, inside, called=True)
+            self._attribute(inner, scopes, called=True)
         else:
-            self.read([inner], scopes, inside=inside)
+            self.read([inner], scopes)
 
     def _text(self, value: object) -> None:
         if isinstance(value, (str, bytes)):
@@ -129,16 +126,16 @@ class Reader:
             self.words |= set(WORD.findall(text))
             self.values |= {f".{name}" for name, asked in pairwise(text.split(".")) if name and asked.startswith("__")}
 
-    def _call(self, node: ast.Call, scopes: Scopes, inside: bool) -> None:
+    def _call(self, node: ast.Call, scopes: Scopes) -> None:
         function = node.func
         if isinstance(function, ast.Name):
             self._name(function, scopes, called=True)
         elif isinstance(function, ast.Attribute):
-            self._attribute(function, scopes, inside, called=True)
+            self._attribute(function, scopes, called=True)
         else:
-            self.read([function], scopes, inside=inside)
+            self.read([function], scopes)
         arguments, keywords = self.style.counted_arguments(node)
-        self.read([*arguments, *keywords], scopes, inside=inside)
+        self.read([*arguments, *keywords], scopes)
         name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
         getter = name in (GETTERS if isinstance(function, ast.Attribute) else self.style.getters)
         if getter and not all(isinstance(argument, ast.Constant) for argument in node.args):

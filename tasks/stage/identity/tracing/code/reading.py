@@ -1,8 +1,8 @@
 """Read a module into facts: its statements, what each binds and mentions, and which definitions do nothing but bind their name.
 
 A definition may be left out of a trace only if Python's grammar shows that its statement does nothing else: a function without decorators
-whose defaults are names and literals; a class without decorators and keywords whose body holds nothing but such functions, literals and
-fields. What its bases do is judged in `closure`, which sees their modules.
+whose defaults are names and literals; a class without decorators whose keywords are literals and whose body holds nothing but such
+functions, literals and fields. What its bases do, with its keywords too, is judged in `closure`, which sees their modules.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ class _Syntax:
         registered = self.style.reads_annotations(node) or acts
         reader, writer = Reader(self.package, self.style), Writer(self.style, shown=frozenset({node.name} if acts else ()))
         reader.header(node)
-        reader.read(annotations_of(node) if acts else [], inside=True)
+        reader.read(annotations_of(node) if acts else [])
         header = _piece(writer.header(node), writer, reader)
         reader = Reader(self.package, self.style)
-        reader.read(annotations_of(node), inside=True)
+        reader.read(annotations_of(node))
         notes = _piece(writer.notes, Writer(self.style), reader)
         reader, writer = Reader(self.package, self.style), Writer(self.style, shown=_handed_on(node), set=_set_anyway(node))
         reader.body(node)
@@ -143,7 +143,8 @@ class _Syntax:
         writer.documentation.append(ascii(ast.get_docstring(node, clean=False)))
         bases = tuple(chain_of(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases)
         registered = bool(self.style.decorators(node))
-        loose = not registered and not node.keywords and all(bases) and all(map(self._is_still_member, node.body))
+        settings = all(keyword.arg not in (None, "metaclass") and isinstance(keyword.value, ast.Constant) for keyword in node.keywords)
+        loose = not registered and settings and all(bases) and all(map(self._is_still_member, node.body))
         return Item(
             *("class", (node.name,), _piece(writer.write(bare), writer, reader)),
             members=members,
