@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from data.splits.config import TRAIN_SIZE
+from data.tokens.config import CHUNKS, SHARE, TOKENIZER_FILE, TokenizerConfig
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
-from flows.vocabulary import fitted
-from tasks.base.adopt import adopt
-from tasks.base.baseline import baseline
-from tasks.base.pack import pack
-from tasks.base.pretrain import pretrain
+from tasks.base import adopt, allot, baseline, fit, pack, pretrain, restore, sample, tokenizer
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.stage.store.artifact import StageInput, StageOutput
+from tasks.stage.store.artifact import ShardedArtifact, StageInput, StageOutput
+
+
+def fitted(config: TokenizerConfig, splits: ShardedArtifact) -> StageOutput:
+    """Draw a sample of the training split, fit the tokenizer on it, and verify that it restores all of the split.
+
+    The share that each shard draws is decided from the sizes of all, so that a changed text draws one shard again. Shards are verified
+    with tokenizer.json alone, so that one which a changed text leaves as it was verifies one shard again."""
+    shards = len(splits.items)
+    train, sizes = splits.part("train.parquet"), splits.part(TRAIN_SIZE)
+    share = allot(config.allotting, sizes=sizes).part(SHARE)
+    drawn = sample.over(shards)(config.drawing, train=train, share=share)
+    learned = fit(config, train=train, sizes=sizes, drawn=drawn.part(CHUNKS))
+    counted = restore.over(shards)(config.restoring, train=train, fitted=learned.part(TOKENIZER_FILE))
+    return tokenizer(config.describing, fitted=learned, counted=counted)
 
 
 class Base(NamedTuple):

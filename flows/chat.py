@@ -8,16 +8,11 @@ from typing import NamedTuple
 from flows.base import Base
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
-from model.aims.step_gate import AFTER, BEFORE, SPLIT
+from model.aims.protocol import AFTER, BEFORE, SPLIT
 from model.evaluation.config import EvaluateConfig
 from model.pairing.config import ConstitutionPairs, Pairing
 from model.training.config import TuningStep
-from tasks.chat.adapt import adapt
-from tasks.chat.encode import encode
-from tasks.chat.examine import examine
-from tasks.chat.pair import pair
-from tasks.chat.revise import revise
-from tasks.chat.tune import tune
+from tasks.chat import adapt, encode, examine, pair, revise, tune
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
 from tasks.stage.store.artifact import StageInput, StageOutput

@@ -17,7 +17,7 @@ from prefect.utilities.annotations import quote
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
-from flows.recipe.differences import plain_differences
+from flows.recipe.commented_yaml import plain_differences
 from flows.release import Release, release
 from flows.services.home import home
 from tasks.report import reported

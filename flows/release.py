@@ -10,14 +10,11 @@ from flows.base import Base
 from flows.chat import Chat, by_judge
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
-from model.evaluation.fidelity_config import FIDELITY
+from model.evaluation.gate import FIDELITY
 from model.evaluation.relations import UNITS
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.release.export import ADAPTER, export
-from tasks.release.measure import measure
-from tasks.release.quantize import quantize
-from tasks.release.register import register
+from tasks.release import ADAPTER, export, measure, quantize, register
 from tasks.stage.store.artifact import StageOutput
 
 

@@ -1,1 +1,1 @@
-"""Stages, one per file: each makes a library function a cached, tracked Prefect task."""
+"""Stages, a file a chapter: each makes a library function a cached, tracked Prefect task."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.provenance.lines import lines_naming, lines_quoting
+from data.provenance.tables import lines_naming, lines_quoting
 from model.evaluation.config import EvaluateConfig
 from tasks.forecast.hook import EVALUATING
-from tasks.lineage.hook import Holding, Inspection, LineageHook
-from tasks.lineage.inspections import SPLITS
+from tasks.lineage.hook import SPLITS, Holding, Inspection, LineageHook
+from tasks.reporting.abilities import SKILLS
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
 from tasks.reporting.hook import ReportHook
-from tasks.reporting.tuning.effects import EFFECTS
-from tasks.reporting.tuning.facts import FACTS
-from tasks.reporting.tuning.skills import SKILLS
+from tasks.reporting.tuning import EFFECTS, FACTS
 from tasks.stage.stage import Metrics, Workspace, stage
 
 

@@ -10,10 +10,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from model.evaluation.gate import GateConfig, judge, passed
-from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
-from tasks.lineage.hook import LineageHook
-from tasks.lineage.inspections import holds_nothing
+from model.evaluation.gate import HEADER, GateConfig, as_markdown, as_text, judge, passed, rows
+from tasks.lineage.hook import LineageHook, holds_nothing
 from tasks.reporting.gates import GATES, gate_text
 from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.approving import approval_of
@@ -30,7 +28,7 @@ class GateFailed(RuntimeError):
 @stage(judges=True, hooks=(LineageHook(holds_nothing, is_gate=True), ReportHook(GATES)))
 def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     """metrics.json and units.npz of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
-    from model.evaluation.units import read_units
+    from model.evaluation.intervals import read_units
 
     metrics = {f"{name}.{m}": v for name, path in measured.items() for m, v in json.loads((path / "metrics.json").read_text()).items()}
     units = {f"{name}.{metric}": found for name, path in measured.items() for metric, found in read_units(path).items()}

@@ -15,10 +15,9 @@ from httpx import HTTPError
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
-from tasks.reporting.archive import list_stopped, write_page
-from tasks.reporting.card.whole import write_card
-from tasks.reporting.headline import headline_metrics
-from tasks.reporting.notice import lineage_notice, notice
+from tasks.reporting.card import write_card
+from tasks.reporting.headline import headline_metrics, lineage_notice, notice
+from tasks.reporting.page import list_stopped, write_page
 from tasks.reporting.page_cache import use_page_cache
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.run import RunStopped, current_run

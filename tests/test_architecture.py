@@ -30,14 +30,13 @@ HOMES = {
     "prefect_dask": ("tasks/stage/execution/clusters.py",),
     "prefect_ray": ("tasks/stage/execution/clusters.py",),
     "duckdb": ("data/",),
-    "reasoning_gym": ("data/problems/gym.py", "model/rewards/gym.py"),
+    "reasoning_gym": ("data/problems/make.py", "model/rewards/kinds.py"),
     "torch": ("model/",),
     "typer": ("flows/cli/",),
 }
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 CHAPTERS = ("corpus", "base", "chat", "release")
-FOLDERS = {Path("tasks"), Path("tasks/corpus/partitioned"), *(Path("tasks") / chapter for chapter in CHAPTERS)}
-STAGES = [name for name in SOURCES if Path(name).parent in FOLDERS]
+STAGES = [name for name in SOURCES if Path(name).parent == Path("tasks") and Path(name).name != "__init__.py"]
 
 
 @cache
@@ -58,6 +57,13 @@ def folder_of(module: str) -> Path | None:
     if f"{path}.py" in SOURCES:
         return Path(path).parent
     return Path(path) if f"{path}/__init__.py" in SOURCES else None
+
+
+def stages_of(name: str) -> list[ast.FunctionDef]:
+    """The functions that a file of `tasks` makes stages."""
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [node for node in functions if any(ast.unparse(decorator).startswith("stage(") for decorator in node.decorator_list)]
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -111,7 +117,7 @@ def test_planning_knows_training_and_training_does_not_know_planning() -> None:
 
 def test_no_folder_holds_more_files_than_a_reader_takes_in_at_a_glance() -> None:
     counts = Counter(Path(name).parent.as_posix() for name in SOURCES if Path(name).name != "__init__.py")
-    assert not {folder: count for folder, count in counts.items() if count > 22}
+    assert not {folder: count for folder, count in counts.items() if count > 30}
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -124,18 +130,27 @@ def test_a_library_is_known_only_where_it_lives(library: str) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_file_can_be_read_at_once_and_says_what_it_is(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= (80 if name in STAGES else 400)
+    assert len(text.splitlines()) <= 500
     assert not text.strip() or ast.get_docstring(ast.parse(text))
     assert Path(name).stem not in {"utils", "helpers", "common", "misc"}
 
 
-def test_every_stage_file_holds_one_stage_or_says_that_it_is_none() -> None:
-    for name in STAGES:
-        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-        decorators = [ast.unparse(d) for node in tree.body if isinstance(node, ast.FunctionDef) for d in node.decorator_list]
-        made = sum(decorator.startswith("stage(") for decorator in decorators)
-        none = "No stage, since" in (ast.get_docstring(tree) or "") or Path(name).name in ("__init__.py",)
-        assert made == (0 if none else 1), name
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_file_holds_stages_or_says_that_it_holds_none(name: str) -> None:
+    none = "No stage, since" in (ast.get_docstring(ast.parse((ROOT / name).read_text(encoding="utf-8"))) or "")
+    assert bool(stages_of(name)) is not none
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_stages_of_a_chapter_stand_in_one_file(chapter: str) -> None:
+    assert stages_of(f"tasks/{chapter}.py")
+    assert not (ROOT / "tasks" / chapter).exists()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_thin_since_a_function_of_data_or_model_does_the_work(name: str) -> None:
+    lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in stages_of(name)}
+    assert not {stage: length for stage, length in lengths.items() if length > 50}
 
 
 def test_settings_are_built_at_their_first_use_since_a_recipe_could_name_far_more_than_it_does() -> None:

@@ -3,6 +3,11 @@
 Validation is compared with train, test with train and with validation, which influences the choice of a model. An n-gram leaks if its words
 occur in a row in any document of the other split. `survey` and `overlap` found the n-grams in the texts of each shard; this module joins
 them by their hashes, and reads the texts of those held-out documents alone that it quotes, one at a time.
+
+Finds which held-out n-grams of all shards also occur in the train and validation texts of one shard.
+
+Costs a pass over these texts. Memory holds a few megabytes of them; DuckDB holds the n-grams and spills. Two different n-grams count as one
+if their 64-bit hashes collide: about one in 10^9.
 """
 
 from __future__ import annotations
@@ -11,16 +16,54 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Unpack
 
 import pyarrow as pa
 
-from data.audit.config import AuditConfig
-from data.audit.overlap import SEEN
+from data.audit.config import AuditConfig, GramConfig
 from data.audit.sql import SQL
-from data.documents.database import Database, parquet
-from data.documents.rows import rows
-from data.documents.schema import write_rows
-from data.documents.words import spans
+from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.rows import rows, write_rows
+from data.documents.slices import write_table
+from data.documents.stream import batches, slices
+from data.documents.words import gram_macro, spans
+
+
+def define_grams(work: Database, config: GramConfig) -> None:
+    """Define the SQL macro `audit_grams`, which makes n-grams of hashed words."""
+    work.connection.execute(gram_macro("audit_grams", config.words))
+
+
+def run_on_texts(work: Database, query: Path, part: str, documents: Path) -> None:
+    """Run a .sql file, which reads `batch` (id, text) and variable `part`, on the texts of a split."""
+    work.set_variables(part=part)
+    for batch in batches(documents, ("id", "text")):
+        for texts in slices(batch):
+            work.run_on_batch(query, texts)
+
+
+SEEN = "seen.parquet"
+
+
+def overlap(
+    train: Path, val: Path, held_out: Sequence[Path], output: Path, config: GramConfig, **limits: Unpack[Limits]
+) -> dict[str, float]:
+    """Write `seen.parquet` into `output`: part (train or val), gram, and the id of the first document of the shard that has it.
+
+    `held_out`: the n-grams of the held-out texts of every shard. Validation is searched only for those of test.
+    Return the number of n-grams found.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with open_database(**limits) as work:
+        define_grams(work, config)
+        work.connection.execute(f"CREATE TABLE held_out AS SELECT DISTINCT part, gram FROM {parquet(held_out)}")
+        work.connection.execute("CREATE TABLE seen (part VARCHAR, gram UBIGINT, id VARCHAR)")
+        for part, documents in (("train", train), ("val", val)):
+            run_on_texts(work, SQL / "seen.sql", part, documents)
+        work.connection.execute("CREATE TABLE first_seen AS SELECT part, gram, min(id) AS id FROM seen GROUP BY part, gram")
+        write_table(work, "FROM first_seen", output / SEEN)
+        return {"ngrams": work.number("SELECT count(*) FROM first_seen")}
+
 
 _NUMBERS = ("first_word", "words")
 _COLUMNS = ("split", "id", "title", *_NUMBERS, "text", "train_id", "val_id", "other_title")

@@ -3,11 +3,25 @@
 Metrics: `<baseline>.<split>.bits_per_byte` of ngram, unigram, zstd, zstd_after_train and xz; `<baseline>.<split>.loss` (nats) of the first
 two; `chance.questions.seen` and `.heldout`; `<split>.documents_in_train`, how many documents of a split train holds as well, as where
 nothing was held out: there the baselines have read what they predict; `train.rows` and `ngram.rows_counted`.
+
+The share of questions that a guesser answers right, knowing only the choices.
+
+A question lists its choices if it has some: both names of "A or B?", all towns for "Where does X live?". The guesser picks any of
+them, unless the seen questions with the same choices have one answer more often than others: then that. A question without choices, such
+as how a sentence continues, can't be guessed.
+
+Compress a text with general compressors: zstd alone, zstd with the training text as dictionary, and xz alone.
+
+A model has read the training text before it predicts another, so it compares with the compressor that has, too; zstd
+and xz alone show how much of the text repeats itself. Documents are joined by a zero byte, so their ends cost something, as a model's do.
 """
 
 from __future__ import annotations
 
+import json
+import lzma
 import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +30,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.baselines.chance import chances, read_lines
-from data.baselines.compressors import compressed_sizes, read_text
 from data.baselines.config import BaselineConfig
-from data.baselines.ngram import kneser_ney, row_sums
-from data.baselines.targets import Targets, joined, read_targets
+from data.baselines.ngram import Targets, joined, kneser_ney, read_targets, row_sums
 from data.documents.sharding import split_files
+from data.documents.stream import Files, merged
 from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
+
+Question = Mapping[str, Any]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the questions of a JSON Lines file. Texts may hold U+2028 and its kin, which end a line for `splitlines`."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+
+
+def chances(questions: Sequence[Question], seen: Sequence[Question]) -> NDArray[np.float64]:
+    """Return the probability of guessing each question right; float64 [questions]."""
+    answers: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+    for question in seen:
+        answers[_choices(question)][question["answers"][0]] += 1
+    return np.array([_chance(question, answers[_choices(question)]) for question in questions])
+
+
+def _chance(question: Question, given: Counter[str]) -> float:
+    choices = _choices(question)
+    if not choices:
+        return 0.0
+    even = sum(choice in question["answers"] for choice in choices) / len(choices)
+    (answer, most), (_, second) = [*given.most_common(2), ("", 0), ("", 0)][:2]
+    # An answer that was given once says nothing of how often it is given.
+    return float(answer in question["answers"]) if most > max(1, second) else even
+
+
+def _choices(question: Question) -> tuple[str, ...]:
+    return tuple(sorted(question.get("choices", ())))
+
+
+WINDOW_LOG = 27
+"""zstd reaches back 128 MiB: of a longer training text it has read the end."""
+
+
+def read_text(split: Files) -> bytes:
+    """Return the documents of a split's files, by id, as one text."""
+    return b"\0".join(str(text).encode() for table in merged(split, ("text",)) for text in table["text"].to_pylist())
+
+
+def compressed_sizes(text: bytes, train: bytes, level: int) -> dict[str, int]:
+    """Return the bytes that each compressor needs for a text."""
+    import zstandard
+
+    alone = zstandard.ZstdCompressionParameters.from_level(level, window_log=WINDOW_LOG)
+    reaching = zstandard.ZstdCompressionParameters.from_level(level, window_log=WINDOW_LOG, enable_ldm=True)
+    read = zstandard.ZstdCompressionDict(train[-(1 << WINDOW_LOG) :], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+    return {
+        "zstd": len(zstandard.ZstdCompressor(compression_params=alone).compress(text)),
+        "zstd_after_train": len(zstandard.ZstdCompressor(dict_data=read, compression_params=reaching).compress(text)),
+        "xz": len(lzma.compress(text, preset=9)),
+    }
+
 
 Floats = NDArray[np.float64]
 SETS = ("seen", "heldout")

@@ -4,18 +4,164 @@ are joined and misread words corrected.
 Documents go through both passes in batches. The result for a document depends on itself and on the words of the shard, so the batch size
 changes no byte. A round processes only documents that the previous round changed, and settled ones with a word that has since been found
 to be misread.
+
+Mojibake, text that was decoded with the wrong encoding, repaired with ftfy; and HTML entities left over from web pages.
+
+Only lines that look like mojibake or contain an entity are changed, and only if ftfy finds the decoding that explains them, or HTML defines
+the entity; repairing a repaired line changes nothing. SQL finds the few suspicious lines, Python repairs each distinct one once (about
+30,000 a second), and SQL applies the repairs. This is the one rule that SQL can't express.
+
+The state of a shard's documents during cleaning: each one's progress and its text after the last round, in batches.
+
+Everything is in temporary tables of the database (`sql/tables.sql`), which DuckDB spills; texts that no round has changed are read from the
+input files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from data.cleaning.encoding import find_mojibake
-from data.cleaning.rules import RULE_NUMBER, RULES, Rule
+import duckdb
+
+from data.cleaning.config import CleanConfig
+from data.cleaning.rules import DIVISION, NUMERAL, RULE_NUMBER, RULES, Rule
 from data.cleaning.sql import SQL
-from data.cleaning.state import CleaningState
 from data.cleaning.word_model import find_misread_words
-from data.documents.database import parquet
+from data.documents.database import Database, parquet
+
+ENTITY = "&(?:#[0-9]{2,5}|[A-Za-z]{2,8});"
+# What the first byte of a UTF-8 sequence looks like in Latin-1 or Windows-1252, followed by what its continuation bytes look like.
+SUSPICIOUS = (
+    "[\u00c2-\u00f4\u0102\u0103\u0110\u0111\u0160\u0161][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
+    "\u2013\u2014\u2018-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]|[\u00c3\u00c2][ ]|\u00ef\u00bf\u00bd|"
+) + ENTITY
+MAX_REPAIRS = 4
+
+
+def find_mojibake(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill table mojibake (line, repaired) with the distinct lines of table suspects that can be repaired."""
+    import pyarrow as pa
+
+    connection.execute("CREATE OR REPLACE TEMP TABLE mojibake (line VARCHAR, repaired VARCHAR)")
+    suspicious = connection.execute("SELECT DISTINCT line FROM suspects WHERE regexp_matches(line, ?)", [SUSPICIOUS]).fetchall()
+    pairs = [(line, repair(line)) for (line,) in suspicious]
+    changed = [pair for pair in pairs if pair[0] != pair[1]]
+    if changed:
+        repaired = pa.table({"line": [a for a, _ in changed], "repaired": [b for _, b in changed]})
+        connection.register("repaired", repaired)
+        connection.execute("INSERT INTO mojibake SELECT line, repaired FROM repaired")
+        connection.unregister("repaired")
+
+
+def repair(line: str) -> str:
+    """Undo up to four successive wrong decodings of a line; a correct line is returned unchanged."""
+    import ftfy
+
+    for _ in range(MAX_REPAIRS):
+        better = re.sub(ENTITY, lambda match: html.unescape(match.group()), ftfy.fix_encoding(line))
+        if better == line or "\n" in better:
+            break
+        line = better
+    return line
+
+
+VARIABLES = (
+    "boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "chapter_titles", "hyphenation", "unwrap", "ocr_known", "ocr_ratio",
+    "roman_numbers", "notes",
+)  # fmt: skip
+
+UNTOUCHED = ("code", "ipynb")
+"""Formats of programs, in which every space and character counts."""
+
+
+@dataclass(frozen=True)
+class DocumentRange:
+    """The documents numbered `first` to `last`."""
+
+    first: int
+    last: int
+
+
+class CleaningState:
+    """The documents of a shard, numbered in the order of their ids."""
+
+    def __init__(self, work: Database, documents: Sequence[Path], config: CleanConfig, batch: int) -> None:
+        self.work = work
+        self.config = config
+        self.round = 0
+        self.aggregated_rows: dict[str, float] = {}
+        self._documents = parquet(documents)
+        self._batch = batch
+        work.set_variables(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
+        # Temporary tables are read once or twice, so compressing them at a checkpoint costs more than spilling them.
+        self.run("SET checkpoint_threshold = '1 TB'")
+        self.run_file("tables.sql")
+        least = max(config.minimum_characters, 1)
+        self.run(
+            f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0,
+                CASE WHEN NOT list_has_any(string_split(coalesce(metadata->>'$.format', ''), '+'), {list(UNTOUCHED)}) THEN 'pending'
+                    WHEN length(text) < {least} THEN 'removed' ELSE 'untouched' END, 0
+            FROM {self._documents}"""
+        )
+
+    def run(self, query: str) -> None:
+        """Run one SQL statement."""
+        self.work.connection.execute(query)
+
+    def run_file(self, name: str) -> None:
+        """Run a file of sql/."""
+        self.work.run_file(SQL / name)
+
+    def spool(self, number: int) -> Path:
+        """Return the file that holds the lines of a batch between the two passes of a round."""
+        return self.work.folder / f"lines-{number}.parquet"
+
+    def ranges(self, which: str) -> list[DocumentRange]:
+        """Return the documents that match SQL `which`, in ranges of about one batch of characters."""
+        found = self.work.rows(
+            f"""SELECT min(d), max(d) FROM (
+                SELECT d, (sum(size) OVER (ORDER BY d) - size) // {self._batch} AS part FROM state WHERE {which}
+            ) GROUP BY part ORDER BY 1"""
+        )
+        return [DocumentRange(int(str(first)), int(str(last))) for first, last in found]
+
+    def load(self, part: DocumentRange, which: str) -> None:
+        """Fill table incoming with the documents of a range that match SQL `which`."""
+        self.run(f"CREATE OR REPLACE TEMP TABLE incoming AS {self.texts(part, which)}")
+
+    def texts(self, part: DocumentRange, which: str) -> str:
+        """Return SQL for d and text, after the last round, of the documents of a range that match SQL `which`."""
+        mine = f"d BETWEEN {part.first} AND {part.last} AND ({which})"
+        return f"""SELECT d, text FROM ({self._input_rows("id, text", f"{mine} AND round = 0")})
+            JOIN (SELECT d, id FROM state WHERE {mine} AND round = 0) USING (id)
+            UNION ALL SELECT d, text FROM texts JOIN state USING (d, round) WHERE {mine}"""
+
+    def other_columns(self, part: DocumentRange) -> str:
+        """Return SQL for the input rows of a range, without the text."""
+        return self._input_rows("* EXCLUDE (text)", f"d BETWEEN {part.first} AND {part.last}")
+
+    def _input_rows(self, columns: str, which: str) -> str:
+        """Return SQL for the input rows between the first and the last document that match SQL `which`, which reads few row groups."""
+        first, last = self.work.rows(f"SELECT min(id), max(id) FROM state WHERE {which}")[0]
+        return f"SELECT {columns} FROM {self._documents} WHERE id BETWEEN {_quoted(first)} AND {_quoted(last)}"
+
+    def counts(self) -> dict[str, float]:
+        """Return counts of documents and characters, before and after, and of rounds."""
+        kept = "FILTER (fate <> 'removed')"
+        query = f"SELECT count(*), count(*) {kept}, sum(size_in), sum(size) {kept} FROM state"
+        documents_in, documents, characters_in, characters = (float(str(value or 0)) for value in self.work.rows(query)[0])
+        counts = {"documents_in": documents_in, "documents": documents, "removed": documents_in - documents}
+        counts |= {"characters_in": characters_in, "characters": characters}
+        return counts | {"rounds": float(self.round)}
+
+
+def _quoted(value: object) -> str:
+    return "NULL" if value is None else "'{}'".format(str(value).replace("'", "''"))
+
 
 # Word counts are aggregated whenever they have grown by half plus this many rows, so rows of many batches don't pile up.
 COUNT_ROWS = 1_000_000

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from data.conversations.lines import Row, read_rows, write_rows
+from data.conversations.records import Row, read_rows, write_rows
 
 Turns = Annotated[
     int,

@@ -76,7 +76,7 @@ def read_held_out(held_out: Mapping[str, Sequence[Path]]) -> Iterator[ItemText]:
 
 
 def _held_out_items(files: Sequence[Path]) -> Iterator[Any]:
-    from data.documents.merged import merged
+    from data.documents.stream import merged
 
     if len(files) == 1:
         yield from _items(files[0])

@@ -1,7 +1,12 @@
-"""Finds the n-grams of evaluation sets in the documents of a shard.
+"""Search for evaluation sets: their n-grams in each shard's documents, and which matches of all shards are passages of them.
 
 Costs a pass over the texts, and reads the sets. Memory holds a few megabytes of text; DuckDB holds the n-grams and their matches, and
 spills. Two different n-grams count as one if their 64-bit hashes collide: about one in 10^9.
+
+Decides which matches in all shards are passages of evaluation sets, from ids, positions and hashes alone.
+
+An n-gram in more than `common` documents is a common phrase and stays, whichever shards hold them. Costs no pass over any text; DuckDB
+holds the matches and spills.
 """
 
 from __future__ import annotations
@@ -13,12 +18,12 @@ from typing import Unpack
 
 import pyarrow as pa
 
-from data.decontamination.config import SearchConfig
+from data.decontamination.config import PASSAGES, ContaminationConfig, SearchConfig
 from data.decontamination.evaluation import ItemText, read_held_out, read_texts
 from data.decontamination.sql import SQL
-from data.documents.database import Database, Limits, open_database
+from data.documents.database import Database, Limits, by_shard, open_database, parquet
 from data.documents.rows import RowWriter
-from data.documents.slices import write_table
+from data.documents.slices import write_slices, write_table
 from data.documents.stream import BATCH_CHARACTERS, batches, slices, sorted_by_id
 from data.documents.words import gram_macro
 
@@ -102,3 +107,29 @@ def _match(work: Database, documents: Path) -> None:
                 work.set_variables(size=size)
                 work.connection.execute(gram_macro("decon_grams", size))
                 work.run_file(SQL / "hits.sql")
+
+
+_SLICES = """WITH passages AS (
+    SELECT id, first, last, NULL::VARCHAR AS name, NULL::BIGINT AS item FROM passage
+    UNION ALL SELECT id, first, last, name, item FROM contaminated)
+SELECT shard AS slice, passages.* FROM passages JOIN place USING (id)"""
+
+
+def find_contamination(found: Sequence[Path], output: Path, config: ContaminationConfig, **limits: Unpack[Limits]) -> dict[str, float]:
+    """Write slices of the passages by shard: id, first and last word (from 1), name and item; without a name: words to cut.
+
+    `found`: the folders that the search of each shard wrote, in order. Return phrases_common (n-grams that are ignored), and for each set
+    `items_<set>`, `items_hit_<set>` and `items_short_<set>` (too short to search for).
+    """
+    with open_database(**limits) as work:
+        work.set_variables(common=config.common)
+        work.connection.execute(f"CREATE TABLE hit AS {by_shard([folder / MATCHES for folder in found])}")
+        work.connection.execute("CREATE TABLE place AS SELECT DISTINCT id, shard FROM hit")
+        work.connection.execute(f"CREATE TABLE wanted AS SELECT DISTINCT * FROM {parquet([folder / SOUGHT for folder in found])}")
+        work.run_file(SQL / "passages.sql")
+        write_slices(work, _SLICES, (output / PASSAGES).parent, config.shards)
+        metrics = {"phrases_common": work.number("SELECT count(*) FROM common")}
+        for name, items, short in work.rows(f"SELECT name, items, short FROM {parquet([found[0] / SETS])} ORDER BY name"):
+            hit = work.number(f"SELECT count(DISTINCT item) FROM contaminated WHERE name = '{name}'")
+            metrics |= {f"items_{name}": float(str(items)), f"items_hit_{name}": hit, f"items_short_{name}": float(str(short))}
+        return metrics

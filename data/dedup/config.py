@@ -141,3 +141,27 @@ class DedupConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         if len(set(self.keep)) < len(self.keep):
             raise ValueError(f"keep={list(self.keep)} names a criterion twice; remove one")
         return self
+
+
+Unit = Literal["paragraph", "line", "substring"]
+_UNITS: dict[Unit, UnitRule | SubstringRule] = {"paragraph": ParagraphRule(), "line": LineRule(), "substring": SubstringRule()}
+
+
+def rules_of(rules: DedupConfig, unit: Unit | None = None) -> DedupConfig:
+    """Return the rules that compare documents, with that of one unit. Those of other units are reset, so changing one reruns no step that
+    ignores it."""
+    return rules.model_copy(update={name: rule for name, rule in _UNITS.items() if name != unit})
+
+
+class PartitionedConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A step that looks at documents, at pairs of them or at clusters."""
+
+    rules: DedupConfig
+    shards: int = Field(ge=1)
+    partitions: int = Field(ge=1)
+
+
+class UnitConfig(PartitionedConfig, frozen=True, extra="forbid"):
+    """A step that looks at repeated units of one kind."""
+
+    unit: Unit

@@ -1,17 +1,28 @@
-"""Which shard of the corpus a document belongs to.
+"""Ids of documents, and which shard of the corpus each belongs to.
 
 The shard is a function of the document's id and the number of shards alone, so adding or removing a book changes one shard and no other.
 Shards in order hold ids in order: reading one after the other is reading sorted. Ids are hashes, so shards hold about equally many
-documents; a shard may be empty.
-"""
+documents; a shard may be empty."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from data.documents.identity import ID_BITS
+ID_BITS = 64
+
+
+def document_id(source: str, path: str) -> str:
+    """Return 16 hex digits that identify the path inside the source."""
+    return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[: ID_BITS // 4]
+
+
+def text_digest(text: str) -> str:
+    """Return the sha256 of a text in UTF-8, 64 hex digits."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
 
 SLICE = "{:04}.parquet"
 """The name of a file by the number of the shard or partition that it is for."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from data.conversations.turns import Turns
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.problems.config import Gym, Programs, problem_sets
-from data.sources.conversation_config import ConversationIngest, ConversationSource
+from data.sources.config import ConversationIngest, ConversationSource
 from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
 

@@ -18,12 +18,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from data.conversations.lines import write_rows
-from data.documents.merged import merged
+from data.conversations.records import write_rows
 from data.documents.sharding import split_files
+from data.documents.stream import merged
 from data.examples.config import CorpusExamples
-from data.examples.passages import Passage, passages
-from data.examples.wordings import Exchange, continuation, short_title, which_book, who_is_next, who_says
+from data.examples.passages import Exchange, Passage, continuation, passages, short_title, which_book, who_is_next, who_says
 
 CANDIDATES = 8  # most bad answers that a preference pair names besides the rejected one
 FILES = (

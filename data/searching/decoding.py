@@ -22,11 +22,9 @@ from typing import IO
 import pyarrow as pa
 
 from data.searching.phrases import OVERLAP
-from data.searching.tables import arrow_texts, parquet_texts, sqlite_texts
-from data.searching.token_rows import Vocabulary, row_texts, stream_texts, token_columns
-from data.sources.archives.compression import decompress, refuse_bomb
-from data.sources.archives.streams import buffered
-from data.sources.detection import COMPRESSIONS, HEAD, UTF16_BOMS, detect_type
+from data.searching.tables import Vocabulary, arrow_texts, parquet_texts, row_texts, sqlite_texts, stream_texts, token_columns
+from data.sources.archives.compression import buffered, decompress, refuse_bomb
+from data.sources.decode import COMPRESSIONS, HEAD, UTF16_BOMS, detect_type
 from data.sources.errors import HostileArchive, Unreadable
 
 DEPTH = 4

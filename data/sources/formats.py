@@ -1,15 +1,29 @@
 """Formats, and what a file's name says of its own.
 
 Only the name counts, so the shards that a file concerns are known before a byte is read. A file of records (such as JSONL, CSV or WARC), an
-archive, and a file of unknown ending, XML among them, may hold documents of every shard (see `unpacking`); any other file is one document.
-"""
+archive, and a file of unknown ending, XML among them, may hold documents of every shard (see `unpack`); any other file is one document."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
-from data.sources.languages import LANGUAGES
+LANGUAGES = {
+    ".ada": "Ada", ".adb": "Ada", ".asm": "Assembly", ".awk": "Awk", ".bash": "Shell", ".c": "C", ".cc": "C++", ".clj": "Clojure",
+    ".cpp": "C++", ".cs": "C#", ".css": "CSS", ".cu": "CUDA", ".cxx": "C++", ".d": "D", ".dart": "Dart", ".el": "Emacs Lisp",
+    ".erl": "Erlang", ".ex": "Elixir", ".exs": "Elixir", ".f": "Fortran", ".f90": "Fortran", ".for": "Fortran", ".fs": "F#", ".go": "Go",
+    ".groovy": "Groovy", ".h": "C", ".hpp": "C++", ".hs": "Haskell", ".java": "Java", ".jl": "Julia", ".js": "JavaScript",
+    ".jsx": "JavaScript", ".kt": "Kotlin", ".lisp": "Common Lisp", ".lua": "Lua", ".m": "MATLAB", ".ml": "OCaml", ".mli": "OCaml",
+    ".nim": "Nim", ".pas": "Pascal", ".php": "PHP", ".pl": "Perl", ".pm": "Perl", ".ps1": "PowerShell", ".py": "Python", ".r": "R",
+    ".rb": "Ruby", ".rs": "Rust", ".scala": "Scala", ".scm": "Scheme", ".sh": "Shell", ".sql": "SQL", ".swift": "Swift", ".tcl": "Tcl",
+    ".ts": "TypeScript", ".tsx": "TypeScript", ".v": "Verilog", ".vb": "Visual Basic", ".vhd": "VHDL", ".zig": "Zig",
+}  # fmt: skip
+
+
+def language_of(name: str) -> str:
+    """Return the language of a program; "" if unknown."""
+    return LANGUAGES.get(PurePosixPath(name.lower()).suffix, "")
+
 
 Format = Literal[
     "txt", "md", "html", "epub", "pdf", "docx", "odt", "rtf", "tex", "ipynb", "subtitles", "fb2", "tei", "code",

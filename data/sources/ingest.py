@@ -24,9 +24,8 @@ from data.sources.extraction import Extractor, Part
 from data.sources.fetching.pinned import fetch_pinned
 from data.sources.reading import SourceReader, extractor_for, read_files
 from data.sources.sandbox.parser_sandbox import ParserSandbox
-from data.sources.unpacking.contents import Fault, SourceText, Unread
-from data.sources.unpacking.sharing import shard_choice
-from data.sources.unpacking.slices import read_slices
+from data.sources.sharing import shard_choice
+from data.sources.unpacked import Fault, SourceText, Unread, read_slices
 from data.sources.work_grouping import WorkGrouping
 from data.synthetic.config import SyntheticSource
 from data.synthetic.text_table import read_texts

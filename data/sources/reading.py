@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from data.conversations.shapes.registry import Shape
+from data.conversations.shapes import Shape
 from data.sources.archives.archive import matches_globs
-from data.sources.config import IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig, TextSource
-from data.sources.conversation_config import ConversationSourceBase
+from data.sources.config import ConversationSourceBase, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig, TextSource
 from data.sources.errors import HostileArchive, SourceError, Unreadable
 from data.sources.extraction import Extractor, Part
 from data.sources.fetching.manifest import chosen_entries
@@ -22,10 +21,10 @@ from data.sources.fetching.pinned import fetch_entries
 from data.sources.files import observed_name, survey
 from data.sources.formats import type_from_name
 from data.sources.hash_cache import cached_sha256, file_state
-from data.sources.readers.parsing.record import ReaderOptions
+from data.sources.readers.record import ReaderOptions
 from data.sources.sandbox.parser_sandbox import ParserSandbox
-from data.sources.unpacking.contents import Contents
-from data.sources.unpacking.sharing import opened_by, pinned_name
+from data.sources.sharing import opened_by, pinned_name
+from data.sources.unpacked import Contents
 from data.sources.work_grouping import FileChoice, WorkGrouping
 from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource

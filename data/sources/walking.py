@@ -5,18 +5,27 @@ else under the first link to it in order of name; every other link to it is an e
 there. What is neither a file nor a folder, a link that leads nowhere and a folder that can't be listed are entries with a fault.
 
 Costs one listing and one look at each folder, and one look at each link. Nothing is recursive, so a tree of any depth is walked.
-"""
 
-# Keep paths as strings, which is three times as fast.
-# ruff: noqa: PTH116
+Globs over paths: `*`, `?` and `[...]` inside a folder's or file's name, and `**` for any number of folders.
+
+As in a shell, a star matches no hidden names, which begin with a period.
+"""
 
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
 import stat
 from collections.abc import Iterator
+from fnmatch import translate
+from pathlib import Path
 from typing import NamedTuple
+
+# Keep paths as strings, which is three times as fast.
+# ruff: noqa: PTH116
+
 
 SPECIAL = {stat.S_IFSOCK: "a socket", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -88,3 +97,57 @@ def _entry(entry: os.DirEntry[str]) -> Entry:
     except OSError as error:
         loop = error.errno == errno.ELOOP
         return Entry(entry.path, "dangling link: it leads to itself" if loop else f"unreadable: {error.strerror}", hidden)
+
+
+ANY_FOLDERS = "**"
+
+
+class Glob:
+    """An absolute pattern. Its fixed part is the folder that is walked."""
+
+    def __init__(self, pattern: str) -> None:
+        path = Path(pattern)
+        self._folder = self.fixed_part(path)
+        self._steps = path.parts[len(self._folder.parts) :]
+        self._names = [None if step == ANY_FOLDERS else re.compile(translate(step)) for step in self._steps]
+
+    @staticmethod
+    def is_one(pattern: str) -> bool:
+        """Return whether a path is a pattern."""
+        return glob.has_magic(pattern)
+
+    @staticmethod
+    def fixed_part(pattern: Path) -> Path:
+        """Return the longest part without a pattern."""
+        while glob.has_magic(str(pattern)):
+            pattern = pattern.parent
+        return pattern
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield every entry where the pattern looks; none if its folder is missing."""
+        if self._folder.is_dir():
+            depth = None if ANY_FOLDERS in self._steps else len(self._steps)
+            yield from walk(str(self._folder), depth, hidden=any(step.startswith(".") for step in self._steps))
+
+    def matches(self, path: str) -> bool:
+        """Return whether a path that `walk` yields fits the whole pattern."""
+        return self._fits(path[len(str(self._folder)) :].strip("/").split("/"), 0, 0)
+
+    def _fits(self, parts: list[str], part: int, step: int) -> bool:
+        while step < len(self._names):
+            name = self._names[step]
+            if name is None:
+                # Any number of visible folders, and at the pattern's end any file.
+                if step + 1 == len(self._names):
+                    return part < len(parts) and not any(one.startswith(".") for one in parts[part:])
+                while part < len(parts):
+                    if self._fits(parts, part, step + 1):
+                        return True
+                    if parts[part].startswith("."):
+                        return False
+                    part += 1
+                return False
+            if part == len(parts) or (parts[part].startswith(".") and not self._steps[step].startswith(".")) or not name.match(parts[part]):
+                return False
+            part, step = part + 1, step + 1
+        return part == len(parts)

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from data.documents.identity import document_id
-from data.documents.sharding import CorpusShard, in_shard
+from data.documents.sharding import CorpusShard, document_id, in_shard
 
 FileChoice = Callable[[str, Path | None], bool]
 """Returns whether a file is read, by its name in the source and its path; None where it is not on this machine."""

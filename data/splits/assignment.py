@@ -24,20 +24,71 @@ one document of each cluster, as it does by default, neither happens to a docume
 
 Synthetic documents influence none of this. Those in a held-out cluster are dropped (`synthetic copy`), since they would leak it; the others
 go to train in the order of their own hash as long as they fit under the cap, and the rest is dropped (`synthetic cap`).
+
+Cuts a document in two or three: what is trained on, and at its end the passages for validation and test.
+
+A cut falls between paragraphs where one ends nearby, else between lines, else between words. The parts, end to end, are the document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Unpack
 
 from data.documents.database import Database, Limits, by_shard, open_database, parquet
 from data.documents.slices import write_slices
-from data.splits.apportionment import apportion
-from data.splits.config import ASSIGNED, SplitConfig
-from data.splits.passages import shortest_cut
+from data.splits.config import ASSIGNED, DivideConfig, SplitConfig
 from data.splits.sql import SQL
+
+
+def apportion(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
+    """Return how many of `wanted` seats each group gets, never more than its size; groups that get none are left out.
+
+    The method of Webster and Sainte-Lague: each next seat goes to the group with the largest size / (2 x seats so far + 1), ties by name.
+    One more member in a group moves at most one seat, from one other group to it (Balinski and Young, Fair Representation, 1982).
+    """
+    seats: dict[str, int] = {}
+    waiting = [(-Fraction(size), name) for name, size in sizes.items() if size]
+    heapq.heapify(waiting)
+    for _ in range(min(wanted, sum(sizes.values()))):
+        _, name = heapq.heappop(waiting)
+        seats[name] = seats.get(name, 0) + 1
+        if seats[name] < sizes[name]:
+            heapq.heappush(waiting, (-Fraction(sizes[name], 2 * seats[name] + 1), name))
+    return seats
+
+
+MIN_PASSAGE = 1000  # characters; of less, a few words would decide the score
+BREAKS = ("\n\n", "\n", " ")
+
+
+def shortest_cut(config: SplitConfig) -> int:
+    """Return the length from which documents are cut, so that no passage is much shorter than `MIN_PASSAGE`; characters."""
+    return round(MIN_PASSAGE / min(config.held_out.values()))
+
+
+def cut(text: str, config: DivideConfig) -> dict[str, str]:
+    """Return the parts of a text of at least `shortest_cut` characters by the name of their split, train first."""
+    ends = {"train": config.train, "val": config.train + config.val, "test": 1.0}
+    parts, begun = {}, 0
+    for part in ("train", *(name for name in ("val", "test") if name in config.held_out)):
+        end = len(text) if ends[part] > 1 - 1e-6 else _nearest_break(text, round(ends[part] * len(text)))
+        parts[part], begun = text[begun:end], end
+    return parts
+
+
+def _nearest_break(text: str, wanted: int) -> int:
+    """Return the end of a paragraph, line or word nearest to a position, no further than a quarter of the shortest passage from it."""
+    low, high = wanted - MIN_PASSAGE // 4, wanted + MIN_PASSAGE // 4
+    for mark in BREAKS:
+        found = [text.rfind(mark, low, wanted), text.find(mark, wanted, high)]
+        if ends := [position + len(mark) for position in found if position >= 0]:
+            return min(ends, key=lambda end: abs(end - wanted))
+    return wanted
+
 
 SPLITS = ("train", "val", "test")
 _CLUSTERS_IN = "SELECT count(DISTINCT cluster) FROM assignment WHERE "

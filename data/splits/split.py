@@ -15,12 +15,10 @@ from typing import Any, Unpack
 
 from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.ledger import RemovalWriter, require_balance
-from data.documents.rows import rows
-from data.documents.schema import LEDGER, write_rows
+from data.documents.rows import LEDGER, rows, write_rows
 from data.documents.stream import DocumentWriter, batches, sorted_by_id
-from data.splits.assignment import SPLITS
+from data.splits.assignment import SPLITS, cut
 from data.splits.config import TRAIN_SIZE, DivideConfig
-from data.splits.passages import cut
 from data.splits.sql import SQL
 
 _LEDGER = SQL / "ledger.sql"

@@ -1,6 +1,7 @@
 """Encodes conversations from JSON lines into ids with a loss mask, by the tokenizer's chat template.
 
-The mask covers what the assistant wrote and the token that ends it, nothing else (see `chats/template.py`). An invalid line is quarantined
+The mask covers what the assistant wrote and the token that ends it, nothing else (see `tokens/chat_template.py`). An invalid line is
+quarantined
 with its reason and never stops a run; a missing file raises FileNotFoundError. A conversation longer than a row is dropped, or loses its
 oldest exchanges, as asked; either is in the ledger. Memory holds the conversations of one file.
 """
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.chats.template import Chat, ChatTemplate, Message, TokenizedChat
+from data.tokens.chat_template import Chat, ChatTemplate, Message, TokenizedChat
 from data.tokens.config import TooLong
 from data.tokens.encoder import Ids, TextEncoder
 

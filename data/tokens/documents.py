@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.documents.merged import merged_batches
-from data.documents.stream import Files, listed
+from data.documents.stream import Files, listed, merged_batches
 
 _COLUMNS = ("id", "source", "text")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.conversations.schema import conversation_fault, label_fault, preference_fault
+from data.conversations.records import conversation_fault, label_fault, preference_fault
 from data.tokens.chat import EncodedConversation, LineLedger, chat_of, fitting_conversations, fitting_groups, read_lines
 from data.tokens.config import EncodeConfig
 from data.tokens.documents import shuffle_key

@@ -10,36 +10,141 @@ A training split without text raises ValueError. Conversations longer than a row
 
 Files: one shard directory for each split (`train/ val/ test/`); documents.parquet (each document's split, source, tokens, bytes, first and
 last row); accounting/ (see accounting.py); ledger.jsonl.
+
+Chooses the conversation rows that are mixed into the rows of text, and their positions.
+
+All conversations are shuffled and packed whole into rows; when those rows run out, the conversations are shuffled and packed again, until
+there are enough rows. They are spread evenly among the rows of text. In these rows the whole conversation counts in the loss, questions
+included.
+
+A vector for each token from how it is spelled: its hashed character n-grams, as in fastText.
+
+Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information": a word between `<` and `>` is the bag of its n-grams of 3 to 6
+characters, each hashed (FNV-1a) to a bucket with a learned vector. Here a token is the bag of its n-grams of bytes, `width` buckets wide
+and of length 1, so a learned projection of it is the sum of its buckets' vectors, scaled. Tokens spelled alike have vectors alike. Special
+tokens and `<|unk|>`, which have no spelling, have zeros.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.conversations.records import conversation_fault
 from data.documents.stream import Files
 from data.shards.metadata import SourceRows
-from data.tokens.accounting import TokenCounts, accounting_metrics, count_tokens, require_balance, write_accounting
-from data.tokens.augmentation.augmenter import Augmenter
-from data.tokens.chat import LineLedger
+from data.tokens.augmentation import Augmenter
+from data.tokens.chat import LineLedger, chat_of, fitting_conversations, read_lines
 from data.tokens.config import CONVERSATIONS, PackConfig
-from data.tokens.document_index import documents_table, write_documents
+from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
-from data.tokens.layout import RowLayout, make_layout
-from data.tokens.mixing import ConversationRows, conversation_rows, spread_evenly
-from data.tokens.rows import Columns
-from data.tokens.spelling import COLUMN as SPELLING
-from data.tokens.spelling import spelling_table
+from data.tokens.layout import RowLayout, documents_table, make_layout, write_documents
+from data.tokens.rows import Columns, Row, best_fit, fill_rows
+from data.tokens.special import PAD
 from data.tokens.stream import Stream, read_stream
-from data.tokens.token_shards import TokenShardWriter
+from data.tokens.token_shards import TokenCounts, TokenShardWriter, accounting_metrics, count_tokens, require_balance, write_accounting
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class ConversationRows:
+    """Rows of whole conversations: which of `kept` each row holds, and how many rounds of all conversations they make."""
+
+    width: int
+    dtype: np.dtype[Any]
+    kept: Row = field(default_factory=list)
+    plan: list[list[int]] = field(default_factory=list)
+    rounds: float = 0.0
+    too_long: int = 0  # tokens of conversations that are longer than a row
+    pad: int = PAD
+
+    @property
+    def rows(self) -> int:
+        return len(self.plan)
+
+    def build_rows(self, first: int, count: int) -> tuple[Columns, int]:
+        """Build rows as `layout.Layout` says. A conversation used again counts again, so no token is shared."""
+        rows = [[self.kept[number] for number in numbers] for numbers in self.plan[first : first + count]]
+        return fill_rows(rows, self.width, self.dtype, self.pad), 0
+
+    def count_tokens(self, split: str) -> TokenCounts:
+        """Return their counts for the accounting."""
+        times = Counter(number for numbers in self.plan for number in numbers)
+        sizes = [len(ids) for ids, _ in self.kept]
+        placed = sum(sizes[number] * count for number, count in times.items())
+        once = sum(sizes[number] for number in times)
+        tokens = sum(sizes) + self.too_long
+        return TokenCounts(split, CONVERSATIONS, len(times), tokens, tokens - once, 0, 0, placed - once, self.rows * self.width - placed)
+
+
+def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: LineLedger) -> ConversationRows:
+    """Return the conversation rows that, added to `text_rows`, make up `instruction_fraction`.
+
+    No rows if the file has no conversation that fits a row; lines left out are in the ledger.
+    """
+    wanted = round(text_rows * config.instruction_fraction / (1 - config.instruction_fraction))
+    chats = [chat_of(number, value) for number, value in read_lines(path, conversation_fault, ledger)]
+    width = config.sequence_length + 1
+    removed = LineLedger("pack")
+    fitting = fitting_conversations(encoder, chats, width, path.name, removed)
+    kept = [(one.ids, np.arange(len(one.ids)) > 0) for one in fitting]
+    too_long = sum(int(line["tokens"]) for line in removed.lines)
+    ledger.lines += removed.lines
+    plan: list[list[int]] = []
+    rounds = 0.0
+    turn = 0
+    while kept and len(plan) < wanted:
+        order = sorted(range(len(kept)), key=lambda number: shuffle_key(config.seed, "round", turn, number))
+        packed = best_fit([len(kept[number][0]) for number in order], width)
+        rounds += min(1.0, (wanted - len(plan)) / len(packed))
+        plan += [[order[number] for number in numbers] for numbers in packed]
+        turn += 1
+    return ConversationRows(width, encoder.dtype, kept, plan[:wanted], rounds, too_long, encoder.roles.padding)
+
+
+def spread_evenly(text_rows: int, mixed_rows: int) -> NDArray[np.bool_]:
+    """Return which of all rows are mixed-in ones, at even distances; bool [text_rows + mixed_rows]."""
+    counts = np.arange(text_rows + mixed_rows + 1, dtype=np.int64) * mixed_rows // max(1, text_rows + mixed_rows)
+    return np.diff(counts) > 0
+
+
+COLUMN = "spelling"
+SHORTEST, LONGEST = 3, 6  # bytes of an n-gram, with the marks of beginning and end
+
+
+def spelling_table(spellings: Iterable[bytes], width: int) -> NDArray[np.float16]:
+    """Return the vector of each token, float16 [vocab_size, width], from its bytes."""
+    rows = []
+    for spelling in spellings:
+        row = np.zeros(width, dtype=np.float64)
+        if spelling:
+            np.add.at(row, [fnv1a(gram) % width for gram in byte_ngrams(b"<" + spelling + b">")], 1.0)
+            row /= np.linalg.norm(row)
+        rows.append(row)
+    return np.array(rows, dtype=np.float16).reshape(len(rows), width)
+
+
+def byte_ngrams(marked: bytes) -> list[bytes]:
+    """Return every run of SHORTEST to LONGEST bytes."""
+    return [marked[at : at + size] for size in range(SHORTEST, LONGEST + 1) for at in range(len(marked) - size + 1)]
+
+
+def fnv1a(value: bytes) -> int:
+    """Return the 32-bit FNV-1a hash."""
+    found = 2_166_136_261
+    for byte in value:
+        found = (found ^ byte) * 16_777_619 & 0xFFFFFFFF
+    return found
+
 
 TOKENS_AT_ONCE = 2**21
 AUGMENTED = "train"  # the only split that is augmented
@@ -63,7 +168,7 @@ def pack(
     often the conversations were repeated), removed, quarantined.
     """
     encoder = TextEncoder(tokenizer)
-    tables = {SPELLING: spelling_table(encoder.spellings, config.spelling)} if config.spelling else {}
+    tables = {COLUMN: spelling_table(encoder.spellings, config.spelling)} if config.spelling else {}
     ledger = LineLedger("pack")
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
     documents: list[pa.Table] = []

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.documents.stream import Files
-from data.tokens.augmentation.augmenter import Augmenter
+from data.tokens.augmentation import Augmenter
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
 from data.tokens.special import PAD

@@ -1,8 +1,7 @@
 """Composes the clean books: which people, towns and facts are in which, in what order and under which title.
 
 There are exactly `count` books, with distinct titles and no paragraph of prose twice. People and towns are spread evenly, about twenty
-books each; a rare fact is stated at least eight times, in one book. Takes half a second.
-"""
+books each; a rare fact is stated at least eight times, in one book. Takes half a second."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-from data.universe import names
+from data.universe import world as names
 from data.universe.prose import Storyteller
 from data.universe.world import PERSON_ATTRIBUTES, TOWN_ATTRIBUTES, Fact, World
 
@@ -157,3 +156,27 @@ def _chapters(rng: Random, prose: list[str], cast: list[str], places: list[str])
         paragraphs += [f"Chapter {number}: {heading}", *prose[at : at + size]]
         at += size
     return paragraphs
+
+
+SYNONYMS = {
+    "grey": "gray", "neighbours": "neighbors", "favourite": "favorite", "small": "little", "stranger": "newcomer",
+    "quiet": "silent", "glad": "merry", "tired": "weary", "crooked": "bent", "narrow": "slender", "broken": "cracked",
+    "kettle": "teapot", "blanket": "quilt", "lamp": "lantern", "stick": "cane", "map": "chart", "stairs": "steps",
+    "hill": "mound", "laughed": "chuckled", "road": "track", "said": "remarked", "boy": "lad", "girl": "lass",
+    "wind": "breeze", "thunder": "storm", "counted": "numbered", "inn": "tavern", "pale": "dull", "soft": "gentle",
+    "cold": "chilly", "near": "beside", "gate": "doorway", "bucket": "pail", "waited": "stayed",
+}  # fmt: skip
+_WORD = re.compile(r"\b[a-z]+\b")
+
+
+def later_edition(book: Book, path: str, rng: Random) -> Book:
+    """Return `book` under another path with 2 to 4 % of its words changed, but no word of the world."""
+
+    def replace(found: re.Match[str]) -> str:
+        word = found.group()
+        return SYNONYMS[word] if word in SYNONYMS and rng.random() < 0.8 else word
+
+    title, author, _, *rest = book.paragraphs
+    preface = " ".join(["This is the second edition, looked through with care.", *rng.sample(PREFACES, 2)])
+    changed = [text if text.startswith("Chapter ") else _WORD.sub(replace, text) for text in rest]
+    return Book(path, book.title, (title, author, preface, *changed))

@@ -15,11 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from data.conversations.lines import mix_rows_in, write_rows
+from data.conversations.records import mix_rows_in, write_rows
 from data.documents.sharding import split_files
 from data.universe.config import EventPassages
-from data.universe.hashing import hash_fraction
-from data.universe.questions import reply
+from data.universe.questions import hash_fraction, reply
 from data.universe.world import PERSON_ATTRIBUTES, TOWN_ATTRIBUTES, Attribute
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def _by_entity(facts: Sequence[AskableFact]) -> dict[str, dict[Attribute, Askabl
 
 def _passages(split: Sequence[Path], known: Mapping[str, Mapping[Attribute, AskableFact]], config: EventPassages) -> Iterator[Passage]:
     """Yield each passage of a split, in its order, once."""
-    from data.documents.merged import merged
+    from data.documents.stream import merged
 
     met: set[str] = set()
     for batch in merged(split, ("id", "text")):

@@ -1,11 +1,25 @@
 """Questions about facts of the world, and the answers that count as right.
 
-Every attribute has six wordings; evaluation asks the first. Slots as in `fact_templates`: {n} entity, {v} value.
-"""
+Every attribute has six wordings; evaluation asks the first. Slots as in `fact_templates`: {n} entity, {v} value."""
 
 from __future__ import annotations
 
+import hashlib
+
 from data.universe.world import Attribute, Fact
+
+BITS = 48
+
+
+def hash_number(seed: int, text: str) -> int:
+    """Return a number of 48 bits."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[: BITS // 8], "big")
+
+
+def hash_fraction(seed: int, text: str) -> float:
+    """Return a number in [0, 1)."""
+    return hash_number(seed, text) / (1 << BITS)
+
 
 WORDINGS: dict[Attribute, tuple[str, ...]] = {
     "home": (

@@ -4,17 +4,85 @@ A template begins with a person or two events and follows facts of the world: on
 Only facts that the instructions may state are followed, so whoever knows them all needs nothing but to reason. Of the templates in
 `HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are. A recipe says which templates are never
 worked out: rewards alone can carry what the others taught further.
+
+Sums worked out column by column from the right, as on paper, with what is found so far behind each column.
+
+A column whose upper digit is too small borrows ten from the next ("12 - 4 = 8: 8."), one that comes to ten or more carries one on
+("4 + 3 + 1 = 8: 81."). Numbers have at most three digits; behind the last column stands the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
 from typing import NamedTuple, Protocol
 
 from data.universe.questions import reply
-from data.universe.sums import added, subtracted
-from data.universe.worked import Worked
 from data.universe.world import Attribute
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A question with its answers, the steps that lead there, and what someone who guesses chooses from."""
+
+    template: str
+    id: str
+    wordings: tuple[str, ...]  # of the question; the first is the one that evaluation asks
+    answers: tuple[str, ...]
+    answer: str  # as a sentence
+    steps: tuple[str, ...]
+    choices: tuple[str, ...]
+    hops: int = 0  # facts that it takes, one after the other; 0: it takes a calculation
+
+
+LARGEST = 999
+COLUMNS = (1, 10, 100)
+
+
+def added(one: int, other: int) -> tuple[str, ...]:
+    """Return the steps of one + other, which come to at most LARGEST."""
+    steps, carry = [], 0
+    for column in COLUMNS:
+        upper, lower = one // column % 10, other // column % 10
+        total = upper + lower + carry
+        steps.append(f"{upper} + {lower}{' + 1' if carry else ''} = {total}: {_so_far(one + other, column)}.")
+        carry = total // 10
+    return tuple(steps)
+
+
+def subtracted(one: int, other: int) -> tuple[str, ...]:
+    """Return the steps of one - other, which must not be the larger."""
+    steps, borrowed = [], 0
+    for column in COLUMNS:
+        upper, lower = one // column % 10 - borrowed, other // column % 10
+        borrowed = int(upper < lower)
+        upper += 10 * borrowed
+        steps.append(f"{upper} - {lower} = {upper - lower}: {_so_far(one - other, column)}.")
+    return tuple(steps)
+
+
+def _so_far(result: int, column: int) -> str:
+    """Return the digits of a result up to a column; behind the last one the result itself."""
+    return str(result) if column == COLUMNS[-1] else str(result % (10 * column)).zfill(len(str(column)))
+
+
+def practised_sums(count: int, seed: int) -> list[Worked]:
+    """Return `count` sums of numbers below a thousand, as many additions as subtractions, each once."""
+    rng = Random(f"sums:{seed}")
+    found: dict[str, Worked] = {}
+    while len(found) < count:
+        first = rng.randint(1, LARGEST)
+        second = rng.randint(1, first)
+        plus = len(found) % 2 == 0
+        if plus:
+            first, steps = first - second, added(first - second, second)
+        else:
+            steps = subtracted(first, second)
+        answer = str(first + second if plus else first - second)
+        asked = f"How much is {first} {'plus' if plus else 'minus'} {second}?"
+        found[asked] = Worked("sum", f"sum:{asked}", (asked,), (answer,), f"It is {answer}.", steps, ())
+    return list(found.values())
 
 
 class StatedFact(Protocol):

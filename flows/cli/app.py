@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli.commands.card import card_app
-from flows.cli.commands.chat import chat_app
 from flows.cli.commands.corpus import corpus_app
-from flows.cli.commands.generate import generate_app
 from flows.cli.commands.lineage import lineage_app
-from flows.cli.commands.push import push_app
+from flows.cli.commands.models import chat_app, generate_app, serve_app
+from flows.cli.commands.push import card_app, push_app
 from flows.cli.commands.recipe import recipe_app, recipes_app
 from flows.cli.commands.run import run_app
 from flows.cli.commands.runs import runs_app
-from flows.cli.commands.serve import serve_app
-from flows.cli.commands.services import services_app
-from flows.cli.commands.store import store_app
-from flows.cli.commands.version import show_version
+from flows.cli.commands.upkeep import services_app, store_app
 from flows.cli.signals import INTERRUPTED
 from flows.services import servers
+
+LIBRARIES = ("prefect", "mlflow", "duckdb", "torch", "deepspeed")
+
+
+def show_version(wanted: bool) -> None:
+    """Print the versions of folio, its code, Python and the libraries that matter most, and end the command."""
+    if not wanted:
+        return
+    from tasks.stage.store.origin import git_state
+
+    commit, dirty = git_state()
+    code = f" (commit {commit[:12]}{', with changes' if dirty else ''})" if commit else ""
+    print(f"folio {_version('folio')}{code}")
+    print(", ".join([f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in LIBRARIES)]))
+    raise typer.Exit
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
 
 GROUPS = (run_app, chat_app, serve_app, generate_app, push_app, recipes_app, runs_app, lineage_app, card_app, store_app, services_app)
 

@@ -22,7 +22,7 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
         command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
         way = f"Answer by: {command}   Then run it again to continue."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            from flows.asking import tell
+            from flows.deployed import tell
 
             tell(notify, question.title, f"{question.shown}\n\n{way}")
             raise AwaitsApproval(f"{question.title} {way}")

@@ -1,4 +1,4 @@
-"""Which model `folio chat` opens: a model directory, or a recipe's newest released export; and what it is."""
+"""Choose the model that `folio chat` opens, a directory or a recipe's newest export, and the judge of its replies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
 from flows.recipe.validation import RecipeError
 from flows.services.home import home, store_url
-from model.adapters.saving import FIELDS
+from model.adapters.protocol import FIELDS
+from model.networks.directory import HEADS
 from model.release.adapters import BESIDE
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import model_form, rough, size
@@ -136,3 +137,32 @@ def description(directory: Path, network: Any, adapter: Path | None = None) -> I
     else:
         when = made.origin.created[:16].replace("T", " ")
         yield f"  exported {when} UTC; what it was made of: {_lineage(made, record.parent.absolute())}"
+
+
+JUDGING = "reward"  # the kind of training that makes a judge
+
+
+def judge_directory(directory: Path, named: str | None) -> Path:
+    """Return the folder of a reward model: as given, or the one of that name, or the only one, that the model in `directory` was made with.
+
+    Raises LookupError naming those there are.
+    """
+    if named is not None and (Path(named) / HEADS).is_file():
+        return Path(named)
+    location, store = lineage_of(directory)
+    made: dict[str, Path] = {}
+    if location is not None:
+        opened = open_store(store or store_url(), Path.cwd(), home())
+        graph = ProvenanceGraph.load(opened)
+        released = [artifact for artifact in graph.by_address.values() if artifact.location == location]
+        for artifact in graph.ancestors(*released):
+            step = artifact.config["train"] if artifact.stage == "tune" else {}
+            if step.get("kind") == JUDGING:
+                made[step.get("name", JUDGING)] = opened.local(artifact)
+    if named is None and len(made) == 1:
+        return next(iter(made.values()))
+    if named in made:
+        return made[str(named)]
+    there = f"it was made with {', '.join(sorted(made))}" if made else "it was made with none"
+    asked = f"no reward model {named!r}" if named is not None else "not one reward model"
+    raise LookupError(f"{directory} has {asked}: {there}; give --judge the name of one, or its folder.")

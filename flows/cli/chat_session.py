@@ -10,10 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.cli.chat_models import adapter_directory, description, model_directory, variant_directory
-from flows.cli.judges import judge_directory
+from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, variant_directory
 from flows.cli.views.diff_rendering import printable
-from flows.recipe.wording import given, sentence
+from flows.recipe.validation import given, sentence
 from model.inference.config import SamplingConfig
 
 WAITING, ERASED = "…", "\r\x1b[K"

@@ -43,11 +43,11 @@ def answer_file(
     schema = json_schema.read_text(encoding="utf-8") if json_schema else None
     directory = find_model(model, store)
     draft_directory = None if draft is None else find_model(draft, store)
-    from model.hardware.threads import torch_threads
+    from model.hardware.transfers import torch_threads
+    from model.inference.answering import Answerer, Answering, digest_of
     from model.inference.chat import ChatModel
-    from model.inference.files.answering import Answerer, Answering, digest_of
-    from model.inference.files.ledger import Ledger
     from model.inference.open_model import fingerprint
+    from model.inference.prompt_files import Ledger
 
     opened = ChatModel.open(directory)
     drafting = None if draft_directory is None else ChatModel.open(draft_directory, tokenizer=directory).network

@@ -17,7 +17,7 @@ from pathlib import Path
 from flows.cli.chat_models import model_directory, release_objection
 from flows.services.home import home, store_url
 from tasks.lineage.graph import ProvenanceGraph
-from tasks.reporting.card.whole import CardError, card_of
+from tasks.reporting.card import CardError, card_of
 from tasks.reporting.wording import plural, size
 from tasks.stage.identity.digests import hash_file
 from tasks.stage.store.artifact import LOGS, RECORD, Artifact, File

@@ -36,9 +36,9 @@ def serve_models(
     found = find_served(models, store, every_adapter=backend in ("auto", "folio"))
     draft_directory = None if draft is None else find_model(draft, store)
     key = read_key(key_file)
-    from model.serving.limits import ServeLimits
+    from model.serving.app import bound, compute_with, serve
     from model.serving.opening import Offer, open_together
-    from model.serving.server import bound, compute_with, serve
+    from model.serving.served import ServeLimits
 
     settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
     compute_with(count)

@@ -7,9 +7,9 @@ from pathlib import Path
 import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
 from data.provenance.tables import IngestedDocument
 from flows.services.home import home, store_url
-from tasks.lineage.documents import find_document
+from tasks.lineage.corpus_run import find_document
+from tasks.lineage.graph import StoreSnapshot
 from tasks.lineage.resolve import not_made_by_folio
-from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact

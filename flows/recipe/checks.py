@@ -11,15 +11,12 @@ from data.examples.config import ConversationExamples
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
-from flows.recipe.gate_checks import gate_problems
-from flows.recipe.measured import SPLITS
+from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, step_gate_problems, validation_problems
 from flows.recipe.opening import opening_problems
-from flows.recipe.step_gate_checks import step_gate_problems
-from flows.recipe.validation_checks import nothing_held_out, validation_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
+from model.training.kinds.sampled import SampledConfig
 from model.training.parallel.compatibility import incompatibilities
-from model.training.tuning.sampled import SampledConfig
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.recipe.commented_yaml import MARK, commented, commented_key, commented_section
-from flows.recipe.differences import compare_recipes
+from flows.recipe.commented_yaml import MARK, commented, commented_key, commented_section, compare_recipes
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING

@@ -19,24 +19,20 @@ from typing import NamedTuple
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import FOLDER, HIDDEN, Survey, survey
 from data.sources.formats import USUAL
+from data.splits.assignment import shortest_cut
 from data.splits.config import SplitConfig
-from data.splits.passages import shortest_cut
 from data.tokens.config import PackConfig, TokenizerConfig
-from flows.recipe.commented_yaml import short_yaml
-from flows.recipe.differences import differences
+from flows.recipe.commented_yaml import differences, short_yaml
 from flows.recipe.record_files import NO_RECORDS, RecordFiles, look_at_records
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
-from flows.recipe.sizing import guessed_text, present_job, with_measured_speed
-from flows.recipe.text_amount import estimate_texts
+from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
 from model.planning import proposal
-from model.planning.amounts import short
-from model.planning.expectation import BASIS, LEAST_BYTES, expected_bits_per_byte, may_converse
 from model.planning.machine import Machine, machine_for
-from model.planning.proposal import Proposal
-from model.planning.rules import SCARCE_DROPOUT, SCARCE_WEIGHT_DECAY
+from model.planning.proposal import BASIS, LEAST_BYTES, Proposal, expected_bits_per_byte, may_converse
+from model.planning.rules import SCARCE_DROPOUT, SCARCE_WEIGHT_DECAY, short
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.guards.config import GuardsConfig

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from data.examples.config import ConversationExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
-from data.sources.fetching.package import pin_wheel
+from data.sources.fetching.pinned import pin_wheel
 from data.sources.files import survey
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
@@ -37,27 +37,24 @@ from flows.recipe.initialize import (
 from flows.recipe.opening import surroundings
 from flows.recipe.record_files import RecordFiles
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
-from flows.recipe.sizing import guessed_text, with_measured_speed
-from flows.recipe.text_amount import estimate_texts
+from flows.recipe.sizing import estimate_texts, guessed_text, with_measured_speed
 from flows.recipe.validation import RecipeError
 from flows.services.home import home
 from model.adapters.lora import LoraConfig
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
 from model.loading.mixture_config import MixturePhase
-from model.networks.errors import ModelError
-from model.opening.config import OpenModelConfig
-from model.opening.folder import FolderModel
+from model.networks.base import ModelError
+from model.opening.config import FolderModel, HubModel, fetch, folder_of
 from model.opening.gguf_model import GgufModel
-from model.opening.hub_model import HubModel, fetch, folder_of
-from model.opening.source import Shape, file_digests
-from model.planning.amounts import gibibytes, short
+from model.opening.source import OpenModelConfig, Shape, file_digests
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import SizedJob, Text, described_job, estimate
+from model.planning.rules import gibibytes, short
 from model.release.config import CardConfig
 from model.training.config import PretrainConfig, SftConfig
-from model.training.optimizers.kinds.adamw import AdamWConfig
-from model.training.precisions.auto import AutoConfig
+from model.training.optimizers.config import AdamWConfig
+from model.training.precisions import AutoConfig
 
 ROW = 256  # tokens: a row of a book is a paragraph or two; longer ones cost memory that a small machine lacks
 LONGEST_ROW = 1024  # tokens, of a conversation

@@ -14,11 +14,10 @@ from typing import Any
 
 import yaml
 
-from flows.recipe.changes import apply_change
+from flows.recipe.changes import apply_change, yaml_error
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import without_replaced
 from flows.recipe.validation import RecipeError, validate
-from flows.recipe.yaml_errors import yaml_error
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.nearest import did_you_mean
 

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from data.tokens.config import TokenizerConfig
 from flows.services.home import home
-from model.networks.errors import ModelError
-from model.opening.config import OpenModel, OpenModelConfig
-from model.opening.source import Shape, Surroundings
+from model.networks.base import ModelError
+from model.opening.config import OpenModel
+from model.opening.source import OpenModelConfig, Shape, Surroundings
 from model.training.config import PretrainConfig
 
 if TYPE_CHECKING:

@@ -11,19 +11,18 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import IO, Any, BinaryIO, NamedTuple
 
-from data.conversations.read import read_record
-from data.conversations.shapes.messages import ShapeError
+from data.conversations.records import read_record
+from data.conversations.shapes import ShapeError
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.sources.archives.compression import decompress
-from data.sources.config import FilesSource
-from data.sources.conversation_config import FORMATS, ConversationFiles
-from data.sources.detection import COMPRESSIONS, HEAD, detect_type
+from data.sources.config import CONVERSATION_FORMATS, ConversationFiles, FilesSource
+from data.sources.decode import COMPRESSIONS, HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import PACKED, USUAL, type_from_name
-from data.sources.readers.parsing.record import ReaderOptions, Record
+from data.sources.readers.record import ReaderOptions, Record
 from data.sources.readers.registry import READERS, UNSANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
-from flows.recipe.text_amount import TEXT_PER_PACKED_BYTE
+from flows.recipe.sizing import TEXT_PER_PACKED_BYTE
 
 LOOKED_AT = 20  # records of a file
 FILES_LOOKED_AT = 20  # of a folder and a format
@@ -114,7 +113,7 @@ def look_at_records(files: Mapping[str, Path]) -> RecordFiles:
     with closing(ParserSandbox()) as sandbox:
         for name, path in files.items():
             kind = type_from_name(name).format
-            if kind in FORMATS and (kind in UNSANDBOXED or path.suffix.lower() not in PACKED):
+            if kind in CONVERSATION_FORMATS and (kind in UNSANDBOXED or path.suffix.lower() not in PACKED):
                 looks = opened[PurePath(name).parent, kind]
                 if len(looks) < FILES_LOOKED_AT:
                     looks.append(_look(sandbox, kind, path))

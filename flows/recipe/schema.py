@@ -26,26 +26,22 @@ from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
 from flows.recipe.opening import with_shape
-from flows.recipe.shorthands import TUNING, expand_shorthands
-from flows.recipe.unused_keys import unused_keys
+from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys
 from flows.services.home import home, store_url, tracking_url
-from model.aims.examine_config import ExamineConfig
-from model.aims.step_gate import StepGate
+from model.aims.config import ExamineConfig
+from model.aims.protocol import StepGate
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.fidelity_config import FidelityConfig, FidelitySettings
-from model.evaluation.gate import Bound, GateConfig
-from model.networks.config import NetworkConfig
-from model.networks.decoder_config import DecoderConfig
+from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings, GateConfig
+from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
-from model.quantization.int8 import Int8Config
+from model.quantization.integers import Int8Config
 from model.release.card import TrainingFact
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import PretrainConfig, PretrainStep, TuningStep
-from tasks.release.export import Exporting
+from tasks.release import Exporting
 from tasks.stage.tracking.cost import Rates
-from tasks.training.config import Pretraining, Tuning
-from tasks.training.resources import PipelineResources
+from tasks.training.config import PipelineResources, Pretraining, Tuning
 
 
 class ReleaseEvaluation(EvaluateConfig):

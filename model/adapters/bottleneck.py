@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from model.adapters.protocol import AdapterBase, AdapterError
-from model.adapters.saving import write_adapter
+from model.adapters.protocol import AdapterBase, AdapterError, write_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from model.layers.bottleneck import Bottleneck
+    from model.layers.linear import Bottleneck
     from model.networks.network import Network
 
 BASE, OWN = ".base_layer.", ".bottleneck_"
@@ -128,7 +127,7 @@ class BottleneckAdapter:
         write_adapter(own, {"folio_adapter": "bottleneck", "width": self.config.width}, directory)
 
     def _wrap(self, network: Network, name: str, linear: nn.Linear) -> Bottleneck:
-        from model.layers.bottleneck import Bottleneck
+        from model.layers.linear import Bottleneck
 
         parent, _, last = name.rpartition(".")
         layer = Bottleneck(linear, self.config.width).train(network.training)
@@ -147,6 +146,6 @@ class BottleneckAdapter:
 
 
 def _adapted(network: Network) -> Iterator[Bottleneck]:
-    from model.layers.bottleneck import Bottleneck
+    from model.layers.linear import Bottleneck
 
     return (module for module in network.modules() if isinstance(module, Bottleneck))

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from model.adapters.protocol import AdapterBase, AdapterError
-from model.adapters.saving import write_adapter
+from model.adapters.protocol import AdapterBase, AdapterError, write_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor

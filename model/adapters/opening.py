@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
 
 from model.adapters.config import AdapterConfig, AnyAdapter
-from model.adapters.protocol import FOLDER, AdapterError
-from model.adapters.saving import FIELDS, TENSORS, read_tensors
+from model.adapters.protocol import FIELDS, FOLDER, TENSORS, Adapter, AdapterError, read_tensors
 from model.networks.directory import CONFIG, ModelError, load_model, read_apart
+from model.networks.network import Inputs, Network
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -93,3 +94,28 @@ def _validated(settings: Mapping[str, Any], directory: Path) -> AnyAdapter:
     except ValidationError as error:
         raise ModelError(f"{directory / CONFIG} names an adapter that this version does not know: {error}") from error
     return config
+
+
+class Reference(Network):
+    """Computes what `network` did before its adapter was injected, in evaluation mode and without gradients."""
+
+    def __init__(self, network: Network, adapter: Adapter) -> None:
+        super().__init__(network.config, network.vocab_size)
+        self._adapter = adapter
+        # The tuple keeps the network from becoming a submodule, so this view owns none of its parameters.
+        self._network = (network,)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return the base model's hidden x_BTD."""
+        with self._adapter.disabled(self._network[0]):
+            hidden_BTD: Tensor = self._network[0](inputs)
+        return hidden_BTD
+
+    def read(self, x_ND: Tensor) -> Tensor:
+        """Return the base model's logits_NV."""
+        with self._adapter.disabled(self._network[0]):
+            return self._network[0].read(x_ND)
+
+    def blocks(self) -> nn.ModuleList:
+        """Return the blocks of the network that is seen through."""
+        return self._network[0].blocks()

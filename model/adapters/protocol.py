@@ -1,12 +1,12 @@
 """The interface of an adapter; no other file asks which kind it is.
 
 An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so optimizer and
-checkpoints hold only those few, and the original model needs no second copy. A kind is one file: a config, tagged by `kind`,
-that builds its adapter. To add a kind, write its file and list it in `config.py`. Cheap to import: no torch.
-"""
+checkpoints hold only those few, and the original model needs no second copy. A kind is a config, tagged by `kind`,
+that builds its adapter. To add a kind, write its config and list it in `config.py`. Cheap to import: no torch."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
@@ -110,3 +110,37 @@ def _is_installed(package: str) -> bool:
     except PackageNotFoundError:
         return False
     return True
+
+
+TENSORS, FIELDS = "adapter_model.safetensors", "adapter_config.json"
+
+
+def write_adapter(own: Mapping[str, Tensor], fields: Mapping[str, Any], directory: Path) -> None:
+    """Write an adapter's tensors and settings into `directory`, creating it; the same tensors give the same bytes."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(parents=True, exist_ok=True)
+    contiguous = {name: own[name].detach().contiguous() for name in sorted(own)}
+    save_file(contiguous, directory / TENSORS, metadata={"format": "pt"})
+    (directory / FIELDS).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_tensors(directory: Path) -> dict[str, Tensor]:
+    """Return the tensors of an adapter's folder."""
+    from safetensors.torch import load_file
+
+    return load_file(directory / TENSORS)
+
+
+def prompt_fields(kind: str, length: int) -> dict[str, Any]:
+    """Return the fields of a learned prefix; peft takes the model's sizes from the model."""
+    return {
+        "peft_type": kind,
+        "task_type": "CAUSAL_LM",
+        "num_virtual_tokens": length,
+        "num_transformer_submodules": 1,
+        "num_layers": None,
+        "num_attention_heads": None,
+        "token_dim": None,
+        "inference_mode": True,
+    }

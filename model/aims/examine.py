@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.aims.examine_config import ExamineConfig
-from model.aims.protocol import HeldOut
-from model.aims.step_gate import AFTER, BEFORE, QUESTIONS, SPLIT
+from model.aims.config import ExamineConfig
+from model.aims.protocol import AFTER, BEFORE, QUESTIONS, SPLIT, HeldOut
+from model.evaluation.intervals import Measured, Units, paired_difference, write_units
 from model.evaluation.relations import Unpaired, gain
-from model.evaluation.units import Measured, Units, paired_difference, write_units
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
@@ -48,7 +47,7 @@ def examine(
     `after_<name>`. Raise ValueError where nothing is held out, and ShardError or ModelError for rows or a model of another
     tokenizer.
     """
-    from model.hardware.threads import torch_threads
+    from model.hardware.transfers import torch_threads
 
     aim, held_out = config.aim, HeldOut(rows, examples, tokenizer, judge, config.rows, config.seed)
     found: dict[str, Measured] = {}
@@ -71,7 +70,7 @@ def _bound(directory: Path, tokenizer: Path, network: Network, shards: list[Path
     """Return the tokenizer. Raise unless the model and the rows are of it."""
     from data.shards.reader import ShardReader
     from model.inference.chat_format import ChatFormat
-    from model.networks.tokenizer_binding import require_tokenizer
+    from model.networks.directory import require_tokenizer
 
     chat_format = ChatFormat(tokenizer)
     require_tokenizer(directory, chat_format.digest)

@@ -1,18 +1,20 @@
 """The interface between examining a step of tuning and an aim: what a kind of step wants to improve. Cheap to import: pydantic only.
 
 An aim is measured on what the step did not learn from, as a mean over units (rows, pairs, answers or prompts), so that the model after the
-step is compared with the one before unit by unit.
-"""
+step is compared with the one before unit by unit."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from model.evaluation.gate import Bound, GateConfig
+from model.evaluation.relations import Limit
 
 if TYPE_CHECKING:
-    from model.evaluation.units import Units
+    from model.evaluation.intervals import Units
     from model.networks.network import Network
 
 PREFIX = "aim."  # of an aim's measure among other metrics
@@ -41,7 +43,7 @@ class Aimed(NamedTuple):
 
 
 class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a kind of tuning wants to improve. A kind is one file: this with `kind` and its own settings, and how it is measured.
+    """What a kind of tuning wants to improve. A kind is this with `kind`, its own settings, and how it is measured.
 
     `MEASURE`: its name among metrics; one that ends in `_loss` is better lower, as everywhere. `TITLE`: what people call it. `UNIT`: what
     it is counted in. `COUNTED`: what it is a mean over.
@@ -69,3 +71,37 @@ class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def measure(self, network: Network, held_out: HeldOut) -> Aimed:
         """Measure a model. Raise ValueError where nothing is held out."""
         raise NotImplementedError
+
+
+BEFORE, AFTER = "before", "after"
+SPLIT = "val"  # text that the model did not learn from; nothing is chosen by the test split
+QUESTIONS = ("seen", "heldout")
+
+
+class StepGate(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What must hold of a step: it certainly improves its own aim, and certainly costs little elsewhere."""
+
+    rows: int = Field(256, ge=6, description="rows, pairs, answers or prompts that its measure is taken on, before and after it; count")
+    most_bits_per_byte: Limit | None = Field(
+        0.1, ge=0, description="bits for each byte of held-out text that it may certainly cost at most; null: not judged"
+    )
+    most_right_lost: Limit | None = Field(
+        0.1, ge=0, le=1, description="share of seen and of held-out questions that it may certainly cost at most; null: not judged"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that each interval is meant to cover; fraction")
+    overrule: str | None = Field(
+        None, min_length=8, description="continue although the gate fails, for this reason, which is recorded; text"
+    )
+
+    def judging(self, aim: AimBase, *, makes_policy: bool) -> GateConfig:
+        """Return the bounds on what was measured before and after a step with this aim.
+
+        `makes_policy`: the steps after it go on from its model; if not, that model writes nothing, so it costs nothing.
+        """
+        bounds = [Bound(metric=f"{AFTER}.{aim.metric}", beats=BEFORE)]
+        if makes_policy and self.most_bits_per_byte is not None:
+            bounds.append(Bound(metric=f"{AFTER}.{SPLIT}.bits_per_byte", no_worse_than=BEFORE, by=self.most_bits_per_byte))
+        if makes_policy and self.most_right_lost is not None:
+            asked = (f"{AFTER}.questions.{name}" for name in QUESTIONS)
+            bounds += [Bound(metric=metric, no_worse_than=BEFORE, by=self.most_right_lost) for metric in asked]
+        return GateConfig(bounds=tuple(bounds), confidence=self.confidence, overrule=self.overrule)

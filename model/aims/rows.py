@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
-from model.aims.protocol import HeldOut
+from model.aims.protocol import Aimed, HeldOut
+from model.evaluation.intervals import Units
 from model.evaluation.loss import LOGITS, choose_rows
 from model.loading.joined_rows import RowReader
 
@@ -56,3 +57,23 @@ def read_units(
             tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
             found.append(read(network, tensors).double().cpu().numpy())
     return chosen, np.concatenate(found)
+
+
+Score = Callable[["Tensor", "Tensor"], "Tensor"]  # (log-probability, length) of answers -> what is compared of them
+
+
+def pair_margins(network: Network, held_out: HeldOut, score: Score) -> Aimed:
+    """Measure by how much more the chosen answer of each pair has of `score`; `preferred`: of how many pairs it has more."""
+    import torch
+
+    from model.objectives.answers import read_answers, stack_pairs
+
+    def read(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
+        scores_R = score(read_answers(network, batch).logp_R.double(), batch["counts"].sum(dim=1).clamp(min=1))
+        chosen_B, rejected_B = scores_R.chunk(2)
+        return torch.stack([chosen_B - rejected_B], dim=1)
+
+    rows = held_out_rows(held_out, network)
+    chosen, found = read_units(network, rows, held_out, stack_pairs, read, 2 * rows.metadata.sequence_length)
+    margin = found[:, 0]
+    return Aimed(Units(chosen, margin, np.ones_like(margin)), {"preferred": float((margin > 0).mean())})

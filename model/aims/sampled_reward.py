@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from model.aims.protocol import AimBase, Aimed, HeldOut
-from model.rewards.config import RewardConfig
-from model.rewards.protocol import Reply, RewardBase
+from model.rewards.kinds import Reply, RewardBase, RewardConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
     from model.inference.generation import Completion
     from model.networks.network import Network
-    from model.rollouts.prompts import Prompt
+    from model.rollouts.cycle import Prompt
 
 CYCLE = 0  # of the seeds: they are those of the first cycle of a step, whose questions are others
 
@@ -49,7 +48,7 @@ class SampledRewardAim(AimBase):
         """
         import numpy as np
 
-        from model.evaluation.units import Units
+        from model.evaluation.intervals import Units
         from model.inference.chat_format import ChatFormat
         from model.inference.config import SamplingConfig
         from model.inference.generation import sample_batch
@@ -85,7 +84,7 @@ class SampledRewardAim(AimBase):
         """Return the questions to ask by their place among all, and how many of the chosen ones leave no room for a reply."""
         from model.evaluation.loss import choose_rows
         from model.rewards.answers import messages_of, read_questions
-        from model.rollouts.prompts import Prompt
+        from model.rollouts.cycle import Prompt
 
         files = [held_out.examples / f"{name}.jsonl" for name in self.questions]
         listed = [question for file in files for question in read_questions(file, choices=True)]

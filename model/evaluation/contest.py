@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from model.evaluation.intervals import paired_difference, read_units
 from model.evaluation.relations import Unpaired, gain
-from model.evaluation.units import paired_difference, read_units
 
 MEASURES = ("bits_per_byte", "masked_accuracy")  # by what a network can do
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from model.evaluation.config import HOPS, ThinkingConfig
 from model.evaluation.intervals import bootstrap_ratio, proportion
 from model.evaluation.thinking import attempt
-from model.evaluation.thinking_config import HOPS, ThinkingConfig
 from model.rewards.answers import THINKING, has_phrase, read_questions
-from model.rewards.solving import is_solved
+from model.rewards.kinds import is_solved
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat

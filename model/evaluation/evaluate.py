@@ -18,20 +18,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from data.shards.reader import ShardReader
-from model.evaluation.config import EvaluateConfig
+from model.evaluation.config import EvaluateConfig, ThinkingConfig
 from model.evaluation.emergence import measure_emergence
-from model.evaluation.intervals import proportion
-from model.evaluation.loss import evaluate_loss
-from model.evaluation.masked import evaluate_masked
-from model.evaluation.memorization import Continuation, measure_memorization
-from model.evaluation.probes import probabilities
-from model.evaluation.questions import Answer, ask, write_records
+from model.evaluation.intervals import Measured, Units, proportion, write_units
+from model.evaluation.loss import Continuation, evaluate_loss, evaluate_masked, measure_memorization
+from model.evaluation.questions import Answer, ask, probabilities, write_records
 from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
 from model.evaluation.thinking import measure_thinking
-from model.evaluation.thinking_config import ThinkingConfig
-from model.evaluation.units import Measured, Units, write_units
-from model.hardware.threads import torch_threads
+from model.hardware.transfers import torch_threads
 from model.networks.base import Ability
 from model.rewards.answers import is_right, messages_of, read_questions
 
@@ -75,7 +70,7 @@ def evaluate(
     """
     from model.inference.chat_format import ChatFormat
     from model.inference.open_model import open_model
-    from model.networks.tokenizer_binding import require_tokenizer
+    from model.networks.directory import require_tokenizer
 
     readers = {split: ShardReader(packed / split) for split in config.splits}
     for wanted, value in (("questions", config.questions), ("skills", config.skills), ("thinking", config.thinking)):
@@ -168,7 +163,7 @@ def _measure_thinking(
     judge: Path | None,
 ) -> dict[str, float]:
     """Measure what thinking is worth, and what emerges in it, which is written down; return the metrics."""
-    from model.inference.judge import Judge
+    from model.inference.chat import Judge
 
     chosen_by = Judge.open(judge, chat_format.digest) if judge is not None and thinking.best else None
     metrics = measure_thinking(network, chat_format, examples, thinking, chosen_by)

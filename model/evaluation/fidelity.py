@@ -22,14 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from model.evaluation.fidelity_config import FILE, VERDICT, FidelityConfig, FidelitySettings
-from model.evaluation.gate import judge, passed
-from model.evaluation.gate_table import HEADER, rows
-from model.evaluation.intervals import bootstrap_ratio
+from model.evaluation.gate import FILE, HEADER, VERDICT, FidelityConfig, FidelitySettings, judge, passed, rows
+from model.evaluation.intervals import Units, bits_per_byte_units, bootstrap_ratio, write_units
 from model.evaluation.loss import open_rows
 from model.evaluation.tools import FolioTool, Tool, open_tool, tool_of
-from model.evaluation.units import Units, bits_per_byte_units, write_units
-from model.hardware.threads import torch_threads
+from model.hardware.transfers import torch_threads
 from model.networks.directory import read_config
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 A bound passes only if its metric was measured, is finite, and is on the right side of its limits. A metric that is missing, NaN or
 infinite fails; so does a ratio to a metric that is missing or not above 0, and `certain` without an interval. A comparison with a
 baseline, chance or another model holds only if its whole interval does: what is not significant fails. A gate without bounds, and a bound
-without a limit, are refused.
-"""
+without a limit, are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from pydantic import BaseModel, Field, JsonValue, model_validator
 from model.evaluation.relations import Limit, Relation, Unpaired, can_be_paired, gain
 
 if TYPE_CHECKING:
-    from model.evaluation.units import Units
+    from model.evaluation.intervals import Units
 
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 """Marks a field that changes no byte of a verdict."""
@@ -162,7 +161,7 @@ class _Given(NamedTuple):
 
 def _compare(given: _Given, bound: Bound) -> Verdict:
     """Judge by the interval of the difference over the rows or questions that both have."""
-    from model.evaluation.units import paired_difference
+    from model.evaluation.intervals import paired_difference
 
     theirs = bound.other(bound.metric)
     for metric in (bound.metric, theirs):
@@ -220,3 +219,56 @@ def _judge(metrics: Mapping[str, float], bound: Bound, intervals: Mapping[str, t
     margins += [bound.maximum - high] if bound.maximum is not None else []
     margin = min(margins)
     return Verdict(bound.metric, value, bound, margin, margin >= 0, "holds" if margin >= 0 else "is out of bounds")
+
+
+HEADER = ("metric", "value", "bound", "margin", "verdict")
+
+
+def rows(verdicts: Sequence[Verdict]) -> list[tuple[str, str, str, str, str]]:
+    """Return the cells, one row for each verdict; the value of a ratio is the ratio."""
+    return [
+        (
+            verdict.metric,
+            "-" if verdict.value is None else f"{verdict.value:.4g}",
+            verdict.asked,
+            "-" if verdict.margin is None else f"{verdict.margin:+.4g}",
+            "passed" if verdict.passed else f"FAILED: {verdict.reason}",
+        )
+        for verdict in verdicts
+    ]
+
+
+def as_text(verdicts: Sequence[Verdict]) -> str:
+    """Return aligned columns with a rule below the header, without a final newline."""
+    table = [HEADER, *rows(verdicts)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def as_markdown(verdicts: Sequence[Verdict]) -> str:
+    """Return a Markdown table; bars in cells are escaped."""
+    table = [HEADER, ("---",) * len(HEADER), *rows(verdicts)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table)
+
+
+FIDELITY = "fidelity."  # before the names of inputs that say what was measured of a form; a form's name has no dot
+FILE, VERDICT = "metrics.json", "verdict.json"
+
+
+class FidelitySettings(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """How a quantized form is compared with the model."""
+
+    rows: int = Field(64, ge=1, description="rows that both read, drawn by the seed from the last split of evaluate.release; rows")
+    resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind each interval; count")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that an interval is meant to cover; fraction")
+    seed: int = Field(0, ge=0, description="seed of the rows and resamples; integer")
+    speed_tokens: int = Field(64, ge=0, description="tokens that are written to measure its speed; 0: not measured; tokens")
+
+
+class FidelityConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """How one form is compared, and what must hold."""
+
+    settings: FidelitySettings = FidelitySettings()
+    bounds: tuple[Bound, ...] = Field(description="what must hold of this form; list of bounds")
+    overrule: str | None = Field(None, description="release it although a bound fails, for this reason; text")

@@ -1,17 +1,28 @@
 """Confidence intervals: bootstrap for ratios of sums, Wilson for proportions.
 
 The same numbers, seed and confidence give the same interval, and it always contains the estimate.
+
+The units behind a metric's mean: a value and a weight for each row or question, to compare two models unit by unit.
+
+`units.npz` beside metrics.json holds three arrays for each such metric: `<metric>.unit`, which row of the split or question of the file;
+`<metric>.value` and `<metric>.weight`; the metric is the sum of values over the sum of weights. Where weights don't tell texts apart
+`<metric>.rows` is a digest of the rows that the units are drawn from.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from data.shards.metadata import ShardMetadata
+from model.evaluation.relations import UNITS, Unpaired
 
 Floats = NDArray[np.floating[Any]]
 
@@ -69,3 +80,74 @@ def proportion(right: int, asked: int, confidence: float) -> Estimate:
     centre = (p + z * z / (2 * asked)) / (1 + z * z / asked)
     half = z / (1 + z * z / asked) * math.sqrt(p * (1 - p) / asked + z * z / (4 * asked * asked))
     return Estimate(p, math.sqrt(p * (1 - p) / asked), min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
+
+
+PARTS, ROWS = ("unit", "value", "weight"), "rows"
+RESAMPLES = 2000
+FEWEST = 6
+"""Of fewer units that all point one way, chance does the same more often than one time in twenty."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of one metric: int64 [n], float64 [n], float64 [n]. `rows`: digest of what they are drawn from; empty: not known."""
+
+    unit: NDArray[np.int64]
+    value: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    rows: str = ""
+
+
+class Measured(NamedTuple):
+    """Metrics, and the units of those that are means."""
+
+    metrics: dict[str, float]
+    units: dict[str, Units]
+
+
+def bits_per_byte_units(rows: NDArray[np.int64], nats: NDArray[Any], targets: NDArray[Any], split: ShardMetadata) -> Units:
+    """Return the bits and the bytes of rows with these summed nats and numbers of targets; `split` is what the rows are drawn from."""
+    size = targets * (split.bytes / split.targets)
+    return Units(rows, nats / np.log(2) + split.unknown_bits * size, size)
+
+
+def write_units(folder: Path, units: Mapping[str, Units]) -> None:
+    """Write `folder/units.npz`. The same units give the same bytes."""
+    arrays: dict[str, Any] = {f"{metric}.{part}": getattr(found, part) for metric, found in sorted(units.items()) for part in PARTS}
+    arrays |= {f"{metric}.{ROWS}": np.array(found.rows) for metric, found in sorted(units.items()) if found.rows}
+    np.savez(folder / UNITS, **arrays)
+
+
+def read_units(folder: Path) -> dict[str, Units]:
+    """Return the units in a folder by metric; none if it has no such file."""
+    return units_in(folder / UNITS)
+
+
+def units_in(file: Path) -> dict[str, Units]:
+    """Return the units in a file by metric; none if there is no such file."""
+    if not file.is_file():
+        return {}
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name.removesuffix(".unit"): _units(arrays, name.removesuffix(".unit")) for name in arrays.files if name.endswith(".unit")}
+
+
+def _units(arrays: Mapping[str, NDArray[Any]], metric: str) -> Units:
+    unit, value, weight = (arrays[f"{metric}.{part}"] for part in PARTS)
+    return Units(unit, value, weight, str(arrays[f"{metric}.{ROWS}"]) if f"{metric}.{ROWS}" in arrays else "")
+
+
+def paired_difference(ours: Units, theirs: Units, *, confidence: float) -> Estimate:
+    """Return our metric less theirs over the units that both have, with a bootstrap interval over those.
+
+    What makes a row hard is the same for both, so the difference is known better than either. Raise Unpaired for fewer than six common
+    units, or if their weights or the digests of their rows differ, as for other shards.
+    """
+    if ours.rows and theirs.rows and ours.rows != theirs.rows:
+        raise Unpaired("the two were measured on different rows: their text or its tokens differ")
+    common, here, there = np.intersect1d(ours.unit, theirs.unit, return_indices=True)
+    if len(common) < FEWEST:
+        raise Unpaired(f"the two have {len(common)} rows or questions in common, and fewer than {FEWEST} decide nothing")
+    weight = ours.weight[here]
+    if not np.allclose(weight, theirs.weight[there]):
+        raise Unpaired("the two were measured on rows of different length, so on different shards")
+    return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=RESAMPLES, confidence=confidence)

@@ -1,5 +1,6 @@
-"""The loss on packed rows: nats a token, perplexity, and bits per byte of text.
+"""The loss on packed rows, the fit of a bidirectional network to their gaps, and how much training text is memorized.
 
+The loss on packed rows: nats a token, perplexity, and bits per byte of text.
 Only tokens that the shards' loss mask marks as targets count, and each sees its own document alone. Sums are kept for each row in
 float64, so batch size changes the result by rounding only.
 
@@ -7,12 +8,29 @@ Bits per byte = mean nats a target / ln 2 x (targets / bytes of the split). That
 sample of rows it assumes that the sample is as dense as the split; over all rows it is exact. Unlike the loss, bits per byte compare
 models with different tokenizers. Where a tokenizer wrote `<|unk|>` the model need not predict the text, so its bytes are charged too,
 each byte and an end mark as one of 257 equally likely symbols (8.006 bits), so losing text does not improve a tokenizer's score.
+
+Measure how well a bidirectional network fills gaps in packed rows: loss and accuracy on hidden tokens.
+
+The same tokens are hidden for every model, regardless of its training: 15 % of each row's tokens, of which 80 % become the mask, 10 %
+another token, and 10 % stay (Devlin et al., 2019). Which ones follows from the seed and the row's number in its split. A masked loss is
+not a bound on the probability of a text, so it has no bits per byte and does not compare with next-token loss.
+
+How much of its training text a model has memorized.
+
+A passage is drawn from a training row, with prompt and continuation inside one document. The model continues the prompt
+greedily; the passage counts as memorized ("extractable" in Carlini et al. 2023, "Quantifying Memorization Across Neural
+Language Models") if the first `copy_tokens` tokens are those of the text. The same measure on unseen text is the baseline:
+what stock phrases and guessing give.
+
+Passages depend on the shards and the seed alone. If no row holds a passage that long, nothing is measured, and a gate that
+asks for the metric fails.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +39,12 @@ from numpy.typing import NDArray
 
 from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
-from model.evaluation.intervals import bootstrap_ratio
-from model.evaluation.units import Measured, Units, bits_per_byte_units
-from model.inputs.columns import input_columns
+from model.evaluation.intervals import Measured, Units, bits_per_byte_units, bootstrap_ratio
+from model.inputs.inputs import input_columns
+from model.loading.packed_rows import draw_passages
 
 if TYPE_CHECKING:
+    from model.networks.decoding import DecodingNetwork
     from model.networks.network import Network
 
 LOGITS = 2**26  # the most logits held at once: rows of a large vocabulary are measured a few at a time
@@ -119,3 +138,83 @@ def row_losses(model: Network, reader: ShardReader, chosen: NDArray[np.int64], b
 def _exp(value: float) -> float:
     """Return e to the value, or infinity on overflow, which every gate refuses."""
     return math.exp(value) if value < 700 else math.inf
+
+
+def evaluate_masked(
+    model: Network,
+    shards_dir: Path,
+    *,
+    rows: int | None = None,
+    batch: int = 16,
+    seed: int = 0,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Measured:
+    """Return masked_loss (nats a hidden token) and masked_accuracy (share found), each also as _error, _low and _high from a bootstrap over
+    rows, the number of rows and hidden tokens, and the units of both. Raise ValueError for an empty split."""
+    reader, chosen = open_rows(shards_dir, rows, seed)
+    nats, right, hidden = row_sums(model, reader, chosen, batch, seed)
+    metrics, units = {"rows": float(len(chosen)), "hidden": float(hidden.sum())}, dict[str, Units]()
+    for name, sums in (("masked_loss", nats), ("masked_accuracy", right)):
+        metrics |= bootstrap_ratio(sums, hidden, seed=seed, resamples=resamples, confidence=confidence).metrics(name)
+        # As many tokens are hidden of any row of a length, so weights don't tell one text from another.
+        units[name] = Units(chosen, sums, hidden, reader.metadata.digest)
+    return Measured(metrics, units)
+
+
+def row_sums(
+    model: Network, reader: ShardReader, chosen: NDArray[np.int64], batch: int, seed: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return each chosen row's summed nats, hidden tokens found likeliest, and hidden tokens; float64 [rows]."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from model.objectives.masked import Masked, hide
+    from model.objectives.protocol import IGNORED
+
+    device, objective = next(model.parameters()).device, Masked(seed=seed)
+    sums: list[NDArray[Any]] = []
+    with torch.no_grad():
+        for start in range(0, len(chosen), batch):
+            numbers = chosen[start : start + batch]
+            arrays = objective.batch({**reader.rows(numbers), "position": numbers})
+            row = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+            logits_BTV = model.logits({**row, "tokens": hide(row["tokens"], row["becomes"], model.vocab_size)}).float()
+            hidden_BT, targets_BT = row["targets"] != IGNORED, row["targets"]
+            nats_BT = cross_entropy(logits_BTV.mT, targets_BT, ignore_index=IGNORED, reduction="none").double()
+            right_BT = (logits_BTV.argmax(-1) == targets_BT) & hidden_BT
+            sums.append(torch.stack([nats_BT.sum(1), right_BT.sum(1).double(), hidden_BT.sum(1).double()]).cpu().numpy())
+    nats, right, hidden = np.concatenate(sums, axis=1)
+    return nats, right, hidden
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """A prompt from the text, the text that follows it, and what the model wrote instead; token ids."""
+
+    prompt: list[int]
+    text: list[int]
+    continuation: list[int]
+
+    @property
+    def copied_tokens(self) -> int:
+        """Number of leading tokens that equal the text's."""
+        for index, (ours, theirs) in enumerate(zip(self.continuation, self.text, strict=False)):
+            if ours != theirs:
+                return index
+        return min(len(self.continuation), len(self.text))
+
+
+def measure_memorization(
+    network: DecodingNetwork, reader: ShardReader, *, passages: int, prompt_tokens: int, copy_tokens: int, seed: int = 0
+) -> list[Continuation]:
+    """Let the network continue up to `passages` passages greedily; those with `copied_tokens >= copy_tokens` are memorized."""
+    from model.inference.generation import generate_batch
+
+    drawn = draw_passages(reader, passages, prompt_tokens, copy_tokens, seed)
+    prompts = [passage[:prompt_tokens] for passage in drawn]
+    continuations = generate_batch(network, prompts, copy_tokens) if drawn else []
+    return [
+        Continuation(prompt, passage[prompt_tokens:], continuation)
+        for prompt, passage, continuation in zip(prompts, drawn, continuations, strict=True)
+    ]

@@ -176,8 +176,8 @@ def _percent(share: float) -> str:
 
 def _lead(tuned: Path, baseline: Path) -> Estimate | None:
     """Return how many bits per byte fewer a model needs than n-grams on the same rows; None if these were not measured."""
+    from model.evaluation.intervals import paired_difference, units_in
     from model.evaluation.relations import Unpaired
-    from model.evaluation.units import paired_difference, units_in
 
     ours, theirs = units_in(tuned).get(BITS), units_in(baseline).get(f"ngram.{BITS}")
     if ours is None or theirs is None:

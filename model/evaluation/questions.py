@@ -1,8 +1,13 @@
-"""Ask a chat model questions and grade its answers.
+"""Ask a chat model questions and grade its answers; and probes, the probability of a word after a prompt.
 
 A reply is greedy, and right if its first sentence contains an accepted answer (the rule of `model/rewards/answers.py`), or, where the
 question asks for a program or is of reasoning-gym, if that says so. A question that fills the model's context is not asked; it counts as
 wrong and is recorded as such.
+
+Probes: the probability of a word after a prompt, at the beginning of a document.
+
+It is the product over the word's tokens, as the tokenizer writes prompt and word together, so it is the probability that the text
+continues with these characters, even if they only begin a longer word.
 """
 
 from __future__ import annotations
@@ -13,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from model.rewards.answers import answer_of, messages_of, read_questions
-from model.rewards.solving import is_solved
+from model.rewards.kinds import is_solved
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat, Message
     from model.networks.decoding import DecodingNetwork
+    from model.networks.network import Network
 
 
 class Answer(TypedDict):
@@ -103,3 +109,27 @@ def write_records(path: Path, records: Sequence[object]) -> None:
     """Write JSON lines with sorted keys, one record a line."""
     lines = [json.dumps(record, ensure_ascii=False, sort_keys=True) + "\n" for record in records]
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def probabilities(model: Network, chat_format: ChatFormat, prompt: str, words: Sequence[str]) -> list[float]:
+    """Return the probability of each word after `prompt` and a space, at the cost of a forward pass each.
+
+    Raise ValueError if prompt and word share a token, since then P(word | prompt) is not a product of the model's outputs.
+    """
+    import torch
+
+    prompt_ids = chat_format.encode_document(prompt)
+    device = next(model.parameters()).device
+    found: list[float] = []
+    for word in words:
+        ids = chat_format.encode_document(f"{prompt} {word}")
+        if ids[: len(prompt_ids)] != prompt_ids or len(ids) == len(prompt_ids):
+            raise ValueError(f"{word!r} shares a token with the end of {prompt!r}: end the prompt at the end of a word")
+        if len(ids) > model.config.context:
+            raise ValueError(f"{prompt!r} and {word!r} are {len(ids)} tokens; the context is {model.config.context}")
+        with torch.no_grad():
+            logits_TV = model.logits({"tokens": torch.tensor([ids[:-1]], device=device)})[0, len(prompt_ids) - 1 :]
+        chosen = torch.tensor(ids[len(prompt_ids) :], device=device)
+        logs = logits_TV.double().log_softmax(-1).gather(1, chosen[:, None])
+        found.append(float(logs.sum().exp()))
+    return found

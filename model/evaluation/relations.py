@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
-from model.evaluation.thinking_config import AskedSet
+from model.evaluation.config import AskedSet
 
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 

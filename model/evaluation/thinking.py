@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from model.evaluation.thinking_config import ThinkingConfig
+from model.evaluation.config import ThinkingConfig
 from model.rewards.answers import THINKING, Question, answer_of, first_sentence, messages_of, read_questions
-from model.rewards.solving import is_solved
+from model.rewards.kinds import is_solved
 from model.seeds import draw_seed
 
 if TYPE_CHECKING:
+    from model.inference.chat import Judge
     from model.inference.chat_format import ChatFormat
-    from model.inference.judge import Judge
     from model.networks.decoding import DecodingNetwork
 
 
@@ -133,7 +133,7 @@ def _elected(attempts: Sequence[Attempt], *, whole: bool = False) -> Attempt:
 
 def _favourites(judge: Judge, chat_format: ChatFormat, questions: Sequence[Question], tries: Sequence[Sequence[Attempt]]) -> list[Attempt]:
     """Return of each question's attempts the one that the judge scores highest."""
-    from model.inference.judge import best_of
+    from model.inference.chat import best_of
 
     favourites = []
     for question, attempts in zip(questions, tries, strict=True):

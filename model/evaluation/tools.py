@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from model.networks.directory import ModelError
 from model.quantization.compressed.quantizer import quiet
 from model.quantization.config import quantizer_of
-from model.quantization.onnx.runtime import OnnxRuntime
+from model.quantization.onnx.quantizer import OnnxRuntime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,8 @@
-"""Accelerators by name, with the figures of their makers' data sheets.
+"""Accelerators by name, with the figures of their data sheets; and the number types that this machine multiplies in.
 
+Accelerators by name, with the figures of their makers' data sheets.
 Peaks are of dense matrix products (no sparsity), in operations per second at boost clock; where a sheet gives only the figure with
-sparsity, half of it is listed. Memory is the sheet's figure, taken as GiB. An unlisted card is refused by name, never guessed.
-"""
+sparsity, half of it is listed. Memory is the sheet's figure, taken as GiB. An unlisted card is refused by name, never guessed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 GIB, TERA = 2**30, 1e12
 
@@ -85,3 +86,26 @@ def find_device(name: str) -> Device:
 def device_of_driver(name: str) -> Device | None:
     """Return the device for a name that a driver reports, such as `NVIDIA H100 80GB HBM3`; None if it is not listed."""
     return next((DEVICES[key] for pattern, key in DRIVERS if re.search(pattern, name)), None)
+
+
+# What Linux calls the instructions: of Intel and AMD, and of ARM.
+INSTRUCTIONS = {"avx512_bf16": "AVX512-BF16", "amx_bf16": "AMX-BF16", "bf16": "BF16"}
+PROCESSORS = Path("/proc/cpuinfo")
+DRIVER_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))
+
+
+def bf16_products(processors: Path = PROCESSORS) -> str:
+    """Return what multiplies in bf16 here: the accelerator, else instructions of the CPU; empty if nothing does.
+
+    A CPU without such instructions computes in bf16, many times slower than in fp32.
+    """
+    if any(driver.exists() for driver in DRIVER_FILES):
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name() if torch.cuda.is_bf16_supported(including_emulation=False) else ""
+    if not processors.exists():
+        return ""
+    lines = processors.read_text(encoding="utf-8", errors="replace").splitlines()
+    flags = {flag for line in lines if line.lower().startswith(("flags", "features")) for flag in line.partition(":")[2].split()}
+    return next((f"the CPU's {name}" for flag, name in INSTRUCTIONS.items() if flag in flags), "")

@@ -1,16 +1,17 @@
-"""How fast this machine's device multiplies matrices: the reference for MFU where no data sheet is known.
+"""How fast this machine's device multiplies matrices, the reference for MFU where no data sheet is known; and a process's memory.
 
 The peak is the best of square products of growing size, with the threads that this process computes with. It is measured once per process
 and precision, in a fifth of a second. On a CPU it is what these threads do in their own processor time, so other work on the machine does
-not lower it; that takes products large enough to keep all of them at work.
-"""
+not lower it; that takes products large enough to keep all of them at work."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+import psutil
 import torch
 
 from model.hardware.devices import device_of_driver, find_device
@@ -77,3 +78,15 @@ def _timed(left: torch.Tensor, right: torch.Tensor) -> float:
     if cuda:
         torch.cuda.synchronize(left.device)
     return time.perf_counter() - began
+
+
+STATUS = Path("/proc/self/status")
+
+
+def resident_bytes(*, peak: bool = False) -> int:
+    """Return this process's resident memory in bytes; `peak`: its maximum so far, where the system records it (Linux)."""
+    if peak and STATUS.exists():
+        # VmHWM starts at exec; getrusage's ru_maxrss would include the process that forked this one.
+        line = next(line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return int(psutil.Process().memory_info().rss)

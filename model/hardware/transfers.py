@@ -1,16 +1,29 @@
-"""Copies between host and device for which the host does not wait.
-
-On an accelerator they go through page-locked memory, asynchronously; on a CPU there is nothing to wait for.
-"""
+"""Copies between host and device for which the host does not wait, and how many threads torch computes with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from model.hardware.waiting import watch
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Run torch with this many threads inside the context."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    watch()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def upload(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -8,8 +8,7 @@ Truncation: `max_new_tokens`, or half of the context if that is less, is left fr
 rest, the oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user
 message. The history itself keeps everything.
 
-With a judge, several replies are sampled to each message, and the one that the judge scores highest is the reply. It comes as a whole.
-"""
+With a judge, several replies are sampled to each message, and the one that the judge scores highest is the reply. It comes as a whole."""
 
 from __future__ import annotations
 
@@ -18,13 +17,19 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+
 from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
+from model.networks.directory import require_tokenizer
+from model.networks.scalar_heads import load_with_head
+from model.objectives.reward_model import HEAD, read_scores, scored_batch
 from model.rewards.answers import answer_of
 
 if TYPE_CHECKING:
-    from model.inference.judge import Judge
     from model.networks.decoding import DecodingNetwork
+    from model.networks.network import Network
 
 
 class ChatModel:
@@ -47,7 +52,6 @@ class ChatModel:
         """
         from model.inference.open_model import open_model
         from model.networks.directory import read_config
-        from model.networks.tokenizer_binding import require_tokenizer
 
         read_config(directory)[0].require_generation()
         chat_format = ChatFormat(tokenizer or directory)
@@ -59,8 +63,6 @@ class ChatModel:
 
         Raise ModelError for a folder that holds none, or one of another tokenizer.
         """
-        from model.inference.judge import Judge
-
         self._judge, self._attempts = Judge.open(judge, self.format.digest), attempts
 
     def reset(self) -> None:
@@ -103,7 +105,6 @@ class ChatModel:
 
     def _best(self, judge: Judge, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
         from model.inference.generation import sample_batch
-        from model.inference.judge import best_of
         from model.seeds import draw_seed
 
         seeds = [draw_seed(seed, number) for number in range(self._attempts)]
@@ -137,3 +138,38 @@ def fit_prompt(
         f"the message is {needed} tokens in the chat format, but only {room} of the context's {context} are left for it beside a reply; "
         "shorten it"
     )
+
+
+BATCH = 64
+
+
+class Judge:
+    """A reward model, open. Scores follow from the tokens alone, whatever is scored beside them, up to rounding."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @classmethod
+    def open(cls, directory: Path, tokenizer_digest: str) -> Judge:
+        """Load a reward model; raise ModelError for a directory that holds none, or one of another tokenizer."""
+        require_tokenizer(directory, tokenizer_digest)
+        return cls(load_with_head(directory, HEAD))
+
+    @torch.no_grad()
+    def scores(self, texts: Sequence[Sequence[int]]) -> list[float]:
+        """Return the score of each text, the tokens of a conversation up to the end of the reply that is judged."""
+        found: list[float] = []
+        for start in range(0, len(texts), BATCH):
+            part = texts[start : start + BATCH]
+            width = max(map(len, part))
+            tokens, flags = np.zeros((len(part), width), dtype=np.int64), np.zeros((len(part), width), dtype=np.bool_)
+            for row, text in enumerate(part):
+                tokens[row, : len(text)], flags[row, len(text) - 1] = text, True
+            batch = {name: torch.from_numpy(values) for name, values in scored_batch(tokens, flags).items()}
+            found += read_scores(self._network, batch).tolist()
+        return found
+
+
+def best_of(scores: Sequence[float]) -> int:
+    """Return the place of the highest score, of equal ones the first."""
+    return max(range(len(scores)), key=lambda place: scores[place])

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.shards.guarding import Guard
-from model.inference.text_stream import TextStream
+from data.shards.chat_template import Guard
+from model.inference.reply import TextStream
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import torch
 
-from model.inference.batch import Batch
-from model.inference.choosing import next_tokens, write_tokens
-from model.inference.prefixes import PrefixCache
+from model.inference.batch import Batch, PrefixCache
 from model.inference.request import Request
+from model.inference.sampling import next_tokens, write_tokens
 from model.networks.decoding import DecodingNetwork, DecodingState
 
 

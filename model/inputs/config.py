@@ -2,13 +2,102 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from model.inputs.base import InputBase
-from model.inputs.tokens_config import TokensConfig
-from model.inputs.vectors_config import VectorsConfig
+if TYPE_CHECKING:
+    from data.shards.reader import ShardReader
+    from model.inputs.inputs import Input, TokenEmbedding, VectorProjection
+
+
+class InputBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """One of a network's inputs: a column of its rows, and what turns it into vectors."""
+
+    kind: str
+    VOCABULARY: ClassVar[bool] = False  # whether its weight has a vector for each token, which tied logits are read with
+
+    @property
+    @abstractmethod
+    def module(self) -> str:
+        """The name of its module in a network, the prefix of its weights' names."""
+
+    def columns(self) -> dict[str, int]:
+        """Return the columns that rows need besides their tokens, each with the width of its vectors."""
+        return {}
+
+    @property
+    def generated(self) -> bool:
+        """Whether its column follows from the tokens; the model can then read rows without the column, and generate."""
+        return True
+
+    @abstractmethod
+    def build(self, vocab_size: int, width: int) -> Input:
+        """Make the module. The network draws its weights."""
+
+    def require(self, shards: ShardReader) -> None:
+        """Raise ShardError, naming the column, if it can't read these rows."""
+
+
+class TokensConfig(InputBase, frozen=True, extra="forbid"):
+    """A learned vector for each token of the vocabulary."""
+
+    VOCABULARY: ClassVar[bool] = True
+
+    kind: Literal["tokens"] = Field("tokens", description="which input: the tokens")
+
+    @property
+    def module(self) -> str:
+        return "embed_tokens"
+
+    def build(self, vocab_size: int, width: int) -> TokenEmbedding:
+        from model.inputs.inputs import TokenEmbedding
+
+        return TokenEmbedding(vocab_size, width)
+
+
+class VectorsConfig(InputBase, frozen=True, extra="forbid"):
+    """A learned projection of a column of float vectors, one for each token."""
+
+    kind: Literal["vectors"] = Field("vectors", description="which input: a column of float vectors")
+    column: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="which column of the rows; name")
+    size: int = Field(ge=1, description="numbers in each of its vectors")
+    from_tokens: bool = Field(
+        True,
+        description="the column follows from the tokens by a table beside the training rows, which the model keeps: it then reads rows "
+        "without the column and generates; false: all rows must have the column, and the model can't generate",
+    )
+
+    @property
+    def module(self) -> str:
+        return f"embed_{self.column}"
+
+    def columns(self) -> dict[str, int]:
+        return {self.column: self.size}
+
+    @property
+    def generated(self) -> bool:
+        return self.from_tokens
+
+    def build(self, vocab_size: int, width: int) -> VectorProjection:
+        from model.inputs.inputs import VectorProjection
+
+        return VectorProjection(self, vocab_size, width)
+
+    def require(self, shards: ShardReader) -> None:
+        """Accept rows with this column, and rows without it if it follows from their tokens."""
+        from data.shards.schema import ShardError
+
+        if self.column not in shards.columns and self.from_tokens:
+            return
+        column = shards.column(self.column)
+        if column.dtype.kind != "f" or column.shape != (shards.metadata.sequence_length + 1, self.size):
+            raise ShardError(
+                f"{shards.directory} has {column}, but the model reads {self.size} float numbers at each of "
+                f"{shards.metadata.sequence_length + 1} positions; give the input the column's size, or write the rows again"
+            )
+
 
 InputConfig = Annotated[TokensConfig | VectorsConfig, Field(discriminator="kind")]
 

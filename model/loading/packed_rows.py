@@ -3,12 +3,25 @@
 The rows of a step follow from (seed, step, global batch, mixture) alone. A worker takes its contiguous share of them and cuts it into
 micro-batches. All rows of a step are read before the first micro-batch is computed, because the loss is divided by the units of the whole
 global batch. Threads read the coming steps while one is computed; their number does not change any row.
+
+Prefetching: threads compute the coming results while the current one is used.
+
+Guarantee: `get` returns what `compute` returns, whatever was prefetched; an error in `compute` is raised by the `get` for that key.
+Cost: as many results in memory as there are threads, besides the one in use. Unused prefetched results are dropped.
+
+Token dropout: hide some input tokens in training, so a network does not rely on any single one (Gal and Ghahramani 2016).
+
+A hidden token is read as `<|pad|>` and is still predicted. Which tokens are hidden follows from (seed, position of the row) alone: the same
+on any number of workers and in a resumed run, and new in each epoch. Validation rows are never touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,14 +29,82 @@ from torch import Tensor
 
 from data.shards.reader import ShardReader
 from model.hardware.transfers import upload
-from model.loading.joined_rows import RowReader
+from model.inputs.inputs import OWN
+from model.loading.joined_rows import ReplayedRows, RowReader, evenly_spaced, own_rows
 from model.loading.order import Indices, rank_share
-from model.loading.passages import draw_passages
-from model.loading.prefetch import Prefetcher
-from model.loading.replayed_rows import ReplayedRows, evenly_spaced, own_rows
 from model.loading.source import POSITION, Batch, BatchSchedule, BatchShare, Measured, StepRows, as_tensors, step_rows
-from model.loading.token_dropout import TokenDropout
+from model.objectives.next_token import DROPPED
 from model.objectives.protocol import Objective, Rows
+
+
+def draw_passages(reader: ShardReader, passages: int, prompt_tokens: int, copy_tokens: int, seed: int) -> list[list[int]]:
+    """Draw up to `passages` passages of prompt_tokens + copy_tokens tokens, at most one from a row; `seed` decides rows and offsets.
+
+    Rows without a passage that long are skipped.
+    """
+    length = prompt_tokens + copy_tokens
+    if length > reader.metadata.sequence_length + 1:
+        return []
+    generator = np.random.Generator(np.random.Philox(seed))
+    found: list[list[int]] = []
+    for number in generator.permutation(len(reader)).tolist():
+        if len(found) == passages:
+            break
+        row = {name: values[0] for name, values in reader.rows([number]).items()}
+        # Every token but the first must be a target of the same document, so no passage holds padding or crosses a boundary.
+        links = row["loss"][1:] & (row["document"][1:] == row["document"][:-1])
+        run = np.concatenate([[0], np.cumsum(links)])
+        starts = np.flatnonzero(run[length - 1 :] - run[: len(run) - length + 1] == length - 1)
+        if len(starts):
+            start = int(starts[generator.integers(len(starts))])
+            found.append([int(token) for token in row["tokens"][start : start + length]])
+    return found
+
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
+
+
+class Prefetcher(Generic[Key, Result]):
+    """Calls `compute` ahead of time in `threads` threads; without threads, on demand."""
+
+    def __init__(self, compute: Callable[[Key], Result], threads: int) -> None:
+        self._compute, self._pending = compute, dict[Key, Future[Result]]()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader") if threads else None
+
+    def get(self, key: Key, upcoming: Iterable[Key]) -> Result:
+        """Return the result for `key`, and start computing those for the `upcoming` keys."""
+        if self._pool is None:
+            return self._compute(key)
+        wanted = [key, *upcoming]
+        for stale in self._pending.keys() - set(wanted):
+            self._pending.pop(stale).cancel()
+        for one in wanted:
+            if one not in self._pending:
+                self._pending[one] = self._pool.submit(self._compute, one)
+        return self._pending.pop(key).result()
+
+
+@dataclass(frozen=True)
+class TokenDropout:
+    """Hides each input token with probability `share`."""
+
+    share: float
+    seed: int
+
+    def __call__(self, rows: Rows, positions: Indices) -> Rows:
+        """Return the rows with the flags `dropped` [B, C + 1]; what else is read at a hidden token, such as its spelling, is zero."""
+        tokens = rows["tokens"]
+        dropped = np.zeros(tokens.shape, dtype=np.bool_)
+        for row, position in enumerate(positions.tolist()):
+            # Raw draws of Philox, which NumPy promises never to change; its key holds exactly the two numbers.
+            drawn = np.random.Philox(key=np.array([self.seed, position], dtype=np.uint64)).random_raw(tokens.shape[1])
+            dropped[row] = drawn / 2.0**64 < self.share
+        beside = {name: values.copy() for name, values in rows.items() if name not in OWN and values.shape[:2] == tokens.shape}
+        for values in beside.values():
+            values[dropped] = 0
+        return {**rows, **beside, DROPPED: dropped}
+
 
 RowOrder = Callable[[int, int], Indices]  # (position, size) -> the rows at `size` positions from `position` on
 

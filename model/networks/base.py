@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from model.inputs.config import ReadsInputs
-from model.networks.layout import Layout
 
 if TYPE_CHECKING:
     from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
+
+
+class ModelError(ValueError):
+    """A directory without a model that folio can load and compute."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The settings that a network can refuse. `section`, `shape` and `spread` prefix the keys of training, network and layout."""
+
+    workers: int
+    tensor: int
+    pipeline: int
+    micro_batch: int
+    global_batch: int
+    batch_warmup_steps: int
+    recompute: str
+    zero_stage: int = 0
+    section: str = ""
+    shape: str = ""
+    spread: str = ""
+
 
 # causal: a token sees itself and earlier ones, so next tokens can be predicted. bidirectional: it sees all of its document.
 # generation: it keeps a state and continues texts. packed: the documents of a row do not see each other.

@@ -1,15 +1,261 @@
-"""Every kind of network, as one type: the `model:` section of a recipe, and a field of config.json."""
+"""Every kind of network, as one type: the `model:` section of a recipe, and a field of config.json.
+
+A decoder's shape: everything that decides how many parameters it has and what it computes from them.
+
+Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the
+field that is wrong, before anything runs. `hub_form` says which class of transformers computes it.
+
+The shape of a bidirectional encoder: everything that decides how many parameters it has and what it computes from them.
+
+Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the field
+that is wrong.
+
+The shape of a recurrent network: everything that decides how many parameters it has and what it computes from them.
+
+Cheap to import (no torch), so a recipe can be read at start-up.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from model.networks.base import NetworkBase
-from model.networks.decoder_config import DecoderConfig
-from model.networks.encoder_config import EncoderConfig
-from model.networks.recurrent_config import RecurrentConfig
+from model.layers.config import BlockConfig
+from model.networks.base import Ability, Layout, NetworkBase
+
+if TYPE_CHECKING:
+    from model.networks.decoder import Decoder
+    from model.networks.encoder import Encoder
+    from model.networks.hub.protocol import HubForm
+    from model.networks.recurrent import Recurrent
+
+
+def decoder_layout_problems(config: DecoderConfig, layout: Layout) -> Iterator[str]:
+    """Yield what a decoder's norm, heads, positions and biases do not allow."""
+    if config.norm == "batch":
+        yield from _batch_norm(layout)
+    if layout.tensor > 1:
+        yield from _tensor_parallel(config, layout)
+    if layout.pipeline > 1 and (config.positions in ("learned", "relative") or config.norm == "batch"):
+        what = f"positions={config.positions}" if config.norm != "batch" else "norm=batch"
+        yield (f"{layout.shape}{what} with {layout.spread}pipeline={layout.pipeline}: its state belongs to no single stage; use pipeline=1")
+
+
+def _batch_norm(layout: Layout) -> Iterator[str]:
+    """Batch norm needs the whole batch at once; otherwise its statistics would depend on how the batch is divided."""
+    norm = f"{layout.shape}norm=batch"
+    if layout.workers > 1:
+        yield f"{norm} with {layout.spread}workers={layout.workers}: each would normalize its own part; use one worker, or another norm"
+    if 0 < layout.micro_batch < layout.global_batch:
+        yield (
+            f"{norm} with micro_batch={layout.micro_batch}: each micro-batch of {layout.section}global_batch={layout.global_batch} "
+            "would have its own statistics; set micro_batch=0, or use another norm"
+        )
+    if layout.batch_warmup_steps:
+        steps = f"{layout.section}batch_warmup_steps={layout.batch_warmup_steps}"
+        yield f"{norm} with {steps}: its batch can't grow; set 0, or another norm"
+    if layout.recompute != "none":
+        yield f"{norm} with recompute={layout.recompute}: its statistics would be updated twice; set recompute=none"
+
+
+def _tensor_parallel(config: DecoderConfig, layout: Layout) -> Iterator[str]:
+    shape, tensor = layout.shape, f"{layout.spread}tensor={layout.tensor}"
+    for name in ("heads", "kv_heads", "feed_forward"):
+        count = getattr(config, name)
+        if count % layout.tensor:
+            yield f"{shape}{name}={count} is not divisible by {tensor}; choose a multiple, or a divisor of it for tensor"
+    plain = {"attention": "grouped", "attention_bias": False, "feed_forward_bias": False}
+    if changed := next((f"{name}={getattr(config, name)}" for name, value in plain.items() if getattr(config, name) != value), ""):
+        yield f"{shape}{changed} with {tensor}: only plain matrices can be cut; use tensor=1, or its default"
+    if config.positions in ("alibi", "relative"):
+        yield f"{shape}positions={config.positions} with {tensor}: its parameters per head can't be cut; use tensor=1"
+
+
+class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
+    """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute", "tensor", "pipeline"})
+
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "kv_heads", "feed_forward")
+
+    kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
+    logit_soft_cap: float = Field(0.0, ge=0, description="logits become cap x tanh(logit / cap), as in Gemma 2; 0: off")
+    tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
+    initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
+    zero_outputs: bool = Field(
+        False,
+        description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
+    )
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
+        """Return a decoder of this shape with initial weights drawn from the seed."""
+        from model.networks.decoder import Decoder
+
+        return Decoder(self, vocab_size, seed=seed)
+
+    @property
+    def whole_batch(self) -> bool:
+        """Batch norm's statistics cover all rows of a step."""
+        return self.norm == "batch"
+
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return a step of whole heads, of which two or four share a key and value head."""
+        return _head_width(width) * (2 if width < 768 else 4)
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the decoder of another size; everything else stays the same.
+
+        Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
+        that its three matrices cost as much as two of four times the width.
+        """
+        heads = width // _head_width(width)
+        wanted = heads // 4 if heads >= 8 else heads // 2
+        shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
+        inner = max(64, round(width * 8 / 3 / 64) * 64)
+        sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
+        return type(self)(**{**self.model_dump(), **sizes})
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Yield also what norm, heads, positions and biases do not allow."""
+        yield from super().layout_problems(layout)
+        yield from decoder_layout_problems(self, layout)
+
+    def prefix_refusal(self) -> str:
+        """Refuse a prefix where keys are latent, where a pattern would hide it, or where a table or bias gives positions."""
+        takes = {"attention": ("grouped",), "positions": ("rope", "none"), "pattern": ("full",)}
+        wrong = [
+            f"{name}={value} (only {' or '.join(known)})" for name, known in takes.items() if (value := getattr(self, name)) not in known
+        ]
+        return f"nothing can stand before a document with {', '.join(wrong)}" if wrong else ""
+
+    def hub_refusal(self) -> str:
+        from model.networks.hub.registry import refusal
+
+        return refusal(self)
+
+    def hub_form(self) -> HubForm | None:
+        from model.networks.hub.registry import form_of
+
+        return form_of(self)
+
+
+def _head_width(width: int) -> int:
+    return 32 if width < 512 else 64 if width < 2048 else 128
+
+
+class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
+    """A bidirectional Transformer encoder: every token sees all of its document, so it fills gaps and cannot continue a text."""
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"bidirectional", "packed", "recompute"})
+
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "feed_forward")
+
+    kind: Literal["encoder"] = Field("encoder", description="which network: a bidirectional Transformer encoder")
+    heads: int = Field(4, ge=1, description="attention heads; count, divides width into even parts")
+    feed_forward: int = Field(
+        344, ge=8, description="inner size of the feed-forward; near 8/3 of the width if gated, else 4 times; numbers"
+    )
+    positions: Literal["rope", "learned", "sinusoidal"] = Field(
+        "rope", description="how the order of tokens enters: rotated queries and keys (rope), or an added vector (learned, sinusoidal)"
+    )
+    norm: Literal["rms", "layer"] = Field("rms", description="of the residual stream: RMSNorm or LayerNorm")
+    norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
+    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "silu"] = Field(
+        "swiglu",
+        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities"
+    )
+    tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
+    initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
+    zero_outputs: bool = Field(
+        False,
+        description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
+    )
+
+    @property
+    def layer_config(self) -> BlockConfig:
+        """The settings of the layers: pre-norm blocks of multi-head attention and a feed-forward."""
+        shared = set(BlockConfig.model_fields).intersection(type(self).model_fields)
+        return BlockConfig(kv_heads=self.heads, **{name: getattr(self, name) for name in shared})
+
+    @model_validator(mode="after")
+    def _nothing_shows_what_is_hidden(self) -> EncoderConfig:
+        if self.inputs:
+            kinds = ", ".join(config.kind for config in self.inputs)
+            raise ValueError(
+                f"inputs={kinds} with kind=encoder: a column beside the tokens would show what the mask hides; leave inputs out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_can_be_built(self) -> EncoderConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"width={self.width} over heads={self.heads}: each head needs an even number of channels; choose a multiple of "
+                f"{2 * self.heads}"
+            )
+        return self
+
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return the widest head with which every width has whole heads of an even number of channels."""
+        return 64
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the encoder of another size, with heads of 32 to 64 and a feed-forward of 8/3 of the width."""
+        heads = max(1, width // (32 if width < 512 else 64))
+        sizes = {"width": width, "layers": layers, "heads": heads, "feed_forward": max(64, round(width * 8 / 3 / 64) * 64)}
+        return type(self)(**{**self.model_dump(), **sizes})
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> Encoder:
+        """Return an encoder of this shape with initial weights drawn from the seed."""
+        from model.networks.encoder import Encoder
+
+        return Encoder(self, vocab_size, seed=seed)
+
+
+class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
+    """A language model of gated recurrent units: its state has a fixed size, so a new token costs the same however long the text is."""
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute"})
+
+    kind: Literal["recurrent"] = Field("recurrent", description="which network: gated recurrent units (GRU)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share dropped in training, of embeddings and of what each layer adds; none in dpo and grpo"
+    )
+    norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
+    tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
+    initial_std: float = Field(0.02, gt=0, description="standard deviation of initial embeddings and head; layers start as wide as torch's")
+
+    @property
+    def masks_documents(self) -> bool:
+        """Documents of packed rows are sequences of their own."""
+        return False
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Also refuse recomputation under ZeRO 3: it gathers other weights on a worker whose rows hold a single document."""
+        yield from super().layout_problems(layout)
+        if layout.recompute != "none" and layout.zero_stage == 3 and layout.workers > 1:
+            yield (
+                f"{layout.shape}kind={self.kind} with recompute={layout.recompute} and {layout.spread}zero_stage=3 on "
+                f"{layout.spread}workers={layout.workers}: they would exchange different weights; set recompute=none, or zero_stage=2"
+            )
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the network of another size; it has no inner sizes."""
+        return type(self)(**{**self.model_dump(), "width": width, "layers": layers})
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> Recurrent:
+        """Return a network of this shape with initial weights drawn from the seed."""
+        from model.networks.recurrent import Recurrent
+
+        return Recurrent(self, vocab_size, seed=seed)
+
 
 AnyKind = DecoderConfig | RecurrentConfig | EncoderConfig
 NetworkConfig = Annotated[AnyKind, Field(discriminator="kind")]

@@ -3,33 +3,36 @@
 The class of transformers that `DecoderConfig.hub_form` names, loaded with the same tensors, computes the same logits (1e-5 in fp32).
 Initial weights are drawn for each tensor from the seed and the tensor's name, so adding a layer changes no other. Cost: about 6 floating
 point operations a parameter and token to train, 2 to evaluate; 8 to train with `recompute`.
+
+A decoder as it writes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from model.inputs.protocol import add_inputs, embed_inputs
-from model.inputs.tokens import TokenEmbedding
+from model.inputs.inputs import TokenEmbedding, add_inputs, embed_inputs
 from model.layers.attention import Attention
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import Block, BlockInputs, rotary_of
-from model.layers.head import head_product
+from model.layers.decoding.block import DecodingBlock, Rotation, decoding_plan, entry_of
+from model.layers.decoding.compiled.step import CompiledStep, most_rows
+from model.layers.decoding.projection import split_norm, whole_norm
+from model.layers.decoding.state import SlotState, Window
+from model.layers.linear import head_product, soft_cap
 from model.layers.norms import make_norm
-from model.layers.positions.bias import Alibi, RelativeBias
-from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
-from model.layers.positions.rotary import RotaryTable
-from model.layers.soft_cap import soft_cap
-from model.networks.cut_plan import CutPlan
-from model.networks.decoder_config import DecoderConfig
-from model.networks.decoding import DecodingNetwork
-from model.networks.network import Inputs, Network, Role, initialize
+from model.layers.positions import Alibi, LearnedPositions, RelativeBias, RotaryTable, SinusoidalPositions
+from model.networks.config import DecoderConfig
+from model.networks.decoding import DecodingNetwork, DecodingState
+from model.networks.network import CutPlan, Inputs, Network, Role, StageParts, initialize
 from model.networks.prefix import Entries, Prefix
-from model.networks.stage_parts import StageParts
 
 
 class Trunk(nn.Module):
@@ -125,8 +128,6 @@ class Decoder(Network):
         return self.model
 
     def decoding(self) -> DecodingNetwork:
-        from model.networks.decoder_decoding import DecodingDecoder
-
         return DecodingDecoder(self)
 
     def roles(self) -> dict[str, Role]:
@@ -167,3 +168,62 @@ class Decoder(Network):
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()
         return soft_cap(head_product(x_ND, weight_VD), self.config.logit_soft_cap)
+
+
+class DecodingDecoder(DecodingNetwork):
+    """See `DecodingNetwork`."""
+
+    @torch.no_grad()
+    def __init__(self, decoder: Decoder) -> None:
+        self.shape, trunk = decoder.config, decoder.model
+        super().__init__(decoder, trunk)
+        self.positions, self.bias = trunk.embed_positions, trunk.position_bias
+        rotary = self.shape.rotary_width > 0
+        self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
+        self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
+        self.norm, (_, self.after) = whole_norm(trunk.norm), split_norm(trunk.norm)
+        self.most_rows = most_rows(self.shape, self.blocks, self.head, self.device)
+        self.before = None if trunk.prefix is None else [entry_of(*pair, rotary=rotary) for pair in trunk.prefix(trunk)]
+
+    @cached_property
+    def compiled(self) -> CompiledStep:
+        """What reads single tokens of up to `most_rows` rows."""
+        return CompiledStep(self.shape, self.blocks, self.table_VD, self.after, self.head, self.rotation)
+
+    def prepared(self) -> Self:
+        if self.most_rows:
+            _ = self.compiled
+        return self
+
+    def new_state(self) -> SlotState:
+        config = self.shape
+        latent = config.attention == "latent"
+        entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
+        return SlotState(config.layers, entry, config.context, self.device, self.before)
+
+    @torch.inference_mode()
+    def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+        assert isinstance(state, SlotState)
+        if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows:
+            return super().step(tokens_NT, counts, state, first)
+        return soft_cap(self.compiled(tokens_NT[:, 0], state, first), self.shape.logit_soft_cap)
+
+    def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
+        assert isinstance(state, SlotState)
+        window = Window(state, first, tokens_NT.shape[1])
+        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        if self.positions is not None:
+            x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
+        turn_MXR = None if self.rotation is None else self.rotation.of(window)
+        plan = decoding_plan(self.shape, window, self.bias)
+        x_MD = x_NTD.flatten(0, 1)
+        for block in self.blocks:
+            x_MD = block(x_MD, turn_MXR, plan, window)
+        window.advance(counts)
+        return x_MD
+
+    def normed(self, x_ND: Tensor) -> Tensor:
+        return self.norm(x_ND)
+
+    def read(self, x_ND: Tensor) -> Tensor:
+        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from model.inputs.protocol import embed_inputs, inputs_of
-from model.inputs.tokens import TokenEmbedding
-from model.layers.decoding.kept import KeptRow
+from model.inputs.inputs import TokenEmbedding, embed_inputs, inputs_of
 from model.layers.decoding.projection import Projection
+from model.layers.decoding.state import KeptRow
 
 if TYPE_CHECKING:
     from model.networks.network import Network

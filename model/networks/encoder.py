@@ -12,15 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from model.inputs.protocol import add_inputs, embed_inputs
-from model.inputs.tokens import TokenEmbedding
+from model.inputs.inputs import TokenEmbedding, add_inputs, embed_inputs
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import Block, BlockInputs, rotary_of
-from model.layers.head import head_product
+from model.layers.linear import head_product
 from model.layers.norms import make_norm
-from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
-from model.layers.positions.rotary import RotaryTable
-from model.networks.encoder_config import EncoderConfig
+from model.layers.positions import LearnedPositions, RotaryTable, SinusoidalPositions
+from model.networks.config import EncoderConfig
 from model.networks.network import Inputs, Network, initialize
 
 

@@ -4,21 +4,58 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from model.inputs.protocol import inputs_of
-from model.networks.cut_plan import CutPlan
+from model.inputs.inputs import inputs_of
 from model.networks.decoding import DecodingNetwork
-from model.networks.stage_parts import StageParts
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
     from model.networks.decoder import Trunk
+
+
+@dataclass(frozen=True)
+class StageParts:
+    """What comes before, between and after a network's blocks, and the modules that own its weights.
+
+    table: of the tokens' vectors, for `embed`, which returns the first block's input x_BTD.
+    run: x_BTD through some consecutive blocks, given the columns that all stages are sent.
+    norm: x_BTD after the last block. head: owns the output matrix; None: logits are read with the table.
+    """
+
+    table: nn.Embedding
+    embed: Callable[[Mapping[str, Tensor]], Tensor]
+    run: Callable[[Iterable[nn.Module], Tensor, Mapping[str, Tensor]], Tensor]
+    norm: nn.Module
+    head: nn.Module | None
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """Patterns of parameter names, matched from their beginning: cut along their outputs (dim 0), or along their inputs (dim 1).
+
+    `summed`: whole on every worker, but each computes with its own part of the heads alone, so that gradients are parts, to be summed.
+    A parameter that matches none is whole and has the same gradient on every worker.
+    """
+
+    outputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    summed: tuple[str, ...] = ()
+
+    def along(self, name: str) -> int | None:
+        """Return the dimension along which the parameter of this name is cut; None if it stays whole."""
+        for dim, patterns in enumerate((self.outputs, self.inputs)):
+            if any(re.match(pattern, name) for pattern in patterns):
+                return dim
+        return None
+
 
 # The columns of a batch by name: `tokens` [B, T] int64; `documents` [B, T], the document of each token of packed rows; `positions` [B, T].
 Inputs = Mapping[str, Tensor]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from model.layers.attention import Attention
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import Block, BlockInputs
-from model.layers.positions.rotary import Rotary, RotaryTable, frequencies, rotate
+from model.layers.positions import Rotary, RotaryTable, frequencies, rotate
 
 if TYPE_CHECKING:
     from model.networks.decoder import Trunk

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from model.networks.base import ModelError
 from model.networks.directory import HEADS, load_model, write_atomically
-from model.networks.errors import ModelError
 
 if TYPE_CHECKING:
     from model.networks.network import Network

@@ -2,6 +2,12 @@
 
 Only targets with `loss` true are summed. Attention and positions stay inside a document unless `within_documents` is off; where no row
 holds more than one document the mask is omitted, which is faster and changes no value that counts.
+
+Supervised fine-tuning: next-token prediction on the answers alone.
+
+The objective is that of pretraining; the rows make it fine-tuning. `loss` is true on the assistant's words and on the `<|end|>` after them,
+so the model learns to answer and to stop, and learns nothing from the question. Conversations packed into one row do not attend to each
+other.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.inputs.columns import input_columns
+from model.inputs.inputs import input_columns
 from model.networks.network import Network
 from model.objectives.chunked import of_each, summed
 from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
@@ -29,7 +35,7 @@ DROPPED_TOKEN = 0  # what it reads there: <|pad|>, which no text holds
 class NextToken:
     """Rows: `tokens`, `document`, `loss`, each [B, C + 1], and what else the network reads at each token; units are tokens.
 
-    Training rows may have `dropped` [B, C + 1]: see `model/loading/token_dropout.py`.
+    Training rows may have `dropped` [B, C + 1]: see `model/loading/packed_rows.py`.
     """
 
     within_documents: bool = True
@@ -76,3 +82,10 @@ class NextToken:
 def _drawn(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
     """A token drawn from each target's probabilities, int64 [N]."""
     return torch.multinomial(logits_NV.float().softmax(dim=-1), 1)[:, 0]
+
+
+@dataclass(frozen=True)
+class Sft(NextToken):
+    """`NextToken` over rows of conversations; units are answer tokens."""
+
+    reads: ClassVar[tuple[str, ...]] = ("sft",)

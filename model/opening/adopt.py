@@ -6,8 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
+from model.networks.base import ModelError
 from model.networks.directory import TOKENIZER_DIGEST, load_model, save_model
-from model.networks.errors import ModelError
 
 
 def adopt_model(directory: Path, output: Path) -> dict[str, float]:

@@ -10,10 +10,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.networks.errors import ModelError
+from model.networks.base import ModelError
 from model.opening.gguf.parts import is_part, parts_of
-from model.opening.source import Opened, OpenModelConfig, Shape, Surroundings, file_digests
-from model.opening.stated import UNSTATED
+from model.opening.source import UNSTATED, Opened, OpenModelConfig, Shape, Surroundings, file_digests
 
 LARGEST = 64 * 2**30
 

@@ -31,8 +31,7 @@ from model.inference.generation import sample_batch
 from model.networks.network import Network
 from model.pairing.config import ConstitutionPairs, Principle
 from model.pairing.critics import Critic, Messages, Reply, build_critic, judged
-from model.pairing.questions import answer_tokens
-from model.pairing.rows import SPLITS, PairTokens, most_questions, write_pair_rows
+from model.pairing.rows import SPLITS, PairTokens, answer_tokens, most_questions, write_pair_rows
 from model.seeds import draw_seed
 
 PLAIN_ROLES = frozenset({"system", "user", "assistant"})
@@ -62,9 +61,9 @@ def revise_by_principles(
     Return metrics with the split as prefix: questions, pairs, set_aside, and set_aside.REASON for each reason there was.
     Raise ValueError if no pair for training is left, and EndpointError for an address that does not answer.
     """
-    from model.hardware.threads import torch_threads
+    from model.hardware.transfers import torch_threads
     from model.inference.open_model import open_model
-    from model.networks.tokenizer_binding import require_tokenizer
+    from model.networks.directory import require_tokenizer
 
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
     require_tokenizer(model_dir, chat_format.digest)

@@ -9,8 +9,7 @@ would nearly always be likelier. Pairs for validation are all kept.
 Guarantee: questions and the random numbers of each reply follow from the seed alone; the same model, examples and config give the same
 bytes for the same number of threads. Cost: a pass over each question with each of its answers, and sampling.
 
-Files: preference/train, preference/val (shard directories); pairs_train.jsonl, pairs_val.jsonl (the same for people, hardest first).
-"""
+Files: preference/train, preference/val (shard directories); pairs_train.jsonl, pairs_val.jsonl (the same for people, hardest first)."""
 
 from __future__ import annotations
 
@@ -18,18 +17,60 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
 from model.networks.network import Network
+from model.objectives.protocol import IGNORED
 from model.pairing.config import OwnPairs
-from model.pairing.likelihood import Continuation, log_probabilities
-from model.pairing.questions import PairQuestion, read_pair_questions
-from model.pairing.rows import SPLITS, PairTokens, most_questions, write_pair_rows
+from model.pairing.rows import SPLITS, PairQuestion, PairTokens, most_questions, read_pair_questions, write_pair_rows
 from model.seeds import draw_seed
+
+TOKENS_AT_ONCE = 8192
+
+
+class Continuation(NamedTuple):
+    """A prompt and the tokens that may follow it."""
+
+    prompt: Sequence[int]
+    tokens: Sequence[int]
+
+    @property
+    def length(self) -> int:
+        """Tokens of both."""
+        return len(self.prompt) + len(self.tokens)
+
+
+@torch.no_grad()
+def log_probabilities(model: Network, continuations: Sequence[Continuation]) -> list[float]:
+    """Return the log-probability of each continuation's tokens after its prompt, in nats, in order.
+
+    Sequences of like length are computed together; they are padded at the end, which a causal network does not see.
+    """
+    device = next(model.parameters()).device
+    order = sorted(range(len(continuations)), key=lambda number: (continuations[number].length, number))
+    found = [0.0] * len(continuations)
+    while order:
+        longest = continuations[order[-1]].length
+        numbers = order[-max(1, TOKENS_AT_ONCE // longest) :]
+        del order[-len(numbers) :]
+        tokens_BT = torch.zeros((len(numbers), longest), dtype=torch.int64)
+        targets_BT = torch.full((len(numbers), longest), IGNORED)
+        for row, number in enumerate(numbers):
+            prompt, tokens = continuations[number]
+            tokens_BT[row, : len(prompt) + len(tokens)] = torch.tensor([*prompt, *tokens])
+            targets_BT[row, len(prompt) : len(prompt) + len(tokens)] = torch.tensor(list(tokens))
+        logits_BTV = model.logits({"tokens": tokens_BT[:, :-1].to(device)}).float().cpu()
+        nats_N = functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT[:, 1:].flatten(), ignore_index=IGNORED, reduction="none")
+        for number, nats in zip(numbers, nats_N.view(len(numbers), -1).double().sum(dim=1).tolist(), strict=True):
+            found[number] = -nats
+    return found
 
 
 @dataclass(frozen=True)
@@ -63,9 +104,9 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
     answer), unended (sampled replies that were cut off).
     Raise ValueError if no pair for training is left.
     """
-    from model.hardware.threads import torch_threads
+    from model.hardware.transfers import torch_threads
     from model.inference.open_model import open_model
-    from model.networks.tokenizer_binding import require_tokenizer
+    from model.networks.directory import require_tokenizer
 
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
     require_tokenizer(model_dir, chat_format.digest)

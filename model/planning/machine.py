@@ -44,7 +44,7 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
     import torch
 
     from model.hardware.peak import measured_peak
-    from model.hardware.threads import torch_threads
+    from model.hardware.transfers import torch_threads
 
     if device == "here" and torch.cuda.is_available():
         found = torch.cuda.get_device_properties(0)

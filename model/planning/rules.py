@@ -1,15 +1,38 @@
-"""The rules of thumb that a proposal follows, each with its source.
+"""The rules of thumb that a proposal follows, each with its source; and the amounts and budget that they work with.
 
 The published ones were fitted on runs far larger than a book: below about 1e17 operations they are extrapolations, good for the order of
-magnitude. Where folio's own small runs said otherwise, its own rule stands, and joins the published one where text is plenty.
-"""
+magnitude. Where folio's own small runs said otherwise, its own rule stands, and joins the published one where text is plenty."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from model.networks.config import NetworkConfig
 from model.networks.meta import count_parameters
+from model.planning.machine import Machine
+
+
+def short(number: float) -> str:
+    """Shorten a number: `1234567` -> `1.23 M`."""
+    for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= scale:
+            return f"{number / scale:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def speed(flops: float) -> str:
+    """Format operations per second: `174e9` -> `174 GFLOP/s`."""
+    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
+        if flops >= scale:
+            return f"{flops / scale:.4g} {unit}FLOP/s"
+    return f"{flops / 1e6:.3g} MFLOP/s"
+
+
+def gibibytes(size: float) -> str:
+    """Format bytes in binary units."""
+    return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
 
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, "Training compute-optimal large language models"
 GOOD_EPOCHS = 4  # Muennighoff et al. 2023, "Scaling data-constrained language models": up to here, repeated text is nearly as good as new
@@ -105,3 +128,49 @@ def _widths(layers: int, aspect: float, like: NetworkConfig) -> range:
     step = like.width_step(round(layers * aspect))
     low = max(step, math.floor(0.5 * layers * aspect / step) * step)
     return range(low, math.ceil(2 * layers * aspect / step) * step + 1, step)
+
+
+MIN_PARAMETERS = 100_000
+SHORTEST = TOKENS_PER_PARAMETER * MIN_PARAMETERS  # tokens: of however little text, what the smallest model needs to learn it
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A number of parameters and of training tokens, and what limits them."""
+
+    parameters: float
+    tokens: float
+    reason: str
+
+
+def fitting(tokens: float, machine: Machine, hours: float | None) -> Budget:
+    """Return how many parameters and training tokens fit `tokens` of different text and the hours; None: as long as the text is worth.
+
+    Where text is plenty, 20 tokens for each parameter. Where it is scarce, four epochs for as large a model as the hours allow, up to the
+    largest that is worth training on so little; hours that are left then go into more epochs.
+    """
+    largest = largest_for(tokens)
+    scarce = largest * TOKENS_PER_PARAMETER > GOOD_EPOCHS * tokens * 1.01
+    longest = max(MOST_EPOCHS * tokens, SHORTEST) if scarce else GOOD_EPOCHS * tokens
+    reason = f"the largest that is worth training on {short(tokens)} tokens of different text"
+    if largest < MIN_PARAMETERS:
+        largest, reason = MIN_PARAMETERS, f"the smallest that is proposed; {short(tokens)} tokens of different text are enough for less"
+    elif not scarce:
+        reason = f"{TOKENS_PER_PARAMETER} tokens per parameter from {GOOD_EPOCHS} epochs of the text"
+    if hours is None:
+        return Budget(largest, longest, reason)
+    # Six operations per weight and token. Attention takes more, about a fifth in small models; hence the 0.9, found by trial and error.
+    products = 0.9 * hours * 3600 * machine.flops / 6
+    balanced = math.sqrt(products / TOKENS_PER_PARAMETER)
+    if TOKENS_PER_PARAMETER * balanced < GOOD_EPOCHS * tokens:
+        size = max(MIN_PARAMETERS, balanced)
+        within = f"{TOKENS_PER_PARAMETER} tokens per parameter within {_duration(hours)}"
+        return Budget(size, TOKENS_PER_PARAMETER * size, within)
+    size = min(largest, max(MIN_PARAMETERS, products / (GOOD_EPOCHS * tokens)))
+    if size < largest:
+        reason = f"{GOOD_EPOCHS} epochs of the text within {_duration(hours)}"
+    return Budget(size, min(longest, max(GOOD_EPOCHS * tokens, products / size)), reason)
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:g} hours" if hours >= 1 else f"{hours * 60:g} minutes"

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from model.hardware.resident import resident_bytes
+from model.hardware.peak import resident_bytes
 from model.hardware.waiting import OtherWork, crowded, processors, watch
 from model.training.job import Job
 
@@ -88,7 +88,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from model.planning.micro_batch import with_memory_estimates
+    from model.planning.memory import with_memory_estimates
     from model.training.distributed import WorkerRank, import_deepspeed, join
     from model.training.micro_batch import with_fitting_micro_batch
 

@@ -9,16 +9,11 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from model.networks.directory import ModelError
-from model.quantization.compressed.awq import AwqConfig
-from model.quantization.compressed.fp8 import Fp8Config
-from model.quantization.compressed.gptq import GptqConfig
-from model.quantization.compressed.w8a8 import W8a8Config
-from model.quantization.entry import read_quantization
+from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
 from model.quantization.gguf.config import GgufConfig
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
+from model.quantization.integers import Int4Config, Int8Config
 from model.quantization.onnx.config import OnnxConfig
-from model.quantization.protocol import Quantizer, QuantizerConfig
+from model.quantization.protocol import Quantizer, QuantizerConfig, read_quantization
 
 AnyKind = Int8Config | Int4Config | GptqConfig | AwqConfig | W8a8Config | Fp8Config | GgufConfig | OnnxConfig
 VariantConfig = Annotated[AnyKind, Field(discriminator="kind")]
@@ -37,3 +32,18 @@ def _quantizer(entry: Mapping[str, Any], directory: Path) -> Quantizer:
     if kind is None:
         raise ModelError(f"{directory}: quantization format is {entry.get('format')!r}; known formats are {', '.join(KINDS)}")
     return kind.from_entry(entry).build()
+
+
+def quantize(
+    model_dir: Path, output: Path, config: QuantizerConfig, rows: Path | None = None, tokenizer: Path | None = None
+) -> dict[str, float]:
+    """Write the quantized model of `model_dir` into `output` and return its metrics.
+
+    `rows`: packed training rows, for a kind that calibrates; `tokenizer`: its directory, for a kind that tokenizes.
+
+    Every kind returns at least parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, and error_max (largest
+    absolute error of a weight) unless it scales weights. Raise ModelError for a model that is quantized already.
+    """
+    if read_quantization(model_dir) is not None:
+        raise ModelError(f"{model_dir} is quantized already; quantize the full-precision model it came from")
+    return config.build().write(model_dir, output, rows, tokenizer)

@@ -1,18 +1,39 @@
 """The interface of a kind of quantization; no other file asks which kind it is.
 
-A kind is one file: a config, tagged by `kind`, that builds its quantizer. To add a kind, write its file and list it in
-`config.py`. The recipe, the chapter, the card, the gates, the report and `open_model` work from this protocol alone.
-"""
+A kind is a config, tagged by `kind`, that builds its quantizer. To add a kind, write its config and list it in
+`config.py`. The recipe, the chapter, the card, the gates, the report and `open_model` work from this protocol alone."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from pydantic import BaseModel, Field
+
+from model.names import NOT_IDENTITY
+from model.networks.directory import CONFIG, ModelError
+
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
     from model.networks.network import Network
+
+
+def read_quantization(directory: Path) -> dict[str, Any] | None:
+    """Return the quantization entry of `config.json`; None for a model in full precision."""
+    path = Path(directory) / CONFIG
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: {directory} is not a model directory")
+    entry = json.loads(path.read_text(encoding="utf-8")).get("quantization")
+    return None if entry is None else dict(entry)
+
+
+def write_quantization(model_dir: Path, output: Path, entry: dict[str, Any], **more: Any) -> None:
+    """Write config.json of a quantized model: `model_dir`'s with the entry and `more` fields added."""
+    fields = json.loads((model_dir / CONFIG).read_text(encoding="utf-8"))
+    fields |= {"quantization": entry, **more}
+    (output / CONFIG).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 class Use(NamedTuple):
@@ -85,3 +106,32 @@ class QuantizerConfig(Protocol):
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> QuantizerConfig:
         """Return the settings that config.json's entry `quantization` records."""
+
+
+class VariantBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """The settings of one quantized form. By default a kind needs the model's directory alone, and takes every network."""
+
+    CALIBRATES: ClassVar[bool] = False
+    TOKENIZES: ClassVar[bool] = False
+    LIBRARIES: ClassVar[dict[str, str]] = {}
+
+    most_bits_per_byte: float = Field(
+        1.1, ge=1, json_schema_extra=NOT_IDENTITY, description="most bits per byte that it is released with; multiple of the model's"
+    )
+    most_kl: float = Field(
+        0.5, ge=0, json_schema_extra=NOT_IDENTITY, description="largest divergence from the model that it is released with; nats a token"
+    )
+    overrule: str | None = Field(
+        None,
+        min_length=8,
+        json_schema_extra=NOT_IDENTITY,
+        description="release it although one of these fails, for this reason, which the card tells; text",
+    )
+
+    def refusal(self, network: NetworkBase, tokenizer: str) -> str:
+        """Return why a network with this kind of tokenizer can't take this form, and the way out; empty if it can."""
+        return ""
+
+    def tokenizer_refusal(self, tokenizer: Path) -> str:
+        """Return why this form can't have the tokenizer in a tokenizer.json; empty if it can."""
+        return ""

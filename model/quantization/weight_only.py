@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
-from model.quantization.entry import write_quantization
-from model.quantization.protocol import Use
+from model.quantization.protocol import Use, write_quantization
 
 if TYPE_CHECKING:
     from torch import Size, Tensor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.adapters.opening import stored_adapter
-from model.adapters.saving import FIELDS, TENSORS
+from model.adapters.protocol import FIELDS, TENSORS
 
 BESIDE = "adapters"  # folder of a release with one folder per adapter
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from model.opening.stated import UNSTATED
+from model.opening.source import UNSTATED
 
 MADE_FROM = "It knows what {name} knew and what it has read here, and is often wrong about both."
 

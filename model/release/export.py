@@ -23,12 +23,10 @@ from typing import TYPE_CHECKING, Any
 from model.adapters.opening import adapter_apart, load_adapted
 from model.adapters.protocol import FOLDER
 from model.inference.chat_format import ROLES_FILE
-from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields
-from model.networks.tokenizer_binding import require_tokenizer
+from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, require_tokenizer
 from model.quantization.config import quantizer_of
-from model.release.account import write_facts
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
-from model.release.card import ModelCard, render_card
+from model.release.card import ModelCard, render_card, write_facts
 from model.release.config import ExportConfig
 from model.release.variants import draw_variants, full_precision, read_variants
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.evaluation.fidelity_config import FILE, VERDICT
+from model.evaluation.gate import FILE, VERDICT
 from model.networks.directory import ModelError
 from model.quantization.config import quantizer_of
 from model.quantization.protocol import Quantizer

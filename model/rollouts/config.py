@@ -7,8 +7,7 @@ from typing import ClassVar
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from model.inference.config import PositiveTemperature
-from model.rewards.answer import AnswerReward
-from model.rewards.config import RewardConfig
+from model.rewards.kinds import AnswerReward, RewardConfig
 
 
 class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

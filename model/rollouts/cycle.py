@@ -5,28 +5,81 @@
                                             rewards of its group
     cycle-000000/replies.jsonl              the same for people: question, reply, rewards
 
-Guarantee: a folder of this name is complete and flushed to disk, because it is written under another name and renamed.
-"""
+Guarantee: a folder of this name is complete and flushed to disk, because it is written under another name and renamed."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.shards.metadata import ShardCounts
 from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
 from data.shards.writer import write_shards
+from model.inference.chat_format import ChatFormat
+from model.inference.config import SamplingConfig
 from model.inference.generation import Completion
 from model.loading.order import Indices
 from model.networks.directory import flush_to_disk
 from model.objectives.grpo import REWARD, VERIFIED
-from model.rollouts.prompts import Prompt
+from model.rewards.answers import Question, messages_of, read_questions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Policy(Protocol):
+    """The current model, on all workers. Every method is a collective: every worker calls it."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one worker that writes."""
+        ...
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int]
+    ) -> list[Completion]:
+        """Return a completion of each prompt, in order, on every worker; each follows from its prompt and seed, up to rounding."""
+        ...
+
+    def cached(self, batches: Iterable[tuple[Sequence[int], Mapping[str, Tensor]]], rows: int, columns: int) -> NDArray[Any]:
+        """Return what the objective's `cache` says of all rows, fp64 [rows, columns], on every worker.
+
+        `batches`: this worker's, each with its rows' numbers; equally many on every worker. No numbers: computed, not kept.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Wait until all workers have come here."""
+        ...
+
+
+class Prompt(NamedTuple):
+    """A question and its tokens, up to where the reply begins."""
+
+    question: Question
+    tokens: list[int]
+
+
+def read_prompts(questions: Path, chat_format: ChatFormat, context: int, max_new_tokens: int) -> list[Prompt]:
+    """Encode each question of a JSON lines file; raise ValueError for one that leaves no room for a reply of `max_new_tokens`."""
+    prompts = []
+    for number, entry in enumerate(read_questions(questions, choices=True), start=1):
+        tokens = chat_format.encode_chat(messages_of(entry))
+        if len(tokens) > context - max_new_tokens:
+            raise ValueError(
+                f"{questions}, question {number} is {len(tokens)} tokens in the chat format; with max_new_tokens={max_new_tokens} "
+                f"for a reply it does not fit into the context of {context}; lower max_new_tokens"
+            )
+        prompts.append(Prompt(entry, tokens))
+    return prompts
+
 
 KIND = "rollout"
 PAD = 0

@@ -27,11 +27,9 @@ from model.inference.generation import Completion
 from model.loading.order import batch_indices, rank_share, sample_order
 from model.loading.source import BatchSchedule, BatchShare, Measured, StepRows, step_rows
 from model.objectives.protocol import Objective
-from model.rewards.protocol import Reply
+from model.rewards.kinds import Reply
 from model.rollouts.config import RolloutConfig
-from model.rollouts.cycle import Rollout, TokenizerBinding, columns, lengths, open_cycle, write_cycle
-from model.rollouts.policy import Policy
-from model.rollouts.prompts import Prompt
+from model.rollouts.cycle import Policy, Prompt, Rollout, TokenizerBinding, columns, lengths, open_cycle, write_cycle
 from model.seeds import draw_seed
 
 FOLDER = "rollouts"

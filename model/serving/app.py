@@ -1,24 +1,79 @@
-"""The address: OpenAI's paths, health, metrics and the page."""
+"""The HTTP application: OpenAI's paths, health, metrics and the page."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
+import uvicorn
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from model.serving.errors import ApiError, error_body, from_validation
-from model.serving.guard import Guard
-from model.serving.limits import ServeLimits
-from model.serving.metrics import CONTENT_TYPE, Metrics
+from model.serving.guard import Guard, is_loopback
+from model.serving.own import OwnModel
 from model.serving.page.page import page
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
-from model.serving.served import ServedModel
+from model.serving.served import ApiError, ServedModel, ServeLimits, error_body, from_validation
+
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+KNOWN = frozenset({"/", "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+
+
+class Metrics:
+    """Counters of one server."""
+
+    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter("folio_requests", "requests answered", ["path", "status"], registry=self._registry)
+        self._seconds = Histogram(
+            "folio_request_seconds", "from request to the end of its answer", ["path"], buckets=SECONDS, registry=self._registry
+        )
+        self._registry.register(_Engines(models))
+
+    def observe(self, path: str, status: int, seconds: float) -> None:
+        """Note an answered request. Unknown paths share one name, so clients can't flood the page."""
+        known = path if path in KNOWN else "/v1/models/*" if path.startswith("/v1/models/") else "other"
+        self._requests.labels(known, str(status)).inc()
+        self._seconds.labels(known).observe(seconds)
+
+    def page(self) -> bytes:
+        """Return the metrics as text."""
+        return generate_latest(self._registry)
+
+
+class _Engines(Collector):
+    """Reads each engine when it is asked."""
+
+    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[Metric]:
+        running = GaugeMetricFamily("folio_replies_running", "replies being written and vectors being computed", labels=["model"])
+        waiting = GaugeMetricFamily("folio_replies_waiting", "replies that wait for a row, and requests for vectors", labels=["model"])
+        alive = GaugeMetricFamily("folio_model_up", "whether the model can answer", labels=["model"])
+        written = CounterMetricFamily("folio_tokens_written", "tokens of finished replies", labels=["model"])
+        steps = CounterMetricFamily("folio_steps", "passes of the network that wrote tokens", labels=["model"])
+        faults = CounterMetricFamily("folio_faults", "passes that failed", labels=["model"])
+        for name, model in self._models.items():
+            at_work, queued = model.load()
+            running.add_metric([name], at_work)
+            waiting.add_metric([name], queued)
+            alive.add_metric([name], float(model.alive))
+            if isinstance(model, OwnModel):
+                written.add_metric([name], model.engine.written)
+                steps.add_metric([name], model.engine.steps)
+                faults.add_metric([name], model.engine.faults)
+        yield from (running, waiting, alive, written, steps, faults)
+
 
 log = logging.getLogger(__name__)
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -115,3 +170,56 @@ def _model(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     if found is None:
         raise ApiError(404, f"there is no model {name[:200]!r} here; there is {', '.join(models)}", param="model", code="model_not_found")
     return found
+
+
+class AddressError(ValueError):
+    """The server can't listen where it is told to."""
+
+
+def bound(host: str, port: int, key: str | None) -> socket.socket:
+    """Return a socket that listens. Raise AddressError for an address in use, or one beyond this machine without a key."""
+    if key is None and not is_loopback(host):
+        raise AddressError(
+            f"--host {host} can be reached from other machines, and there is no key: set FOLIO_SERVE_KEY or give --key-file, "
+            "or serve on 127.0.0.1"
+        )
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise AddressError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port") from None
+    return listening
+
+
+def compute_with(threads: int) -> None:
+    """Make every engine compute with this many threads."""
+    import torch
+
+    from model.hardware.waiting import watch
+
+    torch.set_num_threads(threads)
+    watch()
+
+
+def serve(
+    models: Mapping[str, ServedModel], limits: ServeLimits, listening: socket.socket, key: str | None, ready: Callable[[str], None]
+) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is told the address. Replies at work get some seconds to end. Closes the models."""
+    config = uvicorn.Config(
+        make_app(models, limits, key),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=limits.connections,
+        timeout_graceful_shutdown=5,
+        lifespan="off",
+    )
+    host, port = listening.getsockname()[:2]
+    ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        for model in models.values():
+            model.close()

@@ -1,7 +1,6 @@
 """A model served by another program: llama.cpp or vLLM in a child process, on its own port.
 
-Requests are checked here as for any model, so a malformed one never reaches the program. Its answers are passed on as they come.
-"""
+Requests are checked here as for any model, so a malformed one never reaches the program. Its answers are passed on as they come."""
 
 from __future__ import annotations
 
@@ -16,18 +15,17 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from model.serving.errors import ApiError, busy, error_body
-from model.serving.limits import ServeLimits
 from model.serving.replying import while_heard
-from model.serving.room import longest_reply
 from model.serving.schema import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, Generating
-from model.serving.served import About
+from model.serving.served import About, ApiError, ServeLimits, busy, error_body, longest_reply
 
 START_SECONDS = 300.0
 KEY, PARENT = "FOLIO_CHILD_KEY", "FOLIO_CHILD_PARENT"
@@ -217,3 +215,16 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+NAMES: dict[str, str | None] = {"guided_grammar": None, "truncation": None}
+DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+def serve_vllm(directory: Path, about: About, limits: ServeLimits) -> ChildModel:
+    """Start vLLM on a directory. Raise ChildError if it is not installed or does not start."""
+    if find_spec("vllm") is None:
+        raise ChildError("--backend vllm: vLLM is not installed in this environment; install it, or leave the option out")
+    # The key reaches vLLM by its environment, never by its command line, which others on the machine can see.
+    serve = 'VLLM_API_KEY="$' + KEY + '" exec vllm serve "$0" --host 127.0.0.1 --port {port} --served-model-name "$1" --max-num-seqs "$2"'
+    return ChildModel(Child(["sh", "-c", serve, str(directory), about.id, str(limits.rows)], "vLLM"), about, limits, NAMES, DEFAULTS)

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from model.inference.batch import Batch
 from model.inference.reply import ReplyText
 from model.inference.request import Request, Score
-from model.serving.errors import ApiError, busy
-from model.serving.limits import ServeLimits
+from model.serving.served import ApiError, ServeLimits, busy
 
 
 @dataclass(frozen=True)

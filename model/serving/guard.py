@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from model.serving.errors import error_body
-from model.serving.limits import ServeLimits
+from model.serving.served import ServeLimits, error_body
 
 OPEN = frozenset({"/", "/health", "/favicon.ico"})  # what says nothing of models
 HEADERS = [

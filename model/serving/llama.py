@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from model.serving.child import KEY, PARENT, Child, ChildError, ChildModel, python
-from model.serving.limits import ServeLimits
-from model.serving.served import About
+from model.serving.served import About, ServeLimits
 
 NAMES: dict[str, str | None] = {
     "repetition_penalty": "repeat_penalty", "guided_regex": None, "guided_grammar": None, "truncation": None,

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from model.adapters.opening import with_adapter
 from model.inference.chat_format import ChatFormat
 from model.inference.open_model import fingerprint, open_model, tokenizer_directory
-from model.networks.directory import CONFIG, ModelError, read_config
-from model.networks.tokenizer_binding import require_tokenizer
-from model.serving.encoding import OwnEncoder
-from model.serving.limits import ServeLimits
+from model.networks.directory import CONFIG, ModelError, read_config, require_tokenizer
+from model.serving.child import serve_vllm
 from model.serving.llama import gguf_file, serve_gguf
 from model.serving.own import OwnModel
-from model.serving.served import About, ServedModel
-from model.serving.vllm import serve_vllm
+from model.serving.served import About, ServedModel, ServeLimits
+from model.serving.vectors import OwnEncoder
 
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from model.serving.answers import Choice, Form, Usage
 from model.serving.engine import End, Engine, Event, Generation, Piece
-from model.serving.errors import ApiError, error_body
+from model.serving.served import ApiError, error_body
 
 Make = Callable[[Callable[[Event], None]], Sequence[Generation]]
 GONE = 499  # nginx's status for a client that has left; nobody reads it

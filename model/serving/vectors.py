@@ -6,14 +6,18 @@ import asyncio
 import base64
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from model.inference.chat_format import ChatFormat
-from model.inference.embed import HiddenVectors, embed
-from model.serving.errors import ApiError, busy
-from model.serving.limits import ServeLimits
-from model.serving.schema import EmbeddingRequest
+from model.inference.embed import HiddenVectors, WholeTexts, embed
+from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
+from model.serving.served import About, ApiError, ServeLimits, busy
+
+if TYPE_CHECKING:
+    from model.networks.network import Network
 
 
 class Vectors:
@@ -60,3 +64,34 @@ def vectors_response(model: str, vectors: Sequence[Sequence[float]], tokens: int
 
 def _packed(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+class OwnEncoder:
+    """A bidirectional network and its tokenizer. A `ServedModel`."""
+
+    def __init__(self, network: Network, chat_format: ChatFormat, about: About, limits: ServeLimits) -> None:
+        self._kind, self._about = network.config.kind, about
+        self._vectors = Vectors(WholeTexts(network), chat_format, about.id, limits)
+
+    @property
+    def about(self) -> About:
+        return self._about
+
+    @property
+    def alive(self) -> bool:
+        return True
+
+    def load(self) -> tuple[int, int]:
+        return self._vectors.load()
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+    async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
+        raise ApiError(404, f"{self.about.id} is of kind={self._kind}, which writes no text", param="model")
+
+    async def complete(self, asked: CompletionRequest, http: HttpRequest) -> Response:
+        raise ApiError(404, f"{self.about.id} is of kind={self._kind}, which writes no text", param="model")
+
+    async def embed(self, asked: EmbeddingRequest, http: HttpRequest) -> Response:
+        return await self._vectors.answer(asked)

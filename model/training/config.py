@@ -1,6 +1,6 @@
 """Every kind of training by the place where a recipe takes it: as pretraining, or as a step of tuning.
 
-A kind is its own file in `kinds/` and its name here. Cheap to import (pydantic alone).
+A kind is a config in `kinds/` and its name here. Cheap to import (pydantic alone).
 """
 
 from __future__ import annotations
@@ -9,16 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from model.training.kinds.dpo import DpoConfig
-from model.training.kinds.grpo import GrpoConfig
-from model.training.kinds.kto import KtoConfig
-from model.training.kinds.masked import MaskedConfig
-from model.training.kinds.next_token import PretrainConfig
-from model.training.kinds.orpo import OrpoConfig
-from model.training.kinds.ppo import PpoConfig
-from model.training.kinds.reward import RewardModelConfig
+from model.training.kinds.preferences import DpoConfig, KtoConfig, OrpoConfig, RewardModelConfig, SimpoConfig
+from model.training.kinds.pretraining import MaskedConfig, PretrainConfig
+from model.training.kinds.sampled import GrpoConfig, PpoConfig
 from model.training.kinds.sft import SftConfig
-from model.training.kinds.simpo import SimpoConfig
 from model.training.resources import TrainResources
 from model.training.train_config import TrainConfig, TuningConfig
 

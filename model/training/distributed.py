@@ -1,17 +1,20 @@
-"""The process group of the workers: a worker's rank, joining the group, and leaving it.
+"""The process group of the workers: joining and leaving it, a worker's rank, and what workers exchange.
 
 Several workers are started by torchrun or Slurm, and join through MASTER_ADDR and MASTER_PORT. A single worker has nobody to meet.
 `leave` waits for all workers, flushes, and ends the process without unwinding it: a gloo thread that outlives the interpreter would
-otherwise abort about one run in three of two workers.
-"""
+otherwise abort about one run in three of two workers."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
+
+import torch
+from torch import distributed
 
 from model.training.launch.hosts import slurm_environment
 
@@ -45,8 +48,6 @@ def import_deepspeed() -> None:
     Its autotuner tries to import mlflow, which costs a second of every start and is never used in a worker. Its shared-memory collective
     is compiled with g++ for a minute at the first start, and gains nothing over gloo.
     """
-    import torch
-
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     absent = "mlflow" not in sys.modules
@@ -62,8 +63,6 @@ def import_deepspeed() -> None:
 
 def select_device(worker: WorkerRank) -> str:
     """Make this worker's accelerator, if there is one, the current device; return the backend for the process group."""
-    import torch
-
     if not torch.cuda.is_available():
         return "gloo"
     torch.cuda.set_device(worker.local_rank)
@@ -73,7 +72,6 @@ def select_device(worker: WorkerRank) -> str:
 def join(worker: WorkerRank, meet_seconds: float = 600) -> None:
     """Join the process group; raise if a worker is missing after `meet_seconds`, which also limits each later exchange."""
     import deepspeed
-    from torch import distributed
     from torch._C._distributed_c10d import HashStore
 
     os.environ.setdefault("LOCAL_RANK", str(worker.local_rank))  # DeepSpeed reads it
@@ -89,10 +87,28 @@ def join(worker: WorkerRank, meet_seconds: float = 600) -> None:
 
 def leave(code: int = 0) -> NoReturn:
     """Wait for the other workers if `code` is 0, then end this process."""
-    from torch import distributed
-
     if code == 0 and distributed.is_initialized():
         distributed.barrier()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+class HostExchange:
+    """A process group on CPUs: a second group where the workers' own uses accelerators."""
+
+    def __init__(self, world_size: int, meet_seconds: float) -> None:
+        """A collective. `meet_seconds`: the longest wait for the other workers."""
+        self._alone = world_size == 1
+        self._group = None
+        if not self._alone and distributed.get_backend() != "gloo":
+            self._group = distributed.new_group(backend="gloo", timeout=timedelta(seconds=meet_seconds))
+
+    def sum(self, numbers: Sequence[float]) -> list[float]:
+        """Return the sum over all workers of each number, in double precision. A collective."""
+        if self._alone:
+            return [float(number) for number in numbers]
+        shared = torch.tensor(numbers, dtype=torch.float64)
+        distributed.all_reduce(shared, group=self._group)
+        summed: list[float] = shared.tolist()
+        return summed

@@ -20,20 +20,16 @@ from torch import Tensor, distributed, nn
 from model.networks.network import Network
 from model.objectives.protocol import Objective, mean_loss, surveyed, unit_names
 from model.seeds import draw_seed
-from model.training.clipping import clip_partitions, scales_on_device, skip_own_norm
 from model.training.distributed import WorkerRank
 from model.training.job import Job
-from model.training.optimizers.averaging import KEY as AVERAGE
-from model.training.optimizers.averaging import average_weights
-from model.training.optimizers.base import EstimatesCurvature
-from model.training.optimizers.build import build_optimizer
-from model.training.optimizers.change import UpdateRatio
+from model.training.optimizers.build import KEY as AVERAGE
+from model.training.optimizers.build import average_weights, build_optimizer, rate_factor
+from model.training.optimizers.config import EstimatesCurvature
 from model.training.optimizers.matrices import UpdatesMatrices, partitioned_matrices
+from model.training.optimizers.norms import UpdateRatio, clip_partitions, scales_on_device, skip_own_norm
 from model.training.optimizers.state import whole_state
-from model.training.parallel.compile import deepspeed_config
-from model.training.parallel.tensor import finish_cut, join_parts
+from model.training.parallel.compile import deepspeed_config, finish_cut, join_parts
 from model.training.precision import LossScale, autocast
-from model.training.schedule import rate_factor
 from model.training.train_module import Purpose, TrainModule, require_compiler
 
 CHANGE_EVERY = 50

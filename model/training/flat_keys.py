@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from model.training.optimizers.config import OptimizerConfig
-from model.training.precisions.config import PrecisionConfig
-from model.training.schedules.config import ScheduleConfig
+from model.training.precisions import PrecisionConfig
+from model.training.schedules import ScheduleConfig
 
 IDLE, TWICE = "idle_key", "key_given_twice"
 # Section -> a setting's name next to the section and inside it.

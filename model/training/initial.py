@@ -6,13 +6,12 @@ import hashlib
 from pathlib import Path
 
 from data.shards.reader import ShardReader
-from model.adapters.reference import Reference
-from model.inputs.protocol import inputs_of
+from model.adapters.opening import Reference
+from model.inputs.inputs import inputs_of
 from model.networks.base import NetworkBase
-from model.networks.directory import load_model, read_config
+from model.networks.directory import load_model, read_config, read_tokenizer_digest
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, load_with_head
-from model.networks.tokenizer_binding import read_tokenizer_digest
 from model.objectives.protocol import JUDGE, Objective
 from model.training.job import Job, JobError
 

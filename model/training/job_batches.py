@@ -1,4 +1,4 @@
-"""The rows of a job: its shards opened and checked, in the order that its seed and mixture ask for."""
+"""The rows of a job: shards opened and checked, in the order that seed and mixture ask for, or rollouts."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import torch
 
 from data.shards.metadata import ShardMetadata, read_metadata
 from data.shards.reader import ShardReader
-from model.loading.joined_rows import RowReader
-from model.loading.mixture import MixtureOrder
-from model.loading.order import batch_indices
-from model.loading.packed_rows import PackedRows
-from model.loading.replayed_rows import ReplayedRows
+from model.inference.chat_format import ChatFormat
+from model.loading.joined_rows import ReplayedRows, RowReader
+from model.loading.order import MixtureOrder, batch_indices
+from model.loading.packed_rows import PackedRows, TokenDropout
 from model.loading.source import BatchShare
-from model.loading.token_dropout import TokenDropout
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import Objective
+from model.rollouts.config import RolloutConfig
+from model.rollouts.cycle import Policy, TokenizerBinding, read_prompts
+from model.rollouts.rollouts import FOLDER, Appraise, Rollouts
 from model.training.job import Job, JobError
 from model.training.train_config import CorpusTrainConfig
 
@@ -129,3 +130,36 @@ def _mixture_order(job: Job, shards: ShardMetadata) -> MixtureOrder | None:
         return None
     sequences = job.train.sequences_before(job.total_steps)
     return MixtureOrder(job.seed, phases, sequences, {source.name: source.rows for source in shards.sources})
+
+
+def job_rollouts(
+    job: Job, config: RolloutConfig, objective: Objective, share: BatchShare, policy: Policy, appraise: Appraise | None = None
+) -> Rollouts:
+    """Return a worker's rollouts, written below the job's checkpoints; raise JobError for a tokenizer or question that does not fit.
+
+    `appraise`: adds columns to the rows of each cycle.
+    """
+    if job.questions is None or job.tokenizer is None:
+        raise JobError(f"questions or tokenizer is missing: kind={job.train.kind} samples replies to questions")
+    chat_format = ChatFormat(job.tokenizer)
+    if chat_format.digest != job.tokenizer_digest:
+        raise JobError(
+            f"{job.tokenizer} holds tokenizer {chat_format.digest[:12]}, the model uses {job.tokenizer_digest[:12]}; give the model's own"
+        )
+    try:
+        prompts = read_prompts(job.questions, chat_format, job.network.context, config.max_new_tokens)
+    except ValueError as error:
+        raise JobError(str(error)) from error
+    return Rollouts(
+        prompts,
+        config,
+        policy,
+        objective,
+        job.train,
+        share,
+        seed=job.seed,
+        chat_format=chat_format,
+        tokenizer=TokenizerBinding(chat_format.digest, job.vocab_size),
+        folder=job.checkpoints / FOLDER,
+        appraise=appraise,
+    )

@@ -12,30 +12,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from model.adapters.config import AdapterConfig
-from model.adapters.full import FullConfig
-from model.aims.step_gate import StepGate
+from model.adapters.config import AdapterConfig, FullConfig
+from model.aims.protocol import StepGate
 from model.loading.mixture_config import MixturePhase, check_phases
 from model.names import NOT_IDENTITY
 from model.networks.base import Ability
 from model.training.flat_keys import has_flat_keys, place_flat_keys
 from model.training.guards.config import GuardsConfig
 from model.training.length import TrainingLength
-from model.training.optimizers.config import OptimizerConfig
-from model.training.optimizers.kinds.adamw import AdamWConfig
-from model.training.optimizers.kinds.muon import MuonConfig
-from model.training.precisions.auto import AutoConfig
-from model.training.precisions.config import PrecisionConfig
-from model.training.precisions.fp32 import Fp32Config
-from model.training.schedules.config import ScheduleConfig
-from model.training.schedules.cosine import CosineConfig
+from model.training.optimizers.config import AdamWConfig, MuonConfig, OptimizerConfig
+from model.training.precisions import AutoConfig, Fp32Config, PrecisionConfig
+from model.training.schedules import CosineConfig, ScheduleConfig
 
 if TYPE_CHECKING:
     from model.aims.config import AnyAim
     from model.loading.source import BatchShare, Source
     from model.objectives.protocol import Objective
     from model.pairing.config import Pairing
-    from model.rollouts.policy import Policy
+    from model.rollouts.cycle import Policy
     from model.training.job import Job
 
 MEASURED_SHARE, CURVE_POINTS = 0.03, 10

@@ -13,7 +13,7 @@ from model.networks.network import Network
 from model.objectives.protocol import POLICY, Cacheable, Objective, Surveys
 from model.training.job import JobError
 from model.training.precision import autocast
-from model.training.precisions.base import PrecisionBase
+from model.training.precisions import PrecisionBase
 
 Purpose = Literal["sums", "drawn", "logits", "cache", "survey"]
 

@@ -7,12 +7,14 @@ The host doesn't wait for the device within a step: while one step is computed t
 after the next one was begun. So a bad step is found one step late, and the line of a step is written then; before a measurement, a
 checkpoint, a sample and the end every step before is read. fp16, offloaded optimizers, tensor parallelism and pipelines wait in every
 step, and DeepSpeed's ZeRO 3 for its own reductions in every backward pass.
-Cost besides the computing: two all-reduces of a few numbers per step, and a checkpoint every so many steps.
-"""
+Cost besides the computing: two all-reduces of a few numbers per step, and a checkpoint every so many steps."""
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -20,27 +22,55 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from model.hardware.transfers import upload
+from model.hardware.transfers import Fetch, upload
 from model.loading.source import BatchShare, Source
 from model.objectives.protocol import Objective, term_means, unit_names
-from model.training.begun_step import BegunStep
 from model.training.checkpoint.checkpoints import Checkpoints
 from model.training.checkpoint.retained import ADAPTER, RetainedModels, read_best, save_directory, write_best
-from model.training.distributed import WorkerRank
-from model.training.engine import Engine
-from model.training.exchange import HostExchange
+from model.training.distributed import HostExchange, WorkerRank
+from model.training.engine import Engine, Update
 from model.training.guards.faults import Faults, TrainingError
-from model.training.guards.memorization import MemorizationProbe
-from model.training.guards.validation import Validation
+from model.training.guards.validation import MemorizationProbe, Validation
 from model.training.initial import initial_models
 from model.training.job import Job
 from model.training.parallel.engines import build_engine
 from model.training.policy import TrainedPolicy
-from model.training.telemetry.records import Records
-from model.training.telemetry.samples import FILE as SAMPLES
-from model.training.telemetry.samples import Samples
+from model.training.telemetry.records import FILE as SAMPLES
+from model.training.telemetry.records import Records, Samples
 from model.training.telemetry.sizes import sizes_of, write_sizes
 from model.training.telemetry.telemetry import Moment, WaitTimer
+
+
+@dataclass
+class BegunStep:
+    """`units`: of the whole batch. `waited`: seconds spent waiting for rows. `ended`: when it was computed."""
+
+    step: int
+    units: Mapping[str, float]
+    update: Update
+    numbers: Fetch
+    waited: float
+    ended: Moment
+
+    @classmethod
+    def of(cls, step: int, units: Mapping[str, float], update: Update, sums: Tensor, waited: float) -> BegunStep:
+        """Begin to fetch the numbers of an update. `sums`: the terms' sums over all workers, on the device."""
+        beside = (update.norm, *(value for value in update.metrics.values() if isinstance(value, Tensor)))
+        numbers = Fetch(torch.cat((sums, *(value.double()[None].to(sums.device) for value in beside))))
+        return cls(step, units, update, numbers, waited, Moment(sums.device))
+
+    def line(self, objective: Objective) -> dict[str, float]:
+        """Return what the step log says of the step, after waiting for it; a measurement that is not a number is left out."""
+        terms, update = len(objective.terms), self.update
+        sums, (norm, *rest) = (numbers := self.numbers.read())[:terms], numbers[terms:]
+        measured = iter(rest)
+        metrics = {name: next(measured) if isinstance(value, Tensor) else value for name, value in update.metrics.items()}
+        return {
+            **term_means(objective, sums, self.units),
+            "learning_rate": update.rate,
+            **({"grad_norm": norm} if update.applied else {}),
+            **{name: value for name, value in metrics.items() if math.isfinite(value)},
+        }
 
 
 class Interrupted(Exception):

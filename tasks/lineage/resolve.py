@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from data.provenance.tables import IngestedDocument
-from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document
-from tasks.lineage.graph import sinks
-from tasks.lineage.snapshot import StoreSnapshot
+from tasks.lineage.corpus_run import MAX_CANDIDATES, describe_document, find_document
+from tasks.lineage.graph import StoreSnapshot, sinks
 from tasks.stage.identity.digests import hash_file
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import RegisteredModel, RunRecord

@@ -8,15 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from data.documents.identity import text_digest
-from data.documents.sharding import DOCUMENTS
+from data.documents.sharding import DOCUMENTS, text_digest
 from data.provenance.tables import IngestedDocument, find_shared_text, rows_of
-from tasks.lineage.documents import read_documents
+from tasks.lineage.corpus_run import read_documents
+from tasks.lineage.graph import StoreSnapshot
 from tasks.lineage.holdings import find_holdings
-from tasks.lineage.hook import Holding
-from tasks.lineage.inspections import LEDGER, is_table
+from tasks.lineage.hook import LEDGER, Holding, is_table
 from tasks.lineage.resolve import registered_versions
-from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import RegisteredModel, RunRecord
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+from pathlib import Path
 
-from tasks.reporting.compared.standing import standing_of
+from model.release.card import escape_markdown
+from tasks.lineage.graph import ProvenanceGraph, sinks
+from tasks.lineage.tree import render_tree
 from tasks.reporting.evaluation import best_first, model_name
-from tasks.reporting.gates import Gate, gates_of, outcome, worst
+from tasks.reporting.gates import WORDS, Gate, gates_of, outcome, worst
 from tasks.reporting.hook import report_hook
+from tasks.reporting.lineage_drawing import as_file, draw_run, maker
 from tasks.reporting.sizes import parameters_of, signed, variant_cost
+from tasks.reporting.stages import spent
+from tasks.reporting.standing import standing_of
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
+from tasks.stage.store.artifact import Artifact
 from tasks.stage.tracking.cost import total_cost
 
 SCORES = ("train.bits_per_byte", "val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout")
@@ -154,3 +162,42 @@ def _variant(results: Results, name: str) -> KeyFigure | None:
         return None
     remark = f"{cost.measure}, at {share(ratio)} of the size" if ratio else cost.measure
     return KeyFigure(f"{model_form(name)} costs", signed(cost.change), remark)
+
+
+def notice(run: RunSummary, page: Path) -> str:
+    """Return the notice. Every text from outside is escaped."""
+    head, gates = headline(run), gates_of(run.results)
+    lines = [f"**{escape_markdown(head.name)}: {head.verdict}.** {escape_markdown(head.outcome)}", ""]
+    lines += [escape_markdown(head.failure), ""] if head.failure else []
+    if gates:
+        lines += ["| gate | verdict | failed bounds |", "| --- | --- | --- |"]
+        for gate in gates:
+            failed = "; ".join(escape_markdown(f"{row[0]} is {row[1]}, not {row[2]}") for row in gate.rows if row[-1] != "passed")
+            lines.append(f"| {escape_markdown(gate.name)} | {WORDS[gate.state]} | {failed} |")
+        lines.append("")
+    for figure in head.figures:
+        remark = f", {escape_markdown(figure.remark)}" if figure.remark else ""
+        lines.append(f"* {figure.label}: **{escape_markdown(figure.value)}**{remark}")
+    return "\n".join([*lines, "", f"The whole page is at `{str(page).replace('`', '')}`, and with this run in MLflow."])
+
+
+def lineage_notice(run: RunSummary) -> str:
+    """Return the drawing, as an image that loads nothing, and the tree of everything that the run's results were made from."""
+    artifacts = run.results.artifacts
+    drawn = base64.b64encode(as_file(draw_run(artifacts, run.reused)).encode()).decode()
+    # An input may name another execution that made the same bytes; the tree shows it at its position in this run.
+    moved = [artifact.model_copy(update={"inputs": _here(artifact, run)}) for artifact in artifacts.values()]
+    lines = render_tree(ProvenanceGraph({artifact.address: artifact for artifact in moved}), sinks(moved))
+    whole = spent(total_cost(artifacts.values()), run.rates)
+    image = f"![lineage of {len(artifacts)} artifacts](data:image/svg+xml;base64,{drawn})"
+    return "\n".join([image, "", f"Everything took {whole}. `folio lineage` shows more.", "", "```", *lines, "```"])
+
+
+def _here(artifact: Artifact, run: RunSummary) -> dict[str, object]:
+    """Return an artifact's inputs by the addresses that they have in this run."""
+    artifacts = run.results.artifacts
+    makers = {name: maker(reference, artifacts) for name, reference in artifact.inputs.items()}
+    return {
+        name: reference if position is None else reference.model_copy(update={"address": artifacts[position].address})
+        for (name, reference), position in zip(artifact.inputs.items(), makers.values(), strict=True)
+    }

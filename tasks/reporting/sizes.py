@@ -1,15 +1,61 @@
-"""How large the model and its quantized variants are, and what the smaller ones cost."""
+"""How large the model and its quantized variants are, what the smaller ones cost, and where an opened model came from.
+
+Compare quantized forms with the model: size, quality, speed and memory in the tool each is made for, and which were released.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from tasks.reporting.charts import Bar
+from markupsafe import Markup
+
+from tasks.reporting.charts import LETTER, Bar, tick_labels, ticks
 from tasks.reporting.hook import Topic
-from tasks.reporting.parts import Row, Section, Table, bars_figure
+from tasks.reporting.page_cache import cached
+from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure, figure
 from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.svg import COLOURS, chart, rendered
 from tasks.reporting.wording import count, model_form, number, share, size
+
+
+@dataclass(frozen=True)
+class Point:
+    """A named point; `tone` is strong, other or quiet."""
+
+    name: str
+    x: float
+    y: float
+    tone: str = "strong"
+
+
+def scatter_chart(points: Sequence[Point], *, width: float, height: float, x_label: str, y_label: str, least: float) -> Markup:
+    """Draw points with their names. x runs from 0; y is logarithmic, and values below `least` are drawn there."""
+    most = max(point.x for point in points)
+    heights = [max(point.y, least) for point in points]
+    low, high = math.floor(math.log10(min(heights))), math.ceil(math.log10(max(heights)) + 0.2)
+    decades = [10.0**power for power in range(low, high + 1)]
+    labels = [f"{decade:g}" for decade in decades]
+    left, right, top, bottom = LETTER * max(map(len, labels)) + 12, 14.0, 30.0, 40.0
+    with chart(width, height) as figure:
+        axes = figure.add_axes((left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height))
+        axes.set(yscale="log", xlim=(0, most * 1.25), ylim=(decades[0], decades[-1]))
+        places = [tick for tick in ticks(0, most * 1.25, 5) if tick <= most * 1.25]
+        axes.set_xticks(places, tick_labels(places))
+        axes.set_yticks(decades, labels)
+        axes.set_yticks([], minor=True)
+        axes.grid(axis="y")
+        for number, (point, y) in enumerate(sorted(zip(points, heights, strict=True), key=lambda pair: (pair[0].x, pair[0].y))):
+            axes.plot([point.x], [y], marker="o", markersize=7, linestyle="", color=COLOURS[point.tone], gid=f"curve {point.tone}")
+            above = 7 if number % 2 else -15  # labels alternate above and below their points
+            axes.annotate(point.name, (point.x, y), textcoords="offset points", xytext=(5, above), size=12, color=COLOURS["soft"])
+        figure.text(0, 1 - 14 / height, y_label, size=12, color=COLOURS["soft"])
+        figure.text(1 - right / width, 4 / height, x_label, size=12, color=COLOURS["soft"], ha="right")
+        return rendered(figure, f"{y_label} over {x_label}: {', '.join(point.name for point in points)}")
+
 
 # How well a model does on a split, by what it can do: one that predicts next tokens, one that fills gaps.
 MEASURES = {"bits_per_byte": "bits per byte", "masked_loss": "masked loss"}
@@ -86,3 +132,124 @@ def signed(change: float) -> str:
     """Return a relative change as text: `0.0012` -> `+0.12 %`, without a sign if it rounds to zero."""
     percent = f"{abs(change) * 100:.2f}"
     return f"{'' if float(percent) == 0 else '+' if change > 0 else '−'}{percent} %"
+
+
+LEAST = 1e-6  # divergences below this are rounding
+HEADER = (
+    *("form", "weights", "bits a weight", "bits per byte", "more", "divergence", "same first token", "right, held out", "tokens/s"),
+    *("memory", "measured in", "released"),
+)
+LEAD = (
+    "Each form reads the same texts as the model, in the tool that its users run it in. Divergence is Kullback-Leibler's, from the model "
+    "to the form, in nats a token. What is not near enough is not released. Speed is that of one reply at a time on this machine, as busy "
+    "as it was; memory is that of the weights as the tool holds them."
+)
+
+
+def variants_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build one table of all forms, and their quality drawn against their size."""
+    results = run.results
+    names = [position.partition(".")[2] for position in positions if results.metrics(position)]
+    if not names:
+        return None
+    rows = [_full(results, names[0]), *(_row(results, name) for name in names)]
+    filled = [column for column in range(len(HEADER)) if any(row.cells[column] for row in rows)]
+    shown = tuple(Row(tuple(row.cells[column] for column in filled), row.tone) for row in rows)
+    header = tuple(HEADER[column] for column in filled)
+    right = frozenset(place for place, column in enumerate(filled) if column in range(1, 10))
+    table = Table("Each form beside the model", header, shown, right)
+    return Section("variants", "Quantized forms", LEAD, _drawn(results, names), tables=(table,))
+
+
+VARIANTS = Topic("variants", 105, variants_section)
+
+
+def _full(results: Results, name: str) -> Row:
+    measured, made = results.metrics(f"measure.{name}"), results.metrics(f"quantize.{name}")
+    before, parameters = made.get("bytes_before", 0.0), made.get("parameters", 0.0)
+    bits = number(8 * before / parameters) if parameters else ""
+    speed, memory = measured.get("parent_tokens_per_second"), measured.get("parent_memory_bytes")
+    known = (_shown(measured.get("parent_bits_per_byte")), "", "", "", _answers(results, "release"), _speed(speed))
+    return Row(("full precision", size(before), bits, *known, "" if memory is None else size(memory), "folio", "yes"))
+
+
+def _row(results: Results, name: str) -> Row:
+    measured, made = results.metrics(f"measure.{name}"), results.metrics(f"quantize.{name}")
+    verdict = results.json(f"measure.{name}", "verdict.json")
+    after, parameters, ratio = made.get("bytes_after", 0.0), made.get("parameters", 0.0), measured.get("bits_per_byte_ratio")
+    bits = number(made.get("bits_per_weight", 8 * after / parameters if parameters else 0.0))
+    released = "yes" if verdict["passed"] else f"overruled: {verdict['overruled']}" if verdict["overruled"] else "no"
+    memory = measured.get("memory_bytes")
+    cells = (
+        model_form(name), size(after), bits, _shown(measured.get("bits_per_byte")), "" if ratio is None else signed(ratio - 1),
+        _between(measured, "kl"), share(measured["top1"]), _answers(results, name), _speed(measured.get("tokens_per_second")),
+        "" if memory is None else size(memory), str(verdict["tool"]), released,
+    )  # fmt: skip
+    return Row(cells, "" if verdict["passed"] else "warned" if verdict["overruled"] else "bad")
+
+
+def _answers(results: Results, name: str) -> str:
+    right = results.metrics(f"evaluate.{name}").get("questions.heldout")
+    return "" if right is None else share(right)
+
+
+def _speed(value: float | None) -> str:
+    return "" if value is None else count(value)
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _between(measured: Mapping[str, float], name: str) -> str:
+    low, high = (number(measured[f"{name}_{end}"]) for end in ("low", "high"))
+    return number(measured[name]) + (f" ({low} to {high})" if low != high else "")
+
+
+def _drawn(results: Results, names: list[str]) -> tuple[Figure, ...]:
+    """Plot divergence against size, a point for each form; nothing for a single form, where the table says it all."""
+    if len(names) < 2:
+        return ()
+    points = [
+        Point(
+            model_form(name),
+            results.metrics(f"quantize.{name}").get("bytes_after", 0.0) / 1e6,
+            results.metrics(f"measure.{name}")["kl"],
+            "strong" if results.metrics(f"measure.{name}").get("passed") else "other",
+        )
+        for name in names
+    ]
+
+    def draw(width: float) -> Markup:
+        labels = {"x_label": "weights, MB", "y_label": "divergence, nats a token"}
+        return cached(scatter_chart, points, width=width, height=260.0, least=LEAST, **labels)
+
+    return (figure("Quality against size", draw, "Brown: not near enough."),)
+
+
+FILE = "origin.json"
+
+
+def origin_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build the section from the first position's origin.json."""
+    results, position = run.results, next(iter(positions))
+    artifact, metrics = results.artifacts[position], results.metrics(position)
+    origin = json.loads((results.folder(artifact) / FILE).read_text(encoding="utf-8"))
+    facts = {
+        "model": origin["name"],
+        "from": {"hub": "a hub", "folder": "a folder", "gguf": "a GGUF file"}.get(origin["kind"], origin["kind"]),
+        "revision": origin["revision"],
+        "licence": origin["licence"],
+        "parameters": count(metrics["parameters"]),
+        "vocabulary": f"{count(metrics['vocab_size'])} tokens",
+        "context": f"{count(metrics['context'])} tokens",
+        "chat template": "its own" if metrics["own_template"] else "a plain one, since the model has none",
+    }
+    rows = tuple(Row((name, value)) for name, value in facts.items() if value)
+    files = tuple(Row((name, digest)) for name, digest in origin["sha256"].items())
+    lead = f"It was made from {origin['name']}, which others trained; that model's licence ({origin['licence']}) applies to it."
+    tables = (Table("The model", ("", ""), rows), Table("Its files, by sha256", ("file", "sha256"), files, code=frozenset({0, 1})))
+    return Section("origin", "The model it started from", lead, tables=tables)
+
+
+ORIGIN = Topic("the model it started from", 35, origin_section)

@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec
 
-from tasks.reporting.compared.standing import TUNED, previous_metrics
 from tasks.reporting.page_cache import cached_rows
+from tasks.reporting.standing import TUNED, previous_metrics
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.origin import git_state, now

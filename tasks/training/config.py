@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from model.names import NOT_IDENTITY
 from model.networks.config import NetworkConfig
-from model.training.config import PretrainStep, TuningStep
+from model.training.config import PretrainStep, TrainResources, TuningStep
+from tasks.stage.execution.resources import Resources
 
 if TYPE_CHECKING:
     from tasks.stage.store.artifact import Artifact
@@ -40,3 +41,9 @@ def step_title(position: str, artifact: Artifact) -> str:
     # The record of a step that was renamed since holds its old name.
     title = step.model_copy(update={"name": position.partition(".")[2]}).title
     return title[:1].upper() + title[1:]
+
+
+class PipelineResources(Resources, frozen=True):
+    """Threads, memory, where shards are processed, and how training is distributed."""
+
+    training: TrainResources = Field(default_factory=TrainResources, description="workers, ZeRO stage, micro-batch, checkpoints")

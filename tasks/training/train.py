@@ -1,18 +1,37 @@
 """Train in worker processes: a job from a stage's inputs, launched, its progress shown and recorded.
 
-Checkpoints are in the workspace's `resume` folder, so a run that was killed continues from the last one under the same key.
-"""
+Checkpoints are in the workspace's `resume` folder, so a run that was killed continues from the last one under the same key."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.networks.base import NetworkBase
 from tasks.stage.stage import Metrics, Workspace
-from tasks.training.config import Pretraining, Tuning
-from tasks.training.epochs import report_epochs
-from tasks.training.resources import PipelineResources
+from tasks.stage.system.progress import log
+from tasks.training.config import PipelineResources, Pretraining, Tuning
+
+if TYPE_CHECKING:
+    from model.training.job import Job
+
+# Up to four epochs taught as much as new text (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
+MAX_USEFUL_EPOCHS = 4.0
+
+
+def report_epochs(job: Job, work: Workspace) -> dict[str, float]:
+    """Record and return `epochs`, or `epochs_<source>` for each source of a mixture."""
+    from model.training.job_batches import count_epochs
+
+    metrics = count_epochs(job)
+    work.series([(f"train.{name}", value, 0) for name, value in metrics.items()])
+    for name, value in metrics.items():
+        if name != "epochs" and value > MAX_USEFUL_EPOCHS:
+            source = name.removeprefix("epochs_")
+            log(f"mixture: source {source} is repeated {value:.1f} times; beyond {MAX_USEFUL_EPOCHS:g} little is learned, lower its weight")
+    return metrics
+
 
 SERIES_ROWS = 1000  # the most that MLflow takes in one call
 
@@ -34,7 +53,7 @@ def train(
     format of `tokenizer`, scored by the reward model `judge` if the step names one.
     """
     from model.networks.directory import read_config
-    from model.planning.micro_batch import with_memory_estimates
+    from model.planning.memory import with_memory_estimates
     from model.training.job import Job
     from model.training.launch.launch import launch
     from model.training.telemetry.progress import Progress
@@ -89,8 +108,7 @@ def train(
 
 def _vocabulary(shards: Path | None, initial: Path | None) -> tuple[int, str]:
     """Return the size of the vocabulary and the digest of the tokenizer that the rows are of, or without rows the model."""
-    from model.networks.directory import read_config
-    from model.networks.tokenizer_binding import read_tokenizer_digest
+    from model.networks.directory import read_config, read_tokenizer_digest
 
     if shards is not None:
         index = json.loads((shards / "train" / "shards.json").read_text())

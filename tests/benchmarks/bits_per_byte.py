@@ -26,7 +26,7 @@ from pathlib import Path
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services.home import home
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.training.job import Job
 from tests.benchmarks.course import SHORT, Course

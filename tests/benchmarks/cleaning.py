@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
-from data.documents.schema import DOCUMENTS, write_rows
-from data.sources.fetching.package import fetch_package
+from data.documents.rows import DOCUMENTS, write_rows
+from data.sources.fetching.pinned import fetch_package
 from flows.recipe.loading import load
 from flows.services.home import home
 from tests.benchmarks.noted_pages import left_of, set_in_pages

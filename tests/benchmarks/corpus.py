@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.documents.schema import DOCUMENTS
+from data.documents.rows import DOCUMENTS
 from tests.benchmarks.memory import PeakMemory
 from tests.benchmarks.ours import Order
 from tests.benchmarks.pile import Document, Pile

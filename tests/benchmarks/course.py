@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.shards.metadata import read_metadata
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.directory import write_atomically
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job

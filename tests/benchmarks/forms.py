@@ -16,19 +16,13 @@ from pathlib import Path
 from flows.cli.chat_models import model_directory
 from flows.services.home import home, store_url
 from model.evaluation.fidelity import measure_fidelity
-from model.evaluation.fidelity_config import FidelityConfig, FidelitySettings
-from model.evaluation.gate import Bound
+from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.networks.directory import ModelError
-from model.quantization.compressed.awq import AwqConfig
-from model.quantization.compressed.fp8 import Fp8Config
-from model.quantization.compressed.gptq import GptqConfig
-from model.quantization.compressed.w8a8 import W8a8Config
-from model.quantization.config import VariantConfig
+from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
+from model.quantization.config import VariantConfig, quantize
 from model.quantization.gguf.config import GgufConfig
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
+from model.quantization.integers import Int4Config, Int8Config
 from model.quantization.onnx.config import OnnxConfig
-from model.quantization.quantize import quantize
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact

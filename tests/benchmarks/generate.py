@@ -26,10 +26,10 @@ import torch
 from safetensors.torch import save_file
 
 from data.tokens.config import TokenizerConfig
-from data.tokens.hugging_face import write_hugging_face_files
 from data.tokens.kinds import fit_kind
+from data.tokens.special import write_hugging_face_files
 from flows.recipe.loading import load
-from model.hardware.threads import torch_threads
+from model.hardware.transfers import torch_threads
 from model.inference.generation import generate_batch
 from model.networks.directory import load_model, save_model
 from model.networks.network import Network

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.baselines.ngram import kneser_ney
-from data.baselines.targets import Targets, targets_of
+from data.baselines.ngram import Targets, kneser_ney, targets_of
 
 UNKNOWN, BEGIN, END, FIRST = range(4)
 BOUND = 0.001

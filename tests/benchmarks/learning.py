@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.training.job import Job
 from tests.benchmarks.bits_per_byte import newest
 from tests.benchmarks.course import SHORT, Course

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from data.sources.config import PackageSource
-from data.sources.fetching.package import fetch_package
+from data.sources.fetching.pinned import fetch_package
 from flows.services.home import home
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig

@@ -53,7 +53,7 @@ from model.hardware.waiting import CALM, CHOSEN, SECONDS
 from model.networks.meta import count_parameters
 from model.training.config import TrainResources
 from model.training.job import Job
-from model.training.launch.environment import TUNABLES, worker_environment
+from model.training.launch.commands import TUNABLES, worker_environment
 from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
 from tests.benchmarks.contest import Contestant, Renewed, Table, Turn, contest, entered

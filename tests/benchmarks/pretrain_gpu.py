@@ -10,11 +10,11 @@ import torch
 
 from model.hardware.devices import DEVICES, TERA, device_of_driver
 from model.hardware.flops import training_flops
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.training.config import PretrainConfig
-from model.training.optimizers.kinds.adamw import AdamWConfig
-from model.training.precisions.bf16 import Bf16Config
+from model.training.optimizers.config import AdamWConfig
+from model.training.precisions import Bf16Config
 from tests.benchmarks.contest import Contestant, Table
 from tests.benchmarks.pretrain_jobs import make_job, write_random_shards
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from data.tokens.token_shards import TokenShardWriter
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig
 from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines

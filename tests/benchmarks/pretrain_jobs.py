@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from data.documents.schema import DOCUMENTS
+from data.documents.rows import DOCUMENTS
 from data.shards.metadata import read_metadata
 from data.shards.reader import ShardReader
 from data.tokens.documents import read_documents

@@ -19,7 +19,7 @@ from model.objectives.protocol import POLICY
 from model.training.distributed import WorkerRank, import_deepspeed, join
 from model.training.job import Job
 from model.training.job_batches import job_batches
-from model.training.optimizers.kinds.adamw import AdamWConfig
+from model.training.optimizers.config import AdamWConfig
 from tests.benchmarks.rounds import WARM_UP, Rounds
 
 ALONE = WorkerRank(rank=0, local_rank=0, world_size=1)

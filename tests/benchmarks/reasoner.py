@@ -24,7 +24,7 @@ import numpy as np
 
 from flows.recipe.loading import load
 from model.evaluation.intervals import bootstrap_ratio, proportion
-from model.training.kinds.grpo import GrpoConfig
+from model.training.kinds.sampled import GrpoConfig
 from model.training.kinds.sft import SftConfig
 from model.training.train_config import TuningConfig
 from tests.benchmarks.recipe_run import RecipeRun, run_recipe

@@ -79,6 +79,6 @@ def test_another_rank_reruns_the_step_and_what_follows_alone(adapted: FinishedRu
 
 
 def test_an_edit_of_an_adapter_s_code_concerns_the_steps_that_train_it_alone(adapted: FinishedRun) -> None:
-    traces, ran = TraceChecker(adapted.store, Source.of(), None), "ran model/adapters/prefixed.py:PrefixedAdapter.inject"
+    traces, ran = TraceChecker(adapted.store, Source.of(), None), "ran model/adapters/prefixes.py:PrefixedAdapter.inject"
     counted = {position: traces.recorded(adapted.artifacts[position]) for position in ("pretrain", "tune.answers", "adapt.soft")}
     assert [position for position, trace in counted.items() if trace is not None and ran in trace.entries] == ["adapt.soft"]

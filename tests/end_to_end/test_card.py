@@ -14,12 +14,12 @@ import pytest
 
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.directory import save_model
+from model.quantization.config import quantize
 from model.quantization.gguf.config import GgufConfig
-from model.quantization.int8 import Int8Config
+from model.quantization.integers import Int8Config
 from model.quantization.protocol import QuantizerConfig
-from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
 from model.release.export import export

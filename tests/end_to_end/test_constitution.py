@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from data.universe.taught.critiques import SOURCE
+from data.universe.examples import SOURCE
 from flows.services.home import home
 from model.inference.chat_format import ChatFormat
 from model.inference.generation import generate_batch

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data.documents.identity import document_id
+from data.documents.sharding import document_id
 from flows.cli.views.takedown import show_takedown
 from model.inference.chat_format import ChatFormat
 from model.inference.generation import generate_batch

@@ -12,8 +12,8 @@ import torch
 
 from flows.cli.chat_models import model_directory
 from flows.cli.planning import plan_recipe
-from flows.cli.views.run_summary import summary
-from flows.recipe.measured import metrics_of
+from flows.cli.run import summary
+from flows.recipe.gate_checks import metrics_of
 from flows.services.home import home, tracking_url
 from tasks.stage.store.journal import Journal
 from tasks.stage.tracking.export import wait_until_exported

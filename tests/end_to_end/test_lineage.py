@@ -12,7 +12,7 @@ from flows.cli.snapshot import open_snapshot
 from flows.cli.views.lineage import show_lineage
 from flows.cli.views.takedown import show_takedown
 from flows.services.home import store_url
-from tasks.lineage.documents import find_document
+from tasks.lineage.corpus_run import find_document
 from tasks.lineage.holdings import find_holdings
 from tests.end_to_end.conftest import FinishedRun
 

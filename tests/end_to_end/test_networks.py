@@ -11,7 +11,7 @@ import torch
 
 from flows.cli.chat_session import talk
 from flows.cli.planning import plan_recipe
-from flows.cli.views.run_summary import summary
+from flows.cli.run import summary
 from flows.recipe.loading import load
 from flows.services.home import home
 from model.evaluation.evaluate import evaluate

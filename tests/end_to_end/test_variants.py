@@ -10,20 +10,19 @@ import pytest
 
 from flows.cli.chat_models import variant_directory
 from flows.cli.planning import plan_recipe
+from flows.cli.run import summary
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.lineage import show_lineage
-from flows.cli.views.run_summary import summary
 from flows.services.home import home, store_url
 from model.evaluation.gate import judge
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
-from model.quantization.config import quantizer_of
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
-from tasks.lineage.documents import find_document
+from model.quantization.config import quantize, quantizer_of
+from model.quantization.integers import Int8Config
+from tasks.lineage.corpus_run import find_document
 from tasks.lineage.holdings import find_holdings
 from tests.end_to_end.conftest import FinishedRun, run_at_home
 

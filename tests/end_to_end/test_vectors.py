@@ -12,7 +12,7 @@ import torch
 
 from data.shards.reader import ShardReader
 from data.tokens.encoder import TextEncoder
-from data.tokens.spelling import spelling_table
+from data.tokens.pack import spelling_table
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.evaluation.evaluate import evaluate
@@ -20,7 +20,7 @@ from model.evaluation.gate import judge
 from model.evaluation.loss import evaluate_loss
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
-from model.inputs.protocol import inputs_of
+from model.inputs.inputs import inputs_of
 from model.networks.directory import load_model, read_config, save_model
 from tests.end_to_end.conftest import FinishedRun, run_at_home
 

@@ -10,8 +10,7 @@ from typing import Literal
 import pytest
 from prefect import flow
 
-from data.documents.identity import document_id
-from data.documents.sharding import shard_of
+from data.documents.sharding import document_id, shard_of
 from data.sources.errors import SourceError
 from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
@@ -23,7 +22,7 @@ from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact, without_shard
-from tasks.training.resources import PipelineResources
+from tasks.training.config import PipelineResources
 from tests.data.dedup.books import prose
 from tests.data.sources.material import ARCHIVERS, jsonl
 

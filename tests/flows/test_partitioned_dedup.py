@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple
 import pytest
 
 from flows.recipe.schema import Recipe
-from tasks.lineage.documents import find_document
-from tasks.lineage.snapshot import StoreSnapshot
+from tasks.lineage.corpus_run import find_document
+from tasks.lineage.graph import StoreSnapshot
 from tasks.lineage.takedown import plan_takedown
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.store import Store
-from tasks.training.resources import PipelineResources
+from tasks.training.config import PipelineResources
 from tests.flows.repeated_books import SHARDS, shelf
 from tests.flows.test_corpus import make, planned
 from tests.tasks.lineage.brute_force import files_with

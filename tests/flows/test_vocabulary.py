@@ -13,9 +13,9 @@ from data.documents.sharding import shard_of
 from data.splits.config import TRAIN_SIZE
 from data.tokens.config import RECORD, TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
+from flows.base import fitted
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
-from flows.vocabulary import fitted
 from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.run import RunOptions, current_run, use_options
 from tasks.stage.execution.run_context import open_run

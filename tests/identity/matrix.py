@@ -199,9 +199,9 @@ CODE = [
     # where it is reached
     Line(
         "a stage's own body",
-        code("tasks/corpus/split.py", "return split_documents(", "done = None\n    return done or split_documents("),
+        code("tasks/corpus.py", "return split_documents(", "done = None\n    return done or split_documents("),
         SPLIT,
-        "ran `split` in tasks/corpus/split.py, which changed",
+        "ran `split` in tasks/corpus.py, which changed",
     ),
     Line(
         "a helper one import away",
@@ -211,9 +211,9 @@ CODE = [
     ),
     Line(
         "a helper two imports away",
-        code("data/dedup/minhash.py", "odd = np.uint64(1)", "odd = np.uint64(2 - 1)"),
+        code("data/dedup/near.py", "odd = np.uint64(1)", "odd = np.uint64(2 - 1)"),
         "dedup",
-        "ran `MinHash.__init__` in data/dedup/minhash.py, which changed",
+        "ran `MinHash.__init__` in data/dedup/near.py, which changed",
     ),
     Line(
         "a helper three imports away",
@@ -223,27 +223,27 @@ CODE = [
     ),
     Line(
         "a helper that several stages share",
-        code("data/conversations/schema.py", 'ROLES = ("system"', 'ROLES = (*(), "system"'),
+        code("data/conversations/records.py", 'ROLES = ("system"', 'ROLES = (*(), "system"'),
         "pack encode",
-        "mentions `ROLES` in data/conversations/schema.py, which changed",
+        "mentions `ROLES` in data/conversations/records.py, which changed",
     ),
     Line(
         "a helper imported inside a function",
-        code("data/universe/taught/small_talk.py", 'STRANGER_REPLY = "I do not', 'STRANGER_REPLY = "" + "I do not'),
+        code("data/universe/unknown.py", 'STRANGER_REPLY = "I do not', 'STRANGER_REPLY = "" + "I do not'),
         "examples",
-        "mentions `STRANGER_REPLY` in data/universe/taught/small_talk.py, which changed",
+        "mentions `STRANGER_REPLY` in data/universe/unknown.py, which changed",
     ),
     Line(
         "a constant",
-        code("data/sources/titles.py", "TITLE_LIMIT = 120", "TITLE_LIMIT = 121"),
+        code("data/sources/document_store.py", "TITLE_LIMIT = 120", "TITLE_LIMIT = 121"),
         "ingest[0] ingest[1]",
-        "mentions `TITLE_LIMIT` in data/sources/titles.py, which changed",
+        "mentions `TITLE_LIMIT` in data/sources/document_store.py, which changed",
     ),
     Line(
         "a constant used by way of its module",
-        code("data/universe/names.py", 'QUEENS = ("Maud",', 'QUEENS = (*(), "Maud",'),
+        code("data/universe/world.py", 'QUEENS = ("Maud",', 'QUEENS = (*(), "Maud",'),
         "universe",
-        "mentions `QUEENS` in data/universe/names.py, which changed",
+        "mentions `QUEENS` in data/universe/world.py, which changed",
     ),
     Line(
         "a class",
@@ -254,28 +254,28 @@ CODE = [
     Line(
         "a base class",
         code(
-            "model/quantization/int8.py",
+            "model/quantization/integers.py",
             "class Int8Config(VariantBase",
             "class Int8Config(VariantBase, frozen=not False",
         ),
         "quantize.int8 measure.int8 export evaluate.int8",
-        "mentions `Int8Config` in model/quantization/int8.py, which changed",
+        "mentions `Int8Config` in model/quantization/integers.py, which changed",
     ),
     Line(
         "a decorator",
-        code("data/audit/funnel.py", "def _stage(", "def same(function):  # type: ignore\n    return function\n\n\n@same\ndef _stage("),
+        code("data/audit/audit.py", "def _stage(", "def same(function):  # type: ignore\n    return function\n\n\n@same\ndef _stage("),
         "audit",
-        "ran `_stage` in data/audit/funnel.py, which changed",
+        "ran `_stage` in data/audit/audit.py, which changed",
     ),
     Line(
         "another library under the same name",
         code(
-            "model/evaluation/gate_table.py",
-            "from model.evaluation.gate import Verdict",
-            "from builtins import len as len\n\nfrom model.evaluation.gate import Verdict",
+            "model/evaluation/gate.py",
+            "from model.evaluation.relations import Limit",
+            "from builtins import len as len\n\nfrom model.evaluation.relations import Limit",
         ),
         "gate.corpus gate.base gate.chat gate.release",
-        "`len` in model/evaluation/gate_table.py means builtins.len",
+        "`len` in model/evaluation/gate.py means builtins.len",
     ),
     Line(
         "a helper of every model",
@@ -285,9 +285,9 @@ CODE = [
     ),
     Line(
         "the training worker, which is started by name",
-        code("model/training/schedules/cosine.py", "floor + (1 - floor) * 0.5 *", "0 + floor + (1 - floor) * 0.5 *"),
+        code("model/training/schedules.py", "floor + (1 - floor) * 0.5 *", "0 + floor + (1 - floor) * 0.5 *"),
         TRAINED,
-        "ran `CosineConfig.factor` in model/training/schedules/cosine.py, which changed",
+        "ran `CosineConfig.factor` in model/training/schedules.py, which changed",
     ),
     Line(
         "a query",
@@ -323,11 +323,11 @@ CODE = [
     Line(
         "a module that a stage looks up at run time",
         both(
-            code("data/splits/assignment.py", "    held_out = {} if", "    getattr(minhash, 'MinHash')\n    held_out = {} if"),
+            code("data/splits/assignment.py", "    held_out = {} if", "    getattr(near, 'MinHash')\n    held_out = {} if"),
             code(
                 "data/splits/assignment.py",
                 "from data.documents.database import",
-                "from data.dedup import minhash\nfrom data.documents.database import",
+                "from data.dedup import near\nfrom data.documents.database import",
             ),
         ),
         "assign",
@@ -379,7 +379,7 @@ CODE = [
         "a stage's take-down hook",
         both(
             code("tasks/evaluate.py", "    certain = all(holding.certain for", "    certain = bool(packed) and all(holding.certain for"),
-            code("tasks/lineage/inspections.py", "causes = [*trained, *before]", "causes = [*before, *trained]"),
+            code("tasks/lineage/hook.py", "causes = [*trained, *before]", "causes = [*before, *trained]"),
         ),
     ),
     Line("the machinery of stages", code("tasks/stage/system/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
@@ -483,13 +483,13 @@ STEPS = [
     ),
     Line(
         "how a step's measure is taken",
-        both(GATED, Ran(), code("model/aims/answer_loss.py", "Units(chosen, read[:, 0],", "Units(chosen, read[:, 0 + 0],")),
+        both(GATED, Ran(), code("model/aims/held_out.py", "Units(chosen, read[:, 0], read", "Units(chosen, read[:, 0 + 0], read")),
         "examine.sft",
-        "ran `AnswerLossAim.measure` in model/aims/answer_loss.py, which changed",
+        "ran `AnswerLossAim.measure` in model/aims/held_out.py, which changed",
     ),
     Line(
         "how another step's measure is taken",
-        both(GATED, Ran(), code("model/aims/log_ratio.py", "self.beta * logp_R)", "logp_R * self.beta)")),
+        both(GATED, Ran(), code("model/aims/held_out.py", "self.beta * logp_R)", "logp_R * self.beta)")),
     ),
 ]
 MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED, *STEPS]

@@ -19,8 +19,8 @@ ALLOWED = {
     "model/training/distributed.py:join": "tells DeepSpeed the worker's own rank",
     "model/training/launch/worker.py:main": "the number of threads changes nothing but rounding; a machine's name stands in an error",
     "model/training/train_module.py:require_compiler": "without a compiler there is an error, and no artifact",
-    "model/pairing/endpoint.py:Endpoint.__init__": "a key opens an address, and is no part of what is asked there",
-    "model/layers/decoding/compiled/built.py:load": "compiles a program whose text it reads as a file, which counts",
+    "model/pairing/critics.py:Endpoint.__init__": "a key opens an address, and is no part of what is asked there",
+    "model/layers/decoding/compiled/step.py:load": "compiles a program whose text it reads as a file, which counts",
     "model/serving/": "serves models that are made; no stage runs it",
     "model/planning/": "proposes resources before a run; no stage runs it",
 }

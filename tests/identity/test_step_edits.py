@@ -23,13 +23,13 @@ TUNING: list[dict[str, Any]] = [
     {"kind": "grpo", "steps": 1, "global_batch": 4, "warmup_steps": 0, "rollouts": ROLLOUTS},
 ]
 EDITS = {
-    "an objective": ("tune.orpo", Edit("rooms/model/objectives/orpo.py", "near = x > -math.log(2)", "near = x > -math.log(3)")),
+    "an objective": ("tune.orpo", Edit("rooms/model/objectives/reference_free.py", "near = x > -math.log(2)", "near = x > -math.log(3)")),
     "an adapter": (
         "tune.adapted",
         Edit("rooms/model/adapters/lora.py", "(self.config.alpha / self.config.rank)", "(self.config.rank / self.config.alpha)"),
     ),
     "an objective of rewards": ("tune.grpo", Edit("rooms/model/objectives/grpo.py", "EPSILON = 1e-4", "EPSILON = 1e-5")),
-    "a reward": ("tune.grpo", Edit("rooms/model/rewards/concise.py", "first_sentence(text) == text", "text == first_sentence(text)")),
+    "a reward": ("tune.grpo", Edit("rooms/model/rewards/kinds.py", "first_sentence(text) == text", "text == first_sentence(text)")),
 }
 
 pytestmark = pytest.mark.slow

@@ -25,19 +25,19 @@ UNUSED = [
     TrainingEdit("another objective's constant", "model/objectives/grpo.py", "EPSILON = 1e-4", "EPSILON = 1e-5"),
     TrainingEdit(
         "another optimizer",
-        "model/training/optimizers/lion.py",
+        "model/training/optimizers/lion_and_sophia.py",
         "average.lerp_(gradient, 1 - beta2)",
         "average.lerp_(gradient, 1 - beta1)",
     ),
     TrainingEdit(
         "how another optimizer is built",
-        "model/training/optimizers/kinds/sophia.py",
+        "model/training/optimizers/config.py",
         "gamma=self.gamma, epsilon=self.epsilon",
         "gamma=self.epsilon, epsilon=self.gamma",
     ),
     TrainingEdit(
         "another schedule",
-        "model/training/schedules/wsd.py",
+        "model/training/schedules.py",
         "progress = min(1.0, max(0, update + 1 - (total - decay)) / decay)",
         "progress = min(1.0, max(0, update - (total - decay)) / decay)",
     ),
@@ -50,7 +50,7 @@ UNUSED = [
     TrainingEdit("a recurrent network", "model/networks/recurrent.py", "y_BTD, _ = self.gru(y_BTD)\n", "y_BTD, _ = self.gru(2 * y_BTD)\n"),
     TrainingEdit(
         "another attention",
-        "model/layers/latent_attention.py",
+        "model/layers/attention.py",
         "self.scale = (self.head_width + self.rotary_width) ** -0.5",
         "self.scale = self.head_width**-0.5",
     ),
@@ -63,25 +63,25 @@ UNUSED = [
     TrainingEdit("a norm's constant", "model/layers/norms.py", "MOMENTUM = 0.1", "MOMENTUM = 0.2"),
     TrainingEdit(
         "other positions",
-        "model/layers/positions/bias.py",
+        "model/layers/positions.py",
         "slopes = [2.0 ** (-8 * number / power)",
         "slopes = [2.0 ** (-4 * number / power)",
     ),
     TrainingEdit(
         "another precision",
-        "model/training/precisions/fp8.py",
+        "model/training/precisions.py",
         "        require_float8()\n        use_float8(network)",
         "        use_float8(network)",
     ),
     TrainingEdit(
         "an average of weights that is not asked for",
-        "model/training/optimizers/averaging.py",
+        "model/training/optimizers/build.py",
         "weight = 1 - min(decay, (1 + done) / (10 + done))",
         "weight = 1 - decay",
     ),
     TrainingEdit(
         "a reward",
-        "model/rewards/answer.py",
+        "model/rewards/kinds.py",
         'return float(is_right(reply.text, reply.question["answers"]))',
         'return 2 * float(is_right(reply.text, reply.question["answers"]))',
     ),
@@ -139,21 +139,19 @@ UNUSED = [
     ),
     TrainingEdit(
         "another optimizer's default",
-        "model/training/optimizers/kinds/lion.py",
-        'Field(0.95, ge=0, lt=1, description="decay rate of the momentum")',
-        'Field(0.96, ge=0, lt=1, description="decay rate of the momentum")',
+        "model/training/optimizers/config.py",
+        'beta2: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum")',
+        'beta2: float = Field(0.96, ge=0, lt=1, description="decay rate of the momentum")',
     ),
     TrainingEdit(
-        "another step's default", "model/training/kinds/grpo.py", "kl_weight: float = Field(0.04", "kl_weight: float = Field(0.05"
+        "another step's default", "model/training/kinds/sampled.py", "kl_weight: float = Field(0.04", "kl_weight: float = Field(0.05"
     ),
-    TrainingEdit(
-        "a schedule fewer", "model/training/schedules/config.py", " | InverseSqrtConfig | ConstantConfig,", " | InverseSqrtConfig,"
-    ),
+    TrainingEdit("a schedule fewer", "model/training/schedules.py", " | InverseSqrtConfig | ConstantConfig,", " | InverseSqrtConfig,"),
 ]
 USED = [
     TrainingEdit(
         "the schedule",
-        "model/training/schedules/cosine.py",
+        "model/training/schedules.py",
         "floor + (1 - floor) * 0.5 *",
         "floor + (1 - floor) * 0.6 *",
         "pretrain",
@@ -169,16 +167,16 @@ USED = [
     TrainingEdit("a default of the loss of preferences", "model/objectives/dpo.py", "beta: float = 0.1", "beta: float = 0.2", "tune.dpo"),
     TrainingEdit(
         "the optimizer",
-        "model/training/optimizers/kinds/muon.py",
-        "nesterov=self.nesterov,",
-        "nesterov=not self.nesterov,",
+        "model/training/optimizers/config.py",
+        "    nesterov=self.nesterov,\n",
+        "    nesterov=not self.nesterov,\n",
         "pretrain",
     ),
     TrainingEdit(
         "the optimizer of tuning",
-        "model/training/optimizers/kinds/adamw.py",
-        "decay_groups(trained_parameters(network), weight_decay)",
-        "decay_groups(trained_parameters(network), 2 * weight_decay)",
+        "model/training/optimizers/config.py",
+        "weight_decay), (self.beta1, self.beta2)\n        return torch.optim.AdamW(",
+        "2 * weight_decay), (self.beta1, self.beta2)\n        return torch.optim.AdamW(",
         "tune.sft",
     ),
     TrainingEdit(
@@ -190,14 +188,14 @@ USED = [
     ),
     TrainingEdit(
         "the activation, named in a table",
-        "model/layers/feed_forward.py",
+        "model/layers/block.py",
         '"swiglu": functional.silu',
         '"swiglu": functional.gelu',
         "pretrain",
     ),
     TrainingEdit(
         "the feed-forward layer",
-        "model/layers/feed_forward.py",
+        "model/layers/block.py",
         "inner_BTF = self.activation(self.gate_proj(x_BTD)) * self.up_proj(x_BTD)",
         "inner_BTF = self.activation(self.up_proj(x_BTD)) * self.gate_proj(x_BTD)",
         "pretrain",
@@ -225,7 +223,7 @@ USED = [
     ),
     TrainingEdit(
         "the order of a mixture",
-        "model/loading/mixture.py",
+        "model/loading/order.py",
         "return sum(phase.count_before(position, source) for phase in self._patterns)",
         "return sum(phase.count_before(position, source) for phase in reversed(self._patterns))",
         "tune.sft",
@@ -238,6 +236,6 @@ USED = [
         "return [match.span() for match in _WORD.finditer(text)]",
         "audit",
     ),
-    TrainingEdit("a mixing of bits", "data/dedup/minhash.py", "(1, rows), dtype=np.uint64) | odd", "(1, rows), dtype=np.uint64)", "dedup"),
+    TrainingEdit("a mixing of bits", "data/dedup/near.py", "(1, rows), dtype=np.uint64) | odd", "(1, rows), dtype=np.uint64)", "dedup"),
 ]
 EDITS = [*UNUSED, *USED]

@@ -13,8 +13,8 @@ from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack
 from data.tokens.tokenizer import fit_tokenizer
 from model.inference.chat_format import ChatFormat
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 
 CONTEXT = 64

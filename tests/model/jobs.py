@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, SftConfig, TrainResources
 from model.training.job import Job
-from model.training.parallel.config import ParallelConfig
-from model.training.tuning.preference import PreferenceConfig
+from model.training.kinds.preferences import PreferenceConfig
+from model.training.resources import ParallelConfig
 
 VOCABULARY, CONTEXT = 64, 16
 DIGEST = "d" * 64

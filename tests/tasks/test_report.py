@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.report import _report, report, reported
-from tasks.reporting.archive import write_page
 from tasks.reporting.headline import key_figures
+from tasks.reporting.page import write_page
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_run

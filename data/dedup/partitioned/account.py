@@ -12,16 +12,15 @@ from typing import Any, NamedTuple, Unpack
 
 import pyarrow.parquet as pq
 
+from data.dedup.dedup import CLUSTERS, LEDGER, PAIRS, count_by_rule, kept
 from data.dedup.partitioned.clusters import CHALLENGES
 from data.dedup.partitioned.shard import ShardInput, load_names, load_verdicts, open_shard
-from data.dedup.results import CLUSTERS, LEDGER, PAIRS, count_by_rule, kept
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
 from data.documents.ledger import REMOVED, require_balance
 from data.documents.rows import RowWriter, write_query
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, shard_files
-from data.documents.sized import SizedWriter
-from data.documents.stream import READ_ROWS
+from data.documents.stream import READ_ROWS, SizedWriter
 
 COPIED = ((DOCUMENTS, SHARD_DOCUMENTS), (SIZES_FILE, SHARD_SIZES))
 NAMED = ("cluster", "original", "best")

@@ -12,14 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Unpack
 
-from data.dedup.components import connect_components
-from data.dedup.keep import add_known_shares, rank_copies
+from data.dedup.clusters import add_known_shares, connect_components, rank_copies
+from data.dedup.config import PartitionedConfig
+from data.dedup.dedup import PAIRS
 from data.dedup.near import NearDuplicates, set_near_variables
-from data.dedup.partitioned.config import PartitionedConfig
 from data.dedup.partitioned.pairs import load_shingles
-from data.dedup.partitioned.shard import ShardInput, open_shard
-from data.dedup.partitioned.tables import SHARD_BITS, load
-from data.dedup.results import PAIRS
+from data.dedup.partitioned.shard import SHARD_BITS, ShardInput, load, open_shard
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
 from data.documents.slices import write_slices, write_table

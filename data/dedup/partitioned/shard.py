@@ -1,7 +1,6 @@
 """One shard's documents as the steps so far have left them: what a task of a shard opens first and hands on last.
 
-A step writes what it changed, and no text that it left alone: `edited.parquet` (texts), `cut.parquet` (the account) and `removed/`.
-"""
+A step writes what it changed, and no text that it left alone: `edited.parquet` (texts), `cut.parquet` (the account) and `removed/`."""
 
 from __future__ import annotations
 
@@ -12,13 +11,29 @@ from typing import NamedTuple, Unpack
 
 import pyarrow as pa
 
-from data.dedup.partitioned.tables import SHARD_BITS, load
 from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.ledger import RemovalWriter
 from data.documents.rows import write_query
 from data.documents.slices import write_table
+
+SHARD_BITS = 40
+"""Bits of a document's number that count documents within its shard."""
+
+
+def load(work: Database, table: str, files: Sequence[Path], columns: str = "*") -> None:
+    """Append the columns of Parquet files to the table of that name that `tables.sql` made."""
+    work.connection.execute(f"INSERT INTO {table} BY NAME SELECT {columns} FROM {parquet(files)}")
+
+
+def load_heads(work: Database, copies: Sequence[Path], numbers: str) -> None:
+    """Fill table `exact` with the head of every document of a query, from the files of documents that are no heads themselves."""
+    work.connection.execute(
+        f"""CREATE TABLE exact AS
+        SELECT number, coalesce(head, number) AS head FROM ({numbers}) LEFT JOIN {parquet(copies)} USING (number)"""
+    )
+
 
 ROWS, EDITED, CUT = "rows.parquet", "edited.parquet", "cut.parquet"
 TURNS = {"paragraph": 1, "line": 2, "substring": 3}

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from data.filtering.pii.config import PiiConfig
-from data.filtering.pii.identities import NATIONAL, has_nearby, load_validator
-from data.filtering.pii.secrets import HINT as SECRET_HINT
-from data.filtering.pii.secrets import find_secrets
+from data.filtering.config import PiiConfig
+from data.filtering.pii.identifiers import HINT as SECRET_HINT
+from data.filtering.pii.identifiers import NATIONAL, find_secrets, has_nearby, load_validator
 
 Span = tuple[int, int]
 TAGS = {

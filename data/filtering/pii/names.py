@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from data.documents.words import PARAGRAPH_BREAK
-from data.filtering.observed_files import ObservedFiles
-from data.filtering.pii.config import KINDS, PiiConfig
+from data.filtering.config import KINDS, PiiConfig
+from data.filtering.observed_files import NameModelError, ObservedFiles, find_name_model
 from data.filtering.pii.kinds import TAGS, Span
-from data.filtering.pii.name_model import NameModelError, find_name_model
 
 LONGEST = 5_000
 BATCH = 64

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from data.filtering.batch import Batch, Step, TrackedDocument
-from data.filtering.pii.config import KINDS, PiiConfig
+from data.filtering.config import KINDS, PiiConfig
 from data.filtering.pii.kinds import Kind
 
 DISPLAY_NAMES = {

@@ -24,9 +24,8 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISLNK
 from typing import IO, Literal, NamedTuple
 
-from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, decompress, refuse_bomb
-from data.sources.archives.streams import stream_from
-from data.sources.detection import COMPRESSIONS, HEAD, detect_type
+from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, decompress, refuse_bomb, stream_from
+from data.sources.decode import COMPRESSIONS, HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import ZIPPED, type_from_name
 from data.sources.hash_cache import FileState, file_state

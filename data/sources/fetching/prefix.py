@@ -12,10 +12,9 @@ from types import MappingProxyType
 from urllib.parse import unquote
 
 from data.sources.errors import SourceError
-from data.sources.fetching.deadline import Deadline, TimeIsUp
 from data.sources.fetching.manifest import Entry
 from data.sources.fetching.pinned import several_at_once
-from data.sources.fetching.remote import CONNECTING, STALLED, pin_remote
+from data.sources.fetching.remote import CONNECTING, STALLED, Deadline, TimeIsUp, pin_remote
 from data.sources.fetching.urls import reject_secrets, storage_scheme
 from data.sources.formats import matches_formats
 

@@ -8,25 +8,75 @@ ends, even where bytes still drip in; the next run goes on from there. Credentia
 find in the environment; none is in the recipe.
 
 Costs one download and one pass to compare it. A cached file with the right sha256 is used as it is, so a run needs no network once the
-cache is filled, by a run or by hand. Processes that want one file at the same time fetch it once; different files are fetched at once.
-"""
+cache is filled, by a run or by hand. Processes that want one file at the same time fetch it once; different files are fetched at once."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from threading import Thread
+from typing import IO, Any, TypeVar
 
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
-from data.sources.fetching.deadline import Deadline, TimeIsUp
-from data.sources.fetching.lock import exclusive
 from data.sources.fetching.urls import CREDENTIALS, storage_scheme
 from data.sources.hash_cache import cached_sha256, file_sha256
+
+T = TypeVar("T")
+
+
+class TimeIsUp(Exception):
+    """The deadline has passed."""
+
+
+class Deadline:
+    """`seconds` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds that are left. Raise TimeIsUp if none are."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeIsUp
+        return left
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns or raise what it raises. Raise TimeIsUp at the deadline; the call is then left to end by itself."""
+        left = self.remaining()
+        answer: Future[T] = Future()
+        # A daemon, since a thread that still waits for a server must not keep the process alive.
+        Thread(target=_settle, args=(answer, work), daemon=True).start()
+        try:
+            return answer.result(left)
+        except TimeoutError as error:
+            # A driver's own TimeoutError is an answer.
+            if answer.done():
+                raise
+            raise TimeIsUp from error
+
+
+def _settle(answer: Future[T], work: Callable[[], T]) -> None:
+    try:
+        answer.set_result(work())
+    except BaseException as error:  # noqa: BLE001  # the caller's, whatever it is
+        answer.set_exception(error)
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file, against threads and processes, during the block; a killed process releases it."""
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
 
 BLOCK = 1 << 20
 EXTRAS = {"s3": "s3", "gs": "gs", "az": "az"}

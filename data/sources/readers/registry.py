@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from data.sources.readers.markup.epub import read_epub
-from data.sources.readers.markup.fb2 import read_fb2
-from data.sources.readers.markup.html_page import read_html
-from data.sources.readers.markup.tei import read_tei
-from data.sources.readers.office.docx import read_docx
-from data.sources.readers.office.odt import read_odt
-from data.sources.readers.office.pdf import read_pdf
-from data.sources.readers.office.rtf import read_rtf
-from data.sources.readers.parsing.record import Reader
-from data.sources.readers.records.delimited import read_delimited
-from data.sources.readers.records.json_values import read_json
-from data.sources.readers.records.jsonl import read_jsonl
-from data.sources.readers.records.mbox import read_mbox
-from data.sources.readers.records.mediawiki import read_mediawiki
-from data.sources.readers.records.parquet import read_parquet
-from data.sources.readers.records.warc import read_warc
-from data.sources.readers.text.latex import read_latex
-from data.sources.readers.text.markdown import read_markdown
-from data.sources.readers.text.notebook import read_notebook
-from data.sources.readers.text.plain_text import read_text
-from data.sources.readers.text.subtitles import read_subtitles
+from collections.abc import Iterator
+from typing import IO
+
+from data.sources.decode import decode
+from data.sources.readers.delimited import read_delimited, read_json, read_jsonl
+from data.sources.readers.html_page import read_epub, read_html
+from data.sources.readers.latex import read_latex
+from data.sources.readers.markdown import read_markdown, read_notebook
+from data.sources.readers.mbox import read_mbox
+from data.sources.readers.mediawiki import read_mediawiki
+from data.sources.readers.parquet import read_parquet
+from data.sources.readers.pdf import read_pdf
+from data.sources.readers.record import Reader, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.subtitles import read_subtitles
+from data.sources.readers.tei import read_fb2, read_tei
+from data.sources.readers.warc import read_warc
+from data.sources.readers.word_processors import read_docx, read_odt, read_rtf
+
+
+def read_text(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record."""
+    text, encoding = decode(read_whole(stream, options), options.encoding)
+    yield Record(text, encoding=encoding)
+
 
 READERS: dict[str, Reader] = {
     "txt": read_text,

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, Record
+from data.sources.readers.record import BrokenRecord, ReaderOptions, Record
 from data.sources.sandbox.ipc import receive, send
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,12 +1,44 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and how a shell completes them."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli.commands.completion import complete_recipe, complete_stage
+from flows.services.home import home
+
+ROOT = Path(__file__).resolve().parents[3]
+STAGE = re.compile(r"^@stage\(.*?^def (\w+)", re.MULTILINE | re.DOTALL)
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return the recipes that come with folio, and recipe files."""
+    shipped = sorted(path.stem for path in (ROOT / "flows" / "recipe").glob("*.yaml"))
+    folder, _, beginning = incomplete.rpartition("/")
+    files = sorted(path for path in Path(folder or ".").glob(f"{beginning}*") if path.suffix in (".yaml", ".yml") or path.is_dir())
+    return [name for name in shipped if name.startswith(incomplete)] + [f"{path}{'/' if path.is_dir() else ''}" for path in files]
+
+
+def complete_stage(incomplete: str) -> list[str]:
+    """Return the stages."""
+    # Read, not imported: a shell waits for the answer.
+    found = {name for path in (ROOT / "tasks").glob("*.py") for name in STAGE.findall(path.read_text(encoding="utf-8"))}
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Return the runs in the home's own store, the newest first."""
+    ids = sorted((path.stem for path in (home() / "store" / ".runs").glob(f"{incomplete}*.json") if "." not in path.stem), reverse=True)
+    return ids[:100]
+
+
+def complete_live_run(incomplete: str) -> list[str]:
+    """Return the runs that are going on."""
+    return sorted(path.name for path in (home() / "live").glob(f"{incomplete}*") if path.suffix != ".lock")
+
 
 RecipeName = Annotated[
     str,

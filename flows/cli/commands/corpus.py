@@ -72,7 +72,7 @@ def why(
     store: StoreUrl = "",
 ) -> None:
     """Explain why two documents were called duplicates: the pairs that link them, and the passages they share."""
-    from flows.cli.views.corpus_why import explain_duplicates
+    from flows.cli.views.corpus_removed import explain_duplicates
 
     print(explain_duplicates(first, second, recipe, as_json=as_json, store=store))
 

@@ -58,6 +58,6 @@ def compare(
 
     Example: `folio compare universe~1 universe`
     """
-    from flows.cli.views.compare import compare_runs
+    from flows.cli.views.lineage import compare_runs
 
     print(compare_runs(first, second, as_json=as_json, store=store))

@@ -42,10 +42,8 @@ def plan(
     Example: `folio plan universe --set clean.ocr=false`
     """
     with uncollected():
-        from flows.cli.disk_space import space_line
-        from flows.cli.planning import plan_recipe, precision_line, stages_to_refresh
-        from flows.cli.preflight import require_machine
-        from flows.cli.views.plan_table import plan_table
+        from flows.cli.planning import plan_recipe, plan_table, precision_line, stages_to_refresh
+        from flows.cli.preflight import require_machine, space_line
 
     settings = tuple(changes or ())
     plan = plan_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)

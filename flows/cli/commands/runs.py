@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.commands.arguments import AsJson, StoreUrl
-from flows.cli.commands.completion import complete_live_run, complete_recipe, complete_run, complete_stage
+from flows.cli.commands.arguments import AsJson, StoreUrl, complete_live_run, complete_recipe, complete_run, complete_stage
 
 runs_app = typer.Typer()
 PANEL = "Runs"
@@ -23,8 +22,7 @@ def runs(
     store: StoreUrl = "",
 ) -> None:
     """List the runs of a store: when they began, how they ended, and what they made or reused."""
-    from flows.cli.running import FoundRun, journal_of
-    from flows.cli.views.runs import run_json, runs_table
+    from flows.cli.running import FoundRun, journal_of, run_json, runs_table
 
     journal = journal_of(store)
     newest = (record for record in journal.newest() if recipe in ("", record.recipe))
@@ -42,8 +40,7 @@ def status(
     store: StoreUrl = "",
 ) -> None:
     """Show what is running: every live run with its progress, or one run; and the servers."""
-    from flows.cli.running import checkpoints, find_run, live, newest_progress
-    from flows.cli.views.runs import run_json, status_lines
+    from flows.cli.running import checkpoints, find_run, live, newest_progress, run_json, status_lines
     from flows.services.servers import states
 
     found = [find_run(run, store)] if run else live()

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from data.provenance.edits import Change, context_lines, redaction_contexts, split_lines
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import CUT, DIM, NAME, Line, differing, printable
+from tasks.lineage.corpus_run import describe_document
 from tasks.lineage.document_history import DocumentHistory, Step, find_history
-from tasks.lineage.documents import describe_document
 from tasks.stage.system.columns import columns, signed
 
 ROOM, LONGEST, LINES, SHOWN = 60, 240, 40, 20

@@ -9,8 +9,7 @@ from typing import Any
 from data.audit.config import FORMAT
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
-from tasks.corpus.audit import audit
-from tasks.corpus.census import census
+from tasks.corpus import audit, census
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
 from tasks.reporting.wording import plural, share
 from tasks.stage.system.columns import columns, signed, terminal_width

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from model.evaluation.intervals import bootstrap_ratio, proportion
+from model.evaluation.intervals import Units, bootstrap_ratio, proportion
 from model.evaluation.skills.rules import is_done
-from model.evaluation.units import Units
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat

@@ -2,18 +2,25 @@
 
 A prefix, if there is one, is at the beginning of each slot and does not count among its row's tokens.
 Rows differ in length, join at the end and leave anywhere: the last row then moves into the gap, so active rows always stay
-together and no step copies them. A block grows by doubling, up to the context; a row costs the memory of the longest one.
-"""
+together and no step copies them. A block grows by doubling, up to the context; a row costs the memory of the longest one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from model.layers.decoding.kept import KeptRow
+
+@dataclass(frozen=True)
+class KeptRow:
+    """A row of `length` tokens."""
+
+    length: int
+    tensors: tuple[Tensor, ...]
+
 
 PAGE = 64  # tokens; slots grow by at least this many
 

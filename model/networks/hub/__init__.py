@@ -1,1 +1,1 @@
-"""The classes of transformers that compute what a decoder computes: one file each, chosen by `registry.py`."""
+"""The classes of transformers that compute what a decoder computes, by family; `registry.py` chooses."""

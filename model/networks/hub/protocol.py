@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.layers.config import GATED
-from model.networks.errors import ModelError
+from model.networks.base import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.networks.decoder_config import DecoderConfig
+    from model.networks.config import DecoderConfig
 
 BOTH = (False, True)
 PLAIN = ("relu", "relu2", "gelu", "gelu_tanh", "silu")
@@ -103,7 +103,7 @@ class HubClass:
 
         Raise ModelError, naming `where`, for a field that a decoder does not compute, and KeyError for one that is missing.
         """
-        from model.networks.decoder_config import DecoderConfig
+        from model.networks.config import DecoderConfig
 
         known = {**self.DEFAULTS, **{name: value for name, value in fields.items() if value is not None or name not in self.DEFAULTS}}
         for name, value in self.ALWAYS.items():

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model.networks.hub.arcee import Arcee
-from model.networks.hub.deepseek import DeepseekV3
-from model.networks.hub.gpt2 import GPT2
-from model.networks.hub.llama import Llama
-from model.networks.hub.mistral import Mistral
-from model.networks.hub.opt import Opt
+from model.networks.hub.gpt2 import GPT2, Opt, Starcoder2
+from model.networks.hub.llama import Arcee, DeepseekV3, Llama, Mistral, Qwen3, SmolLM3, StableLm, VaultGemma
 from model.networks.hub.protocol import HubClass, HubForm
-from model.networks.hub.qwen3 import Qwen3
-from model.networks.hub.smollm3 import SmolLM3
-from model.networks.hub.stablelm import StableLm
-from model.networks.hub.starcoder2 import Starcoder2
-from model.networks.hub.vaultgemma import VaultGemma
 
 if TYPE_CHECKING:
-    from model.networks.decoder_config import DecoderConfig
+    from model.networks.config import DecoderConfig
 
 CLASSES: tuple[HubClass, ...] = (
     Llama(), Qwen3(), Mistral(), SmolLM3(), Arcee(), StableLm(), Starcoder2(), GPT2(), Opt(), DeepseekV3(), VaultGemma(),

@@ -2,6 +2,12 @@
 
 The file gives only the name of the rule that splits text into words, so known names are read and others refused,
 since another rule would give other tokens.
+
+Rebuild SentencePiece's BPE with merges for the library `tokenizers`, from the pieces and scores in a GGUF file.
+
+Two neighbours are joined where the joined piece has the best score. So a merge is any way to form a piece from two others, and
+merges are ordered by the score of their result, ties by the length of their parts, as transformers converts such a vocabulary.
+Text outside all pieces becomes UTF-8 bytes. A space is written as U+2581, and by default one is put before every text.
 """
 
 from __future__ import annotations
@@ -10,14 +16,59 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.networks.errors import ModelError
+from model.networks.base import ModelError
 from model.opening.gguf.metadata import GgufFile
-from model.opening.gguf.sentencepiece import sentencepiece_tokenizer
-from model.opening.gguf.word_rules import SPLITS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.pre_tokenizers import PreTokenizer
+
+_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_MARKS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+# The regular expression for each name, which splits text before merging; empty: GPT-2's, which the library has.
+SPLITS = {
+    **dict.fromkeys(("gpt-2", "smollm"), ""),
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "smaug-bpe"), rf"{_WORDS}|\p{{N}}{{1,3}}|{_MARKS}|{_SPACES}"),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), rf"{_WORDS}|\p{{N}}|{_MARKS}|{_SPACES}"),
+    "tekken": rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}"
+    rf"| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}",
+}
+BY_PATTERN = {pattern: name for name, pattern in reversed(SPLITS.items()) if pattern}
+"""The first name of each regular expression."""
+
+
+SPACE = "\u2581"
+
+
+def sentencepiece_tokenizer(file: GgufFile) -> Tokenizer:
+    """Return the tokenizer of a file whose tokens have scores."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+
+    tokens, scores = file.need("tokenizer.ggml.tokens"), file.need("tokenizer.ggml.scores")
+    unknown = tokens[file.get("tokenizer.ggml.unknown_token_id", 0)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    merges = merges_of(vocabulary, scores)
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    spaced = file.get("tokenizer.ggml.add_space_prefix", True)
+    before: list[Any] = [normalizers.Prepend(SPACE)] if spaced else []
+    tokenizer.normalizer = normalizers.Sequence([*before, normalizers.Replace(" ", SPACE)])
+    after: list[Any] = [decoders.Strip(" ", 1, 0)] if spaced else []
+    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *after])
+    return tokenizer
+
+
+def merges_of(vocabulary: dict[str, int], scores: list[float]) -> list[tuple[str, str]]:
+    """Return every pair of pieces whose joined text is a piece, best first."""
+    found: list[tuple[float, int, int, int, int, str, str]] = []
+    for piece, number in vocabulary.items():
+        for cut in range(1, len(piece)):
+            left, right = piece[:cut], piece[cut:]
+            if left in vocabulary and right in vocabulary:
+                found.append((-scores[number], -len(left), -len(right), vocabulary[left], vocabulary[right], left, right))
+    return [(left, right) for *_, left, right in sorted(found)]
+
 
 UNKNOWN, CONTROL, OWN = 2, 3, 4  # kinds of tokens: for what has none, of the format, and words that are never split
 SINGLE_DIGITS = ("smollm",)

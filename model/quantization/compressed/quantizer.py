@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.hardware.waiting import watch
 from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
-from model.quantization.entry import write_quantization
-from model.quantization.protocol import Use
+from model.quantization.protocol import Use, write_quantization
 
 if TYPE_CHECKING:
     from model.networks.network import Network
-    from model.quantization.compressed.base import CompressedConfig
+    from model.quantization.compressed.config import CompressedConfig
 
 CALIBRATION = "calibration.json"
 INSTALL = "a variant in the format compressed-tensors needs {missing}: pip install 'folio[compressed]', or leave it out"

@@ -15,7 +15,7 @@ from model.networks.directory import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.networks.decoder_config import DecoderConfig
+    from model.networks.config import DecoderConfig
     from model.networks.hub.protocol import HubForm
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.networks.errors import ModelError
-from model.quantization.base import VariantBase
+from model.networks.base import ModelError
+from model.quantization.protocol import VariantBase
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.base import NetworkBase
 from model.networks.directory import WEIGHTS, ModelError, load_model, read_config
-from model.quantization.entry import write_quantization
 from model.quantization.gguf.architectures import Architecture, architecture_of
-from model.quantization.gguf.modelfile import MODELFILE, write_modelfile
-from model.quantization.gguf.vocabulary import write_vocabulary
-from model.quantization.protocol import Use
+from model.quantization.gguf.vocabulary import MODELFILE, write_modelfile, write_vocabulary
+from model.quantization.protocol import Use, write_quantization
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
     from torch import Tensor
 
-    from model.networks.decoder_config import DecoderConfig
+    from model.networks.config import DecoderConfig
     from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
 

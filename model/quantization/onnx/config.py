@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.quantization.base import VariantBase
+from model.quantization.protocol import VariantBase
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from model.rewards.programs.operations import Value, bounded, calculate, call_function, call_method, compare
-from model.rewards.programs.syntax import ProgramError
+from model.rewards.programs.operations import ProgramError, Value, bounded, calculate, call_function, call_method, compare
 
 NESTING = 120  # parts inside each other, calls of functions included
 Names = dict[str, Value]

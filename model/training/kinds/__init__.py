@@ -1,1 +1,1 @@
-"""Kinds of training, one file each: a config tagged by `kind` that builds its objective. `model/training/config.py` lists them."""
+"""Kinds of training: a config each, tagged by `kind`, that builds its objective. `model/training/config.py` lists them."""

@@ -8,8 +8,7 @@ slurm     one srun inside an allocation, one task per worker; they meet at the f
 torchrun sets ranks and the meeting point, picks a free port on one machine, and ends all workers when one fails. It is a second process
 that imports torch, about three seconds before the workers start theirs; a single worker does not need it and runs without.
 
-All nodes must see the repository, Python and the job's paths (shards, checkpoints, output) under the same names: a shared file system.
-"""
+All nodes must see the repository, Python and the job's paths (shards, checkpoints, output) under the same names: a shared file system."""
 
 from __future__ import annotations
 
@@ -21,9 +20,40 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from model.hardware.waiting import CHOSEN
 from model.training.job import Job
-from model.training.launch.environment import worker_environment
 from model.training.launch.hosts import chosen_hosts
+
+TUNABLES = "GLIBC_TUNABLES"
+ALLOCATOR = "glibc.malloc."
+# No block of its own for a large tensor, nothing returned before the end, large pages.
+KEPT = {"mmap_max": 0, "trim_threshold": 2**40, "hugetlb": 1}
+
+
+def worker_environment() -> dict[str, str]:
+    """Return how threads wait, by the user's choice, and how glibc treats freed memory, unless the user chose."""
+    return {**_waiting(), **_memory()}
+
+
+def _waiting() -> dict[str, str]:
+    """Return the user's choice of what threads do while they wait for others' part of a product; workers elsewhere follow it too.
+
+    Otherwise each worker chooses by the load of its machine, and again as it runs (`model/hardware/waiting.py`).
+    """
+    return {name: os.environ[name] for name in CHOSEN if name in os.environ}
+
+
+def _memory() -> dict[str, str]:
+    """Return settings of glibc's allocator by which a worker keeps the memory that it has freed; other C libraries ignore them.
+
+    By default glibc returns a large tensor's memory to the system, which gives it back page by page, wiped: every step of a CPU pays
+    for its activations and logits anew. A worker makes the same tensors in every step, so it needs no more memory for keeping them.
+    """
+    own = os.environ.get(TUNABLES, "")
+    if ALLOCATOR in own:
+        return {TUNABLES: own}
+    return {TUNABLES: ":".join(filter(None, (own, *(f"{ALLOCATOR}{name}={value}" for name, value in KEPT.items()))))}
+
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = "model.training.launch.worker"

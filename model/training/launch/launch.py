@@ -21,9 +21,8 @@ from typing import Any
 from model.training.checkpoint.record import CheckpointRecord
 from model.training.job import Job
 from model.training.launch.commands import ROOT, WORKER, commands, torchrun_command
-from model.training.launch.lifeline import STOPPED
+from model.training.launch.lifeline import STOPPED, expect_workers
 from model.training.launch.processes import WorkerProcesses
-from model.training.launch.recording import expect_workers
 from model.training.telemetry.progress import Progress, ProgressReader, have_joined, silent_workers
 from model.training.telemetry.sizes import read_sizes
 from model.training.telemetry.step_log import read_lines

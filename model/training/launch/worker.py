@@ -14,8 +14,7 @@ import traceback
 import warnings
 from pathlib import Path
 
-from model.training.launch.lifeline import STOPPED, die_with_launcher, report_error
-from model.training.launch.recording import require_recording
+from model.training.launch.lifeline import STOPPED, die_with_launcher, report_error, require_recording
 
 
 class JobNotVisibleError(OSError):

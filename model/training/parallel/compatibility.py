@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from model.networks.base import NetworkBase
-from model.networks.layout import Layout
+from model.networks.base import Layout, NetworkBase
 
 if TYPE_CHECKING:
-    from model.training.optimizers.base import OptimizerBase
-    from model.training.parallel.config import ParallelConfig
-    from model.training.resources import TrainResources
+    from model.training.optimizers.config import OptimizerBase
+    from model.training.resources import ParallelConfig, TrainResources
     from model.training.train_config import TrainConfig
 
 

@@ -1,14 +1,25 @@
 """Compile a job's typed settings to DeepSpeed's configuration.
 
 DeepSpeed's defaults stand, except where they would be wrong here. Cheap to import.
+
+Tensor parallelism through DeepSpeed's AutoTP: matrices cut over workers, as Megatron-LM does (Shoeybi et al., 2019).
+
+Guarantee: the loss curve equals a single process's (within 1e-3 in fp32 over 20 steps), in ZeRO 1 to 3. Workers of one model have
+consecutive ranks, so they share a node; they compute the same sequences and exchange x_BTD twice per block and direction. The
+network's `cut_plan` says what is cut along which dimension; each worker's attention computes its share of the heads.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from model.networks.cut_plan import CutPlan
-from model.training.parallel.config import ParallelConfig
+import deepspeed
+import torch
+from deepspeed.utils import groups
+from torch import Tensor, distributed
+
+from model.networks.network import CutPlan, Network
+from model.training.resources import ParallelConfig
 
 if TYPE_CHECKING:
     from model.training.job import Job
@@ -17,7 +28,7 @@ if TYPE_CHECKING:
 def deepspeed_config(job: Job, plan: CutPlan, *, own_norm: bool = False) -> dict[str, Any]:
     """Return the DeepSpeed configuration of a job whose network is cut by this plan.
 
-    `own_norm`: the engine computes the gradients' norm and clips to it itself (`model/training/clipping.py`).
+    `own_norm`: the engine computes the gradients' norm and clips to it itself (`model/training/optimizers/norms.py`).
     """
     parallel = job.resources.parallel
     # Without a pipeline our engine marks where an update ends, because the batch may grow.
@@ -64,3 +75,21 @@ def _zero(parallel: ParallelConfig, own_norm: bool) -> dict[str, Any]:
         if device == "nvme":
             zero[key]["nvme_path"] = parallel.nvme_path
     return zero
+
+
+def finish_cut(engine: deepspeed.DeepSpeedEngine, network: Network, tensor: int) -> None:
+    """Give each attention its share of the heads, after DeepSpeed has cut the matrices."""
+    if tensor == 1:
+        return
+    network.divide_heads(tensor)
+    # DeepSpeed would compare the first batch across workers, which fails for a mapping of tensors. Ours follows from the step, so it is
+    # equal.
+    engine.first_dataloader_check.remove()
+    engine.first_dataloader_check = None
+
+
+def join_parts(part: Tensor, dim: int, tensor: int) -> Tensor:
+    """Return a whole parameter from its `tensor` parts; a collective of the workers of one model."""
+    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(tensor)]
+    distributed.all_gather(parts, part.contiguous(), group=groups.get_tensor_model_parallel_group())
+    return torch.cat(parts, dim=dim)

@@ -1,19 +1,37 @@
-"""Choose the engine for a job: data parallelism over whole networks, or a pipeline of stages."""
+"""Choose the engine for a job: data parallelism over whole networks, or a pipeline of stages.
+
+Check, before training, that this machine can offload as configured.
+
+On a machine without accelerators, offload to cpu moves nothing; DeepSpeed takes its code paths for offloading, with the same losses.
+Offload to nvme uses DeepSpeed's async_io, which is compiled at first use (about a minute) and needs libaio.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
+from deepspeed.ops.op_builder import AsyncIOBuilder
 
 from model.networks.network import Network
 from model.objectives.protocol import Objective
 from model.training.distributed import WorkerRank
 from model.training.engine import Engine
-from model.training.job import Job
-from model.training.parallel.offload import require_async_io
+from model.training.job import Job, JobError
 from model.training.parallel.pipeline import PipelineEngine
+from model.training.resources import ParallelConfig
 from model.training.train_module import TrainModule
+
+
+def require_async_io(parallel: ParallelConfig) -> None:
+    """Raise JobError if offload to nvme is configured but this machine can't do it."""
+    for name in ("offload_optimizer", "offload_weights"):
+        if getattr(parallel, name) == "nvme" and not AsyncIOBuilder().is_compatible(verbose=False):
+            raise JobError(
+                f"{name}=nvme needs DeepSpeed's async_io, which can't be built on this machine: install libaio's headers (libaio-dev, "
+                f"libaio-devel) and g++, or set {name}=cpu"
+            )
+
 
 AnyEngine = Engine | PipelineEngine
 

@@ -24,10 +24,9 @@ from model.seeds import draw_seed
 from model.training.distributed import WorkerRank
 from model.training.engine import LocalParameter, Update
 from model.training.job import Job, JobError
-from model.training.optimizers.build import build_optimizer
+from model.training.optimizers.build import build_optimizer, rate_factor
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.stages import StageLoss, first_input, stage_layers
-from model.training.schedule import rate_factor
 
 
 class PipelineEngine:

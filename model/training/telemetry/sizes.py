@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.hardware.resident import resident_bytes
+from model.hardware.peak import resident_bytes
 
 if TYPE_CHECKING:
     import torch

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.audit.audit import Shards, audit
+from data.audit.audit import HELD_OUT, Shards, audit, survey
 from data.audit.config import AuditConfig
-from data.audit.overlap import overlap
-from data.audit.survey import HELD_OUT, survey
+from data.audit.leaks import overlap
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, split_files
 
 

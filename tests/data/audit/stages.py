@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.documents.schema import DOCUMENTS, LEDGER, write_rows
+from data.documents.rows import DOCUMENTS, LEDGER, write_rows
 
 Texts = dict[str, str]
 Row = dict[str, Any]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.audit.audit import SPLITS
 from data.audit.config import AuditConfig
-from data.audit.survey import SPLITS
-from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, write_rows
+from data.documents.rows import DOCUMENTS, LEDGER, QUARANTINE, write_rows
 from data.documents.sharding import SHARD_DOCUMENTS
 from data.documents.words import spans
 from tests.data.audit.sharded import audit_shards

@@ -11,10 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.baselines.chance import chances, read_lines
-from data.baselines.compressors import compressed_sizes
 from data.baselines.config import BaselineConfig
-from data.baselines.measure import Baselines, measure_baselines
+from data.baselines.measure import Baselines, chances, compressed_sizes, measure_baselines, read_lines
 from data.shards.reader import ShardReader
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.baselines.ngram import kneser_ney, row_sums
-from data.baselines.targets import Targets, targets_of
+from data.baselines.ngram import Targets, kneser_ney, row_sums, targets_of
 from tests.data.baselines.slow_kneser_ney import SlowKneserNey
 
 BOS, VOCABULARY = 1, 9

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from data.conversations.read import kind_of, read_record, title_of, transcript
-from data.conversations.shapes.messages import ShapeError
-from data.conversations.shapes.registry import SHAPES
+from data.conversations.records import kind_of, read_record, title_of, transcript
+from data.conversations.shapes import SHAPES, ShapeError
 
 ASKED = {"role": "user", "content": "Who sat?"}
 TOLD = {"role": "assistant", "content": "The cat."}

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data.decontamination.config import PASSAGES, DecontaminateConfig
-from data.decontamination.contamination import find_contamination
 from data.decontamination.decontaminate import decontaminate
-from data.decontamination.search import search
+from data.decontamination.search import find_contamination, search
 
 
 def decontaminate_shards(

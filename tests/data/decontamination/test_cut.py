@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.decontamination.config import CutConfig, DecontaminateConfig, EvaluationSet
-from data.decontamination.cut import SEPARATOR, cut
+from data.decontamination.decontaminate import SEPARATOR, cut
 
 SETS = (EvaluationSet(name="set", paths=("x.txt",)),)
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.decontamination.config import DecontaminateConfig, EvaluationSet
-from data.decontamination.cut import cut
+from data.decontamination.decontaminate import cut
 from data.decontamination.evaluation import EvaluationError, evaluation_digests
 from data.documents.words import spans
 from tests.data.decontamination.sharded import decontaminate_shards

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.documents.schema import DOCUMENTS
+from data.documents.rows import DOCUMENTS
 
 _SYLLABLES = ("ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "tre", "vi", "wo", "zu")
 

@@ -11,9 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.documents.identity import ID_BITS
-from data.documents.schema import DOCUMENTS
-from data.documents.sharding import shard_of
+from data.documents.rows import DOCUMENTS
+from data.documents.sharding import ID_BITS, shard_of
 from tests.data.dedup.books import edited, prose
 
 Rows = list[dict[str, Any]]

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from data.dedup.config import DedupConfig
-from data.dedup.partitioned import account, clusters, documents, pairs, passages, repeats
-from data.dedup.partitioned.config import PartitionedConfig, UnitConfig
+from data.dedup.config import DedupConfig, PartitionedConfig, UnitConfig
+from data.dedup.partitioned import account, clusters, pairs, passages
+from data.dedup.partitioned import pairs as documents
+from data.dedup.partitioned import passages as repeats
 from data.dedup.partitioned.shard import ShardInput
 from data.documents.sharding import SLICE
 

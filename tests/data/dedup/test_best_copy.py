@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from data.dedup.config import Criterion, DedupConfig, LineRule, NearRule, ParagraphRule
 from data.dedup.dedup import dedup
-from data.documents.schema import DOCUMENTS
+from data.documents.rows import DOCUMENTS
 from tests.data.dedup.books import edited, kept_texts, prose, run
 
 MODERN = (

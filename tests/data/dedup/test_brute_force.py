@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.dedup import grams as grams_module
-from data.dedup import substrings
+from data.dedup import repeats
 from data.dedup.config import DedupConfig, LineRule, NearRule, PageRule, ParagraphRule, SubstringRule
 from data.dedup.grams import HashLists, grams, winnow
 from data.documents import stream
@@ -162,7 +162,7 @@ def test_batch_and_block_boundaries_change_no_byte(tmp_path: Path, monkeypatch: 
         assert metrics[rule], rule
     monkeypatch.setattr(stream, "BATCH_CHARACTERS", 4000)
     monkeypatch.setattr(grams_module, "BLOCK", 500)
-    monkeypatch.setattr(substrings, "FLUSH_CHARACTERS", 100)
+    monkeypatch.setattr(repeats, "FLUSH_CHARACTERS", 100)
     parts, _ = run(tmp_path / "parts", texts, config, threads=2, order=sorted(texts, reverse=True))
     assert rows_of(parts) == rows_of(expected)  # in smaller row groups
     same = {name: digest for name, digest in bytes_of(expected).items() if not name.startswith("documents/")}

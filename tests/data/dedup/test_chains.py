@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.dedup.components import connect_components
+from data.dedup.clusters import connect_components
 from data.dedup.config import DedupConfig, NearRule
 from data.documents.database import open_database
 from tests.data.dedup.books import kept_texts, prose, run

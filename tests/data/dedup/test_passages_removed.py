@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig, LineRule, PageRule, ParagraphRule
-from data.dedup.cutting import Repeat, cut
+from data.dedup.texts import Repeat, cut
 from tests.data.dedup.books import edited, kept_texts, prose, run
 
 

@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.dedup.config import DedupConfig
+from data.dedup.config import DedupConfig, PartitionedConfig
 from data.dedup.partitioned.clusters import find_components
-from data.dedup.partitioned.config import PartitionedConfig
 from data.dedup.partitioned.pairs import propose_pairs
-from data.dedup.partitioned.tables import SHARD_BITS
+from data.dedup.partitioned.shard import SHARD_BITS
 
 SHARDS, PARTITIONS = 3, 5
 CONFIG = PartitionedConfig(rules=DedupConfig(), shards=SHARDS, partitions=PARTITIONS)

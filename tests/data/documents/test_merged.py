@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.documents import merged as reading
-from data.documents.merged import merged, merged_batches
-from data.documents.schema import DOCUMENTS
+from data.documents import stream as reading
+from data.documents.rows import DOCUMENTS
+from data.documents.stream import merged, merged_batches
 
 
 def _write(path: Path, ids: Sequence[str]) -> Path:

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.documents.database import open_database
-from data.documents.rows import FETCH_ROWS, PENDING_CHARACTERS, PENDING_ROWS, RowGroup, RowWriter, rows
-from data.documents.schema import LEDGER
+from data.documents.rows import FETCH_ROWS, LEDGER, PENDING_CHARACTERS, PENDING_ROWS, RowGroup, RowWriter, rows
 from data.documents.stream import BATCH_ROWS, DocumentWriter, batches, slices
 
 

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from data.decontamination.config import DecontaminateConfig
 from data.dedup.dedup import dedup
-from data.documents.identity import document_id, text_digest
-from data.documents.sharding import SHARD_DOCUMENTS
+from data.documents.sharding import SHARD_DOCUMENTS, document_id, text_digest
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.examples.make import make_examples
 from data.sources.files import source_state

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from data.documents.schema import DOCUMENTS, write_rows
+from data.documents.rows import DOCUMENTS, write_rows
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.observed_files import ObservedFiles

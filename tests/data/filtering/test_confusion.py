@@ -12,11 +12,10 @@ import pytest
 from stdnum import luhn
 from stdnum.iban import is_valid
 
+from data.filtering.config import KINDS, PiiConfig
 from data.filtering.observed_files import ObservedFiles
-from data.filtering.pii.config import KINDS, PiiConfig
-from data.filtering.pii.confusion import PARTLY, SENTENCES, confusion, write_confusion
-from data.filtering.pii.labelled import NOTHING, Labelled, labelled
-from data.universe.names import MEN, WOMEN
+from data.filtering.pii.confusion import NOTHING, PARTLY, SENTENCES, Labelled, confusion, labelled, write_confusion
+from data.universe.world import MEN, WOMEN
 
 ON = PiiConfig(enabled=True)
 SENTENCES_OF_ONE = list(labelled(30, 5))

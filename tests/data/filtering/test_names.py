@@ -14,16 +14,13 @@ from spacy.pipeline import EntityRecognizer, EntityRuler
 from spacy.training import Example
 from thinc.api import fix_random_seed
 
-from data.filtering.config import FilterConfig
-from data.filtering.observed_files import FileChanged, ObservedFiles, observed_digests
-from data.filtering.pii.config import PiiConfig
-from data.filtering.pii.confusion import confusion
+from data.filtering.config import FilterConfig, PiiConfig
+from data.filtering.observed_files import FileChanged, NameModelError, ObservedFiles, observed_digests
+from data.filtering.pii.confusion import confusion, labelled
 from data.filtering.pii.kinds import enabled_kinds
-from data.filtering.pii.labelled import labelled
-from data.filtering.pii.name_model import NameModelError
 from data.filtering.pii.names import LONGEST, load_names, paragraphs
 from data.filtering.pii.redact import redact
-from data.universe.names import MEN, TOWNS, WOMEN
+from data.universe.world import MEN, TOWNS, WOMEN
 from tests.data.filtering.filter_runner import run
 
 PEOPLE, KNOWN = WOMEN + MEN, 40

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data.filtering.pii.config import KINDS, PiiConfig
+from data.filtering.config import KINDS, PiiConfig
 from data.filtering.pii.kinds import enabled_kinds
 from data.filtering.pii.redact import find_all, redact
 from tests.data.filtering.filter_runner import run

@@ -10,12 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from data.filtering.config import QualityConfig
-from data.filtering.observed_files import FileChanged, ObservedFiles
-from data.filtering.quality.classifier import UselessClassifier, train
-from data.filtering.quality.config import ClassifierConfig
-from data.filtering.quality.examples import ExampleError, chunks, example_digests
-from data.filtering.quality.scoring import load_scorer
+from data.filtering.config import ClassifierConfig, QualityConfig
+from data.filtering.observed_files import ExampleError, FileChanged, ObservedFiles, chunks, example_digests
+from data.filtering.quality import UselessClassifier, load_scorer, train
 from tests.data.filtering.filter_runner import run
 
 GOOD = ["river", "mill", "bridge", "children", "summer", "stone", "village", "water", "quiet", "morning"]

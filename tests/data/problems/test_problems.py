@@ -12,10 +12,9 @@ from pydantic import ValidationError
 
 from data.problems.config import REFUSED, GymProblems, ProgramProblems
 from data.problems.make import add_problems
-from data.problems.programs import program_rows
-from data.problems.templates import HELD_OUT
+from data.problems.programs import HELD_OUT, program_rows
 from model.rewards.answers import Question, read_questions
-from model.rewards.solving import is_solved
+from model.rewards.kinds import is_solved
 
 PROGRAMS = ProgramProblems(taught=60, asked=60, heldout=30)
 installed = pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="the extra gym is not installed")
@@ -124,7 +123,7 @@ def test_every_scorer_that_evaluates_a_reply_is_in_the_table_of_those_refused() 
 
 @installed
 def test_a_data_set_that_is_not_there_or_has_too_few_problems_is_refused() -> None:
-    from data.problems.gym import gym_rows
+    from data.problems.make import gym_rows
 
     with pytest.raises(ValueError, match="reasoning-gym can't make dataset=chainsum"):
         gym_rows(GymProblems(dataset="chainsum"))

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from data.searching.phrases import Phrases
 from data.searching.search import FileFindings, Wanted, search_file
-from data.searching.token_rows import Vocabulary
+from data.searching.tables import Vocabulary
 from data.shards.writer import write_shards
 from data.tokens.special import EOS, SPECIAL_TOKENS
 

@@ -10,10 +10,9 @@ from typing import Any, get_args
 import pytest
 
 from data.examples.make import make_examples
-from data.skills.summarizing import title_of
 from data.universe.config import Skill, UniverseExamples, UniverseSource
-from data.universe.truth import truth_table
-from data.universe.write import write_universe
+from data.universe.skills import title_of
+from data.universe.write import truth_table, write_universe
 from model.evaluation.skills.rules import is_done
 
 SKILLS: tuple[Skill, ...] = get_args(Skill)

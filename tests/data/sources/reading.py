@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from data.documents.identity import document_id
-from data.documents.sharding import SLICE
+from data.documents.sharding import SLICE, document_id
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import groups_at_work, source_state, unpack_state
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.unpacking.sharing import GROUPS
-from data.sources.unpacking.unpack import unpack
+from data.sources.sharing import GROUPS
+from data.sources.unpack import unpack
 
 
 def limits(scratch: Path, threads: int = 1, memory: str = "300MB") -> dict[str, Any]:

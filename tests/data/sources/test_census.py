@@ -12,8 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data.documents.identity import document_id
 from data.documents.ledger import Unbalanced
+from data.documents.sharding import document_id
 from data.sources.census import census
 from data.sources.config import FilesSource, IngestConfig, PackageSource
 from data.sources.files import census_state

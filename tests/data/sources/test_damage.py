@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from data.sources.archives.compression import decompress
 from data.sources.errors import Unreadable
-from data.sources.readers.records.warc_frames import WarcFrames
+from data.sources.readers.warc import WarcFrames
 from tests.data.sources.hostile_inputs import HONEST
 from tests.data.sources.material import ARCHIVERS, PACKERS, chapter, epub, jsonl, prose, tarred, warc
 from tests.data.sources.reading import read_all, write

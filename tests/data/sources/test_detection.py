@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from data.sources.detection import HEAD, detect_type
+from data.sources.decode import HEAD, detect_type
 
 COMMENTS = b"<!-- a -->\n" * 5000
 LONG = {

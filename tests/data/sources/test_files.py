@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.decode import decode
+from data.sources.document_store import name_disagrees, title_of
 from data.sources.errors import SourceError
 from data.sources.files import find_files, source_state
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.titles import name_disagrees, title_of
 from data.universe.config import UniverseSource
 from tests.data.sources.reading import digests, limits, read, rows
 

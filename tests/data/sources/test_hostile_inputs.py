@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.hardware.resident import resident_bytes
+from model.hardware.peak import resident_bytes
 from tests.data.sources.hostile_inputs import HONEST, bombs, thousand
 from tests.data.sources.reading import Outcome, read_all, write
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data.documents.identity import document_id, text_digest
+from data.documents.sharding import document_id, text_digest
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from tests.data.sources.material import jsonl, table, warc, zipped

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
-from data.documents.identity import document_id
-from data.documents.sharding import in_shard, shard_of
+from data.documents.sharding import document_id, in_shard, shard_of
 from data.sources.config import FilesSource, IngestConfig, PackageSource
-from data.sources.empty_sources import refuse_empty_sources
-from data.sources.errors import SourceError
+from data.sources.errors import SourceError, refuse_empty_sources
 from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
 from data.universe.config import UniverseSource

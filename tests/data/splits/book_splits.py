@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.documents.schema import DOCUMENTS
+from data.documents.rows import DOCUMENTS
 from data.splits.assignment import SPLITS
 from data.splits.config import SplitConfig
 from tests.data.splits.sharded import split_shards

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from data.documents.sized import SizedWriter
+from data.documents.stream import SizedWriter
 from data.splits.assignment import assign
 from data.splits.config import ASSIGNED, SplitConfig
 from data.splits.split import split

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.audit.config import AuditConfig
-from data.documents.schema import DOCUMENTS
-from data.splits.assignment import SPLITS
+from data.documents.rows import DOCUMENTS
+from data.splits.assignment import MIN_PASSAGE, SPLITS, cut, shortest_cut
 from data.splits.config import SplitConfig
-from data.splits.passages import MIN_PASSAGE, cut, shortest_cut
 from tests.data.audit.sharded import audit_shards
 from tests.data.splits.book_splits import rows_of
 from tests.data.splits.sharded import split_shards

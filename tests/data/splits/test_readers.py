@@ -14,7 +14,7 @@ import pytest
 from data.audit.config import AuditConfig
 from data.baselines.config import BaselineConfig
 from data.baselines.measure import measure_baselines
-from data.documents.schema import DOCUMENTS
+from data.documents.rows import DOCUMENTS
 from data.documents.sharding import shard_of, split_files
 from data.examples.config import CorpusExamples
 from data.examples.make import make_examples

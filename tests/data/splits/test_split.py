@@ -10,8 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data.splits.apportionment import apportion
-from data.splits.assignment import SPLITS
+from data.splits.assignment import SPLITS, apportion
 from data.splits.config import SplitConfig
 from tests.data.splits.book_splits import Book, Books, assignments, cluster_number, ids_by_split, run_split, split_by_number
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.synthetic.config import TemplatesMaker
-from data.synthetic.grammar import Grammar
-from data.synthetic.templates import generate_texts
+from data.synthetic.config import Grammar, TemplatesMaker
+from data.synthetic.text_table import generate_texts
 
 LISTS = {"who": ("Ann", "{kin} Bo", "Cy"), "kin": ("aunt", "uncle"), "what": ("sings", "eats {{all}}")}
 TEMPLATES = ("{who} {what}.", "{kin} and {kin}", "Silence.")

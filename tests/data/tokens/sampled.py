@@ -7,9 +7,8 @@ from pathlib import Path
 
 from data.tokens.config import CHUNKS, SHARE, TokenizerConfig
 from data.tokens.fit import fit
-from data.tokens.restoring.restore import restore
-from data.tokens.sampling.draw import draw
-from data.tokens.sampling.share import allot
+from data.tokens.restoring import restore
+from data.tokens.sampling import allot, draw
 from data.tokens.tokenizer import join
 
 

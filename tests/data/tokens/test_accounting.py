@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.shards.reader import ShardReader
-from data.tokens.accounting import PackError, count_tokens, require_balance
 from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.layout import make_layout
 from data.tokens.pack import pack
 from data.tokens.stream import read_stream
-from data.tokens.token_shards import TokenShardWriter
+from data.tokens.token_shards import PackError, TokenShardWriter, count_tokens, require_balance
 from tests.data.tokens.corpora import conversation, prose, write_lines, write_split
 from tests.data.tokens.test_pack import every_row
 

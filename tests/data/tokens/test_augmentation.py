@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from data.provenance.tables import splits_of
 from data.shards.reader import ShardReader
-from data.tokens.augmentation.augmenter import Augmenter
-from data.tokens.augmentation.respelling import MergeDropout, SegmentSampling, respeller
+from data.tokens.augmentation import Augmenter, MergeDropout, SegmentSampling, respeller
 from data.tokens.config import Augmentation, PackConfig, TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.pack import pack

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.tokens.chat import LineLedger, fitting_conversations, fitting_groups
-from data.tokens.chats.template import Chat, ChatTemplate, TokenizedChat
+from data.tokens.chat_template import Chat, ChatTemplate, TokenizedChat
 from data.tokens.encoder import TextEncoder
 from tests.data.tokens.corpora import conversation
 

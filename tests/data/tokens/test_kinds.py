@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data.shards.reader import ShardReader
 from data.tokens.chat import encode_conversations
-from data.tokens.chats.template import Chat
+from data.tokens.chat_template import Chat
 from data.tokens.config import RESERVED, Kind, PackConfig, TokenizerConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.pack import pack

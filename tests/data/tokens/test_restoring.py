@@ -12,14 +12,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.documents.schema import DOCUMENTS
-from data.tokens import encoder
+from data.documents.rows import DOCUMENTS
+from data.tokens import encoder, restoring
 from data.tokens.config import TOKENIZER_FILE, Kind, RestoreConfig, TokenizerConfig
 from data.tokens.encoder import TokenizerError
 from data.tokens.fit import fit
-from data.tokens.restoring import restore as restoring
-from data.tokens.restoring.counts import SAMPLES, Counts
-from data.tokens.restoring.restore import restore
+from data.tokens.restoring import SAMPLES, Counts, restore
 from data.tokens.tokenizer import fit_tokenizer, join
 from tests.data.dedup.books import bytes_of
 from tests.data.tokens.corpora import prose

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.tokens.mixing import spread_evenly
+from data.tokens.pack import spread_evenly
 from data.tokens.rows import best_fit, cut_stream, fill_rows, stream_rows
 
 documents = st.lists(st.integers(0, 9), min_size=1, max_size=12)

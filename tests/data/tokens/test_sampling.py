@@ -12,13 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.documents.sharding import shard_of
-from data.tokens import encoder
+from data.tokens import encoder, sampling
 from data.tokens.config import SHARE, TokenizerConfig
 from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TokenizerError
-from data.tokens.sampling import draw, sample
-from data.tokens.sampling.sample import Sample
-from data.tokens.sampling.share import allot, halvings
+from data.tokens.sampling import Sample, allot, halvings
 from data.tokens.tokenizer import fit_tokenizer
 from tests.data.dedup.books import bytes_of, write
 from tests.data.tokens.corpora import prose
@@ -46,8 +44,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of about a hundred characters, of which a sweep holds out little."""
     monkeypatch.setattr(encoder, "CHUNK_CHARACTERS", 100)
     monkeypatch.setattr(encoder, "MAX_CHUNK_CHARACTERS", 1600)
-    for module in (draw, sample):
-        monkeypatch.setattr(module, "MOST_HELD_OUT", 700)
+    monkeypatch.setattr(sampling, "MOST_HELD_OUT", 700)
 
 
 def shards_of(folder: Path, texts: dict[str, str], count: int = 3, placed: Callable[[int, str], int] | None = None) -> Shards:
@@ -81,8 +78,7 @@ def test_any_number_of_shards_gives_the_tokenizer_of_the_whole_split(
 def test_the_sample_and_what_a_sweep_holds_out_follow_their_rule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, seed: int, held_out: float
 ) -> None:
-    for module in (draw, sample):
-        monkeypatch.setattr(module, "HELD_OUT_LOTS", int(2**64 * held_out))
+    monkeypatch.setattr(sampling, "HELD_OUT_LOTS", int(2**64 * held_out))
     config = TokenizerConfig(vocab_size=310, sample_bytes=SIZES[size], sweep=(275,), seed=seed)
     train, sizes = shards_of(tmp_path, BOOKS)
     found = Sample.of(train, config, sizes, draw_shards(train, sizes, tmp_path / "steps", config))
@@ -122,7 +118,7 @@ def test_text_is_set_apart_only_where_the_sample_is_at_most_half_of_it(tmp_path:
 
 
 def test_what_is_held_out_of_a_shard_is_set_apart_up_to_its_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draw, "HELD_OUT_LOTS", 2**63)
+    monkeypatch.setattr(sampling, "HELD_OUT_LOTS", 2**63)
     train, sizes = shards_of(tmp_path, BOOKS)
     set_apart = []
     for number, sweep in enumerate([(), (275,)]):

@@ -11,8 +11,7 @@ from data.shards.reader import ShardReader
 from data.shards.schema import ShardError
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.encoder import TextEncoder
-from data.tokens.pack import pack
-from data.tokens.spelling import byte_ngrams, fnv1a, spelling_table
+from data.tokens.pack import byte_ngrams, fnv1a, pack, spelling_table
 from data.tokens.tokenizer import fit_tokenizer
 from tests.data.tokens.corpora import conversation, prose, write_lines, write_split
 

@@ -14,9 +14,9 @@ import pytest
 
 from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError
-from data.tokens.sampling.sample import Sample
+from data.tokens.sampling import Sample
 from data.tokens.tokenizer import fit_tokenizer
-from flows.recipe.unused_keys import unused_keys
+from flows.recipe.shorthands import unused_keys
 from tests.data.tokens.corpora import prose, texts_of, write_split
 
 SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text allows 323

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from data.tokens import encoder as encoder_module
 from data.tokens.chat import encode_conversations
-from data.tokens.chats.template import Chat
+from data.tokens.chat_template import Chat
 from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError, chunks
 from data.tokens.special import SPECIAL_TOKENS

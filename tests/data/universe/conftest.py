@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.universe.config import UniverseSource
-from data.universe.truth import truth_table
-from data.universe.write import write_universe
+from data.universe.write import truth_table, write_universe
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from data.universe.config import UniverseExamples
-from data.universe.examples import universe_examples
-from data.universe.taught.critiques import CRITIQUE, HAS, LACKS, REVISION, SOURCE
+from data.universe.examples import CRITIQUE, HAS, LACKS, REVISION, SOURCE, universe_examples
 
 COUNT = 60
 

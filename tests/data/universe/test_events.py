@@ -12,8 +12,7 @@ import pytest
 
 from data.examples.make import make_examples
 from data.universe.config import EventPassages, UniverseExamples, UniverseSource
-from data.universe.truth import truth_table
-from data.universe.write import write_universe
+from data.universe.write import truth_table, write_universe
 
 EVENTS = EventPassages(taught=60, heldout=20)
 Made = dict[str, list[dict[str, Any]]]

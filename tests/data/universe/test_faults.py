@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.universe.config import UniverseSource
-from data.universe.faults import break_word, curl_quotes, mojibake
-from data.universe.truth import truth_table
-from data.universe.write import write_universe
+from data.universe.pages import break_word, curl_quotes, mojibake
+from data.universe.write import truth_table, write_universe
 
 ROOT = Path(__file__).resolve().parents[3]
 KINDS = {

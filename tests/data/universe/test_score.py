@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.universe.alignment import align
-from data.universe.score import score
-from data.universe.truth import truth_table
+from data.universe.score import align, score
+from data.universe.write import truth_table
 
 
 def documents(path: Path, texts: dict[str, str]) -> Path:

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.universe.sums import LARGEST, added, practised_sums, subtracted
+from data.universe.reasoning import LARGEST, added, practised_sums, subtracted
 
 COLUMN = re.compile(r"(\d+(?: [+-] \d+)+) = (\d+): (\d+)\.")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from data.universe import names
+from data.universe import world as names
 from data.universe.fact_templates import NAMED
-from data.universe.scenery import ABOUT_PERSON, ABOUT_TOWN, GENERAL, WORDS
-from data.universe.truth import truth_table
+from data.universe.prose import ABOUT_PERSON, ABOUT_TOWN, GENERAL, WORDS
 from data.universe.world import World, build_world
+from data.universe.write import truth_table
 
 VALUES = {
     "home": names.TOWNS, "occupation": names.OCCUPATIONS, "animal": names.ANIMALS, "dish": names.DISHES,

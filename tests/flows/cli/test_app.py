@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from flows.cli.app import command_line
-from flows.cli.commands.completion import complete_live_run, complete_recipe, complete_run, complete_stage
+from flows.cli.commands.arguments import complete_live_run, complete_recipe, complete_run, complete_stage
 
 
 def test_the_version_names_the_code_and_the_libraries_that_matter() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.chat_models import judge_directory
 from flows.cli.chat_session import talk
-from flows.cli.judges import judge_directory
 
 DRAWN = {"temperature": 0.8, "top_k": None, "top_p": None, "max_new_tokens": 8}
 

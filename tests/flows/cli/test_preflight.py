@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.cli import disk_space, preflight
-from flows.cli.disk_space import free_bytes, require_space, space_line
+from flows.cli import preflight
+from flows.cli import preflight as disk_space
 from flows.cli.planning import walk
-from flows.cli.preflight import machine_problems, require_machine
+from flows.cli.preflight import free_bytes, machine_problems, require_machine, require_space, space_line
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.directory import save_model
 from model.quantization.onnx.config import OnnxConfig
 

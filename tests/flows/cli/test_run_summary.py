@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from flows.cli.views.run_summary import beginnings, conversation
+from flows.cli.run import beginnings, conversation
 
 
 def test_what_a_model_wrote_is_shown_without_control_characters(tmp_path: Path) -> None:

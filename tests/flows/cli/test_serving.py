@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli.serving import KEY, find_model, find_served, read_key, said_of
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 
 

@@ -9,13 +9,9 @@ from pydantic import ValidationError
 
 from flows.cli.planning import precision_line
 from flows.recipe.loading import load
-from model.hardware.devices import DEVICES
-from model.hardware.number_types import bf16_products
+from model.hardware.devices import DEVICES, bf16_products
 from model.training.config import MaskedConfig, PretrainConfig, SftConfig
-from model.training.precisions.auto import AutoConfig
-from model.training.precisions.bf16 import Bf16Config
-from model.training.precisions.fp16 import Fp16Config
-from model.training.precisions.fp32 import Fp32Config
+from model.training.precisions import AutoConfig, Bf16Config, Fp16Config, Fp32Config
 from tests.model.jobs import JobMaker
 from tests.model.jobs import make_job as make_job
 from tests.model.jobs import shards as shards

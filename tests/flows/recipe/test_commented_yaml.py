@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from flows.recipe.commented_yaml import MARK, commented, short_yaml
-from flows.recipe.differences import MACHINE
+from flows.recipe.commented_yaml import MACHINE, MARK, commented, short_yaml
 from flows.recipe.loading import built_in, load
 
 

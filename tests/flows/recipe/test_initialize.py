@@ -22,8 +22,8 @@ from flows.recipe.sizing import guessed_text, present_job
 from flows.recipe.validation import RecipeError
 from model.networks.meta import count_parameters
 from model.planning import proposal
-from model.planning.expectation import may_converse
 from model.planning.machine import Machine
+from model.planning.proposal import may_converse
 from model.training.job import Job
 from tests.flows.recipe.machines import MACHINE_AT_HAND
 

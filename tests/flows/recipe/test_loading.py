@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.recipe.gate_checks import metrics_of
 from flows.recipe.loading import BUILT_IN, built_in, load
-from flows.recipe.measured import metrics_of
 from flows.recipe.validation import RecipeError
 
 

@@ -11,8 +11,7 @@ import yaml
 from flows.recipe.explaining import diff_recipes, show_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
-from model.networks.encoder_config import EncoderConfig
-from model.networks.recurrent_config import RecurrentConfig
+from model.networks.config import EncoderConfig, RecurrentConfig
 
 GATES = {
     "base": {"bounds": [{"metric": "base.val.masked_accuracy", "minimum": 0.2}]},

@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.examples.config import ConversationExamples
-from data.sources.config import FilesSource
-from data.sources.conversation_config import ConversationFiles
+from data.sources.config import ConversationFiles, FilesSource
 from data.sources.files import find_files, survey
 from flows.recipe.initialize import SOURCE, write_recipe
 from flows.recipe.loading import load

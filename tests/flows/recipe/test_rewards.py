@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli.preflight import machine_problems
+from flows.recipe.gate_checks import metrics_of
 from flows.recipe.loading import load
-from flows.recipe.measured import metrics_of
 from flows.recipe.validation import RecipeError
 from tests.flows.recipe.test_tuning import planned
 

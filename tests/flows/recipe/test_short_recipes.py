@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.recipe.differences import MACHINE, differences
+from flows.recipe.commented_yaml import MACHINE, differences
 from flows.recipe.explaining import diff_recipes, recipe_schema, show_recipe
 from flows.recipe.initialize import propose, reasons
 from flows.recipe.loading import built_in, load

@@ -9,7 +9,7 @@ import pytest
 from flows.pipeline import compose
 from flows.recipe.loading import built_in, load
 from flows.recipe.validation import RecipeError
-from model.aims.step_gate import StepGate
+from model.aims.protocol import StepGate
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.recipe.text_amount import FILES_READ, TextAmount, estimate_texts
+from flows.recipe.sizing import FILES_READ, TextAmount, estimate_texts
 from tests.data.sources.material import locked_pdf, page, pdf, prose
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from flows.recipe.loading import built_in, load
 from flows.recipe.schema import Recipe
-from flows.recipe.unused_keys import unused_keys
+from flows.recipe.shorthands import unused_keys
 from flows.recipe.validation import RecipeError
 
 

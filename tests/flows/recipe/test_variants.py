@@ -8,8 +8,7 @@ import pytest
 
 from flows.recipe.loading import built_in, load
 from flows.recipe.validation import RecipeError
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
+from model.quantization.integers import Int4Config, Int8Config
 
 SMALL = "{kind: int4, name: small}"
 

@@ -11,21 +11,17 @@ from torch import Tensor
 
 from model.adapters.bottleneck import BottleneckConfig
 from model.adapters.config import AnyAdapter
-from model.adapters.opening import load_adapted
-from model.adapters.prefix import PrefixConfig
-from model.adapters.prompt import PromptConfig
+from model.adapters.opening import Reference, load_adapted
+from model.adapters.prefixes import PrefixConfig, PromptConfig
 from model.adapters.protocol import FOLDER, AdapterError
-from model.adapters.reference import Reference
 from model.inference.open_model import open_model
-from model.layers.bottleneck import Bottleneck
+from model.layers.linear import Bottleneck
 from model.networks.base import NetworkBase
+from model.networks.config import DecoderConfig, EncoderConfig, RecurrentConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, load_model, save_model, save_tensors
-from model.networks.encoder_config import EncoderConfig
 from model.networks.network import Network
-from model.networks.recurrent_config import RecurrentConfig
-from model.quantization.int8 import Int8Config
+from model.quantization.integers import Int8Config
 from tests.model.adapters.adapted import INPUTS, TOKENS, adapted, base
 from tests.model.jobs import SHAPE, VOCABULARY
 
@@ -123,7 +119,7 @@ def test_accelerators_kernel_sees_the_same(config: AnyAdapter) -> None:
     """FlexAttention's own reference on a CPU, with the mask of packed rows that cards compute with."""
     from torch.nn.attention.flex_attention import flex_attention
 
-    from model.layers.attention_kernels import plain_attention
+    from model.layers.attention import plain_attention
     from model.layers.attention_plan import AttentionInputs
 
     documents = torch.tensor([[0] * 5 + [1] * 7] * 3)

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from model.adapters.lora import LoraAdapter, LoraConfig
+from model.adapters.opening import Reference
 from model.adapters.protocol import AdapterError
-from model.adapters.reference import Reference
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig, EncoderConfig, RecurrentConfig
 from model.networks.directory import save_model
-from model.networks.encoder_config import EncoderConfig
 from model.networks.network import Network
-from model.networks.recurrent_config import RecurrentConfig
 from tests.model.jobs import SHAPE, VOCABULARY
 
 TOKENS = torch.randint(0, VOCABULARY, (3, 16), generator=torch.Generator().manual_seed(1))

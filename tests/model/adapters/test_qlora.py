@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from model.adapters.four_bits import Nf4Codec, codec_of, nf4_values
 from model.adapters.lora import LoraConfig
 from model.adapters.opening import adapt, stored_adapter
-from model.adapters.qlora import QLoraConfig
-from model.layers.four_bits import FourBitLinear
+from model.adapters.qlora import Nf4Codec, QLoraConfig, codec_of, nf4_values
+from model.layers.linear import FourBitLinear
 from model.networks.network import Network
-from model.quantization.int4 import GroupCodec
+from model.quantization.integers import GroupCodec
 from tests.model.adapters.adapted import INPUTS, TOKENS, adapted, base
 
 # The sixteen values as the paper's appendix E prints them.

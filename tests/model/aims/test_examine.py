@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.aims.config import ExamineConfig
 from model.aims.examine import examine
-from model.aims.examine_config import ExamineConfig
-from model.aims.step_gate import StepGate
+from model.aims.protocol import StepGate
 from model.evaluation.gate import judge
+from model.evaluation.intervals import read_units
 from model.evaluation.loss import evaluate_loss
-from model.evaluation.units import read_units
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.networks.directory import TOKENIZER_DIGEST, ModelError, save_model

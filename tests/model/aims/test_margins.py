@@ -12,17 +12,16 @@ import pytest
 import torch
 
 from data.shards.writer import write_shards
+from model.aims.held_out import RankingAim
 from model.aims.protocol import AimBase, HeldOut
-from model.aims.ranking import RankingAim
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.networks.scalar_heads import add_head
 from model.objectives.dpo import Dpo
 from model.objectives.kto import Kto
-from model.objectives.orpo import Orpo
 from model.objectives.protocol import surveyed
-from model.objectives.simpo import Simpo
+from model.objectives.reference_free import Orpo, Simpo
 from model.training.config import DpoConfig, KtoConfig, OrpoConfig, SimpoConfig
 from tests.model.objectives.preference_rows import Rows, labelled_rows, pair_rows
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from model.aims.config import AnyAim
-from model.aims.step_gate import StepGate
+from model.aims.protocol import StepGate
 from model.evaluation.gate import Verdict, judge
-from model.evaluation.units import Units
+from model.evaluation.intervals import Units
 from model.training.config import (
     DpoConfig,
     GrpoConfig,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.contest import contest
-from model.evaluation.units import Units, write_units
+from model.evaluation.intervals import Units, write_units
 
 ROWS = 40
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from model.evaluation.config import ThinkingConfig
 from model.evaluation.emergence import Thought, corrections_in, measure_emergence, restates, score, thought_of
-from model.evaluation.thinking_config import ThinkingConfig
 from model.inference.chat_format import ChatFormat
 from model.networks.network import Network
 

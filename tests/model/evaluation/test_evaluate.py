@@ -20,19 +20,17 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from model.evaluation.config import EvaluateConfig, Probe
 from model.evaluation.evaluate import evaluate
-from model.evaluation.loss import evaluate_loss
-from model.evaluation.memorization import Continuation, measure_memorization
-from model.evaluation.probes import probabilities
+from model.evaluation.loss import Continuation, evaluate_loss, measure_memorization
+from model.evaluation.questions import probabilities
 from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
-from model.inference.sampling_texts import sample_texts
-from model.loading.passages import draw_passages
+from model.inference.generation import sample_texts
+from model.loading.packed_rows import draw_passages
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.config import quantize
+from model.quantization.integers import Int4Config, Int8Config
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
 from model.release.export import export

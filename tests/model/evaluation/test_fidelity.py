@@ -14,14 +14,12 @@ from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.evaluate import evaluate
 from model.evaluation.fidelity import measure_fidelity
-from model.evaluation.fidelity_config import FidelityConfig, FidelitySettings
-from model.evaluation.gate import Bound
+from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.inference.open_model import open_model
 from model.networks.decoder import Decoder
+from model.quantization.config import quantize
 from model.quantization.gguf.config import GgufConfig
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.integers import Int4Config, Int8Config
 
 BOUNDS = (Bound(metric="bits_per_byte_ratio", maximum=1.1), Bound(metric="kl", maximum=0.2))
 SETTINGS = FidelitySettings(rows=32, resamples=100, speed_tokens=4)

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.evaluation.gate import Bound, GateConfig, judge, passed
-from model.evaluation.gate_table import as_markdown, as_text
+from model.evaluation.gate import Bound, GateConfig, as_markdown, as_text, judge, passed
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -92,7 +91,7 @@ def test_the_tables_show_value_bound_margin_and_reason() -> None:
 
 
 def test_configs_and_gate_import_without_torch_or_tokenizers() -> None:
-    modules = "model.evaluation.gate_table, model.evaluation.config, model.inference.config, model.release.config"
+    modules = "model.evaluation.gate, model.evaluation.config, model.inference.config, model.release.config"
     heavy = "{'torch', 'tokenizers', 'transformers', 'pyarrow', 'numpy', 'jinja2'}"
     code = f"import sys, {modules}, model.release.card; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from data.shards.reader import ShardReader
-from model.evaluation.masked import evaluate_masked
+from model.evaluation.loss import evaluate_masked
+from model.networks.config import EncoderConfig
 from model.networks.encoder import Encoder
-from model.networks.encoder_config import EncoderConfig
 from model.objectives.masked import Masked
 from tests.model.conftest import CONTEXT
 

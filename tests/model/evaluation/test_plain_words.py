@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.evaluation.intervals import Units, write_units
 from model.evaluation.plain_words import Standing, passes_over
 from model.evaluation.relations import UNITS
-from model.evaluation.units import Units, write_units
 from model.training.telemetry.step_log import validation_curve
 
 BASELINE = {"ngram.val.bits_per_byte": 2.0, "chance.questions.heldout": 0.5, "train.rows": 100.0, "val.documents_in_train": 0.0}

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from model.evaluation.gate import Bound, judge
+from model.evaluation.intervals import Units, paired_difference, read_units, write_units
 from model.evaluation.relations import Unpaired
-from model.evaluation.units import Units, paired_difference, read_units, write_units
 
 OURS, THEIRS = "base.val.bits_per_byte", "baseline.ngram.val.bits_per_byte"
 BEATS = Bound(metric=OURS, beats="baseline.ngram")

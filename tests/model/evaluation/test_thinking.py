@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from model.evaluation.config import ThinkingConfig
 from model.evaluation.thinking import Attempt, _elected, attempt, measure_thinking
-from model.evaluation.thinking_config import ThinkingConfig
 from model.inference.chat_format import ChatFormat
 from model.networks.network import Network
 from model.rewards.answers import Question, is_right

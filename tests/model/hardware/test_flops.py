@@ -14,11 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.hardware.devices import DEVICES, device_of_driver, find_device
 from model.hardware.flops import attention_flops, product_weights, training_flops, utilization
 from model.hardware.peak import _timed, measured_peak, peak_of
-from model.layers.masks import causal_mask, pattern_rule
+from model.layers.attention_plan import causal_mask, pattern_rule
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import parameters_by_role
-from model.planning.activations import row_activations
+from model.planning.memory import row_activations
 
 SHAPE = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, feed_forward=192, context=32)
 

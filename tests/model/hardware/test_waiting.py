@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from model.hardware import waiting
-from model.hardware.threads import torch_threads
+from model.hardware.transfers import torch_threads
 from model.hardware.waiting import CALM, CHOSEN, OtherWork, Waiting, crowded
 
 ROOT = Path(__file__).resolve().parents[3]

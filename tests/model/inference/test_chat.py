@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from data.tokens.chats.template import Chat, ChatTemplate
+from data.tokens.chat_template import Chat, ChatTemplate
 from model.inference.chat import ChatModel, fit_prompt
 from model.inference.chat_format import ChatFormat, ChatFormatError, Message
 from model.inference.config import SamplingConfig
-from model.inference.text_stream import TextStream
-from model.inference.token_bytes import TokenBytes
+from model.inference.grammar import TokenBytes
+from model.inference.reply import TextStream
 from model.networks.decoder import Decoder
 from tests.model.opening.tiny import write_sentencepiece
 

@@ -7,9 +7,8 @@ import torch
 from torch.nn import functional
 
 from model.inference.embed import HiddenVectors, WholeTexts, embed
-from model.networks.encoder_config import EncoderConfig
+from model.networks.config import EncoderConfig, RecurrentConfig
 from model.networks.network import Network
-from model.networks.recurrent_config import RecurrentConfig
 from tests.model.networks.decoders import EVERY, VOCABULARY, small_config, spread_decoder
 from tests.model.networks.spread import spread
 

@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.evaluation.config import ThinkingConfig
 from model.evaluation.thinking import attempt, measure_thinking
-from model.evaluation.thinking_config import ThinkingConfig
-from model.inference.chat import ChatModel
+from model.inference.chat import ChatModel, Judge, best_of
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
-from model.inference.judge import Judge, best_of
-from model.networks.errors import ModelError
+from model.networks.base import ModelError
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, of_heads, save_heads
 from model.rewards.answers import Question
-from model.rewards.solving import is_solved
+from model.rewards.kinds import is_solved
 from model.seeds import draw_seed
 from tests.model.conftest import random_decoder
 

@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.inference.batch import Batch
+from model.inference.batch import Batch, PrefixCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
-from model.inference.prefixes import PrefixCache
 from model.inference.request import Request
 from model.inference.speculation import DraftError, SpeculativeBatch
+from model.networks.config import RecurrentConfig
 from model.networks.decoder import Decoder
-from model.networks.recurrent_config import RecurrentConfig
 from tests.model.conftest import random_decoder
 
 Sampled = st.builds(

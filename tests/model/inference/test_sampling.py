@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.inference.config import SamplingConfig
-from model.inference.sampling import choose, distribution
-from model.inference.uniforms import uniforms
+from model.inference.sampling import choose, distribution, uniforms
 
 LOGITS = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40).map(torch.tensor)
 CONFIGS = st.builds(

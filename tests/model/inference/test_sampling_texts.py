@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.inference.config import SamplingConfig
-from model.inference.sampling_texts import sample_texts
+from model.inference.generation import sample_texts
 
 CONFIG = SamplingConfig(temperature=1.0, top_p=0.95, max_new_tokens=20)
 BEGINNINGS = ("Ada walked", "Bruno", "")

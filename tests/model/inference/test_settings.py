@@ -10,11 +10,10 @@ import torch
 
 from model.inference.batch import Batch
 from model.inference.beams import beam_search
-from model.inference.choosing import adjusted
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, request_for
 from model.inference.request import Request
-from model.inference.sampling import distribution
+from model.inference.sampling import adjusted, distribution
 from model.networks.decoder import Decoder
 from tests.model.conftest import random_decoder
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.hardware.threads import torch_threads
+from model.hardware.transfers import torch_threads
 from model.inference.config import SamplingConfig
-from model.inference.generation import Completion, generate, generate_batch, sample_batch
-from model.inference.streams import LEAST
+from model.inference.generation import LEAST, Completion, generate, generate_batch, sample_batch
 from model.networks.decoder import Decoder
 
 WARM = SamplingConfig(temperature=0.9, max_new_tokens=20)

@@ -18,8 +18,8 @@ from model.inference.config import SamplingConfig
 from model.inference.generation import request_for
 from model.inference.grammar import GrammarCompiler
 from model.inference.tool_calls import CallForm, CallPart, CallReader
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 
 FIND: dict[str, Any] = {
     "name": "find",

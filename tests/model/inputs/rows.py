@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from data.shards.writer import ShardWriter
-from model.inputs.tokens_config import TokensConfig
-from model.inputs.vectors_config import VectorsConfig
-from model.networks.decoder_config import DecoderConfig
+from model.inputs.config import TokensConfig, VectorsConfig
+from model.networks.config import DecoderConfig
 from tests.model.jobs import CONTEXT, DIGEST, SHAPE, VOCABULARY
 
 SIZE = 6

@@ -15,13 +15,10 @@ from data.shards.schema import ShardError
 from model.evaluation.loss import row_losses
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
-from model.inputs.columns import input_columns
-from model.inputs.protocol import InputError, inputs_of
-from model.inputs.tokens_config import TokensConfig
-from model.inputs.vectors_config import VectorsConfig
-from model.networks.config import KINDS
+from model.inputs.config import TokensConfig, VectorsConfig
+from model.inputs.inputs import InputError, input_columns, inputs_of
+from model.networks.config import KINDS, DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import load_model, save_model
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.layers.attention_kernels import attend, plain_attention
-from model.layers.attention_plan import AttentionInputs
+from model.layers.attention import attend, plain_attention
+from model.layers.attention_plan import AttentionInputs, additive_mask, causal_mask, document_mask
 from model.layers.config import AttentionConfig
-from model.layers.masks import additive_mask, causal_mask, document_mask
 from tests.model.layers.tensors import normal
 
 DOCUMENTS = torch.tensor([[0] * 10 + [1] * 14, [0] * 24])

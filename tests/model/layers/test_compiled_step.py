@@ -11,12 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.hardware.threads import torch_threads
-from model.layers.decoding.compiled import built
+from model.hardware.transfers import torch_threads
+from model.layers.decoding.compiled import step
 from model.layers.decoding.compiled import step as compiled
-from model.layers.decoding.compiled.built import SUMS, load
-from model.networks.decoder_config import DecoderConfig
-from model.networks.decoder_decoding import DecodingDecoder
+from model.layers.decoding.compiled.step import SUMS, load
+from model.networks.config import DecoderConfig
+from model.networks.decoder import DecodingDecoder
 from model.networks.decoding import DecodingNetwork
 
 PROGRAM = """
@@ -163,7 +163,7 @@ def test_compiled_code_that_was_damaged_or_of_another_program_is_compiled_again(
     machine_code.write_bytes(content)
     assert load(PROGRAM, tmp_path).step(1) == 2
     assert stamp() != [first]
-    for file in (tmp_path / SUMS, tmp_path / built.PROGRAM.name):
+    for file in (tmp_path / SUMS, tmp_path / step.PROGRAM.name):
         file.write_bytes(b"\xff{")
         assert load(PROGRAM, tmp_path).step(1) == 2
     (tmp_path / SUMS).write_text("{")
@@ -179,9 +179,9 @@ def test_code_is_kept_in_the_users_cache_folder_or_compiled_for_one_process(
     program.write_text(PROGRAM)
     if not writable:
         cache.write_text("a file in the folder's place")
-    monkeypatch.setattr(built, "PROGRAM", program)
-    monkeypatch.setattr(built, "user_cache_path", lambda name: cache / name)
-    assert built.program.__wrapped__().step(1) == 2
+    monkeypatch.setattr(step, "PROGRAM", program)
+    monkeypatch.setattr(step, "user_cache_path", lambda name: cache / name)
+    assert step.program.__wrapped__().step(1) == 2
     assert bool(list(tmp_path.rglob("*.nbc"))) == writable
 
 

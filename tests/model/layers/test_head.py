@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from model.layers.head import head_product, padded_product
+from model.layers.linear import head_product, padded_product
 
 
 @settings(max_examples=30, deadline=None)

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.hardware.threads import torch_threads
-from model.layers.decoding.packed import LEAST_ALONE, PackedMatrix
-from model.layers.decoding.projection import Projection
+from model.hardware.transfers import torch_threads
+from model.layers.decoding.projection import LEAST_ALONE, PackedMatrix, Projection
 
 Sizes = st.integers(1, 200)
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from model.layers.attention_kernels import attend
+from model.layers.attention import attend
 from model.layers.attention_plan import AttentionInputs
-from model.layers.feed_forward import FeedForward
-from model.layers.positions.bias import Alibi, RelativeBias, alibi_slopes, relative_buckets
-from model.layers.positions.embeddings import SinusoidalPositions
-from model.networks.decoder_config import DecoderConfig
+from model.layers.block import FeedForward
+from model.layers.positions import Alibi, RelativeBias, SinusoidalPositions, alibi_slopes, relative_buckets
+from model.networks.config import DecoderConfig
 from tests.model.layers.tensors import normal
 from tests.model.networks.decoders import small_config
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from data.shards.schema import ShardError
-from model.loading.prefetch import Prefetcher
+from model.loading.packed_rows import Prefetcher
 from model.objectives.next_token import NextToken
 from model.training.distributed import WorkerRank
 from model.training.job import Job, JobError

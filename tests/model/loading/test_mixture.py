@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.shards.schema import ShardError
-from model.loading.mixture import MixtureOrder
 from model.loading.mixture_config import PARTS, MixturePhase
+from model.loading.order import MixtureOrder
 from model.training.config import PretrainConfig
 
 PINNED = [23, 44, 27, 7, 43, 33, 36, 47, 10, 65, 37, 55]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.loading.token_dropout import TokenDropout
+from model.loading.packed_rows import TokenDropout
 from model.training.job_batches import job_batches
 from tests.model.jobs import JobMaker
 

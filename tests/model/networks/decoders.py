@@ -9,8 +9,8 @@ from torch import Tensor
 
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import BlockInputs
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from tests.model.networks.spread import spread
 
 VOCABULARY = 61

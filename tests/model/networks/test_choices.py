@@ -15,9 +15,8 @@ from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
 from model.networks.meta import count_parameters
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.config import quantize
+from model.quantization.integers import Int4Config, Int8Config
 from tests.model.networks.decoders import EVERY, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.layers.positions.documents import positions_in_documents
+from model.layers.positions import positions_in_documents
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, load_model, read_config, save_model
 from model.networks.meta import count_parameters
 

@@ -17,11 +17,10 @@ from model.inference.batch import Batch
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch, sample_batch
 from model.inference.request import Request
-from model.inference.sampling import choose
-from model.inference.uniforms import uniforms
+from model.inference.sampling import choose, uniforms
 from model.layers.decoding import projection
+from model.networks.config import RecurrentConfig
 from model.networks.network import Network
-from model.networks.recurrent_config import RecurrentConfig
 from tests.model.networks.decoders import EVERY, VOCABULARY, small_config, spread_decoder, tokens
 from tests.model.networks.spread import spread
 

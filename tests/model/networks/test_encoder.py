@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from model.networks.config import EncoderConfig
 from model.networks.directory import load_model, save_model
 from model.networks.encoder import Encoder
-from model.networks.encoder_config import EncoderConfig
 from tests.model.networks.decoders import VOCABULARY, tokens
 from tests.model.networks.spread import spread
 

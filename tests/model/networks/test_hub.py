@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows.recipe.unused_keys import unused_keys
+from flows.recipe.shorthands import unused_keys
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, load_model, read_config, save_model
 from model.networks.hub.protocol import USUAL, HubClass, HubForm
 from model.networks.hub.registry import CLASSES

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from model.networks.base import NetworkBase
+from model.networks.base import Layout, NetworkBase
 from model.networks.config import KINDS
-from model.networks.layout import Layout
 
 ALONE = Layout(workers=1, tensor=1, pipeline=1, micro_batch=0, global_batch=8, batch_warmup_steps=0, recompute="none", spread="parallel.")
 ASKED = {

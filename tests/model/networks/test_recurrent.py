@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.networks.config import RecurrentConfig
 from model.networks.directory import load_model, save_model
 from model.networks.recurrent import Recurrent
-from model.networks.recurrent_config import RecurrentConfig
 from tests.model.networks.decoders import VOCABULARY, tokens
 from tests.model.networks.spread import spread
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from model.layers.block import Block
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import load_model, save_model
 from model.networks.network import Network
 from tests.model.networks.decoders import LLAMA, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.decoder_config import DecoderConfig
-from model.networks.encoder_config import EncoderConfig
+from model.networks.config import DecoderConfig, EncoderConfig
 from model.networks.network import Network
 from model.objectives import chunked
 from model.objectives.dpo import Dpo

@@ -15,11 +15,11 @@ from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from model.inference.chat_format import ChatFormat
 from model.inference.generation import generate_batch
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
+from model.objectives.next_token import Sft
 from model.objectives.protocol import POLICY
-from model.objectives.sft import Sft
 
 CONTEXT = 256
 SHAPE = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=CONTEXT, initial_std=0.3)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from model.inference.chat_format import ChatFormat
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.objectives.grpo import Grpo
 from tests.model.objectives.grpo_rows import Rows, advantages, plain_loss, rollout_rows

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from model.networks.config import EncoderConfig
 from model.networks.encoder import Encoder
-from model.networks.encoder_config import EncoderConfig
 from model.objectives.masked import KEPT, MASKED, Masked, hide
 from model.objectives.protocol import IGNORED
 

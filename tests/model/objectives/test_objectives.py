@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.objectives.dpo import Dpo
-from model.objectives.next_token import NextToken
+from model.objectives.next_token import NextToken, Sft
 from model.objectives.protocol import POLICY, REFERENCE
-from model.objectives.sft import Sft
 
 VOCABULARY, CONTEXT = 61, 24
 SHAPE = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=CONTEXT, initial_std=0.3)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.scalar_heads import add_head
 from model.objectives.ppo import Ppo
 from model.objectives.reward_model import RewardModel

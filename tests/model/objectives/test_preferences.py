@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.objectives.dpo import Dpo
 from model.objectives.kto import Kto
-from model.objectives.orpo import Orpo
 from model.objectives.protocol import surveyed
-from model.objectives.simpo import Simpo
+from model.objectives.reference_free import Orpo, Simpo
 from tests.model.objectives import preference_rows as plain
 from tests.model.objectives.preference_rows import Rows, labelled_rows, pair_rows
 
@@ -172,7 +171,7 @@ def test_kl_is_that_of_the_next_tokens_of_both_models(models: dict[str, Decoder]
 
 
 def test_an_answer_of_certain_tokens_has_odds_that_can_be_learned_from(models: dict[str, Decoder]) -> None:
-    from model.objectives.orpo import _log1mexp
+    from model.objectives.reference_free import _log1mexp
 
     x = torch.tensor([0.0, -1e-30, -1e-4, -0.69, -0.7, -30.0, -200.0], requires_grad=True)
     found = _log1mexp(x)

@@ -15,8 +15,7 @@ from model.networks.decoder import Decoder
 from model.networks.directory import save_model
 from model.objectives.dpo import Dpo
 from model.objectives.kto import Kto, exchange_answers
-from model.objectives.orpo import Orpo
-from model.objectives.simpo import Simpo
+from model.objectives.reference_free import Orpo, Simpo
 from tests.model.objectives.preference_rows import Rows, labelled_rows, pair_rows
 from tests.model.objectives.test_preferences import CONTEXT, SHAPE, AnyObjective, loss_of
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from data.shards.reader import ShardReader
-from model.loading.replayed_rows import ReplayedRows
+from model.loading.joined_rows import ReplayedRows
 from model.loading.source import POSITION
 from model.networks.decoder import Decoder
 from model.objectives.dpo import Dpo
+from model.objectives.next_token import Sft
 from model.objectives.protocol import POLICY, REFERENCE, Objective, mean_loss, term_means
 from model.objectives.replayed import Replayed
-from model.objectives.sft import Sft
 from tests.model.jobs import SHAPE, VOCABULARY
 
 SFT, DPO = Replayed(Sft(), "answer_loss", 0.5), Replayed(Dpo(beta=0.3), "preference_loss", 2.0)

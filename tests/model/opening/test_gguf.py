@@ -11,12 +11,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from model.networks.base import ModelError
 from model.networks.directory import load_model
-from model.networks.errors import ModelError
 from model.opening.gguf.metadata import GgufFile
+from model.opening.gguf.tokenizer import SPLITS
 from model.opening.gguf.tokenizer import write_tokenizer as write_read_tokenizer
 from model.opening.gguf.unpack import unpack
-from model.opening.gguf.word_rules import SPLITS
 from model.opening.gguf_model import GgufModel
 from model.opening.source import Surroundings
 from tests.model.networks.test_open_models import published

@@ -10,8 +10,8 @@ from threading import Thread
 
 import pytest
 
-from model.networks.errors import ModelError
-from model.opening.hub_model import HubModel
+from model.networks.base import ModelError
+from model.opening.config import HubModel
 from model.opening.source import Surroundings
 from tests.model.opening.tiny import write_llama
 

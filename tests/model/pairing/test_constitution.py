@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from data.shards.reader import ShardReader
 from model.inference.chat_format import ChatFormat
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.directory import save_model
 from model.pairing.config import ConstitutionPairs, EndpointCritic, OwnCritic, Principle
 from model.pairing.constitution import principle_of, revise_by_principles
-from model.pairing.endpoint import EndpointError
+from model.pairing.critics import EndpointError
 
 POLITE = Principle(critique="How is this rude?", revision="Say it politely.")
 SHORT = Principle(critique="What is too long?", revision="Say it in short.")

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from data.shards.reader import ShardReader
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
-from model.evaluation.thinking_config import ThinkingConfig
+from model.evaluation.config import ThinkingConfig
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.pairing.config import ConstitutionPairs, OwnCritic, OwnPairs, Principle

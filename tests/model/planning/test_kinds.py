@@ -10,10 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.hardware.flops import training_flops
 from model.networks.base import NetworkBase
-from model.networks.config import KINDS
+from model.networks.config import KINDS, RecurrentConfig
 from model.networks.meta import count_parameters, example_inputs, parameters_by_role
-from model.networks.recurrent_config import RecurrentConfig
-from model.planning.activations import row_activations
+from model.planning.memory import row_activations
 from model.planning.rules import shape_for
 from tests.model.networks.decoders import EVERY, small_config
 

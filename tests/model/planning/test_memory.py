@@ -8,19 +8,17 @@ import pytest
 import torch
 
 from model.hardware.flops import training_flops
-from model.networks.config import KINDS
+from model.networks.config import KINDS, DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY
-from model.planning.activations import row_activations
-from model.planning.memory import worker_memory
+from model.planning.memory import row_activations, worker_memory
 from model.planning.proposal import described_job
 from model.planning.trial import run_trial
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.kinds.masked import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig
 
 SMALL = DecoderConfig(width=64, layers=3, heads=4, kv_heads=2, feed_forward=192, context=32)
 

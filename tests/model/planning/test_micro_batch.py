@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.networks.decoder_config import DecoderConfig
-from model.planning.memory import worker_memory
-from model.planning.micro_batch import micro_batch_bytes, with_memory_estimates
+from model.networks.config import DecoderConfig
+from model.planning.memory import micro_batch_bytes, with_memory_estimates, worker_memory
 from model.planning.proposal import described_job
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job

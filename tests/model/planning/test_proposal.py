@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.hardware.threads import torch_threads
-from model.networks.decoder_config import DecoderConfig
+from model.hardware.transfers import torch_threads
+from model.networks.config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.planning import rules
 from model.planning.machine import Machine, machine_for

@@ -12,7 +12,7 @@ import pytest
 
 from flows.recipe.sizing import with_measured_speed
 from model.hardware.waiting import CHOSEN
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.planning import trial
 from model.planning.proposal import described_job
 from model.planning.trial import TrainingTrial, run_trial

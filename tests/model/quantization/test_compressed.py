@@ -11,14 +11,10 @@ import torch
 
 from data.shards.reader import ShardReader
 from model.inference.open_model import open_model
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.networks.directory import ModelError, load_model, save_model
-from model.quantization.compressed.awq import AwqConfig
-from model.quantization.compressed.fp8 import Fp8Config
-from model.quantization.compressed.gptq import GptqConfig
-from model.quantization.compressed.w8a8 import W8a8Config
-from model.quantization.config import quantizer_of
-from model.quantization.quantize import quantize
+from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
+from model.quantization.config import quantize, quantizer_of
 from tests.model.networks.spread import spread
 
 SHAPE = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 2, "feed_forward": 96, "context": 64, "initial_std": 0.08}

@@ -18,14 +18,13 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.inference.open_model import open_model
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
 from model.opening.gguf.metadata import GgufFile
-from model.quantization.config import quantizer_of
+from model.quantization.config import quantize, quantizer_of
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.gguf.llama_cpp import LlamaCpp
-from model.quantization.quantize import quantize
 from tests.model.networks.spread import spread
 
 SHAPE = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 2, "feed_forward": 96, "context": 64, "initial_std": 0.3}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.networks.directory import ModelError
-from model.quantization.int4 import GroupCodec, Int4Config, pack_pairs, quantize_groups, unpack_pairs
+from model.quantization.integers import GroupCodec, Int4Config, pack_pairs, quantize_groups, unpack_pairs
 
 
 @settings(max_examples=200, deadline=None)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.networks.directory import ModelError
-from model.quantization.int8 import Int8Config, dequantize_rows, quantize_rows
+from model.quantization.integers import Int8Config, dequantize_rows, quantize_rows
 
 
 @settings(max_examples=150, deadline=None)

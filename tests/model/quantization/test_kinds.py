@@ -11,13 +11,11 @@ import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from model.inference.open_model import open_model
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
-from model.quantization.config import KINDS, VariantConfig, quantizer_of
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.config import KINDS, VariantConfig, quantize, quantizer_of
+from model.quantization.integers import Int4Config, Int8Config
 
 ROOT = Path(__file__).resolve().parents[3]
 ROUNDING = (Int8Config, Int4Config)

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from model.inference.open_model import open_model
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
-from model.quantization.int8 import INT8_WEIGHTS, Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.config import quantize
+from model.quantization.integers import INT8_WEIGHTS, Int8Config
 from model.quantization.weight_only import SCALE
 
 

@@ -12,15 +12,13 @@ from model.adapters.bottleneck import BottleneckConfig
 from model.adapters.config import AnyAdapter
 from model.adapters.lora import LoraConfig
 from model.adapters.opening import load_adapted
-from model.adapters.prefix import PrefixConfig
-from model.adapters.prompt import PromptConfig
+from model.adapters.prefixes import PrefixConfig, PromptConfig
 from model.adapters.protocol import FOLDER
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.inference.open_model import open_model
-from model.networks.decoder_config import DecoderConfig
-from model.networks.directory import TOKENIZER_DIGEST, ModelError, load_model, read_config, save_model, save_tensors
-from model.networks.tokenizer_binding import read_tokenizer_digest
+from model.networks.config import DecoderConfig
+from model.networks.directory import TOKENIZER_DIGEST, ModelError, load_model, read_config, read_tokenizer_digest, save_model, save_tensors
 from model.release.config import ExportConfig
 from model.release.export import export
 from tests.model.adapters.adapted import adapted

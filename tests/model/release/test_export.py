@@ -14,11 +14,11 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.inference.open_model import open_model
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.config import quantize
+from model.quantization.integers import Int8Config
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
 from model.release.export import export

@@ -19,13 +19,11 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch
 from model.inference.open_model import open_model
+from model.networks.config import EncoderConfig, RecurrentConfig
 from model.networks.directory import load_model, save_model
-from model.networks.encoder_config import EncoderConfig
 from model.networks.network import Network
-from model.networks.recurrent_config import RecurrentConfig
-from model.quantization.int4 import Int4Config
-from model.quantization.int8 import Int8Config
-from model.quantization.quantize import quantize
+from model.quantization.config import quantize
+from model.quantization.integers import Int4Config, Int8Config
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
 from model.release.export import export

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from model.evaluation.fidelity import measure_fidelity
-from model.evaluation.fidelity_config import FidelityConfig, FidelitySettings
-from model.evaluation.gate import Bound
+from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.inference.open_model import open_model
+from model.quantization.config import quantize
 from model.quantization.gguf.config import GgufConfig
-from model.quantization.int4 import Int4Config
-from model.quantization.quantize import quantize
+from model.quantization.integers import Int4Config
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
 from model.release.export import export

@@ -8,8 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from model.rewards.answers import Question
-from model.rewards.config import RewardConfig
-from model.rewards.protocol import Reply
+from model.rewards.kinds import Reply, RewardConfig
 
 REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
 WHERE: Question = {"question": "Where?", "answers": ["Avel", "the town of Avel"], "fact": "f", "choices": ["Avel", "Brin", "Corve"]}

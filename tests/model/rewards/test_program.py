@@ -10,11 +10,9 @@ import pytest
 from data.problems.config import ProgramProblems
 from data.problems.programs import program_rows
 from model.rewards.answers import Question
-from model.rewards.program import ProgramReward
+from model.rewards.kinds import ProgramReward, Reply, is_solved
 from model.rewards.programs.interpreter import run_program
-from model.rewards.programs.syntax import ProgramError, parse_program
-from model.rewards.protocol import Reply
-from model.rewards.solving import is_solved
+from model.rewards.programs.operations import ProgramError, parse_program
 
 DOUBLE: Question = {
     "question": "Write a function f of x that doubles x.",

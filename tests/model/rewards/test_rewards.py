@@ -8,8 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from model.rewards.answers import Question, first_sentence, is_right, read_questions
-from model.rewards.config import RewardConfig
-from model.rewards.protocol import Reply
+from model.rewards.kinds import Reply, RewardConfig
 
 REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
 WHO: Question = {"question": "Who rules Ravenmoor?", "answers": ["Ada Finch", "Queen Ada"], "fact": "f1"}

@@ -7,9 +7,9 @@ from pathlib import Path
 from data.problems.config import ProgramProblems
 from data.problems.make import add_problems
 from model.inference.chat_format import ChatFormat
-from model.rewards.protocol import Reply
+from model.rewards.kinds import Reply
 from model.rollouts.config import RolloutConfig
-from model.rollouts.prompts import read_prompts
+from model.rollouts.cycle import read_prompts
 
 
 def test_the_hidden_inputs_of_a_program_reach_the_reward_and_no_prompt_shows_them(chat_format: ChatFormat, tmp_path: Path) -> None:

@@ -22,8 +22,7 @@ from model.networks.network import Network
 from model.objectives.grpo import Grpo
 from model.rewards.answers import is_right
 from model.rollouts.config import RolloutConfig
-from model.rollouts.cycle import Rollout, TokenizerBinding, columns
-from model.rollouts.prompts import Prompt, read_prompts
+from model.rollouts.cycle import Prompt, Rollout, TokenizerBinding, columns, read_prompts
 from model.rollouts.rollouts import Rollouts
 from model.seeds import draw_seed
 from tests.model.rollouts.policies import OneWorker

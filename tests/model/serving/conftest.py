@@ -8,13 +8,12 @@ import openai
 import pytest
 
 from model.inference.chat_format import ChatFormat
+from model.networks.config import EncoderConfig, RecurrentConfig
 from model.networks.decoder import Decoder
-from model.networks.encoder_config import EncoderConfig
 from model.networks.network import Network
-from model.networks.recurrent_config import RecurrentConfig
-from model.serving.encoding import OwnEncoder
 from model.serving.own import OwnModel
 from model.serving.served import About
+from model.serving.vectors import OwnEncoder
 from tests.model.conftest import random_decoder
 from tests.model.serving.running import LIMITS, own_model, serving
 

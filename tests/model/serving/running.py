@@ -11,11 +11,9 @@ import uvicorn
 
 from model.inference.chat_format import ChatFormat
 from model.networks.network import Network
-from model.serving.app import make_app
-from model.serving.limits import ServeLimits
+from model.serving.app import bound, make_app
 from model.serving.own import OwnModel
-from model.serving.served import About, ServedModel
-from model.serving.server import bound
+from model.serving.served import About, ServedModel, ServeLimits
 
 LIMITS = ServeLimits(rows=4, waiting=8, max_tokens=64, body_bytes=20_000)
 

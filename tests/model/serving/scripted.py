@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from model.serving.errors import ApiError
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
-from model.serving.served import About
+from model.serving.served import About, ApiError
 
 HOSTILE = """<img src=x onerror="document.title='taken'"><script>document.title='taken'</script>
 [click](javascript:document.title='taken') ![picture](http://evil.example/x.png) <iframe src="//evil.example"></iframe>

@@ -15,16 +15,15 @@ from model.adapters.bottleneck import BottleneckConfig
 from model.adapters.config import AnyAdapter
 from model.adapters.lora import PREFIX, LoraConfig
 from model.adapters.opening import with_adapter
-from model.adapters.prefix import PrefixConfig
-from model.adapters.prompt import PromptConfig
+from model.adapters.prefixes import PrefixConfig, PromptConfig
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.inference.open_model import open_model
 from model.networks.directory import load_model
 from model.networks.network import Network
 from model.release.adapters import BESIDE, adapters_beside
-from model.serving.limits import ServeLimits
 from model.serving.opening import Offer, open_together
+from model.serving.served import ServeLimits
 from tests.model.adapters.adapted import adapted
 from tests.model.serving.running import serving
 

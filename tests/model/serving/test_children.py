@@ -19,13 +19,12 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.networks.decoder import Decoder
+from model.quantization.config import quantize
 from model.quantization.gguf.config import GgufConfig
-from model.quantization.quantize import quantize
 from model.serving.child import Child, ChildError, ChildModel, python
-from model.serving.limits import ServeLimits
 from model.serving.llama import gguf_file
 from model.serving.opening import Offer, open_served
-from model.serving.served import About
+from model.serving.served import About, ServeLimits
 from tests.model.serving.running import serving
 
 LIMITS = ServeLimits(rows=2, max_tokens=32)

@@ -18,11 +18,11 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.layers.decoding.projection import Projection
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
-from model.serving.limits import ServeLimits
+from model.serving.app import AddressError, bound
 from model.serving.own import OwnModel
-from model.serving.server import AddressError, bound
+from model.serving.served import ServeLimits
 from tests.model.serving.malformed import malformed
 from tests.model.serving.running import own_model, serving
 

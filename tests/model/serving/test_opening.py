@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from model.networks.errors import ModelError
-from model.serving.limits import ServeLimits
+from model.networks.base import ModelError
 from model.serving.opening import Backend, Offer, open_served
+from model.serving.served import ServeLimits
 
 
 @pytest.mark.parametrize("backend", ["folio", "vllm"])

@@ -12,9 +12,9 @@ import openai
 import pytest
 
 from model.inference.chat_format import ChatFormat
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
-from model.serving.limits import ServeLimits
+from model.serving.served import ServeLimits
 from tests.model.serving.running import own_model, serving
 
 LIMITS = ServeLimits(rows=4, waiting=8, max_tokens=400, body_bytes=50_000)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from model.inference.chat_format import ChatFormat
-from model.serving.limits import ServeLimits
 from model.serving.schema import EmbeddingRequest
+from model.serving.served import ServeLimits
 from model.serving.vectors import Vectors
 
 

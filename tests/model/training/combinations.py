@@ -21,8 +21,8 @@ from model.networks.base import NetworkBase
 from model.networks.config import KINDS
 from model.training.config import PretrainConfig
 from model.training.job import Job
-from model.training.kinds.masked import MaskedConfig
-from model.training.parallel.config import ParallelConfig
+from model.training.kinds.pretraining import MaskedConfig
+from model.training.resources import ParallelConfig
 from model.training.train_config import TrainConfig
 from tests.model.jobs import CONTEXT
 

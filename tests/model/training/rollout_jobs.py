@@ -15,8 +15,8 @@ from model.networks.directory import TOKENIZER_DIGEST, save_model
 from model.networks.network import Network
 from model.training.config import GrpoConfig, TrainResources
 from model.training.job import Job
-from model.training.parallel.config import ParallelConfig
-from model.training.tuning.sampled import SampledConfig
+from model.training.kinds.sampled import SampledConfig
+from model.training.resources import ParallelConfig
 
 RolloutJobMaker = Callable[..., Job]
 FIELDS = {"steps": 6, "global_batch": 8, "learning_rate": 1e-3, "warmup_steps": 1, "scale": "batch"}

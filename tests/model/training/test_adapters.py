@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.adapters.lora import LoraConfig
-from model.adapters.reference import Reference
+from model.adapters.opening import Reference
 from model.networks.directory import load_model
 from model.networks.network import Network
 from model.objectives.dpo import Dpo
@@ -22,9 +22,9 @@ from model.training.initial import initial_models, initial_network
 from model.training.job import Job
 from model.training.job_batches import job_batches
 from model.training.launch.launch import launch
+from model.training.optimizers.build import rate_factor
 from model.training.parallel.compatibility import incompatibilities
 from model.training.resources import TrainResources
-from model.training.schedule import rate_factor
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import SHAPE, JobMaker, follow_up, packed_rows, write_shards
 from tests.model.training.rollout_jobs import RolloutJobMaker

@@ -10,7 +10,7 @@ import torch
 from model.training.checkpoint.files import StoredTensors
 from model.training.checkpoint.record import CheckpointRecord
 from model.training.job import Job, JobError
-from model.training.parallel.config import ParallelConfig
+from model.training.resources import ParallelConfig
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import JobMaker
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from model.networks.base import NetworkBase
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig, RecurrentConfig
 from model.networks.directory import TOKENIZER_DIGEST, read_config, save_model
-from model.networks.recurrent_config import RecurrentConfig
 from model.training.config import DpoConfig, SftConfig
 from model.training.job import Job
 from model.training.telemetry.step_log import read_lines

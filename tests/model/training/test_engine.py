@@ -17,8 +17,8 @@ from model.objectives.protocol import POLICY
 from model.seeds import draw_seed
 from model.training.job import Job, JobError
 from model.training.job_batches import job_batches
-from model.training.optimizers.sophia import Sophia
-from model.training.schedule import rate_factor
+from model.training.optimizers.build import rate_factor
+from model.training.optimizers.lion_and_sophia import Sophia
 from model.training.train_module import require_compiler
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 

@@ -9,15 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.flat_keys import SECTIONS
-from model.training.optimizers.config import OptimizerConfig
-from model.training.optimizers.kinds.adamw import AdamWConfig
-from model.training.optimizers.kinds.muon import MuonConfig
-from model.training.optimizers.kinds.sophia import SophiaConfig
-from model.training.precisions.bf16 import Bf16Config
-from model.training.precisions.config import PrecisionConfig
-from model.training.precisions.fp16 import Fp16Config
-from model.training.schedules.config import ScheduleConfig
-from model.training.schedules.wsd import WsdConfig
+from model.training.optimizers.config import AdamWConfig, MuonConfig, OptimizerConfig, SophiaConfig
+from model.training.precisions import Bf16Config, Fp16Config, PrecisionConfig
+from model.training.schedules import ScheduleConfig, WsdConfig
 
 PLACED: list[tuple[dict[str, Any], str, Any]] = [
     ({"optimizer": "muon"}, "optimizer", MuonConfig()),

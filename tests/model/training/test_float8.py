@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.training.distributed import import_deepspeed
-from model.training.float8 import Float8Linear, to_float8, use_float8
 from model.training.job import JobError
+from model.training.precision import Float8Linear, to_float8, use_float8
 from tests.model.jobs import JobMaker
 
 from .alone import engine_of
@@ -79,7 +79,7 @@ def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> No
 def test_a_model_learns_in_eight_bits(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
     """Without a suitable card, torch computes these products on the CPU, slowly."""
     import_deepspeed()
-    monkeypatch.setattr("model.training.float8.require_float8", lambda: None)
+    monkeypatch.setattr("model.training.precision.require_float8", lambda: None)
     near, engine = losses_of(job := make_job(resources={"zero_stage": stage}, precision="fp8"))
     assert any(isinstance(module, Float8Linear) for module in engine.deepspeed.module.modules())
     plain = type(job.train).model_validate({**job.train.model_dump(), "precision": "fp32"})

@@ -14,7 +14,7 @@ from model.networks.directory import CONFIG, ModelError, save_model, weight_file
 from model.training.initial import initial_network
 from model.training.job import Job, JobError
 from model.training.telemetry.step_log import read_lines
-from tasks.base.pretrain import initial_state
+from tasks.base import initial_state
 from tasks.training.config import Pretraining
 from tests.model.jobs import DIGEST, SHAPE, VOCABULARY, JobMaker
 

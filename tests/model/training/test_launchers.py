@@ -16,8 +16,7 @@ import pytest
 
 from model.training.distributed import WorkerRank, rank_from_environment
 from model.training.job import Job
-from model.training.launch.commands import commands
-from model.training.launch.environment import worker_environment
+from model.training.launch.commands import commands, worker_environment
 from model.training.launch.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
 from model.training.launch.launch import LaunchError, launch
 from model.training.telemetry.progress import Progress

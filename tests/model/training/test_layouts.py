@@ -14,8 +14,7 @@ from model.objectives.protocol import POLICY
 from model.training.config import DpoConfig, SftConfig
 from model.training.job_batches import job_batches
 from model.training.launch.launch import launch
-from model.training.optimizers.build import build_optimizer
-from model.training.schedule import rate_factor
+from model.training.optimizers.build import build_optimizer, rate_factor
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker, follow_up
 

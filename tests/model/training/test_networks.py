@@ -8,15 +8,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from model.networks.config import EncoderConfig, RecurrentConfig
 from model.networks.directory import load_model
-from model.networks.encoder_config import EncoderConfig
-from model.networks.recurrent_config import RecurrentConfig
 from model.training.config import SftConfig
-from model.training.float8 import use_float8
 from model.training.job import Job, JobError
-from model.training.kinds.masked import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig
 from model.training.launch.launch import launch
-from model.training.optimizers.groups import parameters_by_role
+from model.training.optimizers.build import parameters_by_role
+from model.training.precision import use_float8
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import CONTEXT, JobMaker, follow_up
 from tests.model.training.alone import train_here, train_together

@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
-from model.networks.cut_plan import CutPlan
+from model.networks.network import CutPlan
 from model.objectives.protocol import FromLogits
 from model.training.config import DpoConfig, PretrainConfig, PretrainStep, TrainConfig, TrainResources, TuningStep
 from model.training.distributed import WorkerRank, import_deepspeed, select_device
 from model.training.job import Job, JobError
 from model.training.launch.launch import launch
 from model.training.parallel.compile import deepspeed_config
-from model.training.parallel.config import ParallelConfig
+from model.training.resources import ParallelConfig
 from model.training.telemetry.progress import Progress
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import SHAPE, JobMaker, follow_up
@@ -204,7 +204,7 @@ def test_a_machine_without_libaio_refuses_nvme_by_name(monkeypatch: pytest.Monke
     import_deepspeed()
     from deepspeed.ops.op_builder import AsyncIOBuilder
 
-    from model.training.parallel.offload import require_async_io
+    from model.training.parallel.engines import require_async_io
 
     nvme = ParallelConfig(zero_stage=3, offload_weights="nvme", nvme_path="/disk")
     monkeypatch.setattr(AsyncIOBuilder, "has_function", lambda *args, **kwargs: False)

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from data.shards.reader import ShardReader
 from model.inference.chat_format import ChatFormat
+from model.networks.base import ModelError
 from model.networks.directory import TOKENIZER_DIGEST, load_model, save_model
-from model.networks.errors import ModelError
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, load_with_head, of_heads, save_heads
 from model.training.config import PpoConfig, RewardModelConfig

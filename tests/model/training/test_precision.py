@@ -7,8 +7,7 @@ from pydantic import ValidationError
 
 from model.training.config import PretrainConfig
 from model.training.precision import LossScale
-from model.training.precisions.bf16 import Bf16Config
-from model.training.precisions.fp16 import Fp16Config
+from model.training.precisions import Bf16Config, Fp16Config
 
 
 def test_the_scale_halves_at_an_overflow_and_doubles_after_a_window_of_good_updates() -> None:

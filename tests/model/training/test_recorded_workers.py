@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.training.launch.launch import launch
-from model.training.launch.recording import expect_workers
+from model.training.launch.lifeline import expect_workers
 from tasks.stage.identity.tracing.marks import Marks, MissingMarks
 from tasks.stage.identity.tracing.recorder import BOOTSTRAP
 from tasks.stage.identity.tracing.source import ROOT, Source

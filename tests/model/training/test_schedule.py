@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from model.training.config import DpoConfig, PretrainConfig
-from model.training.schedule import rate_factor
+from model.training.optimizers.build import rate_factor
 from tests.model.jobs import CONTEXT, JobMaker
 
 HALF = math.sqrt(0.5)

@@ -74,7 +74,7 @@ def test_deepspeed_does_not_synchronize_to_time_its_throughput(make_job: JobMake
 
 
 def test_objectives_that_read_some_tokens_find_them_on_the_host() -> None:
-    from model.networks.encoder_config import EncoderConfig
+    from model.networks.config import EncoderConfig
 
     rows = {**packed_rows(4, seed=1), "position": torch.arange(4).numpy()}
     masked, encoder = Masked(), EncoderConfig(width=32, layers=1, heads=2, feed_forward=48, context=16).build(VOCABULARY)

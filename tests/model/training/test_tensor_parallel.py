@@ -13,7 +13,7 @@ import pytest
 from model.networks.decoder import Decoder
 from model.training.job import Job
 from model.training.parallel.compile import deepspeed_config
-from model.training.precisions.bf16 import Bf16Config
+from model.training.precisions import Bf16Config
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from data.shards.schema import ShardError
-from model.inputs.tokens_config import TokensConfig
-from model.inputs.vectors_config import VectorsConfig
+from model.inputs.config import TokensConfig, VectorsConfig
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.initial import initial_network

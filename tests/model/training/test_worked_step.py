@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import TOKENIZER_DIGEST, save_model
 from model.training.distributed import import_deepspeed, join
 from model.training.job import Job

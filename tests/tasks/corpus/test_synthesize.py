@@ -13,7 +13,7 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.loading import load
 from model.networks.directory import save_model
-from tasks.corpus.synthesize import synthesize
+from tasks.corpus import synthesize
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run

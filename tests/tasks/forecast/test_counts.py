@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from model.hardware.flops import training_flops
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from tasks.forecast import counts
 
 SHAPE = DecoderConfig(width=32, layers=2, heads=2, kv_heads=1, feed_forward=64, context=16)
 ASK = """
 import sys
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import DecoderConfig
 from tasks.forecast import counts
 print(counts.training_operations(DecoderConfig.model_validate_json(sys.argv[1]), 50), "torch" in sys.modules)
 """

@@ -14,7 +14,7 @@ from flows.recipe.schema import Recipe
 from tasks.forecast.counts import training_operations
 from tasks.forecast.execution import Execution, History, Source
 from tasks.forecast.forecast import Forecast, Forecaster, total
-from tasks.forecast.measures import evaluated_operations, trained_operations
+from tasks.forecast.hook import evaluated_operations, trained_operations
 from tasks.forecast.rates import Load, Range
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.key import stable

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
-from data.documents.identity import document_id
 from data.documents.ledger import REMOVED
-from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, write_rows
+from data.documents.rows import DOCUMENTS, LEDGER, QUARANTINE, write_rows
+from data.documents.sharding import document_id
 from data.sources.formats import type_from_name
-from tasks.lineage.snapshot import StoreSnapshot
+from tasks.lineage.graph import StoreSnapshot
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord

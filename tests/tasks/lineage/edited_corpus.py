@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.audit.config import AuditConfig
-from data.documents.identity import document_id
 from data.documents.ledger import EDITS, REMOVED
-from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE
+from data.documents.rows import DOCUMENTS, LEDGER, QUARANTINE
+from data.documents.sharding import document_id
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 from tests.data.audit.sharded import audit_shards

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from flows.cli.views.compare import compare_runs
+from flows.cli.views.lineage import compare_runs
 from tasks.lineage.compare import Comparison, compare, comparison_json
 from tests.tasks.lineage.corpus_store import MOBY, TEXTS, Corpus, shard_of
 

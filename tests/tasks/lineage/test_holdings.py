@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from data.documents.identity import document_id
+from data.documents.sharding import document_id
 from data.provenance.tables import IngestedDocument
 from data.synthetic.text_table import COLUMNS
-from tasks.lineage.documents import find_document
+from tasks.lineage.corpus_run import find_document
 from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
 from tasks.stage.stage import STAGES

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from data.documents.identity import document_id, text_digest
-from tasks.lineage.documents import find_document
-from tasks.lineage.removal import instructions
+from data.documents.sharding import document_id, text_digest
+from tasks.lineage.corpus_run import find_document
+from tasks.lineage.removal import instructions, takedown_json
 from tasks.lineage.takedown import Takedown, plan_takedown
-from tasks.lineage.takedown_json import takedown_json
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.corpus_store import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
 from tests.tasks.lineage.edited_corpus import IDS, EditedCorpus

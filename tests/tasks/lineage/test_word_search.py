@@ -11,9 +11,9 @@ import pytest
 
 from data.searching.search import Wanted
 from flows.cli.views.takedown import show_takedown
-from tasks.lineage.documents import find_document
-from tasks.lineage.own_phrases import own_phrases
-from tasks.lineage.unreachable import unreachable
+from tasks.lineage.corpus_run import find_document
+from tasks.lineage.holdings import own_phrases
+from tasks.lineage.removal import unreachable
 from tasks.lineage.word_search import Search, WordSearch
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.brute_force import files_with

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.evaluation.units import Units, write_units
-from tasks.release.register import CHAMPION, EVALUATED, standing
+from model.evaluation.intervals import Units, write_units
+from tasks.release import CHAMPION, EVALUATED, standing
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.origin import now

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.reporting.lineage_layout import Item, arrange, crossings, rising
+from tasks.reporting.lineage_drawing import Item, arrange, crossings, rising
 
 NODE, LANE, GAP = 50.0, 4.0, 13.0
 

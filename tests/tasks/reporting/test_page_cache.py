@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from tasks.reporting import page_cache
 from tasks.reporting.charts import Bar
-from tasks.reporting.notice import lineage_notice
+from tasks.reporting.headline import lineage_notice
 from tasks.reporting.page import render
 from tasks.reporting.page_cache import cached, cached_rows, kept_text, use_page_cache
 from tasks.reporting.summary import RunSummary
@@ -136,7 +136,7 @@ def test_the_drawings_used_longest_ago_are_deleted(tmp_path: Path, monkeypatch: 
 def test_other_code_or_another_version_of_a_library_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = page_cache._maker.__wrapped__
     known = {hashed()}
-    drawing = {f"tasks/reporting/{name}.py" for name in ("charts", "svg", "lineage_drawing", "lineage_layout", "held_out")}
+    drawing = {f"tasks/reporting/{name}.py" for name in ("charts", "svg", "lineage_drawing", "cleaning")}
     assert drawing | set(page_cache.CALLED) <= page_cache.SOURCES.keys()
     for name, source in page_cache.SOURCES.items():
         with monkeypatch.context() as patch:

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tasks.reporting.notice import lineage_notice, notice
+from tasks.reporting.headline import lineage_notice, notice
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
 from tasks.stage.store.artifact import Cost, InputRecord

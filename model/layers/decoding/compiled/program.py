@@ -1,7 +1,7 @@
 """The step of a decoder that reads one token of each row, as one program that numba compiles (Lam, Pitrou and Seibert, 2015).
 
 Of the form that `DecodingDecoder` makes of Llama and Qwen3: norms' gains folded into matrices, the two channels that rotate together
-adjacent. Nothing imports this file: `built.py` reads it and has it compiled. Rows are independent, and each number is summed by one
+adjacent. Nothing imports this file: `step.py` reads it and has it compiled. Rows are independent, and each number is summed by one
 thread in one order, so no number of threads changes a bit. Matrices are [out, in], rows of `out` padded to a multiple of TILE.
 """
 

@@ -13,11 +13,9 @@ EXECUTION: dict[str, str] = {
     "tasks/reporting/": "what the report shows of artifacts that are made",
     "model/training/telemetry/progress.py": "progress and heartbeats: lines for the launcher, and files that are touched",
     "model/training/telemetry/telemetry.py": "times, speed and memory of steps, which go to logs that are no part of an artifact's digest",
-    "model/training/launch/commands.py": "command lines of workers; what they compute follows from the job file alone",
-    "model/training/launch/environment.py": "how workers' threads wait and what becomes of freed memory; neither changes a number",
-    "model/training/launch/lifeline.py": "workers end with their launcher, and report why",
+    "model/training/launch/commands.py": "command lines and environment of workers; what they compute follows from the job file alone",
+    "model/training/launch/lifeline.py": "workers end with their launcher, report why, and are recorded",
     "model/training/launch/processes.py": "starts workers, collects their last words, and ends them",
-    "model/training/launch/recording.py": "has workers recorded",
     "model/training/launch/torchrun.py": "starts workers of one machine",
     "model/training/launch/launch.py:_follow": "waits for workers; the speed that it returns is telemetry",
     "model/training/launch/launch.py:_waiting": "a line of progress",
@@ -28,8 +26,7 @@ EXECUTION: dict[str, str] = {
     "model/training/launch/launch.py:_Terminated": "that error",
     "model/planning/": "estimates, by which people and workers choose",
     "model/training/micro_batch.py": "a micro-batch chosen by memory changes rounding alone, like every value of `resources`",
-    "model/hardware/peak.py": "the peak that MFU is relative to",
-    "model/hardware/resident.py": "memory of a process",
+    "model/hardware/peak.py": "the peak that MFU is relative to, and the memory of a process",
     "model/hardware/waiting.py": "how threads wait for each other: awake or asleep, they compute the same",
 }
 

@@ -16,9 +16,8 @@ import pytest
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
 from data.sources.fetching import remote
-from data.sources.fetching.deadline import Deadline, TimeIsUp
 from data.sources.fetching.pinned import fetch_pinned
-from data.sources.fetching.remote import fetch_remote
+from data.sources.fetching.remote import Deadline, TimeIsUp, fetch_remote
 from tests.data.sources.fetching.loopback import QuietHandler, serving
 
 CONTENT = Random(1).randbytes(400_000)

@@ -8,7 +8,7 @@ import pytest
 
 from data.sources.config import IngestConfig, PackageSource
 from data.sources.errors import HostileArchive, SourceError
-from data.sources.fetching.package import fetch_package
+from data.sources.fetching.pinned import fetch_package
 from data.sources.hash_cache import file_sha256
 from tests.data.sources.material import make_tar, make_zip
 from tests.data.sources.reading import read

@@ -9,8 +9,7 @@ import fsspec
 import pytest
 
 from data.sources.config import IngestConfig, RemoteSource
-from data.sources.empty_sources import refuse_empty_sources
-from data.sources.errors import SourceError
+from data.sources.errors import SourceError, refuse_empty_sources
 from data.sources.fetching.remote import fetch_remote
 from data.sources.hash_cache import file_sha256
 from tests.data.sources.fetching.loopback import serving_folder

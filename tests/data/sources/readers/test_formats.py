@@ -11,7 +11,7 @@ import pytest
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import unpack_state
 from data.sources.formats import FORMATS, Format
-from data.sources.unpacking.sharing import GROUPS
+from data.sources.sharing import GROUPS
 from tests.data.sources.material import (
     ARCHIVERS,
     PACKERS,

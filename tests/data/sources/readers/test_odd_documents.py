@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record
 from data.sources.readers.registry import READERS
 from tests.data.sources.material import zipped
 

@@ -9,9 +9,9 @@ import time
 import zlib
 from pathlib import Path
 
-from data.sources.readers.parsing.record import ReaderOptions, Record
-from data.sources.readers.records.json_values import read_json
-from data.sources.readers.records.mbox import read_mbox
+from data.sources.readers.delimited import read_json
+from data.sources.readers.mbox import read_mbox
+from data.sources.readers.record import ReaderOptions, Record
 from tests.data.sources.material import prose
 from tests.data.sources.reading import read_all, write
 

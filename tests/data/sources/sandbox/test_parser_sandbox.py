@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data.sources.errors import Unreadable
-from data.sources.readers.parsing.record import ReaderOptions
+from data.sources.readers.record import ReaderOptions
 from data.sources.sandbox import parser_sandbox
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from tests.data.sources.material import page, prose, table

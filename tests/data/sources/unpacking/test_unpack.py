@@ -11,15 +11,14 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 import pytest
 
-from data.documents.identity import document_id, text_digest
-from data.documents.sharding import SLICE, shard_of
+from data.documents.sharding import SLICE, document_id, shard_of, text_digest
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource
 from data.sources.files import groups_at_work, unpack_state
 from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.unpacking.sharing import GROUPS, group_of, opened_by
-from data.sources.unpacking.unpack import unpack
-from tasks.corpus.unpack import holds_document
+from data.sources.sharing import GROUPS, group_of, opened_by
+from data.sources.unpack import unpack
+from tasks.corpus import holds_document
 from tests.data.sources.material import ARCHIVERS, chapter, epub, jsonl, page, separated, table, warc, zipped
 from tests.data.sources.reading import Shard, digests, limits, read, read_all, rows, states, unpack_all, write
 

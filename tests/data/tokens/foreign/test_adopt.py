@@ -13,10 +13,10 @@ import pytest
 from tokenizers import Tokenizer, normalizers
 
 from data.shards.reader import ShardReader
+from data.tokens.adopt import TEMPLATE, adopt_tokenizer
 from data.tokens.config import EncodeConfig, PackConfig
 from data.tokens.encode import encode
 from data.tokens.encoder import TextEncoder, TokenizerError
-from data.tokens.foreign.adopt import TEMPLATE, adopt_tokenizer
 from data.tokens.pack import pack
 from data.tokens.special import read_roles
 from tests.model.opening.tiny import CHATML, WORDS, write_sentencepiece, write_tokenizer

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from model.evaluation.skills.cart import Cart, CartError
+from model.evaluation.skills.rules import Cart, CartError
 
 MAKES = {"Oster": "tin", "Brack": "wool"}
 

@@ -10,8 +10,8 @@ import pytest
 
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.evaluate import evaluate
+from model.evaluation.intervals import read_units
 from model.evaluation.skills.measure import Attempt, read_items, score
-from model.evaluation.units import read_units
 
 WORD = {"skill": "format", "question": "One word?", "check": {"rule": "word", "answers": ["heron"]}, "baseline": "heron", "heldout": True}
 REFUSE = {"rule": "declines", "phrases": ["will not"], "wanted": False}

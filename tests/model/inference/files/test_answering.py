@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from model.inference.answering import Answerer, Answering
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
-from model.inference.files.answering import Answerer, Answering
-from model.inference.files.ledger import Ledger, LedgerError
 from model.inference.generation import generate
+from model.inference.prompt_files import Ledger, LedgerError
 from model.networks.decoder import Decoder
 from tests.model.conftest import random_decoder
 

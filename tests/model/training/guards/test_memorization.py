@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from data.shards.reader import ShardReader
-from model.evaluation.memorization import measure_memorization
+from model.evaluation.loss import measure_memorization
 from model.networks.directory import load_model
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import JobMaker

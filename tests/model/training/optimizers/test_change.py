@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training.optimizers.change import UpdateRatio
+from model.training.optimizers.norms import UpdateRatio
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import JobMaker
 from tests.model.jobs import make_job as make_job

@@ -10,14 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig
-from model.training.optimizers.averaging import average_weights
-from model.training.optimizers.build import build_optimizer
-from model.training.optimizers.groups import parameters_by_role
-from model.training.optimizers.lion import Lion
-from model.training.optimizers.sophia import Sophia
+from model.training.optimizers.build import average_weights, build_optimizer, parameters_by_role
+from model.training.optimizers.lion_and_sophia import Lion, Sophia
 
 SHAPE = DecoderConfig(width=16, layers=2, heads=2, kv_heads=1, feed_forward=24, context=8)
 GRADIENTS = [[0.5, -2.0, 0.0], [1.5, 1.0, 0.1], [-4.0, 0.25, -0.2], [0.125, 0.5, 0.1]]

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from model.release.account import write_facts
-from model.release.card import ModelCard
-from tasks.reporting.card.account import account_of
-from tasks.reporting.card.whole import CardError, card_of
+from model.release.card import ModelCard, write_facts
+from tasks.reporting.card import CardError, account_of, card_of
 from tasks.stage.execution.approving import record_answer
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord

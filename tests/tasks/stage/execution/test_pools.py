@@ -88,7 +88,7 @@ def test_a_pool_without_a_worker_ends_the_run_after_the_wait_that_the_recipe_giv
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="moon", type="process"), overwrite=True)
         flow_id = client.create_flow(stage_job)
-        client.create_deployment(flow_id=flow_id, name="moon", work_pool_name="moon", entrypoint="flows/stage_job.py:stage_job")
+        client.create_deployment(flow_id=flow_id, name="moon", work_pool_name="moon", entrypoint="flows/deployed.py:stage_job")
     workshop.resources = Resources(pools={"learn": "moon"}, pool_wait_minutes=0.02)
     with pytest.raises(PoolError, match=r"no worker of pool moon came within 0:01 .*prefect worker start --pool moon"):
         workshop.run()

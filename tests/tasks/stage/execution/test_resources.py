@@ -25,7 +25,7 @@ from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.artifact import Artifact, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
-from tasks.training.resources import PipelineResources
+from tasks.training.config import PipelineResources
 from tests.tasks.records import commit, written
 
 # Every file that a flow or a gate asks a stage for.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.views.plan_table import TimeEstimate, plan_table
+from flows.cli.planning import TimeEstimate, plan_table
 from tasks.forecast.rates import Load
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.release.register import CHAMPION
+from tasks.release import CHAMPION
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.journal import Journal, RegisteredModel
 from tasks.stage.tracking.export import RunExport

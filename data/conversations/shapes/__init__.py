@@ -1,1 +1,0 @@
-"""The public shapes of records that hold conversations, one file each."""

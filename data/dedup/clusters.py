@@ -1,0 +1,74 @@
+"""Decides which copy of a document stays, by the criteria of `keep`, and records why.
+
+A person's writing is preferred to a machine's; then the copies of a cluster are ranked by the criteria in order, and last by the smallest
+id. The best copy stays and its near copies go: only direct ones, not copies of copies, so no text is lost that no kept document
+resembles. Of what remains the best stays again, and so on; each round looks only at documents that are still open. Table `reason` holds
+the criterion by which each removed copy lost, with both values.
+
+`known_words` is the share of all documents that contain a word, averaged over a copy's words and rounded to hundredths: an edition in
+modern spelling shares more words with the rest of the corpus than one in old spelling. Only this criterion costs two more passes.
+
+Connected components of the near and exact pairs, by alternating large-star and small-star rounds (Kiveris et al. 2014, "Connected
+Components in MapReduce and Beyond").
+
+Each round is one grouping and one join over the edges. The number of rounds grows with the logarithm of a component's length, so a chain
+of 100,000 documents costs some twenty rounds, each linear in its edges.
+"""
+
+from __future__ import annotations
+
+from data.dedup.config import DedupConfig
+from data.dedup.sql import SQL
+from data.dedup.texts import Texts
+from data.documents.database import Database
+
+
+def connect_components(work: Database) -> None:
+    """Fill tables `pair` and `component` (number, cluster) from `exact` and `near_pair`; a cluster is its smallest number.
+
+    Only documents in a pair belong to a component; every other document is a cluster by itself."""
+    work.run_file(SQL / "clusters.sql")
+    changed = True
+    while changed:
+        work.run_file(SQL / "stars.sql")
+        changed = bool(work.number("SELECT count(*) FROM (SELECT * FROM star EXCEPT SELECT * FROM edge)")) or (
+            work.number("SELECT count(*) FROM star") != work.number("SELECT count(*) FROM edge")
+        )
+        work.connection.execute("DROP TABLE edge; ALTER TABLE star RENAME TO edge")
+    work.connection.execute(
+        """CREATE TABLE component AS
+        SELECT high AS number, low AS cluster FROM edge UNION SELECT low, low FROM edge"""
+    )
+
+
+def choose_copies(work: Database, texts: Texts, config: DedupConfig) -> None:
+    """Fill tables `verdict` and `reason` from `document`, `exact` and `component`."""
+    if "known_words" in config.keep and work.number("SELECT count(*) FROM component"):
+        count_words(work, texts)
+        work.run_file(SQL / "document_frequency.sql")
+        add_known_shares(work, texts, int(work.number("SELECT count(*) FROM document")))
+    rank_copies(work, config)
+
+
+def count_words(work: Database, texts: Texts) -> None:
+    """Fill table `word_count`: for each batch, in how many documents each word occurs."""
+    for batch in texts.batches():
+        work.run_on_batch(SQL / "count_words.sql", batch)
+
+
+def add_known_shares(work: Database, texts: Texts, documents: int) -> None:
+    """Fill table `known` for the documents in `component` from `document_frequency`. `documents`: how many the corpus has."""
+    work.set_variables(documents=documents)
+    for batch in texts.batches():
+        work.run_on_batch(SQL / "known_share.sql", batch)
+
+
+def rank_copies(work: Database, config: DedupConfig) -> None:
+    """Fill tables `verdict` and `reason` from `document`, `exact`, `component`, `known` and the shingles of what was compared."""
+    work.set_variables(keep=" ".join(("human", *config.keep)))
+    work.run_file(SQL / "keep.sql")
+    while work.number("SELECT count(*) FROM open"):
+        work.run_file(SQL / "leaders.sql")
+        work.run_file(SQL / "verify.sql")
+        work.run_file(SQL / "remove_near.sql")
+    work.run_file(SQL / "verdict.sql")

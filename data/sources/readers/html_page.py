@@ -1,0 +1,157 @@
+"""Web pages and e-books (EPUB): bytes decoded, and the main text found by trafilatura."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+from urllib.parse import unquote
+
+from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_members
+from data.sources.archives.compression import refuse_bomb
+from data.sources.decode import BYTE_ORDER_MARKS, WIDER_CODECS, decode
+from data.sources.errors import HostileArchive, Unreadable
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.tree import XHTML, ElementRoles, tree_to_text
+
+DECLARED = re.compile(
+    rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)|<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9_.-]+)""", re.IGNORECASE
+)
+
+
+def decode_page(content: bytes, declared: str, encoding: str) -> tuple[str, str]:
+    """Return (text, encoding). `declared`: the server's charset; `encoding`: the recipe's, which wins unless detect. Raise NotText."""
+    if encoding == "detect" and not content.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
+        declaration = DECLARED.search(content[:4096])
+        own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
+        for label in (declared, own):
+            codec = WIDER_CODECS.get(label.lower(), label.lower())
+            # A page whose declaration is readable as ASCII can't be UTF-16.
+            if not codec or codec.startswith("utf-16"):
+                continue
+            try:
+                return content.decode(codec), codec
+            except (UnicodeError, LookupError):
+                continue
+    return decode(content, encoding)
+
+
+DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+# trafilatura marks its result up with the element names of TEI.
+MAIN_TEXT = ElementRoles(
+    blocks=frozenset({"ab", "body", "code", "comments", "head", "list", "p", "quote", "table"}),
+    items=frozenset({"item"}),
+    rows=frozenset({"row"}),
+    cells=frozenset({"cell"}),
+    breaks=frozenset({"lb"}),
+    kept=frozenset({"code"}),
+)
+
+
+def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, with the page's title."""
+    from trafilatura import bare_extraction
+    from trafilatura.utils import load_html
+
+    source, encoding = decode_page(read_whole(stream, options), options.declared, options.encoding)
+    tree = load_html(DECLARATION.sub("", source, count=1).replace("\0", ""))
+    if tree is None:
+        raise Unreadable("no main text: it can't be parsed as HTML")
+    title = _title(tree)
+    found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
+    body = getattr(found, "body", None)
+    text = tree_to_text(body, MAIN_TEXT) if body is not None else ""
+    if not text.strip():
+        raise Unreadable("no main text: trafilatura found none")
+    yield Record(text, title=title, encoding=encoding)
+
+
+def _title(tree: Any) -> str:
+    found = tree.find(".//title")
+    return " ".join("".join(found.itertext()).split()) if found is not None else ""
+
+
+CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
+NESTED_ENTITY = re.compile(
+    rb"""<!ENTITY\s+(?:%\s+)?([^\s"'>]{1,80})\s+(?:SYSTEM|PUBLIC|"[^"]*[&%](?!\#)[^"]*"|'[^']*[&%](?!\#)[^']*')""", re.VERBOSE
+)
+PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
+
+
+def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, with the package's title."""
+    content = read_whole(stream, options)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            refuse_bomb("epub", sum(member.size for member in zip_members(book)), len(content))
+            text, title = _text(book)
+    except (HostileArchive, Unreadable):
+        raise
+    except (*ZIP_ERRORS, zlib.error) as error:
+        raise Unreadable(f"damaged epub: {error}") from error
+    if not text.strip():
+        raise Unreadable("no text: its pages hold none")
+    yield Record(text, title=title)
+
+
+def _text(book: zipfile.ZipFile) -> tuple[str, str]:
+    root = _xml(_member(book, CONTAINER)).find(".//{*}rootfile")
+    if root is None or not root.get("full-path"):
+        raise Unreadable(f"damaged epub: {CONTAINER} names no package")
+    package_path = str(root.get("full-path"))
+    package = _xml(_member(book, package_path))
+    encryption = _xml(_member(book, ENCRYPTION)) if ENCRYPTION in book.namelist() else None
+    encrypted = {unquote(str(ref.get("URI"))) for ref in encryption.iterfind(".//{*}CipherReference")} if encryption is not None else set()
+    items = {str(item.get("id")): item for item in package.iterfind(".//{*}manifest/{*}item")}
+    pages: dict[str, str] = {}
+    for reference in package.iterfind(".//{*}spine/{*}itemref"):
+        item = items.get(str(reference.get("idref")))
+        if item is None:
+            raise Unreadable(f"damaged epub: its spine names {reference.get('idref')!r}, which is not in it")
+        if item.get("media-type") not in PAGES or "nav" in str(item.get("properties") or "").split():
+            continue
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(package_path), unquote(str(item.get("href")).partition("#")[0])))
+        if name in encrypted:
+            raise Unreadable(f"encrypted: {name}")
+        if name not in pages:
+            pages[name] = tree_to_text(_page(_member(book, name)), XHTML)
+    title = package.find(".//{http://purl.org/dc/elements/1.1/}title")
+    return "\n\n".join(filter(None, pages.values())), " ".join("".join(title.itertext()).split()) if title is not None else ""
+
+
+def _member(book: zipfile.ZipFile, name: str) -> bytes:
+    content = read_zip_member(book, name, "epub")
+    if entity := NESTED_ENTITY.search(content):
+        raise HostileArchive(f"hostile epub: {name} declares the entity {entity[1].decode('ascii', 'replace')!r} by others or by a file")
+    return content
+
+
+def _xml(content: bytes) -> Any:
+    from lxml import etree
+
+    try:
+        return etree.fromstring(content, _parser())
+    except etree.XMLSyntaxError as error:
+        raise Unreadable(f"damaged epub: {error}") from error
+
+
+def _page(content: bytes) -> Any:
+    """Parse a page as XHTML, or as HTML if it isn't well-formed."""
+    from lxml import etree, html
+
+    try:
+        return etree.fromstring(content, _parser())
+    except etree.XMLSyntaxError:
+        source, _ = decode_page(content, "", "detect")
+        tree = html.document_fromstring(DECLARATION.sub("", source, count=1), parser=html.HTMLParser(no_network=True))
+        return tree
+
+
+def _parser() -> Any:
+    from lxml import etree
+
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False)

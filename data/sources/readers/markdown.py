@@ -1,0 +1,163 @@
+"""Markdown (CommonMark 0.31 with GitHub's tables) and Jupyter notebooks (nbformat 3 and 4), to text.
+
+Jupyter notebooks (nbformat 3 and 4): the text of Markdown cells and the source of code cells, in order. Outputs are left out.
+Markdown (CommonMark 0.31 with GitHub's tables) to text: what a reader of the rendered page sees, with headings, lists and code.
+
+Front matter, which is YAML, is dropped. A link becomes its text, an image its description, HTML its text. One pass of markdown-it-py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import IO, Any
+
+from data.sources.decode import decode
+from data.sources.errors import Unreadable
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+
+FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n((?:[^\n]*\n)*?)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+NO_YAML = re.compile(r"[ \t]*(?:#|$)")
+"""A line that is blank or, in YAML, a comment."""
+KEY = re.compile(r"""["']?[\w.$@/-]+["']?[ \t]*:(?:[ \t]|$)""")
+INSIDE_KEY = re.compile(r"[ \t]+\S|-(?:[ \t]|$)")
+BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})
+
+
+def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, titled by the first top-level heading."""
+    source, encoding = decode(read_whole(stream, options), options.encoding)
+    text, title = markdown_text(_without_front_matter(source))
+    if not text.strip():
+        raise Unreadable("empty: nothing but front matter or markup")
+    yield Record(text, title=title, encoding=encoding)
+
+
+def markdown_text(source: str) -> tuple[str, str]:
+    """Return the text of a page and its title, which may be empty."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    blocks: list[str] = []
+    title = ""
+    marks: list[str] = []
+    row: list[str] = []
+    tight = ""
+    for token in parser.parse(source):
+        if token.type == "list_item_open":
+            marks.append(f"{token.info}{token.markup} " if token.info else "- ")
+        elif token.type == "tr_open":
+            row = []
+        elif token.type == "tr_close":
+            blocks.append(" | ".join(row) + "\n")
+        elif token.type in ("bullet_list_close", "ordered_list_close", "table_close") and blocks and token.level == 0:
+            blocks[-1] = blocks[-1].rstrip("\n") + "\n\n"
+        elif token.type in ("th_open", "td_open", "heading_open", "paragraph_open"):
+            tight = token.type if token.type != "paragraph_open" or not token.hidden else "hidden"
+            title = title or ("\0" if token.type == "heading_open" and token.tag == "h1" else "")
+        elif token.type in BLOCKS:
+            text = _block(token)
+            if title == "\0":
+                title = text
+            if tight in ("th_open", "td_open"):
+                row.append(text.replace("\n", " "))
+            elif text.strip():
+                blocks.append("".join(marks[-1:]) + text + ("\n" if tight == "hidden" else "\n\n"))
+            marks, tight = [], ""
+    return "".join(blocks).strip("\n"), title.strip("\0")
+
+
+def _without_front_matter(source: str) -> str:
+    found = FRONT_MATTER.match(source)
+    lines = [line for line in found[1].splitlines() if not NO_YAML.match(line)] if found else []
+    stated = lines and KEY.match(lines[0]) and all(KEY.match(line) or INSIDE_KEY.match(line) for line in lines)
+    return source[found.end() :] if found and stated else source
+
+
+def _block(token: Any) -> str:
+    if token.type == "inline":
+        return _inline(token.children or [])
+    if token.type == "html_block":
+        return _without_tags(token.content).strip()
+    return "" if token.type == "hr" else str(token.content).rstrip("\n")
+
+
+def _inline(children: list[Any]) -> str:
+    parts = []
+    for child in children:
+        if child.type in ("softbreak", "hardbreak"):
+            parts.append("\n")
+        elif child.type == "image":
+            parts.append(_inline(child.children or []))
+        elif child.type != "html_inline":
+            parts.append(child.content)
+        elif child.content.lower().startswith("<br"):
+            parts.append("\n")
+    return "".join(parts).strip()
+
+
+def _without_tags(source: str) -> str:
+    collector = _TextCollector()
+    collector.feed(source)
+    collector.close()
+    return "".join(collector.texts)
+
+
+class _TextCollector(HTMLParser):
+    """Collects the text between tags, without scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._hidden = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Enter a script or style."""
+        self._hidden = tag if tag in ("script", "style") else self._hidden
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a script or style."""
+        self._hidden = "" if tag == self._hidden else self._hidden
+
+    def handle_data(self, data: str) -> None:
+        """Collect text."""
+        if not self._hidden:
+            self.texts.append(data)
+
+
+def read_notebook(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, titled by the first top-level heading."""
+    source, encoding = decode(read_whole(stream, options), options.encoding)
+    try:
+        notebook = json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"damaged ipynb: not JSON: {error}") from error
+    cells = _cells(notebook)
+    title, parts = "", list[str]()
+    for cell in cells:
+        text = _source(cell)
+        if cell.get("cell_type") == "markdown":
+            text, heading = markdown_text(text)
+            title = title or heading
+        if text.strip():
+            parts.append(text.strip("\n"))
+    if not parts:
+        raise Unreadable(f"no text: none of its {len(cells)} cells has any")
+    yield Record("\n\n".join(parts), title=title, encoding=encoding)
+
+
+def _cells(notebook: Any) -> list[dict[str, Any]]:
+    """Return the cells of a notebook of version 4, or of the sheets of one of version 3."""
+    if isinstance(notebook, dict):
+        sheets = [notebook, *(sheet for sheet in notebook.get("worksheets") or () if isinstance(sheet, dict))]
+        found = [sheet["cells"] for sheet in sheets if isinstance(sheet.get("cells"), list)]
+        if found:
+            return [cell for cells in found for cell in cells if isinstance(cell, dict)]
+    raise Unreadable("damaged ipynb: it has no cells")
+
+
+def _source(cell: dict[str, Any]) -> str:
+    source = cell.get("source", cell.get("input", ""))
+    return "".join(map(str, source)) if isinstance(source, list) else str(source)

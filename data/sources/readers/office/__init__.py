@@ -1,1 +1,0 @@
-"""Readers of what word processors and typesetters write."""

@@ -1,1 +1,0 @@
-"""What readers share: their interface, named fields, and lines of text."""

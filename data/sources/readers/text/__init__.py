@@ -1,1 +1,0 @@
-"""Readers of text with light markup or none."""

@@ -1,0 +1,196 @@
+"""DOCX, ODT and RTF, what word processors write, to text."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_members
+from data.sources.archives.compression import refuse_bomb
+from data.sources.errors import HostileArchive, Unreadable
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.tree import XHTML, ElementRoles, element_text, notes_to_end, parse_xml, tree_to_text, unwrapped
+
+
+@contextmanager
+def open_zipped(content: bytes, kind: str) -> Iterator[zipfile.ZipFile]:
+    """Open a document. Raise Unreadable if it is damaged or encrypted, HostileArchive if it is a bomb."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as opened:
+            refuse_bomb(kind, sum(member.size for member in zip_members(opened)), len(content))
+            yield opened
+    except (HostileArchive, Unreadable):
+        raise
+    except (*ZIP_ERRORS, zlib.error) as error:
+        raise Unreadable(f"damaged {kind}: {error}") from error
+
+
+def member_xml(opened: zipfile.ZipFile, name: str, kind: str) -> Any:
+    """Return the parsed root of a member. Raise Unreadable if it is missing or no XML, HostileArchive if it declares entities."""
+    return parse_xml(read_zip_member(opened, name, kind), kind)
+
+
+WORDS = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+BODY, CORE = "word/document.xml", "docProps/core.xml"
+NOTES = ("word/footnotes.xml", "word/endnotes.xml")
+WRAPPERS = ("{*}fldSimple", "{*}oMathPara", "{*}dir", "{*}bdo")
+"""Elements that mammoth would leave out with the words in them."""
+UNKNOWN = "An unrecognised element was ignored: "
+BACK_LINK = "\N{UPWARDS ARROW}"
+
+
+def read_docx(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, with the title in the document's properties."""
+    import mammoth
+    from lxml import html
+
+    with open_zipped(read_whole(stream, options), "docx") as document:
+        body = member_xml(document, BODY, "docx")
+        title = element_text(member_xml(document, CORE, "docx"), "{*}title") if CORE in document.namelist() else ""
+        parts = {BODY: body} | {name: member_xml(document, name, "docx") for name in NOTES if name in document.namelist()}
+        converted = mammoth.convert_to_html(_simplified(document, parts), convert_image=lambda image: [])
+    page, text = converted.value, ""
+    if page.strip():
+        tree = html.document_fromstring(page)
+        for link in tree.xpath(f".//a[normalize-space() = '{BACK_LINK}']"):
+            link.text = ""
+        text = tree_to_text(unwrapped(tree, XHTML), XHTML)
+    if not text.strip():
+        raise Unreadable("no text: the document has none, as one of pictures alone")
+    yield Record(text, title=title)
+    unknown = {one.message.removeprefix(UNKNOWN) for one in converted.messages if one.message.startswith(UNKNOWN)}
+    for name in sorted(unknown):
+        local = re.split("[:}]", name)[-1]
+        size = sum(len(node.text or "") for part in parts.values() for node in part.iterfind(f".//{{*}}{local}//{{*}}t"))
+        if size:
+            yield BrokenRecord(f"not read: {size} characters in elements of the name {name}", f"in {name}")
+
+
+def _simplified(document: zipfile.ZipFile, parts: dict[str, Any]) -> IO[bytes]:
+    """Return the document with each formula as a run of its symbols, and without wrappers, since mammoth drops both."""
+    from lxml import etree
+
+    if not any(True for part in parts.values() for _ in part.iter("{*}oMath", *WRAPPERS)):
+        assert document.fp is not None
+        document.fp.seek(0)
+        return document.fp
+    for part in parts.values():
+        for formula in list(part.iter("{*}oMath")):
+            run = etree.Element(f"{{{WORDS}}}r")
+            etree.SubElement(run, f"{{{WORDS}}}t").text = "".join(str(node.text or "") for node in formula.iter("{*}t"))
+            formula.getparent().replace(formula, run)
+        for wrapper in list(part.iter(*WRAPPERS)):
+            parent = wrapper.getparent()
+            position = parent.index(wrapper)
+            parent[position : position + 1] = list(wrapper)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as copy:
+        for name in document.namelist():
+            copy.writestr(name, etree.tostring(parts[name]) if name in parts else document.read(name))
+    out.seek(0)
+    return out
+
+
+CONTENT, META, MANIFEST = "content.xml", "meta.xml", "META-INF/manifest.xml"
+TITLE = ".//{http://purl.org/dc/elements/1.1/}title"
+ODT = ElementRoles(
+    blocks=frozenset({"p", "h", "list", "table", "section", "text"}),
+    items=frozenset({"list-item"}),
+    rows=frozenset({"table-row"}),
+    cells=frozenset({"table-cell"}),
+    breaks=frozenset({"line-break"}),
+    kept=frozenset(),
+    skipped=frozenset({"annotation", "forms", "image", "object", "tracked-changes"}),
+)
+
+
+def read_odt(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, with the title in the document's properties. Raise Unreadable for an encrypted document."""
+    with open_zipped(read_whole(stream, options), "odt") as document:
+        if MANIFEST in document.namelist() and member_xml(document, MANIFEST, "odt").find(".//{*}encryption-data") is not None:
+            raise Unreadable("encrypted: it asks for a password")
+        root = member_xml(document, CONTENT, "odt")
+        title = element_text(member_xml(document, META, "odt"), TITLE) if META in document.namelist() else ""
+    body = root.find(".//{*}body/{*}text")
+    if body is None:
+        raise Unreadable("no text: it is an OpenDocument file of another kind, such as a table or a drawing")
+    for space in body.iter("{*}s"):
+        space.text = " " * min(int(_attribute(space, "c") or 1), 1000)
+    for tab in body.iter("{*}tab"):
+        tab.text = "\t"
+    notes_to_end(body, ((note, note.find("{*}note-citation"), note.find("{*}note-body")) for note in list(body.iter("{*}note"))))
+    text = tree_to_text(unwrapped(body, ODT), ODT)
+    if not text.strip():
+        raise Unreadable("no text: the document has none")
+    yield Record(text, title=title)
+
+
+def _attribute(node: Any, name: str) -> str:
+    return next((str(value) for key, value in node.attrib.items() if key.rpartition("}")[2] == name and str(value).isdigit()), "")
+
+
+# \bin is followed by raw bytes, which striprtf would take for text.
+BINARY = re.compile(rb"\\bin(\d{1,9}) ?")
+NOTE = re.compile(rb"\{\s*(?:\\\*\s*)?\\footnote(?![a-z]) ?")
+BRACE = re.compile(rb"\\.|[{}]", re.DOTALL)
+LINE = re.compile(rb"\\line(?![a-z]) ?")
+PARAGRAPH = re.compile(rb"\\par(?![a-z]) ?")
+NOTE_BEGINS, NOTE_ENDS = re.compile(r"\s*\x02\s*"), re.compile(r"\s*\x03")
+BREAK = "\x0b"
+"""Placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's."""
+CELL = re.compile(r"\n?\|(?=\n)|\n\|")
+LINE_ENDS = re.compile(r"\r\n?")
+BLANK_LINES = re.compile(r"\n\s*\n")
+
+
+def read_rtf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record. Raise Unreadable where the file is cut off."""
+    from striprtf.striprtf import rtf_to_text
+
+    content = read_whole(stream, options)
+    if not content.rstrip(b"\0 \r\n").endswith(b"}"):
+        raise Unreadable("cut off: its last group is not closed")
+    source = LINE.sub(rb"\'0b", _with_notes(_without_binary(content)))
+    plain: str = rtf_to_text(source.decode("latin-1"), errors="replace")  # type: ignore[no-untyped-call]
+    text = LINE_ENDS.sub("\n", plain)
+    # striprtf ends each cell of a table with a bar, and its paragraph with a line end.
+    text = CELL.sub(lambda found: "" if found[0].endswith("|") and not found[0].startswith("\n|") else " | ", text)
+    text = NOTE_ENDS.sub("]", NOTE_BEGINS.sub(" [", text))
+    lines = (line.strip() for line in text.replace("\n", "\n\n").replace(BREAK, "\n").split("\n"))
+    text = BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
+    if not text.strip():
+        raise Unreadable("no text: the document has none")
+    yield Record(text)
+
+
+def _with_notes(content: bytes) -> bytes:
+    """Turn each note into plain text in brackets; striprtf would drop it."""
+    kept, position = bytearray(), 0
+    while found := NOTE.search(content, position):
+        end = _group_end(content, found.end())
+        kept += content[position : found.start()] + rb"{\'02 " + PARAGRAPH.sub(b" ", content[found.end() : end]) + rb"\'03"
+        position = end
+    return bytes(kept + content[position:])
+
+
+def _group_end(content: bytes, start: int) -> int:
+    """Return where the group that is open at `start` is closed."""
+    depth = 1
+    for brace in BRACE.finditer(content, start):
+        depth += {b"{": 1, b"}": -1}.get(brace[0], 0)
+        if not depth:
+            return brace.start()
+    raise Unreadable("cut off: a note is not closed")
+
+
+def _without_binary(content: bytes) -> bytes:
+    kept, position = bytearray(), 0
+    while found := BINARY.search(content, position):
+        kept += content[position : found.start()]
+        position = found.end() + int(found[1])
+    return bytes(kept + content[position:])

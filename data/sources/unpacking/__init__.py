@@ -1,1 +1,0 @@
-"""Opens what every shard would have to open, once, and hands each shard its slice."""

@@ -1,1 +1,0 @@
-"""Augmentation of training text: other spellings and other orders, drawn by a seed."""

@@ -1,1 +1,0 @@
-"""Which text of the training split a tokenizer is fitted on: drawn shard by shard, and joined."""

@@ -1,1 +1,0 @@
-"""Files of prompts: a line of JSON each, and a line for each answer."""

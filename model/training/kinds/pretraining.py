@@ -1,0 +1,77 @@
+"""Pretraining, by next-token prediction or by masked language modelling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from model.networks.base import Ability
+from model.training.train_config import CorpusTrainConfig
+
+if TYPE_CHECKING:
+    from model.objectives.masked import Masked
+    from model.objectives.next_token import NextToken
+
+
+class PretrainConfig(CorpusTrainConfig):
+    """Next-token prediction over packed documents."""
+
+    FROM_LOGITS: ClassVar[bool] = True
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {**CorpusTrainConfig.NEEDS, "copy_rows": ("eval_rows",), "copy_tokens": ("copy_rows",)}
+
+    kind: Literal["next_token"] = Field("next_token", description="training objective: the next token of every document")
+    copy_rows: int = Field(0, ge=0, description="training passages tested for memorization at each measurement (copy_rate); 0: none")
+    copy_tokens: int = Field(32, ge=1, description="length of such a passage's prompt, and of the continuation that must match; tokens")
+    token_dropout: float = Field(
+        0.0, ge=0, lt=1, description="probability that an input token is hidden from the network, in training alone; 0: none; fraction"
+    )
+
+    @property
+    def dropped_tokens(self) -> float:
+        return self.token_dropout
+
+    @property
+    def memorization_passages(self) -> tuple[int, int]:
+        return self.copy_rows, self.copy_tokens
+
+    def build_objective(self) -> NextToken:
+        """Return the objective that this config describes."""
+        from model.objectives.next_token import NextToken
+
+        return NextToken(within_documents=self.within_documents)
+
+
+class MaskedConfig(CorpusTrainConfig):
+    """Masked language modelling over packed documents: some tokens are hidden and predicted from all others."""
+
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"bidirectional"})
+    HAS_NEXT_TOKENS: ClassVar[bool] = False
+    # The head reads the chosen tokens alone.
+    COUNTS_OPERATIONS: ClassVar[bool] = False
+
+    kind: Literal["masked"] = Field("masked", description="training objective: the tokens that are hidden, from those around them")
+    share: float = Field(0.15, gt=0, lt=1, description="share of a row's tokens that are chosen to be predicted, at least one; fraction")
+    masked_share: float = Field(0.8, ge=0, le=1, description="share of the chosen tokens that become the mask; fraction")
+    random_share: float = Field(
+        0.1, ge=0, le=1, description="share of the chosen tokens that become a token drawn from the vocabulary; the rest stay; fraction"
+    )
+    hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which of its tokens are chosen; integer")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> MaskedConfig:
+        if self.masked_share + self.random_share > 1:
+            raise ValueError(
+                f"masked_share={self.masked_share} and random_share={self.random_share} are more than all chosen tokens; lower one"
+            )
+        return self
+
+    @property
+    def read_share(self) -> float:
+        return self.share
+
+    def build_objective(self) -> Masked:
+        """Return the objective that this config describes."""
+        from model.objectives.masked import Masked
+
+        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents)

@@ -1,1 +1,0 @@
-"""What kinds of tuning share: preferences with their references, and sampled replies."""

@@ -1,1 +1,0 @@
-"""The stages of the base chapter, one per file."""

@@ -1,1 +1,0 @@
-"""The stages of the chat chapter, one per file."""

@@ -1,0 +1,365 @@
+"""The stages of the corpus chapter: sources read, cleaned, deduplicated, filtered, decontaminated, split and audited."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from data.audit.config import DESCRIBED, AuditConfig, GramConfig
+from data.cleaning.config import CleanConfig
+from data.decontamination.config import ContaminationConfig, CutConfig, SearchConfig
+from data.decontamination.evaluation import evaluation_digests
+from data.dedup.config import DedupConfig
+from data.documents.sharding import SLICE, shard_of
+from data.examples.config import ExamplesConfig
+from data.filtering.config import ClassifierConfig, FilterConfig
+from data.filtering.observed_files import example_digests, observed_digests
+from data.provenance.tables import has_document, lines_naming, rows_of
+from data.sources.config import ConversationIngest, IngestConfig
+from data.sources.errors import refuse_empty_sources
+from data.sources.files import census_state, groups_at_work, source_state, unpack_state
+from data.sources.sharing import GROUPS
+from data.splits.config import DivideConfig, SplitConfig
+from data.synthetic.config import ModelMaker, SyntheticSource
+from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
+from data.universe.config import UniverseSource
+from model.inference.config import SamplingConfig
+from tasks.forecast.hook import WorkHook, books, source_bytes
+from tasks.lineage.hook import Holding, Inspection, LineageHook, document_tables, holds_nothing
+from tasks.reporting.cleaning import HELD_OUT, PERSONAL, RULES, SCORED
+from tasks.reporting.corpus import CONVERSATIONS, CORPUS
+from tasks.reporting.hook import ReportHook
+from tasks.stage.execution.run import current_run
+from tasks.stage.stage import Metrics, Workspace, stage
+from tasks.stage.store.artifact import ShardedArtifact, SlicedArtifact
+
+
+def _inspect_universe(inspection: Inspection) -> Holding:
+    """Its books are files; truth/ has them again, undamaged."""
+    document = inspection.document
+    is_ours = document.source == inspection.artifact.config.get("kind") and inspection.has(document.path)
+    return inspection.holding({document.path, "truth"} if is_ours else ())
+
+
+@stage(hooks=(LineageHook(_inspect_universe), WorkHook(books, "books")))
+def universe(config: UniverseSource, work: Workspace) -> Metrics:
+    """Nothing -> books/, truth/, world.json."""
+    from data.universe.write import write_universe
+
+    return write_universe(work.output, config)
+
+
+TEXTS = "texts.parquet"
+
+
+def _inspect_synthetic(inspection: Inspection) -> Holding:
+    """Generated texts are in one table. The model that wrote them may have learned from any document."""
+    document, config = inspection.document, inspection.artifact.config
+    is_ours = document.source == config.get("name")
+    if is_ours and inspection.read(TEXTS, lambda stream, _: has_document(stream, document.path, ("path",))):
+        return inspection.holding({TEXTS})
+    maker = config.get("maker")
+    if not isinstance(maker, dict) or maker.get("kind") != "model":
+        return inspection.holding()
+    return inspection.holding(learned=True, certain=False, detail="written by a model that may have learned from it")
+
+
+@stage(observes=synthetic_state, hooks=(LineageHook(_inspect_synthetic),))
+def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
+    """Templates, or a model directory and prompts -> texts.parquet."""
+    from data.synthetic.text_table import generate_texts, write_texts
+
+    maker = config.maker
+    if not isinstance(maker, ModelMaker):
+        return write_texts(work.output, maker.kind, generate_texts(maker))
+    from model.inference.generation import sample_texts
+
+    sampling = SamplingConfig(temperature=maker.temperature, top_p=maker.top_p, max_new_tokens=maker.max_tokens)
+    texts = sample_texts(model_directory(maker, work.root), read_prompts(maker, work.root), maker.samples, sampling, maker.seed)
+    return write_texts(work.output, maker.kind, texts)
+
+
+def holds_document(stream: IO[bytes], identity: str) -> bool:
+    """Return whether a slice has words of a document."""
+    from data.sources.unpacked import HELD
+
+    return any(row["item"] in HELD for row in rows_of(stream, identity, ("item",)))
+
+
+def has_words(inspection: Inspection) -> Holding:
+    """A group of files: the slice of the document's shard, if it has the document."""
+    slices = [known.path for known in inspection.artifact.files if known.path.endswith(".parquet")]
+    mine = SLICE.format(shard_of(inspection.document.id, len(slices)))
+    return inspection.holding({mine} if inspection.read(mine, holds_document) else ())
+
+
+@stage(observes=unpack_state, hooks=(LineageHook(has_words),))
+def unpack(config: IngestConfig, work: Workspace) -> Metrics:
+    """Archives and files of records -> a slice for each shard of ingest: 0000.parquet and so on."""
+    from data.sources.unpack import unpack as open_files
+
+    if work.shard is None:
+        raise ValueError("files are unpacked by groups; call unpack.over(GROUPS)")
+    return open_files(config, work.output, work.root, work.cache, work.shard, work.observed, **work.limits)
+
+
+def unpacked(config: IngestConfig) -> SlicedArtifact | None:
+    """Unpack what the shards of ingest do not open themselves; None if there is nothing of the kind."""
+    groups = groups_at_work(config, current_run().root)
+    return SlicedArtifact(made=unpack.over(GROUPS, groups)(config), name=SLICE) if groups else None
+
+
+@stage(
+    observes=source_state,
+    hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read"), WorkHook(source_bytes)),
+)
+def ingest(
+    config: IngestConfig | ConversationIngest,
+    work: Workspace,
+    universe: Path | None = None,
+    synthetic: Path | None = None,
+    unpacked: list[Path] | None = None,
+) -> Metrics:
+    """Sources, slices of what was unpacked, books/ of a universe, generated texts -> documents, quarantine and ledger.parquet."""
+    from data.sources.ingest import IngestInputs
+    from data.sources.ingest import ingest as read_sources
+
+    around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic, unpacked or ())
+    return read_sources(config, work.output, around, work.shard, **work.limits)
+
+
+def require_texts(config: IngestConfig, shards: ShardedArtifact) -> None:
+    """Raise SourceError naming the source if one gave no text in any shard. Does nothing if a shard is only planned."""
+    made, run = shards.artifacts(), current_run()
+    if len(made) == len(shards.items):
+        quarantines = (run.store.verified(artifact, "quarantine.parquet") for artifact in made)
+        refuse_empty_sources(config, run.root, (artifact.metrics for artifact in made), quarantines)
+
+
+@stage(observes=census_state, hooks=(LineageHook(holds_nothing),))
+def census(config: IngestConfig, work: Workspace, ingested: list[Path]) -> Metrics:
+    """Sources and the tables of ingest -> census.parquet, census.json."""
+    from data.sources.census import census as count_entries
+
+    return count_entries(config, work.output, ingested, work.root, work.cache, **work.limits)
+
+
+@stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="cleaned")))
+def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
+    """documents.parquet of a shard -> documents.parquet, ledger.parquet."""
+    from data.cleaning.clean import clean as clean_documents
+
+    return clean_documents(documents, work.output, config, **work.limits, progress=work.meter.show)
+
+
+@stage(
+    hooks=(LineageHook(document_tables, in_corpus=True, finds_duplicates=True), ReportHook(title="deduplicated")),
+)
+def dedup(
+    config: DedupConfig,
+    work: Workspace,
+    documents: list[Path],
+    accounts: list[Path] | None = None,
+    pairs: list[Path] | None = None,
+    compared: list[Path] | None = None,
+) -> Metrics:
+    """documents.parquet of each shard -> documents/ and sizes/ by shard, clusters.parquet, pairs.parquet, ledger.parquet, removed/.
+
+    `accounts`: the results of the shards; `pairs` and `compared`: those of the partitions of clusters and of candidate pairs."""
+    if accounts is not None:
+        from data.dedup.partitioned.account import Parts, join_accounts
+
+        return join_accounts(documents, Parts(accounts, pairs or (), compared or ()), work.output, **work.limits)
+    from data.dedup.dedup import dedup as remove_duplicates
+
+    return remove_duplicates(documents, work.output, config, **work.limits)
+
+
+@stage(observes=example_digests, hooks=(LineageHook(holds_nothing),))
+def quality(config: ClassifierConfig, work: Workspace) -> Metrics:
+    """Good and bad texts -> classifier.safetensors, classifier.json."""
+    from data.filtering.observed_files import ObservedFiles
+    from data.filtering.quality import train
+
+    return train(config, ObservedFiles(work.root, work.observed), work.output)
+
+
+@stage(
+    observes=observed_digests,
+    hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(PERSONAL, title="filtered")),
+)
+def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: Path | None = None) -> Metrics:
+    """documents.parquet of a shard, a classifier if the recipe uses one -> documents.parquet, ledger.parquet, edits.parquet, removed/.
+
+    With redaction also personal_data.json, of the first shard: how well personal data is found where it is known.
+    """
+    from data.filtering.filter import filter_documents
+    from data.filtering.observed_files import ObservedFiles
+    from data.filtering.pii.confusion import write_confusion
+
+    files = ObservedFiles(work.root, work.observed)
+    if config.pii.enabled and (work.shard is None or work.shard.number == 0):
+        write_confusion(work.output, config.pii, files)
+    return filter_documents(documents, work.output, config, files, classifier=classifier, progress=work.meter.show, **work.limits)
+
+
+@stage(observes=evaluation_digests, hooks=(LineageHook(holds_nothing),))
+def search(
+    config: SearchConfig, work: Workspace, documents: Path, test: list[Path] | None = None, questions: Path | None = None
+) -> Metrics:
+    """documents.parquet of a shard, and what the run holds out -> matches.parquet, sought.parquet, sets.parquet."""
+    from data.decontamination.search import search as find_matches
+
+    held_out = {name: files for name, files in (("test", test or []), ("questions", [questions] if questions else [])) if files}
+    return find_matches(documents, work.output, config, root=work.root, observed=work.observed, held_out=held_out, **work.limits)
+
+
+@stage(hooks=(LineageHook(holds_nothing),))
+def contamination(config: ContaminationConfig, work: Workspace, found: list[Path]) -> Metrics:
+    """What the search of each shard found -> slices of passages by shard."""
+    from data.decontamination.search import find_contamination
+
+    return find_contamination(found, work.output, config, **work.limits)
+
+
+CONTAMINATED = "contaminated.parquet"
+
+
+def _inspect_decontaminated(inspection: Inspection) -> Holding:
+    """Its tables, and the list of contaminated passages, which quotes documents."""
+    holding = document_tables(inspection)
+    quoted = inspection.has(CONTAMINATED) and inspection.read(CONTAMINATED, has_document)
+    return replace(holding, parts=holding.parts | {CONTAMINATED}) if quoted else holding
+
+
+@stage(hooks=(LineageHook(_inspect_decontaminated, in_corpus=True), ReportHook(title="decontaminated")))
+def decontaminate(config: CutConfig, work: Workspace, documents: Path, passages: Path) -> Metrics:
+    """documents.parquet of a shard, its passages -> documents, sizes, contaminated and ledger.parquet, removed/."""
+    from data.decontamination.decontaminate import decontaminate as remove_evaluations
+
+    return remove_evaluations(documents, passages, work.output, config, **work.limits)
+
+
+@stage(hooks=(LineageHook(holds_nothing),))
+def assign(config: SplitConfig, work: Workspace, sizes: list[Path], clusters: Path) -> Metrics:
+    """sizes of the documents of each shard, clusters.parquet -> slices of the assignment by shard."""
+    from data.splits.assignment import assign as assign_documents
+
+    return assign_documents(sizes, clusters, work.output, config, **work.limits)
+
+
+@stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
+def split(config: DivideConfig, work: Workspace, documents: Path, assigned: Path) -> Metrics:
+    """documents.parquet of a shard, its slice of the assignment -> train.parquet and train_size.json, val.parquet, test.parquet,
+    ledger.parquet, removed/."""
+    from data.splits.split import split as split_documents
+
+    return split_documents(documents, assigned, work.output, config, **work.limits)
+
+
+def _inspect_survey(inspection: Inspection) -> Holding:
+    """Its table has titles, which may be words of the documents."""
+    named = inspection.has(DESCRIBED) and inspection.read(DESCRIBED, has_document)
+    return inspection.holding({DESCRIBED} if named else (), detail="its title" if named else "")
+
+
+@stage(hooks=(LineageHook(_inspect_survey),))
+def survey(
+    config: GramConfig,
+    work: Workspace,
+    ingested: Path,
+    cleaned: Path,
+    deduplicated: Path,
+    splits: Path,
+    filtered: Path | None = None,
+    decontaminated: Path | None = None,
+) -> Metrics:
+    """documents.parquet of a shard after each stage, and its splits -> described.parquet, grams.parquet."""
+    from data.audit.audit import survey as survey_shard
+
+    stages = {"ingest": ingested, "clean": cleaned, "filter": filtered, "dedup": deduplicated, "decontaminate": decontaminated}
+    return survey_shard({name: path for name, path in stages.items() if path}, splits, work.output, config, **work.limits)
+
+
+@stage(hooks=(LineageHook(holds_nothing),))
+def overlap(config: GramConfig, work: Workspace, train: Path, val: Path, held_out: list[Path]) -> Metrics:
+    """train.parquet and val.parquet of a shard, grams.parquet of every shard -> seen.parquet."""
+    from data.audit.leaks import overlap as find_overlap
+
+    return find_overlap(train, val, held_out, work.output, config, **work.limits)
+
+
+def _inspect_audit(inspection: Inspection) -> Holding:
+    """The audit quotes passages that two splits share."""
+    columns = {"leaks.parquet": ("id", "train_id", "val_id"), "leaked_documents.parquet": ("id",)}
+    quoted = {f for f, ids in columns.items() if inspection.has(f) and inspection.read(f, partial(has_document, columns=ids))}
+    return inspection.holding(quoted, detail="quoted as a leak" if quoted else "")
+
+
+@stage(hooks=(LineageHook(_inspect_audit, audits_corpus=True), ReportHook(CORPUS, RULES, HELD_OUT, SCORED)))
+def audit(
+    config: AuditConfig,
+    work: Workspace,
+    surveyed: list[Path],
+    overlaps: list[Path],
+    val: list[Path],
+    test: list[Path],
+    quarantined: list[Path],
+    ingested: list[Path],
+    cleaned: list[Path],
+    deduplicated: Path,
+    splits: list[Path],
+    filtered: list[Path] | None = None,
+    decontaminated: list[Path] | None = None,
+    truth: Path | None = None,
+    clean_texts: list[Path] | None = None,
+    unique_texts: list[Path] | None = None,
+) -> Metrics:
+    """Surveys, overlaps, held-out texts and ledgers of each shard -> leaks.parquet, leaked_documents.parquet, funnel.json, metrics.json.
+
+    `truth`: that of a universe, with which the cleaned and the deduplicated texts are compared."""
+    from data.audit.audit import Shards
+    from data.audit.audit import audit as audit_shards
+    from data.universe.score import score
+
+    ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered, "dedup": [deduplicated], "decontaminate": decontaminated}
+    accounts = {name: files for name, files in (ledgers | {"split": splits}).items() if files}
+    shards = Shards(surveyed, overlaps, {"val": val, "test": test}, accounts, quarantined)
+    metrics = audit_shards(shards, work.output, config, **work.limits)
+    if truth is not None:
+        metrics |= score(truth, clean_texts or [], unique_texts or [], deduplicated)
+    (work.output / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True))
+    return metrics
+
+
+def _inspect_examples(inspection: Inspection) -> Holding:
+    """Examples of a universe are made from its facts alone, but for passages, which name their books, as others do in each line.
+
+    Of those others a line without names may be of any book.
+    """
+    of_facts = inspection.artifact.config.get("kind") == "universe"
+    if of_facts and not inspection.artifact.config.get("events"):
+        return inspection.holding()
+    parts, certain, count = set[str](), True, 0
+    reached = any(splits.parts & {"", "train.parquet"} for splits in inspection.inputs_named("splits"))
+    reached = reached or any(generated.parts for generated in inspection.inputs_named("generated"))
+    for file in (known.path for known in inspection.artifact.files if known.path.endswith(".jsonl")):
+        lines, complete = inspection.read(file, lines_naming)
+        complete = complete or of_facts
+        if lines or (not complete and reached):
+            parts.add(file)
+        certain, count = certain and (complete or not reached), count + len(lines)
+    return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
+
+
+@stage(hooks=(LineageHook(_inspect_examples), ReportHook(CONVERSATIONS)))
+def examples(
+    config: ExamplesConfig, work: Workspace, splits: list[Path], world: Path | None = None, generated: Path | None = None
+) -> Metrics:
+    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+    from data.examples.make import make_examples
+
+    return make_examples(splits, world, work.output, config, generated)

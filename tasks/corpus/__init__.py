@@ -1,1 +1,0 @@
-"""The stages of the corpus chapter, one per file."""

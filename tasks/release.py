@@ -1,0 +1,162 @@
+"""The stages of the release chapter: quantized variants, each measured; an export; a version in MLflow's registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel, Field
+
+from model.evaluation.gate import FidelityConfig
+from model.names import NOT_IDENTITY
+from model.quantization.config import VariantConfig
+from model.release.card import ModelCard, OriginFact, TrainingFact, corpus_facts, training_facts
+from model.release.config import CardConfig, ExportConfig
+from tasks.gate import read_verdict
+from tasks.lineage.hook import Holding, Inspection, LineageHook, derived_model
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.sizes import SIZES, VARIANTS
+from tasks.stage.execution.run import current_run
+from tasks.stage.stage import Metrics, Workspace, stage
+from tasks.stage.store.artifact import Artifact, StageOutput
+from tasks.stage.store.journal import Journal, RegisteredModel
+from tasks.stage.store.store import Store
+from tasks.stage.system.progress import log
+
+
+@stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
+def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
+    """A model directory, with packed rows if the kind calibrates and a tokenizer if it needs one -> a smaller model directory."""
+    from model.quantization.config import quantize as quantize_model
+
+    return quantize_model(model, work.output, config, rows, tokenizer)
+
+
+def _inspect(inspection: Inspection) -> Holding:
+    """It keeps no words: only what rows cost, each by its number."""
+    packed = inspection.inputs_named("packed")
+    measured = any(holding.parts for holding in packed)
+    return inspection.holding(measured=measured, certain=all(holding.certain for holding in packed))
+
+
+@stage(judges=True, hooks=(LineageHook(_inspect), ReportHook(VARIANTS)))
+def measure(config: FidelityConfig, work: Workspace, model: Path, variant: Path, packed: Path) -> Metrics:
+    """A model, a quantized form of it, and rows of one split -> metrics.json, units.npz, verdict.json."""
+    from model.evaluation.fidelity import measure_fidelity
+
+    return measure_fidelity(model, variant, packed, work.output, config, threads=work.threads)
+
+
+ADAPTER = "adapter."  # before the names of inputs that are adapters of the model; a variant's name has no dot
+
+
+class Exporting(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Everything that decides an export besides the model, and what its card says about training."""
+
+    recipe: str = Field(description="name of the recipe")
+    seed: int = Field(description="of initial weights and sample order")
+    licences: dict[str, str] = Field(description="terms of use by source")
+    export: ExportConfig
+    card: CardConfig
+    training: tuple[TrainingFact, ...] = Field(description="pretraining, if there was any, then each step of tuning")
+    row_length: int = Field(0, json_schema_extra=NOT_IDENTITY, description="tokens of a training row; 0: the model's context")
+
+
+@stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
+def export(
+    config: Exporting,
+    work: Workspace,
+    model: Path,
+    tokenizer: Path,
+    measured: Path,
+    measured_base: Path,
+    baseline: Path,
+    measured_rows: Path,
+    baseline_rows: Path,
+    verdict: Path,
+    funnel: Path | None = None,
+    conversations: Path | None = None,
+    history: Path | None = None,
+    origin: Path | None = None,
+    **others: Path,
+) -> Metrics:
+    """A model, its variants and adapters, what was measured, tokenizer, step log, verdict, sources of its text -> a release directory."""
+    from model.evaluation.gate import FIDELITY
+    from model.evaluation.plain_words import Standing, passes_over
+    from model.hardware.flops import training_flops
+    from model.networks.directory import read_config
+    from model.release.export import export as export_model
+    from model.training.telemetry.step_log import validation_curve
+
+    network, vocabulary = read_config(model)
+    rows_of = config.row_length or network.context
+    found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
+    base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
+    curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history else ((), 0)
+    card = ModelCard(
+        **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
+        recipe=config.recipe,
+        corpus=corpus_facts(funnel, conversations, config.licences),
+        **Standing(base, tuned, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
+        training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
+        origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
+        metrics=tuned,
+        gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in json.loads(verdict.read_text())["rows"]),
+        lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
+    )
+    adapters, fidelity = (
+        {name.removeprefix(kind): folder for name, folder in others.items() if name.startswith(kind)} for kind in (ADAPTER, FIDELITY)
+    )
+    variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY))}
+    return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)
+
+
+CHAMPION = "champion"
+EVALUATED = "evaluate.release"  # where in the flow a released model is measured
+
+
+class Standing(NamedTuple):
+    """The alias that a model gets, or "", and why."""
+
+    alias: str
+    reason: str
+
+
+def register(name: str, exported: StageOutput, verdict: StageOutput, measured: StageOutput, split: str, promote: str | None) -> None:
+    """Record that an exported model is to be registered under `name`, unless planning.
+
+    measured: its evaluation, compared with the champion's on `split`; promote: why it becomes champion regardless of that.
+    """
+    run = current_run()
+    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and isinstance(measured, Artifact):
+        passed = read_verdict(verdict).passed
+        alias, reason = (
+            standing(run.store, name, exported, measured, split, promote) if passed else Standing("", "since its gate was overruled")
+        )
+        log(f"{name}: {'champion' if alias else 'not champion'}, {reason}")
+        model = RegisteredModel(name=name, alias=alias, reason=reason, location=exported.location, digest=exported.digest)
+        run.registered = (*run.registered, model)
+
+
+def standing(store: Store, name: str, exported: Artifact, measured: Artifact, split: str, promote: str | None) -> Standing:
+    """Return whether a model whose gate passed becomes or stays the champion of `name`, and why."""
+    for record in Journal(store).newest():
+        champion = next((model for model in record.registered if model.name == name and model.alias == CHAMPION), None)
+        if champion is None:
+            continue
+        if champion.digest == exported.digest:
+            return Standing(CHAMPION, "as it was")
+        if promote:
+            return Standing(CHAMPION, f"promoted by a person: {promote}")
+        at = record.positions.get(EVALUATED)
+        before = store.index.read(at.location) if at else None
+        if not isinstance(before, Artifact):
+            return Standing(
+                "", f"since what was measured of the champion, of run {record.id}, is not in the store; release.promote decides"
+            )
+        from model.evaluation.contest import contest
+
+        found = contest(store.local(measured), store.local(before), split)
+        return Standing(CHAMPION if found.better else "", f"beside the champion of run {record.id} {found.words}")
+    return Standing(CHAMPION, "the first whose gate passed")

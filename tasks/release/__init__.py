@@ -1,1 +1,0 @@
-"""The stages of the release chapter, one per file."""
