@@ -21,7 +21,7 @@ ROOMS = ("flows", "tasks", "model", "data")
 BODIES = Path("tasks") / "stage" / "execution" / "bodies"
 UNRECORDED = (
     (BODIES / "fork_server.py", 'tools.recorder.install(Path(request["marks"]), Path(request["snapshot"]))', "pass"),
-    (BODIES / "run_body.py", "Marks.read(call.marks)", "Marks()"),
+    (BODIES / "run_body.py", "Marks.read(call.marks)", "Marks(version=4)"),
 )
 LIMIT = 0.02
 

@@ -158,9 +158,9 @@ def test_a_store_below_the_home_is_searched_once(tmp_path: Path) -> None:
 
 
 def test_weights_that_no_record_tells_of_may_have_learned_from_it_and_known_ones_are_told_apart(corpus: Corpus, home: Path) -> None:
-    tuned = corpus.store.fs.cat_file(f"{corpus.store.root}/{corpus.made['export'].location}/model.safetensors")
+    tuned = corpus.store.fs.cat_file(f"{corpus.store.root}/{corpus.made['export'].files_at}/model.safetensors")
     foreign = corpus.commit("adopt", {"model.safetensors": "an open model"})
-    opened = corpus.store.fs.cat_file(f"{corpus.store.root}/{foreign.location}/model.safetensors")
+    opened = corpus.store.fs.cat_file(f"{corpus.store.root}/{foreign.files_at}/model.safetensors")
     unknown = (".quarantine/tune-1/model.safetensors", ".staging/pretrain-1/resume/step-3/state.pt", "tune/half/model.safetensors")
     for path in unknown:
         corpus.store.put(path, b"weights of nobody")

@@ -20,6 +20,7 @@ from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.key import compute_address
+from tasks.stage.identity.tracing.mark_file import VERSION
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.artifact import Artifact, content_digest, list_files
@@ -55,7 +56,7 @@ def stand_in(store: Store, decision: Decision) -> None:
     """Commit an artifact with the decided key, so that the plan knows the keys of later stages."""
     contents = {name: f"{decision.key} {name}".encode() for name in PARTS}
     made = written(store.scratch("stand-in") / "output", {**contents, "verdict.json": VERDICT})
-    trace, marks = TraceChecker(store, Source.of(), None).save(Marks())
+    trace, marks = TraceChecker(store, Source.of(), None).save(Marks(version=VERSION))
     address = compute_address(decision.key, trace.hash)
     files, location = list_files(made), store.location_of(decision.stage, "universe", address)
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("")}
