@@ -39,14 +39,15 @@ def run(folder: Path, process: str, host: str = THIS.host) -> FoundRun:
 @pytest.mark.parametrize(
     ("process", "host", "why"),
     [
-        (str(BESIDE), THIS.host, f"is in another container of {THIS.host}, or on another machine of that name; stop it there: folio stop"),
-        (str(replace(THIS, boot="other")), "elsewhere", "is on elsewhere; stop it there: folio stop"),
-        ("", THIS.host, rf"recorded only its process's number. Make sure that {os.getpid()} is it: kill {os.getpid()}"),
+        (BESIDE, THIS.host, f"is in another container of {THIS.host}, or on another machine of that name; stop it there: folio stop"),
+        (replace(THIS, boot="other"), "elsewhere", "is on elsewhere; stop it there: folio stop"),
+        ("", THIS.host, "recorded only its process's number. Make sure that PID is it: kill PID"),
     ],
+    ids=["another container", "another machine", "a number alone"],
 )
-def test_a_live_run_that_cannot_be_seen_is_not_signalled(process: str, host: str, why: str, tmp_path: Path, signals: list[int]) -> None:
-    found = run(tmp_path, process, host)
-    with found.journal.running(found.record), pytest.raises(RuntimeError, match=why):
+def test_a_live_run_that_cannot_be_seen_is_not_signalled(process: object, host: str, why: str, tmp_path: Path, signals: list[int]) -> None:
+    found = run(tmp_path, str(process), host)
+    with found.journal.running(found.record), pytest.raises(RuntimeError, match=why.replace("PID", str(os.getpid()))):
         ask_to_stop(found, now=False)
     assert signals == []
 
