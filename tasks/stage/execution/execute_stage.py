@@ -21,6 +21,7 @@ from tasks.stage.identity.tracing.trace import Trace
 from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
+from tasks.stage.store.traces import age_of
 from tasks.stage.system.locks import LeaseLost, Lock
 from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.tracking.cost import Stopwatch
@@ -42,7 +43,10 @@ def execute_stage(
         work = WorkFolder(work_base(context.store, call), position, context.traces, lock)
         try:
             artifact = _execute(context, call, resources, reporter, watch, work, lock)
-            committed = context.store.commit(work.folder / "output", artifact, lock, instead_of)
+            there = context.store.index.read(artifact.location)
+            # What another folio made is not reused, so it gives way to what this one makes.
+            replaced = there if instead_of is None and age_of(context.store, there) else instead_of
+            committed = context.store.commit(work.folder / "output", artifact, lock, replaced)
         except BaseException:
             # `run_body` has ended all that worked in it.
             work.leave()

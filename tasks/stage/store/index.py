@@ -95,7 +95,7 @@ class StoreIndex:
             return None
         except OSError as error:
             return _unreadable_record(location, error)
-        found = _parse(location, content)
+        found = parse_record(location, content)
         self._records[location] = now, found
         return found
 
@@ -174,7 +174,7 @@ class StoreIndex:
     def _read_remote(self, locations: Iterable[str]) -> Iterator[tuple[str, Artifact | Damaged | None]]:
         def read(location: str) -> Artifact | Damaged | None:
             try:
-                return _parse(location, self.fs.cat_file(f"{self.root}/{location}/{RECORD}"))
+                return parse_record(location, self.fs.cat_file(f"{self.root}/{location}/{RECORD}"))
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -199,7 +199,8 @@ def _index_names(stage: str, names: list[str]) -> _StageFolder:
     return found
 
 
-def _parse(location: str, content: bytes) -> Artifact | Damaged:
+def parse_record(location: str, content: bytes) -> Artifact | Damaged:
+    """Return what a record says, or why it can't be read."""
     try:
         found = Artifact.unsealed(content)
     except ValueError as error:

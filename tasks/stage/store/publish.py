@@ -19,7 +19,7 @@ from pathlib import Path
 import fsspec
 
 from tasks.stage.store.artifact import RECORD, Artifact
-from tasks.stage.store.index import Damaged, StoreIndex
+from tasks.stage.store.index import Damaged, OtherFormat, StoreIndex, parse_record
 from tasks.stage.system.atomic_files import fsync_tree, remove, share_tree, write_atomically
 from tasks.stage.system.exclusive_files import create_file, read_file, replace_file
 from tasks.stage.system.locks import Lock
@@ -43,13 +43,13 @@ class Publisher:
         self._fs, self._root, self._local_root, self._index = fs, root, local_root, index
         self._check, self._quarantine = check, quarantine
 
-    def publish(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | None) -> Artifact:
+    def publish(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | Damaged | None) -> Artifact:
         """Commit the files of `made`; return the artifact that is at its location then. Raises LeaseLost and OSError."""
         if self._local_root is None:
             return self._publish_remote(made, artifact.model_copy(update={"folder": lock.token}), lock, instead_of)
         return self._publish_local(self._local_root, made, artifact, lock, instead_of)
 
-    def _publish_local(self, root: Path, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | None) -> Artifact:
+    def _publish_local(self, root: Path, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | Damaged | None) -> Artifact:
         target = root / artifact.location
         target.parent.mkdir(parents=True, exist_ok=True)
         # All bytes reach the disk before their name, or a power cut could leave a record of lost bytes.
@@ -72,7 +72,7 @@ class Publisher:
             _move_aside(target, instead_of)
         raise FileExistsError(errno.EEXIST, f"{artifact.location} is written by others all the time")
 
-    def _publish_remote(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | None) -> Artifact:
+    def _publish_remote(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | Damaged | None) -> Artifact:
         record, published = f"{self._root}/{artifact.location}/{RECORD}", False
         if (found := self._committed(artifact, lock, instead_of)) is not None:
             return found
@@ -97,10 +97,12 @@ class Publisher:
                 with suppress(OSError):
                     self._fs.rm(f"{self._root}/{artifact.files_at}", recursive=True)
 
-    def _committed(self, artifact: Artifact, lock: Lock, instead_of: Artifact | None) -> Artifact | None:
+    def _committed(self, artifact: Artifact, lock: Lock, instead_of: Artifact | Damaged | None) -> Artifact | None:
         """Return the intact artifact that is at the location already, except the one to be replaced; a damaged one is quarantined."""
         found = self._index.read(artifact.location)
-        if found is None or (isinstance(found, Artifact) and _is_record_of(found.sealed(), instead_of)):
+        if found is None or (isinstance(found, OtherFormat) and found == instead_of):
+            return None
+        if isinstance(found, Artifact) and _is_record_of(found.sealed(), instead_of):
             return None
         problems = found.problems if isinstance(found, Damaged) else self._check(found)
         if isinstance(found, Artifact) and not problems:
@@ -109,7 +111,7 @@ class Publisher:
         return None
 
 
-def _move_aside(target: Path, instead_of: Artifact | None) -> None:
+def _move_aside(target: Path, instead_of: Artifact | Damaged | None) -> None:
     """Move what is in the way aside, under a name that garbage collection knows; put back a whole artifact that isn't the expected one."""
     aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:6]}")
     with suppress(FileNotFoundError):
@@ -123,11 +125,11 @@ def _move_aside(target: Path, instead_of: Artifact | None) -> None:
                 aside.rename(target)
 
 
-def _is_record_of(content: bytes, artifact: Artifact | None) -> bool:
+def _is_record_of(content: bytes, artifact: Artifact | Damaged | None) -> bool:
     """Return whether a record is an artifact's. Not compared as objects, since a metric that is no number equals nothing, nor as bytes,
     since a record of an earlier version lacks fields."""
-    if artifact is None:
-        return False
+    if not isinstance(artifact, Artifact):
+        return isinstance(artifact, OtherFormat) and parse_record(artifact.location, content) == artifact
     try:
         return Artifact.unsealed(content).sealed() == artifact.sealed()
     except ValueError:

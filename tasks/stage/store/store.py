@@ -138,10 +138,10 @@ class Store:
             return []
         return sorted(name for name in (str(path).rsplit("/", 1)[-1] for path in paths) if not name.startswith("."))
 
-    def commit(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | None = None) -> Artifact:
+    def commit(self, made: Path, artifact: Artifact, lock: Lock, instead_of: Artifact | Damaged | None = None) -> Artifact:
         """Move a directory of files into the store; return the artifact at its location, another writer's if that came first.
 
-        `lock`: the right to execute its key. `instead_of`: the record that a refresh replaces, if it is still there. Raises LeaseLost if
+        `lock`: the right to execute its key. `instead_of`: the record that is replaced, if it is still there. Raises LeaseLost if
         the lock is not held any more; nothing is committed then.
         """
         publisher = Publisher(
