@@ -224,7 +224,7 @@ CODE = [
     Line(
         "a helper that several stages share",
         code("data/conversations/records.py", 'ROLES = ("system"', 'ROLES = (*(), "system"'),
-        "pack encode",
+        "ingest[0] ingest[1] pack encode",
         "mentions `ROLES` in data/conversations/records.py, which changed",
     ),
     Line(
@@ -242,7 +242,7 @@ CODE = [
     Line(
         "a constant used by way of its module",
         code("data/universe/world.py", 'QUEENS = ("Maud",', 'QUEENS = (*(), "Maud",'),
-        "universe",
+        "universe examples",
         "mentions `QUEENS` in data/universe/world.py, which changed",
     ),
     Line(
@@ -258,7 +258,7 @@ CODE = [
             "class Int8Config(VariantBase",
             "class Int8Config(VariantBase, frozen=not False",
         ),
-        "quantize.int8 measure.int8 export evaluate.int8",
+        f"evaluate.base {ASKED_BETWEEN} evaluate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8",
         "mentions `Int8Config` in model/quantization/integers.py, which changed",
     ),
     Line(
@@ -310,7 +310,7 @@ CODE = [
     Line(
         "the chat template, a constant",
         code("data/tokens/special.py", '    "{{ bos_token }}"', '    "" + "{{ bos_token }}"'),
-        "tokenizer",
+        f"{SAMPLE} fit {RESTORE} tokenizer pack encode",
         "mentions `CHAT_TEMPLATE` in data/tokens/special.py, which changed",
     ),
     Line(
@@ -330,7 +330,7 @@ CODE = [
                 "from data.dedup import near\nfrom data.documents.database import",
             ),
         ),
-        "assign",
+        f"assign {SPLIT}",
         "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
     Line(

@@ -9,7 +9,7 @@ import pytest
 from tests.identity import bench
 from tests.identity.changing import Edit
 from tests.identity.conftest import fresh_processes
-from tests.identity.training_edits import EDITS, UNUSED, USED, TrainingEdit
+from tests.identity.training_edits import CONSTANTS, EDITS, UNUSED, USED, TrainingEdit
 
 Plans = Callable[[TrainingEdit], dict[str, tuple[str, tuple[str, ...]]]]
 RECIPE = bench.ROOT / "flows" / "recipe" / "universe.yaml"
@@ -42,7 +42,7 @@ def test_an_edit_of_what_training_did_not_use_leaves_nothing_to_do(edit: Trainin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("edit", USED, ids=lambda edit: edit.name)
+@pytest.mark.parametrize("edit", [*USED, *CONSTANTS], ids=lambda edit: edit.name)
 def test_an_edit_of_what_a_stage_used_runs_it_again_and_is_named(edit: TrainingEdit, plans: Plans) -> None:
     action, causes = plans(edit)[edit.runs]
     assert action == "run"

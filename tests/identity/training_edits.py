@@ -60,7 +60,6 @@ UNUSED = [
         "return _rounded(functional.layer_norm(x_XD, self.weight.shape, weight_D, bias_D, self.epsilon), self.rounded)",
         "return _rounded(functional.layer_norm(x_XD, self.weight.shape, weight_D, None, self.epsilon), self.rounded)",
     ),
-    TrainingEdit("a norm's constant", "model/layers/norms.py", "MOMENTUM = 0.1", "MOMENTUM = 0.2"),
     TrainingEdit(
         "other positions",
         "model/layers/positions.py",
@@ -130,12 +129,6 @@ UNUSED = [
         "model/adapters/lora.py",
         'frozenset({"pipeline"} if self.dora else {"pipeline", "zero_3"})',
         'frozenset({"pipeline", "zero_3"})',
-    ),
-    TrainingEdit(
-        "another way to quantize",
-        "model/quantization/weight_only.py",
-        "from __future__ import annotations\n",
-        "from __future__ import annotations\n\nUNUSED = 1\n",
     ),
     TrainingEdit(
         "another optimizer's default",
@@ -238,4 +231,15 @@ USED = [
     ),
     TrainingEdit("a mixing of bits", "data/dedup/near.py", "(1, rows), dtype=np.uint64) | odd", "(1, rows), dtype=np.uint64)", "dedup"),
 ]
-EDITS = [*UNUSED, *USED]
+# Constants of modules that training imported count, though nothing that it ran reads them.
+CONSTANTS = [
+    TrainingEdit("a norm's constant", "model/layers/norms.py", "MOMENTUM = 0.1", "MOMENTUM = 0.2", "pretrain"),
+    TrainingEdit(
+        "another way to quantize",
+        "model/quantization/weight_only.py",
+        "from __future__ import annotations\n",
+        "from __future__ import annotations\n\nUNUSED = 1\n",
+        "pretrain",
+    ),
+]
+EDITS = [*UNUSED, *USED, *CONSTANTS]
