@@ -87,6 +87,8 @@ class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
         }
         merged |= {name: tuple(sorted(value)) for name, value in merged.items() if name != "roots" and isinstance(value, tuple)}
         merged |= {name: {**value, **theirs[name]} for name, value in mine.items() if isinstance(value, dict)}
+        # What one of them imported first may have done something there.
+        merged["preloaded"] = tuple(sorted({*self.preloaded} & {*other.preloaded}))
         return Marks.model_validate({**theirs, **merged, "processes": self.processes + other.processes, "heard": self.heard or other.heard})
 
     def inherited(self, path: str, qualname: str) -> frozenset[str] | None:

@@ -113,6 +113,11 @@ def test_marks_are_written_and_read_without_loss(marks: Marks) -> None:
     assert Marks.model_validate_json(marks.model_dump_json()) == marks
 
 
+def test_two_executions_had_loaded_before_what_both_had(marks: Marks) -> None:
+    one, other = (marks.model_copy(update={"preloaded": names}) for names in (("json", "numpy"), ("json", "torch")))
+    assert one.union(other).preloaded == ("json",)
+
+
 def named() -> Iterator[tuple[str, str]]:
     """Every entry of the table of execution code with the path it begins with."""
     yield from ((entry, entry.partition(":")[0]) for entry in EXECUTION)
