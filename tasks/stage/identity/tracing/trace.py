@@ -24,7 +24,7 @@ from tasks.stage.identity.tracing.source import Source
 
 __all__ = ["Change", "Trace", "changes", "differences", "trace_of"]
 
-RULES = "3"  # of what counts and how it is hashed; with others an old trace can't be compared
+RULES = "4"  # of what counts and how it is hashed; with others an old trace can't be compared
 
 
 class Trace(BaseModel, frozen=True, extra="forbid", defer_build=True):
