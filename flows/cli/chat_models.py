@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.tokens.config import TOKENIZER_FILE
 from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
 from flows.recipe.validation import RecipeError
 from flows.services.home import home, store_url
@@ -19,6 +20,8 @@ from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import Store
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.nearest import did_you_mean
+
+UNRELEASED = ("pretrain", "tune", "adopt")  # stages that make models
 
 
 def model_directory(model: str, store: str = "") -> Path:
@@ -37,6 +40,30 @@ def model_directory(model: str, store: str = "") -> Path:
         anyway = folio("chat", str(opened.local(exports[-1])))
         raise LookupError(f"{name} was exported, but {release_objection(graph, exports[-1])}. To talk to it anyway: {anyway}")
     raise LookupError(_no_such_model(model, opened, [a.label for a in graph.by_address.values() if a.stage == "export"]))
+
+
+def unreleased_directory(model: str, store: str = "") -> Path:
+    """Return a folder with a recipe's newest model and its tokenizer, whatever its gates said. Raises LookupError if none was made."""
+    name, opened = _store_of(model, store)
+    graph = ProvenanceGraph.load(opened)
+    made = [a for a in graph.by_address.values() if a.stage in UNRELEASED and a.label == name]
+    if not made:
+        raise LookupError(f"{name} has no model yet, released or not; make one with: {folio('run', model)}")
+    newest = max(made, key=lambda a: a.origin.created)
+    holding = ((a, f.path) for a in graph.ancestors(newest) for f in a.files if Path(f.path).name == TOKENIZER_FILE)
+    words, tokenizer = next(holding, (None, ""))
+    if words is None:
+        raise LookupError(f"{newest.location} was made with a tokenizer that is no longer in {opened.url}; run the recipe again")
+    # Links to the store's files, beside each other as a release has them.
+    folder = home() / "cache" / "unreleased" / newest.address[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in (opened.local(newest), (opened.local(words) / tokenizer).parent):
+        for file in source.iterdir():
+            if file.is_file() and file.name != RECORD:
+                link = folder / file.name
+                link.unlink(missing_ok=True)
+                link.symlink_to(file)
+    return folder
 
 
 def _no_such_model(model: str, store: Store, released: list[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, variant_directory
+from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, unreleased_directory, variant_directory
 from flows.cli.views.diff_rendering import printable
 from flows.recipe.validation import given, sentence
 from model.inference.config import SamplingConfig
@@ -29,15 +29,18 @@ def talk(
     adapter: str | None = None,
     best_of: int = 1,
     judge: str | None = None,
+    *,
+    unreleased: bool = False,
 ) -> None:
     """Talk on the terminal until the input ends, or ask one question. `best_of`: replies of which the reward model `judge` takes one.
 
+    unreleased: talk to the recipe's newest model, though no gate released it.
     `options`: settings of sampling; without `max_new_tokens` a reply ends where the model ends it, or the context does.
 
     Raises ValueError for options that don't fit together, and LookupError for an unknown model.
     """
     sampling = sampling_of({option: value for option, value in options.items() if value is not None}, seed)
-    directory = model_directory(model, store)
+    directory = unreleased_directory(model, store) if unreleased else model_directory(model, store)
     if variant is not None:
         directory = variant_directory(directory, variant)
         if adapter is not None:
@@ -51,6 +54,8 @@ def talk(
     session = ChatModel.open(directory, adapter=folder)
     if options.get("max_new_tokens") is None:
         sampling = sampling.model_copy(update={"max_new_tokens": session.network.context})
+    if unreleased:
+        print(f"{model}: NOT RELEASED. This is its newest model, whatever its gates said of it.", file=sys.stderr, flush=True)
     print("\n".join(description(directory, session.network, folder)), file=sys.stderr, flush=True)
     if chosen_by is not None:
         session.choose_by(chosen_by, best_of)

@@ -27,6 +27,7 @@ from flows.cli.modules import uncollected
 from flows.cli.preflight import require_machine, require_space
 from flows.cli.signals import stoppable
 from flows.cli.views.diff_rendering import printable
+from flows.cli.way_out import way_out
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.services import servers
@@ -190,6 +191,7 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
 
     with uncollected():
         from flows.pipeline import pipeline
+        from tasks.gate import GateFailed
         from tasks.stage.execution.flow_start import begin_flow
 
     print(f"{recipe.name}: running; watch it at {server.url}", flush=True)
@@ -201,6 +203,9 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
                 artifacts = begin_flow(lambda: pipeline(recipe), begun=lambda: bool(options.runs))
         except CancelledRun:
             raise KeyboardInterrupt from None
+        except GateFailed as failed:
+            made = options.runs[-1].artifacts if options.runs else {}
+            raise GateFailed(f"{failed}\n{way_out(recipe, options.argument or recipe.name, str(failed), made)}") from None
         except HTTPError as error:
             artifacts = _without_server(options, server.url, error)
     return artifacts, time.monotonic() - started

@@ -30,7 +30,7 @@ EDITS = {
     ),
     "an objective of rewards": (
         "tune.grpo",
-        Edit("rooms/model/objectives/grpo.py", "clamp(1 - self.clip_low, 1 + self.clip_high)", "clamp(1 - self.clip_high, 1 + self.clip_low)"),
+        Edit("rooms/model/objectives/grpo.py", "clamp(1 - self.clip_low, 1 +", "clamp(1 - 2 * self.clip_low, 1 +"),
     ),
     "a reward": ("tune.grpo", Edit("rooms/model/rewards/kinds.py", "first_sentence(text) == text", "text == first_sentence(text)")),
 }

@@ -40,6 +40,9 @@ def chat(
     judge: Annotated[
         str | None, typer.Option("--judge", metavar="NAME|FOLDER", help="which reward model chooses; by default the only one of the recipe")
     ] = None,
+    unreleased: Annotated[
+        bool, typer.Option("--unreleased", help="talk to the recipe's newest model although no gate released it; it is marked so")
+    ] = False,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -56,7 +59,9 @@ def chat(
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
-    talk(model, variant, options, seed, question, store, adapter, best_of, judge)
+    if unreleased and variant is not None:
+        raise ValueError(f"--unreleased and --variant {variant}: forms are made of released models alone; keep one of the two")
+    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased)
 
 
 generate_app = typer.Typer()
