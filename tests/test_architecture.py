@@ -23,7 +23,7 @@ ALLOWED = {
 HOMES = {
     "deepspeed": ("model/training/",),
     "fastapi": ("model/serving/",),
-    "llguidance": ("model/inference/grammar.py",),
+    "llguidance": ("model/inference/grammar_worker.py",),
     "mlflow": ("tasks/stage/tracking/",),
     "peft": ("model/adapters/",),
     "prefect": ("flows/", "tasks/"),

@@ -16,6 +16,8 @@ from jinja2.parser import Parser
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from data.shards.template_limits import BoundedEnvironment
+
 BEGIN, END = "\ue002", "\ue003"
 """Characters for private use, which mark the two sides of a generation block."""
 # Likewise, on both sides of a number. They are hidden themselves where a text holds them.
@@ -72,8 +74,8 @@ class MarkedBlocks(GenerationBlocks):
 
 
 def template_environment(*, marked: bool = False) -> ImmutableSandboxedEnvironment:
-    """Return the environment. `marked`: what generation blocks write stands between marks."""
-    environment = ImmutableSandboxedEnvironment(
+    """Return the environment, whose templates end within limits. `marked`: what generation blocks write stands between marks."""
+    environment = BoundedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[MarkedBlocks if marked else GenerationBlocks, "jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = _to_json

@@ -12,6 +12,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.shards.tokenizer_file import parse_tokenizer
 from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.special import ROLES_FILE, SPECIAL_TOKENS, TokenRoles, write_roles
 
@@ -38,12 +39,10 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     `begin`, `end`: tokens that begin and end a document; empty: see `_roles`. Return metrics: vocab_size, own_template (1: the model has a
     chat template). Raise TokenizerError for a tokenizer that can't be used, with the reason.
     """
-    from tokenizers import Tokenizer
-
     output.mkdir(parents=True, exist_ok=True)
     path = directory / "tokenizer.json"
     shutil.copyfile(path, output / "tokenizer.json")
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = parse_tokenizer(path.read_bytes())
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= vocabulary:
         raise TokenizerError(f"{path} has a token of id {highest}, but the model knows {vocabulary}: they do not belong together")

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.chat_template import BEGIN, END, OPEN, Guard
+from data.shards.tokenizer_file import parse_tokenizer
 
 Messages = list[dict[str, Any]]
 Render = Callable[[Messages, list[dict[str, Any]]], str]
@@ -102,14 +103,12 @@ class ChatTemplate:
     """A tokenizer directory, opened for rendering conversations."""
 
     def __init__(self, directory: Path) -> None:
-        from tokenizers import Tokenizer
-
         content = _read(directory / "tokenizer.json")
         config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
         source = _read(directory / "chat_template.jinja")
-        self._tokenizer: Any = Tokenizer.from_str(content)
+        self._tokenizer: Any = parse_tokenizer(content.encode())
         self._tokenizer.encode_special_tokens = False
-        self._as_text: Any = Tokenizer.from_str(content)
+        self._as_text: Any = parse_tokenizer(content.encode())
         self._as_text.encode_special_tokens = True
         self._special = {token.content: number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
         # An added token is written as text, or as an object that describes it.

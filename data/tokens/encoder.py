@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data.shards.tokenizer_file import parse_tokenizer
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN, TokenRoles, read_roles
 
 if TYPE_CHECKING:
@@ -70,15 +71,13 @@ class TextEncoder:
     """A tokenizer directory, opened for encoding content."""
 
     def __init__(self, directory: Path) -> None:
-        from tokenizers import Tokenizer
-
         path = Path(directory) / "tokenizer.json"
         if not path.is_file():
             raise TokenizerError(f"{path} does not exist: fit a tokenizer there first")
         self.directory = Path(directory)
         content = path.read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
-        self.tokenizer: Tokenizer = Tokenizer.from_buffer(content)
+        self.tokenizer: Tokenizer = parse_tokenizer(content)
         adopted = read_roles(directory)
         self.roles = adopted or TokenRoles()
         self.vocab_size: int = self.roles.vocabulary or self.tokenizer.get_vocab_size(with_added_tokens=True)

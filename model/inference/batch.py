@@ -21,19 +21,20 @@ from model.inference.sampling import write_tokens
 from model.layers.decoding.state import KeptRow
 from model.networks.decoding import DecodingNetwork, DecodingState
 
+MOST_ROWS = 512  # rows that a prefix cache keeps
 LEAST = 16  # tokens that a prompt must share for reuse to be worth the copy
 
 
 class PrefixCache:
-    """The rows that left last, up to `capacity` tokens together.
+    """The rows that left last, up to `capacity` tokens and `capacity_bytes` of state together.
 
     reused: tokens of prompts that were not read again.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity, self.reused = capacity, 0
+    def __init__(self, capacity: int, capacity_bytes: int = 1 << 28) -> None:
+        self.capacity, self.capacity_bytes, self.reused = capacity, capacity_bytes, 0
         self._kept: OrderedDict[int, tuple[np.ndarray, KeptRow]] = OrderedDict()
-        self._tokens = self._numbered = 0
+        self._tokens = self.held_bytes = self._numbered = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -51,11 +52,20 @@ class PrefixCache:
             # A row that can be cut also contains the state of each of its prefixes.
             if shared == len(known) and state.cuts:
                 self._drop(number)
-        while self._tokens + len(read) > self.capacity:
+        kept = state.keep(row)
+        if kept.size_bytes > self.capacity_bytes:
+            return
+        # Each prompt is compared with every row, so their number is bounded, too.
+        while self._kept and (
+            self._tokens + len(read) > self.capacity
+            or self.held_bytes + kept.size_bytes > self.capacity_bytes
+            or len(self._kept) >= MOST_ROWS
+        ):
             self._drop(next(iter(self._kept)))
-        self._kept[self._numbered] = (read, state.keep(row))
+        self._kept[self._numbered] = (read, kept)
         self._numbered += 1
         self._tokens += len(read)
+        self.held_bytes += kept.size_bytes
 
     def find(self, prompt: Sequence[int], *, cuts: bool) -> tuple[KeptRow, int] | None:
         """Return the kept row that shares most with a prompt and how many tokens that is, short of the last; None if too few."""
@@ -72,8 +82,9 @@ class PrefixCache:
         return self._kept[best][1], most
 
     def _drop(self, number: int) -> None:
-        known, _ = self._kept.pop(number)
+        known, kept = self._kept.pop(number)
         self._tokens -= len(known)
+        self.held_bytes -= kept.size_bytes
 
 
 def _shared(one: np.ndarray, other: np.ndarray) -> int:
@@ -142,7 +153,7 @@ class Batch:
 
     def _remove(self, row: int) -> None:
         request = self.requests[row]
-        if self._prefixes is not None:
+        if self._prefixes is not None and not request.fault:
             read = [*request.prompt, *request.tokens][: self._state.lengths[row]]
             self._prefixes.add(read, self._state, row)
         self._state.remove(row)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.shards.chat_template import Guard
+from data.shards.tokenizer_file import parse_tokenizer
 from model.inference.reply import TextStream
 
 if TYPE_CHECKING:
@@ -40,15 +41,13 @@ class ChatFormat:
     """
 
     def __init__(self, directory: Path) -> None:
-        from tokenizers import Tokenizer
-
         from data.shards.chat_template import template_environment
 
         directory = Path(directory)
         config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
         content = _read(directory / "tokenizer.json")
         self.digest = hashlib.sha256(content.encode()).hexdigest()
-        self.tokenizer: Tokenizer = Tokenizer.from_str(content)
+        self.tokenizer: Tokenizer = parse_tokenizer(content.encode())
         # Encode special tokens in text as plain characters; they enter only by id.
         self.tokenizer.encode_special_tokens = True
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}

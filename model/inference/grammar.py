@@ -1,11 +1,22 @@
 """Replies that follow a grammar: a JSON value of a schema, a regular expression or a Lark grammar, by llguidance.
 
 Before each token the grammar says which tokens are allowed; stop tokens are where the text is complete. A reply that reaches its limit
-first is incomplete. llguidance comes with `pip install 'folio[grammar]'`."""
+first is incomplete. Grammars are compiled and followed in processes of their own, which may die (`grammar_worker`): the request whose
+grammar ends one fails, and no other. llguidance comes with `pip install -e '.[grammar]'`.
+"""
 
 from __future__ import annotations
 
+import json
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,39 +30,131 @@ if TYPE_CHECKING:
 
 GrammarKind = Literal["json_schema", "regex", "lark"]
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
+WORKER = "model.inference.grammar_worker"
+SOURCE_BYTES = 256 * 1024
+START_SECONDS = 60.0
+"""Reading a vocabulary of 150,000 tokens takes two seconds on an idle machine."""
+COMPILE_SECONDS = 40.0
+"""Longest wait for a compilation, which has 10 seconds of processor time and gives way to other work."""
+STEP_SECONDS = 20.0
+"""Longest wait for one mask, which is computed while the network computes the same token's logits."""
+AT_ONCE = 2
+"""Grammars compiled at once, so that many large ones leave processors to replies."""
+
+
+ENDED = "following it took too much time or memory, or ended its process"
+# The messages of a step, as `grammar_worker` has them; importing it would load llguidance.
+STEP, MASK, FAULT = struct.Struct("<Ii"), b"m", b"f"
 
 
 class GrammarError(ValueError):
-    """A grammar can't be read, or llguidance is not installed."""
+    """A grammar can't be read or is too large, or llguidance is not installed."""
 
 
 class GrammarCompiler:
-    """Makes grammars over the tokens of one model. The first costs a look at each token of the vocabulary."""
+    """Makes grammars over the tokens of one model. The first costs a look at each token of the vocabulary. Safe to share among threads."""
 
     def __init__(self, chat_format: ChatFormat, vocab_size: int) -> None:
-        try:
-            from llguidance import LLTokenizer
-        except ImportError:
-            raise GrammarError("a grammar or JSON schema needs llguidance; install it with: pip install 'folio[grammar]'") from None
+        if find_spec("llguidance") is None:
+            raise GrammarError("a grammar or JSON schema needs llguidance; install it with: pip install -e '.[grammar]'")
         self._stops, self._vocab_size = sorted(chat_format.stop_ids), vocab_size
-        self._tokenizer = LLTokenizer(chat_format.tokenizer.to_str(), n_vocab=vocab_size, eos_token=self._stops)
+        self._tokenizer = chat_format.tokenizer.to_str()
+        self._lock, self._at_once = threading.Lock(), threading.Semaphore(AT_ONCE)
+        self._control: socket.socket | None = None
 
     def grammar(self, kind: GrammarKind, source: str | dict[str, Any]) -> Grammar:
         """Return a grammar at its beginning, for one reply. Raise GrammarError if it can't be read."""
-        from llguidance import LLMatcher
+        return self.grammars(kind, source, 1)[0]
 
+    def grammars(self, kind: GrammarKind, source: str | dict[str, Any], count: int) -> list[Grammar]:
+        """Return a grammar for each of the replies to one request. Raise GrammarError if it can't be read."""
+        text = source if isinstance(source, str) else json.dumps(source)
+        if len(text) > SOURCE_BYTES:
+            raise GrammarError(f"{kind}: {len(text):,} characters are more than the {SOURCE_BYTES:,} that are compiled; make it smaller")
+        with self._at_once:
+            process = self._forked()
+            with suppress(OSError):  # it may have died; the answer says so
+                process.send_bytes(json.dumps({"kind": kind, "source": text, "count": count}).encode())
+            answer = _received(process, COMPILE_SECONDS)
+        if answer is None:
+            raise GrammarError(
+                f"{kind}: compiling it took too much time or memory, or ended the compiler, as long chains of references and deep nesting "
+                "do; make it smaller"
+            )
+        if fault := json.loads(answer)["error"]:
+            raise GrammarError(f"{kind}: {fault}")
+        steps = _Steps(process)
+        return [Grammar(steps, number, self._stops, self._vocab_size) for number in range(count)]
+
+    def close(self) -> None:
+        """End the worker. Grammars that were made stay."""
+        with self._lock:
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+
+    def _forked(self) -> Connection:
+        """Return the connection to a new process of the worker; a worker that died is started again, once."""
+        with self._lock:
+            for last in (False, True):
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    try:
+                        self._control = self._control or self._started()
+                        socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+                        return Connection(ours.detach())
+                    except OSError:
+                        ours.close()
+                        self._control = None
+                        if last:
+                            raise
+        raise AssertionError("unreachable")
+
+    def _started(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            subprocess.Popen([sys.executable, "-m", WORKER, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        ours.settimeout(START_SECONDS)
+        told = {"tokenizer": self._tokenizer, "vocab_size": self._vocab_size, "stops": self._stops}
         try:
-            if kind == "json_schema":
-                # Without room to choose white space: a small model would write nothing else.
-                text = LLMatcher.grammar_from_json_schema(source, overrides={"whitespace_flexible": False})
+            ours.sendall(json.dumps(told).encode() + b"\n")
+            ready = ours.recv(1)
+        except OSError:
+            ready = b""
+        if not ready:
+            ours.close()
+            raise GrammarError(f"the grammar compiler did not start within {START_SECONDS:g} seconds; its error is in the server's log")
+        ours.settimeout(None)
+        return ours
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Steps:
+    """The process of one request's grammars. Answers come in the order of the steps; one for another reply is put by."""
+
+    def __init__(self, process: Connection) -> None:
+        self._process, self._answers, self.fault = process, dict[int, bytes](), ""
+
+    def send(self, number: int, token: int) -> None:
+        """Begin a step; its mask is computed while the network goes on."""
+        if not self.fault:
+            try:
+                self._process.send_bytes(STEP.pack(number, token))
+            except OSError:
+                self.fault = ENDED
+
+    def answer(self, number: int) -> bytes:
+        """Return the answer to a reply's last step; empty if the process died or took too long, which `fault` says."""
+        while number not in self._answers and not self.fault:
+            answer = _received(self._process, STEP_SECONDS)
+            if answer is None:
+                self.fault = ENDED
+                self._process.close()
             else:
-                text = (LLMatcher.grammar_from_regex if kind == "regex" else LLMatcher.grammar_from_lark)(str(source))
-            matcher = LLMatcher(self._tokenizer, text, log_level=0)
-        except ValueError as error:
-            raise GrammarError(f"{kind}: {error}") from None
-        if matcher.is_error():
-            raise GrammarError(f"{kind}: {matcher.get_error()}")
-        return Grammar(matcher, self._stops, self._vocab_size)
+                self._answers[STEP.unpack(answer[: STEP.size])[0]] = answer[STEP.size :]
+        return self._answers.pop(number, b"")
 
 
 class Grammar:
@@ -60,25 +163,44 @@ class Grammar:
     fault: why the grammar could not be followed on, such as one too complex; the reply then ends. Empty: it could.
     """
 
-    def __init__(self, matcher: Any, stops: list[int], vocab_size: int) -> None:
-        self._matcher, self._vocab_size, self.fault = matcher, vocab_size, ""
+    def __init__(self, steps: _Steps, number: int, stops: list[int], vocab_size: int) -> None:
+        self._steps, self._number, self._vocab_size, self.fault = steps, number, vocab_size, ""
         self._stop_V = torch.zeros(vocab_size, dtype=torch.bool)
         self._stop_V[stops] = True
+        self._allowed_V: Tensor | None = None
+        self._stopped = False
+        steps.send(number, -1)
 
     def allowed(self) -> Tensor:
         """Return allowed_V, bool."""
-        mask = self._matcher.compute_logit_bias()
-        if self._matcher.is_error():
-            self.fault = self.fault or str(self._matcher.get_error())
-        if self.fault or self._matcher.is_stopped():
+        if self._allowed_V is None:
+            self._allowed_V = self._read(self._steps.answer(self._number))
+        return self._allowed_V
+
+    def _read(self, answer: bytes) -> Tensor:
+        self._stopped = not answer.startswith(MASK)
+        if not answer or answer.startswith(FAULT):
+            self.fault = answer[1:].decode() or self._steps.fault
+        if self._stopped:
             return self._stop_V
-        allowed_V: Tensor = torch.from_numpy(np.frombuffer(mask, dtype=np.uint8)[: self._vocab_size] > 0)
+        bits = np.unpackbits(np.frombuffer(answer, dtype=np.uint8, offset=1), bitorder="little", count=self._vocab_size)
+        allowed_V = torch.from_numpy(bits).bool()
         return allowed_V if bool(allowed_V.any()) else self._stop_V
 
     def accept(self, token: int) -> None:
         """Note the token that was written."""
-        if not self.fault and not self._matcher.is_stopped():
-            self._matcher.consume_token(token)
+        self.allowed()  # a step begins once the one before is answered
+        if not self._stopped:
+            self._allowed_V = None
+            self._steps.send(self._number, token)
+
+
+def _received(process: Connection, seconds: float) -> bytes | None:
+    """Return the next message of a process; None if it died or did not answer in time."""
+    try:
+        return process.recv_bytes() if process.poll(seconds) else None
+    except (EOFError, OSError):
+        return None
 
 
 SPACE = "\u2581"

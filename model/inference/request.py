@@ -51,6 +51,8 @@ class Request:
     scores: list[Score] = field(default_factory=list)
     cut: bool = False  # whether `watch` ended it
     reused: int = 0  # tokens of the prompt that were not read again
+    isolated: bool = False  # whether an error of this reply alone becomes its `fault`, so that its neighbours go on
+    fault: str = ""
 
     @property
     def ended(self) -> bool:
@@ -60,7 +62,7 @@ class Request:
     @property
     def finished(self) -> bool:
         """Whether the reply is complete."""
-        return self.ended or self.cut or len(self.tokens) >= self.limit
+        return self.ended or self.cut or bool(self.fault) or len(self.tokens) >= self.limit
 
     def write(self, token: int, log_probability: float) -> None:
         """Add a token to the reply, and tell those who follow it."""

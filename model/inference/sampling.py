@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -126,12 +128,40 @@ def refuse_broken(highest: Sequence[float], vocabulary: int) -> None:
 
 
 def write_tokens(logits_NV: Tensor, requests: Sequence[Request]) -> None:
-    """Add a token to the reply of each request."""
-    scored = _scores(logits_NV, requests)
-    for request, (token, log_probability), scores in zip(requests, next_tokens(logits_NV, requests), scored, strict=True):
-        if scores is not None:
-            request.scores.append(scores(token))
-        request.write(token, log_probability)
+    """Add a token to the reply of each request. An error of an isolated request becomes its fault, and the others go on."""
+    chosen = _chosen(logits_NV, requests)
+    if chosen is None:
+        for row, request in enumerate(requests):
+            write_tokens(logits_NV[row : row + 1], [request])
+        return
+    for request, ((token, log_probability), scores) in zip(requests, chosen, strict=bool(chosen)):
+        with _isolating(request):
+            if scores is not None:
+                request.scores.append(scores(token))
+            request.write(token, log_probability)
+
+
+def _chosen(logits_NV: Tensor, requests: Sequence[Request]) -> list[tuple[tuple[int, float], _Scored | None]] | None:
+    """Return token and scores of each request; None if they fail together and may be tried one by one."""
+    try:
+        return list(zip(next_tokens(logits_NV, requests), _scores(logits_NV, requests), strict=True))
+    except Exception as error:
+        if not all(request.isolated for request in requests):
+            raise
+        if len(requests) > 1:
+            return None
+        requests[0].fault = f"{type(error).__name__}: {error}"
+        return []
+
+
+@contextmanager
+def _isolating(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not request.isolated:
+            raise
+        request.fault = f"{type(error).__name__}: {error}"
 
 
 def next_tokens(logits_NV: Tensor, requests: Sequence[Request]) -> list[tuple[int, float]]:
@@ -172,8 +202,15 @@ def _penalize(logits_V: Tensor, request: Request, config: SamplingConfig) -> Non
     if request.tokens and (config.presence_penalty or config.frequency_penalty):
         count_V = torch.tensor(request.tokens, device=device).bincount(minlength=len(logits_V))
         logits_V -= config.frequency_penalty * count_V + config.presence_penalty * (count_V > 0)
-    for token, bias in config.logit_bias:
-        logits_V[token] += bias
+    if config.logit_bias:
+        token_B, bias_B = _biases(config.logit_bias, device)
+        logits_V[token_B] += bias_B
+
+
+@lru_cache(maxsize=64)
+def _biases(pairs: tuple[tuple[int, float], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return tokens and biases as tensors [B], made once for all tokens of a reply."""
+    return torch.tensor([token for token, _ in pairs], device=device), torch.tensor([bias for _, bias in pairs], device=device)
 
 
 class _Scored:

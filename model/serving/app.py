@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from model.serving.connections import server_config
 from model.serving.guard import Guard, is_loopback
 from model.serving.own import OwnModel
 from model.serving.page.page import page
@@ -207,15 +208,7 @@ def serve(
     models: Mapping[str, ServedModel], limits: ServeLimits, listening: socket.socket, key: str | None, ready: Callable[[str], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is told the address. Replies at work get some seconds to end. Closes the models."""
-    config = uvicorn.Config(
-        make_app(models, limits, key),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=limits.connections,
-        timeout_graceful_shutdown=5,
-        lifespan="off",
-    )
+    config = server_config(make_app(models, limits, key), limits, log_level="warning", timeout_graceful_shutdown=5)
     host, port = listening.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
     try:

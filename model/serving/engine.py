@@ -64,7 +64,10 @@ class Generation:
         return self.text.stopped
 
     def end(self, *, late: bool = False) -> None:
-        """Deliver the end of a reply that was written."""
+        """Deliver the end of a reply that was written, or its fault."""
+        if self.request.fault:
+            self.fail(f"the model could not write: {self.request.fault}", 500)
+            return
         fault = str(getattr(self.request.constraint, "fault", ""))
         if fault:
             self.deliver(End(self.choice, "", "error", f"the grammar could not be followed to its end: {fault}", 400))
@@ -80,7 +83,7 @@ class Generation:
 class Engine:
     """The thread that writes. `make_batch` returns an empty batch, at the start and after a fault.
 
-    steps, written, faults: passes that succeeded, tokens of finished replies, passes that failed.
+    steps, written, faults: passes that succeeded, tokens of finished replies, replies and passes that failed.
     """
 
     def __init__(self, make_batch: Callable[[], Batch], limits: ServeLimits, name: str = "model") -> None:
@@ -178,6 +181,7 @@ class Engine:
         finished += self._batch.step()
         self.steps += 1
         for request in finished:
+            self.faults += bool(request.fault)
             self.written += len(request.tokens)
             self._at_work.pop(id(request)).end()
 

@@ -31,9 +31,12 @@ Observe = Callable[[str, int, float], None]
 def is_loopback(host: str) -> bool:
     """Return whether an address or name is this machine's own, so that it can be reached from this machine alone."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        # A trailing dot names the same host, and names have no case (RFC 1034, 3.1).
+        return host.lower().removesuffix(".") == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 class _Refused(Exception):

@@ -97,10 +97,14 @@ class ToolCall(_Given):
 
 
 class ChatMessage(_Given):
-    """One message. tool_calls: of the assistant's. tool_call_id: the call whose result a tool's message is."""
+    """One message. tool_calls: of the assistant's. tool_call_id: the call whose result a tool's message is.
+
+    name: who of several with one role speaks; the chat template is given it, and shows it to the model if it shows names.
+    """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | list[Part] | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
     tool_calls: list[ToolCall] = Field(default_factory=list, max_length=128)
     tool_call_id: str | None = None
 
@@ -119,6 +123,8 @@ class ChatMessage(_Given):
         """The message as the chat format takes it; OpenAI calls the system `developer` too."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or [])
         told: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
+        if self.name is not None:
+            told["name"] = self.name
         if self.tool_calls:
             called = [(call.function.name, json.loads(call.function.arguments)) for call in self.tool_calls]
             told["tool_calls"] = [{"type": "function", "function": {"name": name, "arguments": given}} for name, given in called]

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request as HttpRequest
@@ -16,7 +17,7 @@ from model.inference.chat import fit_prompt
 from model.inference.chat_format import ChatFormat, ChatFormatError
 from model.inference.config import SamplingConfig
 from model.inference.generation import request_for
-from model.inference.grammar import ANY_OBJECT, Grammar, GrammarCompiler, GrammarError, GrammarKind, TokenBytes
+from model.inference.grammar import ANY_OBJECT, AT_ONCE, Grammar, GrammarCompiler, GrammarError, GrammarKind, TokenBytes
 from model.inference.reply import ReplyText
 from model.inference.speculation import SpeculativeBatch
 from model.inference.tool_calls import CallForm
@@ -59,10 +60,15 @@ class Constraining:
         kind, source, param = wanted
         try:
             with self._one:
-                self._compiler = self._compiler or GrammarCompiler(self._format, self._vocab_size)
-                return [self._compiler.grammar(kind, source) for _ in range(count)]
+                compiler = self._compiler = self._compiler or GrammarCompiler(self._format, self._vocab_size)
+            return [*compiler.grammars(kind, source, count)]
         except GrammarError as error:
             raise ApiError(400, f"{param}: {error}", param=param) from None
+
+    def close(self) -> None:
+        """End the compiler."""
+        if self._compiler is not None:
+            self._compiler.close()
 
     def _wanted(self, asked: Generating) -> tuple[GrammarKind, str | dict[str, Any], str] | None:
         """Return kind and source of the grammar, and the parameter that asks for it."""
@@ -94,10 +100,11 @@ class OwnModel:
         self.network, self.format, self._about, self._limits = network, chat_format, about, limits
         self._spell = TokenBytes(chat_format.tokenizer).of
         self._constraining = Constraining(chat_format, network.vocab_size)
+        self._compiling = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"grammars-{about.id}")
         self._vectors = Vectors(network, chat_format, about.id, limits)
 
         def batch() -> Batch:
-            prefixes = PrefixCache(limits.prefix_tokens) if limits.prefix_tokens else None
+            prefixes = PrefixCache(limits.prefix_tokens, limits.prefix_bytes) if limits.prefix_tokens and limits.prefix_bytes else None
             return Batch(network, prefixes) if draft is None else SpeculativeBatch(network, draft, prefixes=prefixes)
 
         self.engine = Engine(batch, limits, about.id)
@@ -116,6 +123,8 @@ class OwnModel:
 
     def close(self) -> None:
         self.engine.close()
+        self._compiling.shutdown(wait=False, cancel_futures=True)
+        self._constraining.close()
 
     async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
         known = await asyncio.to_thread(self._constraining.call_form, asked)
@@ -143,7 +152,10 @@ class OwnModel:
         form: Form,
     ) -> Response:
         config = self._sampling(asked, longest_reply(asked, len(prompts), longest, self._limits))
-        grammars = await asyncio.to_thread(self._constraining.grammars, asked, asked.n * len(prompts))
+        # Threads of their own: large grammars that wait for each other must not hold those that read plain requests.
+        grammars = await asyncio.get_running_loop().run_in_executor(
+            self._compiling, self._constraining.grammars, asked, asked.n * len(prompts)
+        )
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
         try:
             requests = [
@@ -158,7 +170,7 @@ class OwnModel:
         def make(deliver: Callable[[Event], None]) -> list[Generation]:
             made = []
             for index, (request, grammar) in enumerate(zip(requests, grammars, strict=True)):
-                request.constraint, request.alternatives = grammar, alternatives
+                request.constraint, request.alternatives, request.isolated = grammar, alternatives, True
                 stream = self.format.stream(() if form.chat else request.prompt)
                 made.append(Generation(index, request, ReplyText(stream, asked.stop), deliver))
             return made

@@ -27,7 +27,10 @@ class ServeLimits(BaseModel, frozen=True, extra="forbid", defer_build=True):
     prefix_tokens: int = Field(
         65_536, ge=0, description="tokens of earlier texts that each model keeps, so that they are not read again; 0: none"
     )
+    prefix_bytes: int = Field(1 << 28, ge=0, description="memory that the states of these texts take for each model; bytes")
     connections: int = Field(512, ge=1, description="open connections; count")
+    address_connections: int = Field(256, ge=1, description="open connections of one address, so that none takes them all; count")
+    head_seconds: float = Field(10.0, gt=0, description="longest time that a request's head may take to arrive; seconds")
 
 
 class ApiError(Exception):

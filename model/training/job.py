@@ -154,8 +154,8 @@ def _absolute(part: Part) -> Part:
     if not isinstance(part, BaseModel):
         return part
     found: dict[str, object] = {}
-    for name, field in type(part).model_fields.items():
-        value, extra = getattr(part, name), field.json_schema_extra
+    for name in type(part).model_fields:
+        value, extra = getattr(part, name), type(part).model_fields[name].json_schema_extra
         named = isinstance(extra, dict) and extra.get("format") == "path"
         found[name] = str(Path(value).resolve()) if named and value else _absolute(value)
     changed = {name: value for name, value in found.items() if value != getattr(part, name)}

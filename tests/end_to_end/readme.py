@@ -1,4 +1,4 @@
-"""The README's shell blocks, and how its lines are run."""
+"""The shell blocks of the READMEs, and how their lines are run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+READMES = {
+    folder: (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    for folder in ("", "data", "model", "flows", "tasks", "deployments", "tests")
+}
 
 
-def block(heading: str) -> list[str]:
-    """Return the commands of the first shell block under a heading, without their comments."""
-    section = README.split(f"## {heading}\n", 1)[1]
-    found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert found, heading
-    return [line.split("  #")[0].strip() for line in found.group(1).splitlines() if line.strip()]
+def commands(text: str) -> list[list[str]]:
+    """Return the commands of each shell block, without their comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [[line.split("  #")[0].strip() for line in block.splitlines() if line.strip() and line[0] != " "] for block in blocks]
+
+
+def block(heading: str, folder: str = "") -> list[str]:
+    """Return the commands of the first shell block under a heading of a folder's README."""
+    return commands(READMES[folder].split(f"## {heading}\n", 1)[1])[0]
 
 
 def free_port() -> int:

@@ -84,7 +84,7 @@ def webhook() -> Iterator[tuple[int, list[str]]]:
 def test_a_deployed_run_trains_in_another_pool_and_is_suspended_until_a_person_approves(
     environment: dict[str, str], quick_commands: dict[str, list[str]]
 ) -> None:
-    up, settings, *commands, _ = block("Schedule it")
+    up, settings, *commands, _ = block("Schedule it", "deployments")
     assert settings == SETTINGS
     for command in (up, *(f"{settings}; {command}" for command in commands)):
         shell(command, environment)

@@ -1,17 +1,21 @@
-"""Run the README's commands as they are written, in a home of their own."""
+"""Run the READMEs' commands as they are written, in a home of their own; what takes long is checked to be known."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from typer.main import get_command
 
+from flows.cli.app import command_line
 from flows.recipe.loading import load
-from tests.end_to_end.readme import README, block, free_port, shell, standing, wait_until
+from tests.end_to_end.readme import READMES, ROOT, block, commands, free_port, shell, standing, wait_until
 
 TEXTS = {
     f"{number}.txt": f"The {animal} of {town}\n\n"
@@ -35,7 +39,7 @@ def test_the_quick_commands_do_what_their_comments_say(quick_commands: dict[str,
 
 
 def test_the_recipe_commands_do_what_their_remarks_say(environment: dict[str, str], tmp_path: Path) -> None:
-    show, differ, schema = block("Recipes")
+    show, differ, schema = block("Recipes", "flows")
     assert "# <- default: 2000000" in shell(show, environment)
     assert "model.width: 128 -> 160" in shell(differ, environment)
     shell(schema.replace("recipe.schema.json", str(tmp_path / "recipe.schema.json")), environment)
@@ -44,7 +48,7 @@ def test_the_recipe_commands_do_what_their_remarks_say(environment: dict[str, st
 
 def test_the_recipes_in_the_readme_load(tmp_path: Path) -> None:
     named = {}
-    for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
+    for text in re.findall(r"```yaml\n(.*?)```", "\n".join(READMES.values()), re.DOTALL):
         (tmp_path / "recipe.yaml").write_text(text)
         recipe = load(str(tmp_path))
         named[recipe.name] = recipe
@@ -54,9 +58,51 @@ def test_the_recipes_in_the_readme_load(tmp_path: Path) -> None:
     assert named["assistant"].examples.kind == "conversations"
 
 
+def test_the_readme_is_read_in_ten_minutes() -> None:
+    text = READMES[""]
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert len(text.splitlines()) <= 200 and len(text.split()) <= 1800
+    paragraphs = [part for part in re.split(r"\n\n+", prose) if not part.startswith(("|", "#"))]
+    assert max(len(part.split()) for part in paragraphs) <= 60
+
+
+@pytest.mark.parametrize("folder", [folder for folder in READMES if folder])
+def test_a_room_s_readme_has_at_most_250_lines(folder: str) -> None:
+    assert len(READMES[folder].splitlines()) <= 250
+
+
+@pytest.mark.parametrize("folder", READMES)
+def test_links_lead_to_files(folder: str) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", READMES[folder]):
+        assert (ROOT / folder / target).exists(), target
+
+
+@pytest.mark.parametrize("folder", READMES)
+def test_every_command_and_option_of_folio_exists(folder: str) -> None:
+    listed = [line for block in commands(READMES[folder]) for line in block]
+    inline = re.findall(r"`(folio [a-z][^`]*)`", READMES[folder])
+    for line in [*listed, *inline]:
+        for called in re.findall(r"(?:^|[ ;(])folio ((?:[^;|&)\"]|\"[^\"]*\")*)", line):
+            command: Any = get_command(command_line())
+            words = shlex.split(called.replace("'", ""))
+            while words and words[0] in getattr(command, "commands", {}):
+                command = command.commands[words.pop(0)]
+            assert not hasattr(command, "commands") or not words or words[0].startswith("-") or words[0].isupper(), line
+            options = {name for option in command.params for name in option.opts}
+            assert {word.split("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}, line
+
+
+@pytest.mark.parametrize("folder", READMES)
+def test_every_module_and_make_target_exists(folder: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for module in re.findall(r"python -m (tests[.\w]+)", READMES[folder]):
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file() or (ROOT / module.replace(".", "/") / "__main__.py").is_file(), module
+    assert {*re.findall(r"^make ([a-z-]+)", READMES[folder], re.MULTILINE)} <= {*targets}
+
+
 @pytest.mark.slow
 def test_what_is_served_is_what_folio_chat_says(environment: dict[str, str], quick_commands: dict[str, list[str]]) -> None:
-    (command,) = block("Serve it")
+    (command,) = block("Serve it", "model")
     port = free_port()
     asked = {"model": "four_books:int8", "messages": [{"role": "user", "content": "Continue: The cat"}], "temperature": 0}
     with standing(f"exec {command.replace('universe', 'four_books')} --port {port}", environment):
@@ -84,7 +130,7 @@ def test_ten_short_texts_of_one_s_own_are_trained_on_and_the_gate_says_that_coun
 
 @pytest.mark.slow
 def test_the_schedule_s_commands_make_a_deployment_ready_and_a_triggered_run_completes(environment: dict[str, str]) -> None:
-    up, settings, *commands, stand = block("Schedule it")
+    up, settings, *commands, stand = block("Schedule it", "deployments")
     for command in (up, *(f"{settings}; {command}" for command in commands)):
         shell(command, environment)
     with standing(f"{settings}; exec {stand}", environment):

@@ -264,7 +264,7 @@ CODE = [
     Line(
         "a decorator",
         code("data/audit/audit.py", "def _stage(", "def same(function):  # type: ignore\n    return function\n\n\n@same\ndef _stage("),
-        "audit",
+        f"{SURVEY} audit",
         "ran `_stage` in data/audit/audit.py, which changed",
     ),
     Line(

@@ -28,7 +28,10 @@ EDITS = {
         "tune.adapted",
         Edit("rooms/model/adapters/lora.py", "(self.config.alpha / self.config.rank)", "(self.config.rank / self.config.alpha)"),
     ),
-    "an objective of rewards": ("tune.grpo", Edit("rooms/model/objectives/grpo.py", "EPSILON = 1e-4", "EPSILON = 1e-5")),
+    "an objective of rewards": (
+        "tune.grpo",
+        Edit("rooms/model/objectives/grpo.py", "clamp(1 - self.clip_low, 1 + self.clip_high)", "clamp(1 - self.clip_high, 1 + self.clip_low)"),
+    ),
     "a reward": ("tune.grpo", Edit("rooms/model/rewards/kinds.py", "first_sentence(text) == text", "text == first_sentence(text)")),
 }
 

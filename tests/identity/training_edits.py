@@ -22,7 +22,6 @@ UNUSED = [
         "clipped_N = ratio_N.clamp(1 - self.clip_low, 1 + self.clip_high)",
         "clipped_N = ratio_N.clamp(1 - self.clip_high, 1 + self.clip_low)",
     ),
-    TrainingEdit("another objective's constant", "model/objectives/grpo.py", "EPSILON = 1e-4", "EPSILON = 1e-5"),
     TrainingEdit(
         "another optimizer",
         "model/training/optimizers/lion_and_sophia.py",

@@ -21,6 +21,11 @@ class KeptRow:
     length: int
     tensors: tuple[Tensor, ...]
 
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it holds."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors)
+
 
 PAGE = 64  # tokens; slots grow by at least this many
 
@@ -73,15 +78,15 @@ class SlotState:
     def keep(self, row: int) -> KeptRow:
         """Return a copy of a row."""
         length = self.lengths[row]
-        return KeptRow(length, tuple(block[row, self.before : self.before + length].clone() for block in self.block))
+        # One tensor for all layers: thousands of small ones would leave the heap full of holes.
+        return KeptRow(length, (self.block[:, row, self.before : self.before + length].clone(),))
 
     @torch.inference_mode()
     def restore(self, kept: KeptRow, length: int) -> None:
         """Append a row that begins with the first `length` tokens of a kept one."""
         self.lengths.append(length)
         self.reserve(length)
-        for block, entries in zip(self.block, kept.tensors, strict=True):
-            block[len(self.lengths) - 1, self.before : self.before + length] = entries[:length]
+        self.block[:, len(self.lengths) - 1, self.before : self.before + length] = kept.tensors[0][:, :length]
 
     @torch.inference_mode()
     def reserve(self, length: int) -> None:

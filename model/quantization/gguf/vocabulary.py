@@ -130,9 +130,10 @@ def write_modelfile(tokenizer: Path, output: Path, weights: str, context: int) -
 def _parts(template: str, names: dict[str, str]) -> tuple[str, dict[str, tuple[str, str]], str] | None:
     """Return the text at the beginning, around each role's content, and before a reply; None for a template that does more."""
     from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    compiled = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
+    from data.shards.template_limits import BoundedEnvironment
+
+    compiled = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
 
     def rendered(roles: tuple[str, ...], reply: bool = False) -> str:
         messages = [{"role": role, "content": MARK} for role in roles]

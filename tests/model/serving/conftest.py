@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+import torch
 
 from model.inference.chat_format import ChatFormat
-from model.networks.config import EncoderConfig, RecurrentConfig
+from model.networks.config import DecoderConfig, EncoderConfig, RecurrentConfig
 from model.networks.decoder import Decoder
 from model.networks.network import Network
 from model.serving.own import OwnModel
@@ -47,3 +48,14 @@ def client(address: str) -> Iterator[openai.OpenAI]:
     """The official client."""
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def endless(chat_format: ChatFormat) -> Decoder:
+    """A decoder of a long context that never ends a text: its stop tokens have no weight."""
+    config = DecoderConfig(width=32, layers=1, heads=4, kv_heads=2, feed_forward=64, context=8192, tied_embeddings=False, initial_std=0.3)
+    decoder = Decoder(config, chat_format.tokenizer.get_vocab_size(), seed=1).eval()
+    assert decoder.lm_head is not None
+    with torch.no_grad():
+        decoder.lm_head.weight[sorted(chat_format.stop_ids)] = 0
+    return decoder

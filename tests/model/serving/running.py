@@ -12,6 +12,7 @@ import uvicorn
 from model.inference.chat_format import ChatFormat
 from model.networks.network import Network
 from model.serving.app import bound, make_app
+from model.serving.connections import server_config
 from model.serving.own import OwnModel
 from model.serving.served import About, ServedModel, ServeLimits
 
@@ -31,9 +32,7 @@ def serving(models: Sequence[ServedModel], limits: ServeLimits = LIMITS, key: st
     """Serve models inside the block; yield the address."""
     served: Mapping[str, ServedModel] = {model.about.id: model for model in models}
     listening = bound("127.0.0.1", 0, key)
-    config = uvicorn.Config(
-        make_app(served, limits, key), log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=2
-    )
+    config = server_config(make_app(served, limits, key), limits, log_level="critical", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -11,14 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.layers.decoding.projection import Projection
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.serving.app import AddressError, bound
 from model.serving.own import OwnModel
@@ -38,17 +36,6 @@ def wait_until(true: Any, seconds: float = 10) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def endless(chat_format: ChatFormat) -> Decoder:
-    """A decoder of a long context that never ends a text: its stop tokens have no weight."""
-    config = DecoderConfig(width=32, layers=1, heads=4, kv_heads=2, feed_forward=64, context=8192, tied_embeddings=False, initial_std=0.3)
-    decoder = Decoder(config, chat_format.tokenizer.get_vocab_size(), seed=1).eval()
-    assert decoder.lm_head is not None
-    with torch.no_grad():
-        decoder.lm_head.weight[sorted(chat_format.stop_ids)] = 0
-    return decoder
 
 
 def test_five_hundred_malformed_requests_get_4xx_and_the_server_goes_on(address: str) -> None:

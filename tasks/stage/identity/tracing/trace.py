@@ -45,7 +45,8 @@ KINDS = (
 How = Literal["changed", "added", "gone"]
 WHAT: dict[How, str] = {"changed": "which changed", "added": "which was added", "gone": "which is gone"}
 __all__ = ["Change", "Trace", "changes", "differences", "trace_of"]
-RULES = "3"  # of what counts and how it is hashed; with others an old trace can't be compared
+
+RULES = "4"  # of what counts and how it is hashed; with others an old trace can't be compared
 
 
 class Change(BaseModel, frozen=True, defer_build=True):

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_hash
 from tasks.stage.identity.tracing.code.importing import Importing
-from tasks.stage.identity.tracing.code.mentions import ANY
+from tasks.stage.identity.tracing.code.mentions import ANY, FIELD_TYPES, FIELDS, TEXT_ATTRIBUTES
 from tasks.stage.identity.tracing.code.modules import Modules
 from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 from tasks.stage.identity.tracing.marks import Marks
@@ -24,13 +24,15 @@ GONE = "gone"  # the value of a definition that ran and is not there
 READS_NAMES = frozenset({"globals", "locals", "eval", "exec", "vars", "dir", "compile"})
 READS_ALL_NAMES = frozenset({"__globals__", "__builtins__", "f_globals", "f_locals", "f_back", "gi_frame", "get_objects", "get_referents"})
 READS_ALL_NAMES |= {"inspect", "run_path", "run_module", "__closure__", "getclosurevars", "gc"}
-READS_TEXT = frozenset({"__doc__", "getdoc", "cleandoc", "model_json_schema", "json_schema", "description"})
-READS_TEXT |= {"pydoc", "help", "doctest", "get_json_schema"}
+READS_TEXT = frozenset({*TEXT_ATTRIBUTES, "getdoc", "cleandoc", "pydoc", "help", "doctest", "get_json_schema"})
+# By these, a name that is written as text alone is read; templates and formats ask for attributes (`ASKED_TEXT`).
+READS_WORDS = frozenset({"eval", "exec", "import_module", "__import__", "attrgetter", "methodcaller", "timeit", "run_module", "run_path"})
 READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
 READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"})
-# By these, code can come to members of a union that it never makes, or be told of them.
+# By these, code can come to members of a union that it never makes, or be told of them, without a name of the union. What takes one apart,
+# such as `get_args`, has it from one of these or from its name, and a name that is used as a value counts with all its members.
 READS_UNIONS = READS_TYPES | {
-    *("get_args", "get_origin", "__args__", "__metadata__", "annotation", "rebuild_annotation", "model_fields", "__pydantic_fields__"),
+    *("annotation", "rebuild_annotation", FIELD_TYPES, "__pydantic_fields__"),
     *("model_json_schema", "json_schema", "__pydantic_core_schema__", "core_schema", "__get_pydantic_core_schema__", "TypeAdapter"),
     *("__get_pydantic_json_schema__", "__pydantic_validator__", "WrapValidator"),
 }
@@ -57,6 +59,7 @@ class Closure:
         self._names: dict[str, set[str]] = {}
         self._types: dict[str, set[str]] = {}
         self._words, self._imported, self._typed = set(marks.attributes), set(marks.attributes), set[str]()
+        self._written = set[str]()  # words of strings in code, without those of files
         self._attributes = set(marks.attributes) | PROTOCOLS
         self._values: set[str] = set()
         self._spoken = self._asked = frozenset[str]()
@@ -218,7 +221,9 @@ class Closure:
         self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
 
     def _tells_unions(self) -> bool:
-        return not self._spoken.isdisjoint(READS_UNIONS) or "wrap" in self._words  # the mode of a validator that takes refusals
+        if FIELDS in self._words or FIELDS in self.marks.attributes:  # asked for by a name that is text
+            return True
+        return not self._spoken.isdisjoint(READS_UNIONS) or "wrap" in self._written  # the mode of a validator that takes refusals
 
     def _members_of(
         self, path: str, members: Iterable[Chain], above: frozenset[int]
@@ -268,6 +273,7 @@ class Closure:
         self._followed.add(id(piece))
         self._attributes.update(piece.attributes)
         self._words.update(piece.words)
+        self._written.update(piece.words)
         self._values.update(piece.values)
         self._names.setdefault(path, set()).update(piece.names)
         self._types.setdefault(path, set()).update(piece.types)
@@ -365,7 +371,8 @@ class Closure:
 
     def entries(self) -> dict[str, str]:
         """Return entry -> hash of all code that counts."""
-        described = self.marks.heard or not READS_TEXT.isdisjoint(self._asked)
+        texts = self._asked if not READS_WORDS.isdisjoint(self._asked) else self._spoken
+        described = self.marks.heard or not READS_TEXT.isdisjoint(texts)
         found = dict(self.facts)
         for entry, pieces in self.counted.items():
             kind, _, rest = entry.partition(" ")

@@ -19,6 +19,11 @@ COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 ANY = "*"  # a name that is put together while running
 GETTERS = frozenset({"attrgetter", "methodcaller"})
 WORD = re.compile(r"[^\W\d]\w*")
+# Attributes that hold a text about our code, where a template, a format or a query asks for them: `{{ field.description }}`.
+TEXT_ATTRIBUTES = ("__doc__", "model_json_schema", "json_schema", "description")
+ASKED_TEXT = re.compile(rf"(?:[.\[{{@|'\"]\s*({'|'.join(TEXT_ATTRIBUTES)})\b|\b({'|'.join(TEXT_ATTRIBUTES)})\s*[}}\](|'\"])")
+FIELDS, FIELD_TYPES = "model_fields", "model_fields."
+"""pydantic's table of a model's fields; the same where more of it is read than names and defaults."""
 Scopes = tuple[frozenset[str], ...]
 
 
@@ -34,6 +39,7 @@ class Reader:
         self.words: set[str] = set()
         self.values: set[str] = set()
         self.imports: set[Chain] = set()
+        self._field_names: set[int] = set()
 
     def read(self, nodes: Iterable[ast.AST | None], scopes: Scopes = ()) -> None:
         """Read nodes. `scopes`: names that the functions around them bind."""
@@ -42,6 +48,7 @@ class Reader:
                 self._read(node, scopes)
 
     def _read(self, node: ast.AST, scopes: Scopes) -> None:
+        self._field_names.update(map(id, _read_for_names(node)))
         if isinstance(node, FUNCTIONS):
             self.header(node, scopes)
             self.body(node, scopes)
@@ -53,6 +60,7 @@ class Reader:
             self.read(node.body, scopes)
         elif isinstance(node, COMPREHENSIONS):
             targets = bound_names(own_nodes([generator.target for generator in node.generators]))
+            self._field_names.update(id(generator.iter) for generator in node.generators)
             self.read([node.generators[0].iter], scopes)
             self.read([part for part in ast.iter_child_nodes(node)], (*scopes, targets))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -67,6 +75,8 @@ class Reader:
             self._call(node, scopes)
         elif isinstance(node, ast.AnnAssign):
             self.read([node.target, node.value], scopes)
+        elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+            return  # who imports by a star, or asks for these names while running, is followed there
         else:
             if isinstance(node, ast.MatchClass):
                 self.attributes |= set(node.kwd_attrs)
@@ -105,6 +115,8 @@ class Reader:
 
     def _attribute(self, node: ast.Attribute, scopes: Scopes, *, called: bool = False) -> None:
         self.attributes.add(node.attr)
+        if node.attr == FIELDS and id(node) not in self._field_names:
+            self.attributes.add(FIELD_TYPES)
         inner = node.value
         if not called:
             self.values.add(f".{node.attr}")
@@ -124,6 +136,7 @@ class Reader:
         if isinstance(value, (str, bytes)):
             text = value.decode("latin-1") if isinstance(value, bytes) else value
             self.words |= set(WORD.findall(text))
+            self.attributes |= {before or after for before, after in ASKED_TEXT.findall(text)}
             self.values |= {f".{name}" for name, asked in pairwise(text.split(".")) if name and asked.startswith("__")}
 
     def _call(self, node: ast.Call, scopes: Scopes) -> None:
@@ -146,6 +159,21 @@ class Reader:
         local = isinstance(text, ast.Name) and any(text.id in scope for scope in scopes)
         if text is not None and (local or not isinstance(text, (ast.Constant, ast.Name, ast.Attribute))):
             self.attributes.add(ANY)
+
+
+def _read_for_names(node: ast.AST) -> Iterable[ast.AST]:
+    """Return parts of a node of which it reads only names, or a default or an extra by its name: a table of fields tells no type there."""
+    if isinstance(node, ast.Compare):
+        return [side for test, side in zip(node.ops, node.comparators, strict=True) if isinstance(test, (ast.In, ast.NotIn))]
+    if isinstance(node, (ast.For, ast.comprehension)):
+        return [node.iter]
+    if isinstance(node, ast.Starred):
+        return [node.value]
+    if isinstance(node, ast.Attribute) and node.attr == "keys":
+        return [node.value]
+    if isinstance(node, ast.Attribute) and node.attr in ("default", "json_schema_extra") and isinstance(node.value, ast.Subscript):
+        return [node.value.value]
+    return []
 
 
 def _tries(node: ast.AST) -> bool:
