@@ -25,8 +25,8 @@ from flows.recipe.loading import load
 from tasks.stage.execution.pools.run_side import FLOW
 from tasks.stage.execution.pools.worker_side import work_on
 from tasks.stage.execution.run import RunOptions, use_options
-from tasks.stage.store.approval import Answer, Approver, Question
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.verdicts import Answer, Approver, Question
 from tasks.stage.system.progress import log
 
 DIGITS = 16

@@ -9,7 +9,7 @@ from flows.cli.planning import plan_recipe
 from flows.recipe.loading import recipe_argument
 from flows.recipe.validation import RecipeError
 from tasks.stage.execution.approving import AwaitsApproval, record_answer
-from tasks.stage.store.approval import Answer, Approver, Question
+from tasks.stage.store.verdicts import Answer, Approver, Question
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import undrawn
 

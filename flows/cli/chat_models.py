@@ -18,8 +18,7 @@ from tasks.reporting.wording import model_form, rough, size
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import Store
-from tasks.stage.system.command_line import folio
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean, folio
 
 UNRELEASED = ("pretrain", "tune", "adopt")  # stages that make models
 

@@ -22,13 +22,13 @@ from tasks.forecast.execution import History
 from tasks.forecast.forecast import Forecast, Forecaster, load_now, stage_seconds, total
 from tasks.forecast.rates import Load, Range
 from tasks.reporting.wording import plural
-from tasks.stage.execution.accept import NotAcceptable, accept
+from tasks.stage.execution.approving import NotAcceptable, accept
 from tasks.stage.execution.plan import WORDS, Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.stage import STAGES, Stage
 from tasks.stage.store.old_artifacts import old_lines
 from tasks.stage.store.store import Store
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 from tasks.stage.system.progress import format_duration
 
 SHARD = re.compile(r"\[[0-9]+\]")

@@ -41,8 +41,8 @@ from tasks.reporting.wording import model_form
 from tasks.stage.execution.live_runs import home_in_use
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_store
+from tasks.stage.recovery.dead_runs import Servers
 from tasks.stage.recovery.follower import settle_earlier_runs
-from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import Journal
 from tasks.stage.system.command_line import folio
@@ -192,7 +192,7 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
     with uncollected():
         from flows.pipeline import pipeline
         from tasks.gate import GateFailed
-        from tasks.stage.execution.flow_start import begin_flow
+        from tasks.stage.execution.run_context import begin_flow
 
     print(f"{recipe.name}: running; watch it at {server.url}", flush=True)
     started = time.monotonic()
@@ -231,7 +231,7 @@ def close_dead_runs() -> None:
 
 def sync(store: str) -> tuple[list[str], bool]:
     """Bring MLflow and Prefect up to date with a store's journal; return one line for each run, and whether all succeeded."""
-    from tasks.stage.recovery.sync import synchronize
+    from tasks.stage.recovery.settlement import synchronize
 
     journal = Journal(open_store(store or store_url(), Path.cwd(), home()))
     done = list(synchronize(journal, _servers()))

@@ -21,9 +21,8 @@ import psutil
 from flows.cli.run import show_on_terminal
 from flows.services.home import home, store_url
 from tasks.reporting.wording import plural
-from tasks.stage.execution.live_runs import LiveRun, live_runs
+from tasks.stage.execution.live_runs import LiveRun, live_runs, log_path
 from tasks.stage.execution.run_context import open_store
-from tasks.stage.execution.run_log import log_path
 from tasks.stage.recovery.dead_runs import close_dead_run, is_gone, process_of
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord

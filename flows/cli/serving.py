@@ -15,7 +15,7 @@ from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
 from model.release.adapters import adapters_beside
 from tasks.reporting.wording import size
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 
 KEY = "FOLIO_SERVE_KEY"
 

@@ -19,12 +19,11 @@ from flows.services.home import home, store_url
 from tasks.reporting.wording import count, plural, size
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.garbage import GarbageSurvey, collect_garbage, exclusive_use
+from tasks.stage.store.garbage import GarbageSurvey, VerificationReport, collect_garbage, exclusive_use, verify_artifacts
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tasks.stage.store.verify_store import VerificationReport, verify_artifacts
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration, log
 

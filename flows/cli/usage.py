@@ -6,8 +6,7 @@ import re
 import sys
 from typing import Any
 
-from tasks.stage.system.command_line import program
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean, program
 
 WRONG_USAGE = 2
 # What the parser says of a value -> what it should say.

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, expand_shorthands
 from flows.recipe.validation import RecipeError
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 
 # What YAML's reader says -> what to do about it.
 ADVICE = {

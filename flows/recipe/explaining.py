@@ -12,7 +12,7 @@ from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING
 from flows.recipe.validation import RecipeError
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 
 
 def show_recipe(name: str, section: str = "", changes: tuple[str, ...] = ()) -> str:

@@ -21,7 +21,7 @@ from model.aims.protocol import SPLIT, StepGate
 from model.evaluation.config import EvaluateConfig, unmeasured
 from model.networks.base import NetworkBase
 from model.pairing.config import ConstitutionPairs
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe

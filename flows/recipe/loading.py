@@ -18,8 +18,7 @@ from flows.recipe.changes import apply_change, yaml_error
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import without_replaced
 from flows.recipe.validation import RecipeError, validate
-from tasks.stage.system.command_line import folio
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean, folio
 
 BUILT_IN = Path(__file__).parent
 

@@ -18,7 +18,7 @@ from data.sources.fetching.urls import hide_secrets
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, written_key, written_text
 from model.training.flat_keys import IDLE
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 
 Context = Mapping[str, Any]
 LISTED = 12

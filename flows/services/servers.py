@@ -22,7 +22,7 @@ import psutil
 
 from flows.services.home import home, tracking_url
 from flows.services.processes import database_of, describe, folio_home, leader, listener, remember, started, way_to_stop
-from tasks.stage.system.subprocesses import without_run
+from tasks.stage.system.interrupts import without_run
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 10.0
@@ -96,7 +96,7 @@ def settings() -> dict[str, str]:
         # A server on SQLite may answer 500 for a moment while several runs use it.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_CLIENT_MAX_RETRIES": "3",  # 2, 4 and 8 s apart
-        # One commit for many task runs: with a commit for each, the server refuses most new flow runs beside a busy one (`flow_start`).
+        # One commit for many task runs: with a commit for each, the server refuses most new flow runs beside a busy one (`begin_flow`).
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",

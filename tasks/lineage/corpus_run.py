@@ -19,8 +19,7 @@ from tasks.lineage.hook import LineageHook
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import RunRecord
 from tasks.stage.store.run_record import recipe_names
-from tasks.stage.system.command_line import folio
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean, folio
 
 MAX_CANDIDATES = 12
 

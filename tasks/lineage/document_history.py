@@ -38,7 +38,7 @@ from tasks.lineage.corpus_run import (
 from tasks.lineage.graph import StoreSnapshot
 from tasks.lineage.hook import LEDGER, SPLITS, tables_of
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.system.nearest import did_you_mean
+from tasks.stage.system.command_line import did_you_mean
 
 QUARANTINE = "quarantine.parquet"
 MAX_NAMES = 20_000  # documents searched for names like the one that was not found

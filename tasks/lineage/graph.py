@@ -18,11 +18,10 @@ from typing import IO
 
 from tasks.lineage.hook import LineageHook, unknown_stage
 from tasks.stage.stage import Stage
-from tasks.stage.store.acceptance import acceptances
-from tasks.stage.store.approval import Approval, approvals, subject_of
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import Approval, acceptances, approvals, subject_of
 
 MIN_PREFIX = 8
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from model.release.card import FACTS, Account, CostFact, EvaluationFact, GateFact, whole_card
 from tasks.reporting.page_cache import kept_text
 from tasks.stage.execution.run import PipelineRun
-from tasks.stage.store.approval import find_approval
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import find_approval
 from tasks.stage.system.atomic_files import write_atomically
 from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates, total_cost

@@ -33,8 +33,7 @@ from tasks.reporting.hook import Topic, all_topics, report_hook
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import joined, seconds
-from tasks.stage.identity.tracing.cached_file import keep, kept
-from tasks.stage.system.atomic_files import write_atomically
+from tasks.stage.system.atomic_files import keep, kept, write_atomically
 from tasks.stage.system.locks import local_lock
 from tasks.stage.system.progress import log
 

@@ -24,9 +24,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from tasks.stage.execution.job import StageCall
 from tasks.stage.execution.plan import decide, position_names
 from tasks.stage.execution.run import PipelineRun, current_run
-from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import flatten, stable
 from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, SlicedArtifact, StageInput, StageOutput, expand_shards
 from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace

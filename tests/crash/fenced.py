@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
+from tasks.stage.execution.execute import run_job
 from tasks.stage.execution.job import BufferedReporter, JobContext, StageJob
 from tasks.stage.execution.run import PipelineRun, RunOptions
-from tasks.stage.execution.run_task import run_job
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.store.store import Store
 from tasks.stage.system.leases import lease_lock

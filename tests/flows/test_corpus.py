@@ -17,10 +17,9 @@ from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
-from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
-from tasks.stage.execution.run_context import open_run
+from tasks.stage.execution.run_context import begin_flow, open_run
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.training.config import PipelineResources
 from tests.data.dedup.books import prose

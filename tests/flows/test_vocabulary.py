@@ -16,9 +16,8 @@ from data.tokens.tokenizer import fit_tokenizer
 from flows.base import fitted
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
-from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.run import RunOptions, current_run, use_options
-from tasks.stage.execution.run_context import open_run
+from tasks.stage.execution.run_context import begin_flow, open_run
 from tasks.stage.store.artifact import Artifact, ShardedArtifact
 from tests.data.dedup.books import bytes_of, prose, write
 from tests.tasks.records import committed

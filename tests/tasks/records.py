@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.store.acceptance import Acceptance, save
 from tasks.stage.store.artifact import Artifact, Cost, InputRecord, Origin, content_digest, list_files
 from tasks.stage.store.index import ADDRESS_DIGITS
 from tasks.stage.store.journal import Journal, PositionRecord, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import Acceptance, save
 from tasks.stage.system.locks import Lock
 
 

@@ -12,11 +12,10 @@ import pytest
 from prefect import flow
 from pydantic import BaseModel
 
-from tasks.stage.execution.flow_start import begin_flow
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
-from tasks.stage.execution.run_context import open_run
+from tasks.stage.execution.run_context import begin_flow, open_run
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates

@@ -17,13 +17,13 @@ from pydantic import BaseModel
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.key import compute_key
 from tasks.stage.identity.tracing.trace import Change
-from tasks.stage.store.acceptance import acceptances, acceptances_of
 from tasks.stage.store.artifact import Artifact, StageInput, without_shard
 from tasks.stage.store.index import OtherFormat
 from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.old_artifacts import OldArtifact, find_old
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.store.store import Damaged, Store
+from tasks.stage.store.verdicts import acceptances, acceptances_of
 
 Action = Literal["reuse", "run", "wait"]
 REFRESH = "a refresh was requested"

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.task_graph import TaskGraph
 from tasks.stage.execution.trace_check import TraceChecker
-from tasks.stage.execution.worker_pool import WorkerPool
-from tasks.stage.store.approval import Approver
+from tasks.stage.execution.worker_pool import TaskGraph, WorkerPool
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord, StageRecord
 from tasks.stage.store.series import SeriesWriter
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import Approver
 from tasks.stage.tracking.cost import Rates
 
 

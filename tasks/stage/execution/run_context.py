@@ -9,10 +9,14 @@ garbage.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
@@ -24,8 +28,8 @@ from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.key import flatten
 from tasks.stage.identity.tracing.source import ROOT, Source
+from tasks.stage.recovery.dead_runs import Servers
 from tasks.stage.recovery.follower import followed, settle_earlier_runs
-from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.old_artifacts import old_lines, old_of_last_run
@@ -39,6 +43,10 @@ from tasks.stage.tracking.export import wait_until_exported
 
 ROOMS = ("flows", "tasks", "data", "model")
 EXPORT_SECONDS = 20.0
+BUSY, BUSY_SECONDS = 503, 60.0
+SOONEST, LATEST = 0.05, 0.5
+"""Seconds until the next try."""
+Result = TypeVar("Result")
 
 
 def resolve(url: str, root: Path) -> str:
@@ -180,3 +188,18 @@ def _wait_for_export(run: PipelineRun) -> None:
     for model in run.registered:
         standing = f"is {model.alias}" if model.alias else "is not champion"
         log(f"register: {model.name} version {export.versions[model.digest]} {standing}")
+
+
+def begin_flow(flow: Callable[[], Result], begun: Callable[[], bool]) -> Result:
+    """Return what a flow returns. `begun`: whether its body was entered, after which its errors are its own.
+
+    Raises what the flow raises, and PrefectHTTPStatusError if the server refuses it for BUSY_SECONDS.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return flow()
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != BUSY or begun() or time.monotonic() >= until:
+                raise
+            time.sleep(random.uniform(SOONEST, LATEST))

@@ -6,21 +6,52 @@ lock; its process is judged only where it can be (`ProcessIdentity`), and nothin
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import psutil
 
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
+from tasks.stage.system.interrupts import RUN
 from tasks.stage.system.process_identity import ProcessIdentity
-from tasks.stage.system.subprocesses import RUN
 
 CRASHED = "its process was killed, or the machine or its disk failed"
 EXIT_SECONDS = 1.0  # a process that is killed drops its locks a moment before it is gone
+
+
+@dataclass(frozen=True)
+class Servers:
+    """MLflow's database and Prefect's API, as URLs, or "" for one that is not told. `home`: folio's home, for files that MLflow keeps."""
+
+    mlflow: str
+    prefect: str
+    home: Path
+
+    def of(self, record: RunRecord) -> list[str]:
+        """Return those that are told of a run."""
+        return [url for url, told in ((self.mlflow, True), (self.prefect, bool(record.flow_run_id))) if url and told]
+
+    def lock_of(self, run_id: str) -> Path:
+        """Return the lock of whoever tells these servers of a run."""
+        return self.home / "cache" / "settling" / f"{run_id}.lock"
+
+    def to_json(self) -> str:
+        """Return one line for another process."""
+        return json.dumps({"mlflow": self.mlflow, "prefect": self.prefect, "home": str(self.home)})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Read what `to_json` has written."""
+        given = json.loads(line)
+        return cls(given["mlflow"], given["prefect"], Path(given["home"]))
 
 
 def close_dead_run(journal: Journal, record: RunRecord) -> RunRecord:

@@ -21,12 +21,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.stage.system.interrupts import start_detached
 from tasks.stage.system.locks import is_locked
 from tasks.stage.system.progress import log
-from tasks.stage.system.subprocesses import start_detached
 
 if TYPE_CHECKING:
-    from tasks.stage.recovery.servers import Servers
+    from tasks.stage.recovery.dead_runs import Servers
     from tasks.stage.recovery.settlement import Settlement
     from tasks.stage.store.journal import Journal, RunRecord
     from tasks.stage.store.store import Store
@@ -135,7 +135,7 @@ def main(what: str, url: str, cache: str, *run_ids: str) -> None:
         changes.wait()
         # Nor while it ends: a run that reuses everything changes its journal once, with its last words.
         changes.wait_for_end(LAST_WORDS_SECONDS)
-    from tasks.stage.recovery.servers import Servers
+    from tasks.stage.recovery.dead_runs import Servers
     from tasks.stage.recovery.settlement import settlement
     from tasks.stage.store.journal import Journal
     from tasks.stage.store.store import Store

@@ -1,7 +1,8 @@
 """Settle a run: close it if it is dead, tell MLflow and Prefect how it ended, and record which of them could not be reached.
 
 One process settles a run at a time. Repeating it changes nothing. No failure of a server is an error: it is returned as a problem, and
-the note in the journal stays for the next run, `folio up` and `folio sync`.
+the note in the journal stays for the next run, `folio up` and `folio sync`, which settles
+all runs of a store that have ended, oldest first.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from tasks.stage.recovery.dead_runs import close_dead_run
-from tasks.stage.recovery.servers import Servers
+from tasks.stage.recovery.dead_runs import Servers, close_dead_run
 from tasks.stage.store.journal import ExportRecord, Journal, RunRecord
 from tasks.stage.system.locks import local_lock, try_lock
+from tasks.stage.tracking.export import Told
 
 if TYPE_CHECKING:
     from tasks.stage.tracking.export import RunExport
-
 
 DEATH_SECONDS = 30.0
 
@@ -106,3 +107,28 @@ def _reason(error: Exception) -> str:
     """Return a database's message without the statement that it was given."""
     found = re.search(r"\([\w.]+Error\) ([^\[\n]+)", str(error))
     return found[1].strip() if found else " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+@dataclass(frozen=True)
+class Synced:
+    """A run that some server had yet to be told of. `problems`: why it could not be, by the server's name."""
+
+    run: RunRecord
+    problems: dict[str, str]
+
+
+def synchronize(journal: Journal, servers: Servers) -> Iterator[Synced]:
+    """Bring the servers up to date, run by run. Raises MLflow's error if its database can't be read."""
+    told = Told(servers.mlflow, servers.home) if servers.mlflow else None
+    for record in reversed(journal.records()):
+        if journal.alive(record):
+            continue
+        if record.status == "running":
+            record = close_dead_run(journal, record)
+        owed = {url for url in servers.of(record) if journal.owes(record.id, url)}
+        if told is not None and record.configuration.get("tracking") != "none" and not told.knows(record):
+            owed.add(servers.mlflow)
+        if owed:
+            journal.owe(record.id, owed)
+            with settlement(journal, servers, record.id, wait=True) as run:  # a follower may be telling them right now
+                yield Synced(record, run.close())

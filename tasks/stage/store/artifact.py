@@ -17,7 +17,31 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.stage.identity.digests import UNREADABLE, hash_files
-from tasks.stage.store.sealed import seal, unseal
+
+SEAL = re.compile(rb',\n "checksum": "([0-9a-f]{64})"\n}\Z')
+END = b"\n}"
+
+
+class BrokenSeal(ValueError):
+    """A file's checksum does not match its content."""
+
+
+def seal(text: str) -> bytes:
+    """Return a JSON object, indented by one space, with the hex sha256 of its text as a last member `checksum`."""
+    body = text.encode().removesuffix(END)
+    return body + b',\n "checksum": "' + hashlib.sha256(body).hexdigest().encode() + b'"' + END
+
+
+def unseal(content: bytes) -> tuple[bytes, bool]:
+    """Return the JSON object without its checksum, and whether it had one. Raise BrokenSeal if the checksum does not match."""
+    found = SEAL.search(content)
+    if found is None:
+        return content, False
+    body = content[: found.start()]
+    if hashlib.sha256(body).hexdigest().encode() != found[1]:
+        raise BrokenSeal("its checksum does not match its content")
+    return body + END, True
+
 
 LOGS = "logs/"
 RECORD = "artifact.json"

@@ -1,8 +1,10 @@
-"""Find what a store does not need any more; delete it only when asked.
+"""Find what a store does not need any more, and delete it only when asked; verify what it has.
 
-Artifacts that no retained run needs go (`retention` decides), except in a store whose journal is empty and, unless asked for, artifacts
-older than the journal's first run. So do the remains of interrupted work, old quarantined artifacts, locks that nobody holds,
-acceptances whose artifact goes and traces that no kept artifact names.
+Kept, with everything they were made from, are: the newest finished runs of each recipe; runs under way; runs since the newest finished one
+whose work a continuation would reuse; runs named by the caller; and every artifact ever registered as a model. Artifacts that none of them
+needs go, except in a store whose journal is empty and, unless asked for, artifacts older than the journal's first run. So do the remains
+of interrupted work, old quarantined artifacts, locks that nobody holds, acceptances whose artifact goes and traces that no kept artifact
+names.
 
 An artifact goes before what it was made from, and a record before its files, so a collection that is killed leaves whole artifacts with
 complete lineage, and folders that the next one deletes. Nothing is deleted while a run is under way, nor anything that a live run may
@@ -10,37 +12,92 @@ use: work in progress counts as garbage only if no process holds its lock, nothi
 was under way when it last changed; quarantined artifacts only after a week; a folder without a record only next to artifacts of its stage
 lie, and under a name that only folio gives. Work in progress for an object store lies in the home of whoever made it, shared by all
 stores, and is left alone. Records of runs are kept. Every record is read, at about 0.1 ms each.
+
+Verification reads every file again, ignoring caches, several at a time. Reported are: artifacts with files that are missing, unreadable,
+differ from their record or are not in it, or whose trace is; records that can't be read or belong elsewhere; folders without a record,
+unless a run is under way, which may be about to write it; and artifacts that the newest runs used and that are gone. Nothing is changed.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 
-from tasks.stage.store.acceptance import ACCEPTED, acceptances
-from tasks.stage.store.approval import APPROVED
-from tasks.stage.store.artifact import WRITER, Artifact
-from tasks.stage.store.index import NAME
+from tasks.stage.store.artifact import RECORD, WRITER, Artifact, content_digest
+from tasks.stage.store.index import NAME, Damaged, OtherFormat
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
 from tasks.stage.store.origin import now
-from tasks.stage.store.retention import RetainedRun, needed_addresses, retained_runs
 from tasks.stage.store.store import DAMAGE_REPORT, STORE_LOCK, Store, StoreError
-from tasks.stage.store.traces import TRACES
+from tasks.stage.store.traces import TRACES, age_of, read_trace
+from tasks.stage.store.verdicts import ACCEPTED, APPROVED, acceptances
 from tasks.stage.system.leases import is_leased
 from tasks.stage.system.locks import Lock, is_locked
+from tasks.stage.system.progress import ProgressMeter
 
 IDLE = timedelta(days=1)
 QUARANTINE = timedelta(weeks=1)
 REPLACED = re.compile(rf"\.{NAME.pattern}-[0-9a-f]{{6}}")
 WORK = re.compile(r"(?P<stage>.+)-(?P<key>[0-9a-f]{16})")
-
 Kind = Literal["artifact", "folder without record", "work in progress", "quarantined", "lock", "acceptance", "trace", "half-written file"]
+
+
+@dataclass(frozen=True)
+class RetainedRun:
+    """A run whose artifacts are kept, and why."""
+
+    run: RunRecord
+    why: str
+
+
+def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: set[str]) -> list[RetainedRun]:
+    """Return the runs that are kept. `runs`: newest first; `keep`: finished runs of each recipe."""
+    kept: list[RetainedRun] = []
+    finished: dict[str, int] = {}
+    reached: dict[str, set[str]] = {}
+    for run in runs:
+        positions = reached.setdefault(run.recipe, set())
+        done = finished.get(run.recipe, 0)
+        if run.id in alive:
+            kept.append(RetainedRun(run, "it is under way"))
+        elif run.status == "finished":
+            finished[run.recipe] = done + 1
+            if done < keep:
+                kept.append(RetainedRun(run, "one of the newest finished runs"))
+            elif run.id in named:
+                kept.append(RetainedRun(run, "named"))
+        elif run.id in named:
+            kept.append(RetainedRun(run, "named"))
+        # An unfinished run is worth keeping only where it reached positions that no later one did.
+        elif done == 0 and (not positions or run.positions.keys() - positions):
+            kept.append(
+                RetainedRun(run, f"{'crashed' if run.status == 'running' else run.status} after the newest finished run; may be continued")
+            )
+        positions.update(run.positions)
+    return kept
+
+
+def needed_addresses(artifacts: Iterable[Artifact], roots: set[str]) -> set[str]:
+    """Return the addresses of the roots, given by location or address, and of everything that they were made from."""
+    inputs: dict[str, set[str]] = {}
+    waiting = []
+    for artifact in artifacts:
+        inputs.setdefault(artifact.address, set()).update(given.address for given in artifact.inputs.values())
+        if artifact.location in roots or artifact.address in roots:
+            waiting.append(artifact.address)
+    needed: set[str] = set()
+    while waiting:
+        address = waiting.pop()
+        if address in inputs and address not in needed:
+            needed.add(address)
+            waiting += inputs[address]
+    return needed
 
 
 @dataclass(frozen=True)
@@ -280,3 +337,53 @@ def _bytes_below(store: Store, path: str) -> int:
 def _days(since: float) -> str:
     days = int((time.time() - since) // 86400)
     return f"{days} day{'' if days == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """How much was read, and what is damaged. `old`: how many artifacts are of which other version of folio, which are not reused."""
+
+    artifacts: int
+    size: int
+    old: dict[str, int]
+    damaged: tuple[Damaged, ...]
+
+
+def verify_artifacts(store: Store) -> VerificationReport:
+    """Read every file and compare it with its record, showing progress."""
+    journal = Journal(store)
+    runs = journal.records()
+    locations = [location for stage in store.index.stages() for location in store.index.locations(stage)]
+    found = {location: store.index.read(location) for location in locations}
+    artifacts = [artifact for artifact in found.values() if isinstance(artifact, Artifact)]
+    damaged = {location: read for location, read in found.items() if isinstance(read, Damaged) and not isinstance(read, OtherFormat)}
+    for location, artifact in found.items():
+        if isinstance(artifact, Artifact) and (problems := tuple(_record_problems(store, location, artifact))):
+            damaged[location] = Damaged(location, problems)
+    meter = ProgressMeter("verify")
+    sound = [artifact for location, artifact in found.items() if isinstance(artifact, Artifact) and location not in damaged]
+    for done, (artifact, problems) in enumerate(store.integrity.examine(sound), start=1):
+        if problems:
+            damaged[artifact.location] = Damaged(artifact.location, problems)
+        meter.show(done, len(sound), "artifacts")
+    if not any(journal.alive(run) for run in runs):
+        stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
+        damaged |= {waste.path: Damaged(waste.path, (f"{RECORD} is missing",)) for waste in folders_without_record(store, stages)}
+    for recipe in sorted({run.recipe for run in runs}):
+        for recorded in journal.latest_positions(recipe).values():
+            if store.index.read(recorded.location) is None and recorded.location not in damaged:
+                damaged[recorded.location] = Damaged(recorded.location, (f"it is gone, and the newest run of {recipe} used it",))
+    size = sum(file.size for artifact in artifacts for file in artifact.files)
+    old = Counter(age for read in found.values() if (age := age_of(store, read)))
+    return VerificationReport(len(artifacts), size, dict(old), tuple(damaged[location] for location in sorted(damaged)))
+
+
+def _record_problems(store: Store, location: str, artifact: Artifact) -> Iterator[str]:
+    if artifact.location != location:
+        yield f"{RECORD} belongs to {artifact.location}"
+    elif artifact.digest != content_digest(artifact.files):
+        yield f"the digest in {RECORD} does not match its list of files"
+    elif artifact.trace:
+        for name in dict.fromkeys((artifact.trace, artifact.marks)):
+            if read_trace(store, name) is None:
+                yield f"{TRACES}/{name}.json, which says what it has read, is missing or damaged"

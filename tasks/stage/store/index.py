@@ -22,8 +22,7 @@ from pathlib import Path
 import fsspec
 
 from tasks.stage.identity.key import KEY_DIGITS
-from tasks.stage.store.artifact import FORMAT, RECORD, Artifact
-from tasks.stage.store.sealed import BrokenSeal, unseal
+from tasks.stage.store.artifact import FORMAT, RECORD, Artifact, BrokenSeal, unseal
 
 ADDRESS_DIGITS = 12
 """Digits of its address in the name of an artifact's folder; 8 of its key before traces were recorded."""

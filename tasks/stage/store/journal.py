@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from tasks.stage.store.run_record import ExportRecord, PositionRecord, RegisteredModel, RunRecord, StageRecord, Status, recipe_names
 from tasks.stage.store.store import Store, StoreError
+from tasks.stage.system.command_line import did_you_mean
 from tasks.stage.system.leases import is_leased, keep_alive
 from tasks.stage.system.locks import is_locked, local_lock
-from tasks.stage.system.nearest import did_you_mean
 from tasks.stage.system.progress import log
 
 __all__ = ["RUNS", "ExportRecord", "Journal", "PositionRecord", "RegisteredModel", "RunRecord", "StageRecord", "Status", "new_id"]

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tasks.stage.store.acceptance import acceptances_of
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.index import Damaged, OtherFormat
 from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.store import Store
 from tasks.stage.store.traces import age_of
+from tasks.stage.store.verdicts import acceptances_of
 from tasks.stage.system.command_line import folio
 
 RULES = "rules "  # of these alone the marks can be looked up again, so an acceptance can say of what it holds

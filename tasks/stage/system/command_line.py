@@ -1,10 +1,12 @@
-"""Commands of folio as a person can give them: quoted for a shell, and by the name or the path under which this program is found."""
+"""Words for a person's terminal: folio's commands as a shell takes them, and names similar to one that does not exist."""
 
 from __future__ import annotations
 
+import difflib
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -26,3 +28,12 @@ def program() -> str:
 def this_command(*words: str) -> str:
     """Return the command that is running, with `words` put before its own."""
     return folio(*words, *sys.argv[1:])
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean x?` with the one or two nearest names, ignoring case; empty if none is close."""
+    by_case: dict[str, str] = {}
+    for name in known:
+        by_case.setdefault(name.lower(), name)
+    near = difflib.get_close_matches(word.lower(), list(by_case), n=2)
+    return f"; did you mean {' or '.join(by_case[name] for name in near)}?" if near else ""

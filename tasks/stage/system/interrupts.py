@@ -4,7 +4,7 @@ The first one raises `Interrupted` in the main thread; while that propagates, la
 disturbed. Python drops an error raised in a finalizer, and a library may catch one and continue. So a thread reads each signal on arrival,
 even if a library has replaced the handler, and sends it again if the error disappears while the block continues; and a run calls
 `raise_if_interrupted` before it starts anything new. A signal that is ignored stays so: Ctrl-C in the background of a script, SIGHUP under
-nohup.
+nohup. Processes that shall outlive a signal to the run (`start_detached`) get a session of their own.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_SECONDS = 1.0
 Handler = Callable[[int, FrameType | None], object]
+ROOT = Path(__file__).resolve().parents[3]
+RUN = "FOLIO_RUN"
+"""Variable of bodies and workers: the identity of the process that they are to end with."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -212,3 +217,14 @@ def _forget_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def start_detached(command: list[str], *, stdin: int, stdout: int, stderr: int | None) -> subprocess.Popen[bytes]:
+    """Start a command that can import this repository, in a session of its own; streams as in `subprocess.Popen`."""
+    environment = {**without_run(os.environ), "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, start_new_session=True)
+
+
+def without_run(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for a process that is no worker of a run, even if it is started within one."""
+    return {name: value for name, value in environment.items() if name != RUN}

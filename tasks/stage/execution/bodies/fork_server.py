@@ -6,7 +6,7 @@ DuckDB. Bodies share the libraries' memory, some 300 MB.
 Nothing outlives the process that started the server: when that is gone for any reason, the server kills each body with its process group
 and exits; when the server is killed, the kernel kills the bodies. A body's group is also killed when the body itself has ended.
 
-`forked_process` starts this file by its path and talks to it. It imports only the standard library.
+`run_body` starts this file by its path and talks to it. It imports only the standard library.
 """
 
 from __future__ import annotations

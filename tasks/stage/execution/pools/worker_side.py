@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.stage.execution.bodies.body_errors import describe
+from tasks.stage.execution.execute import run_job
 from tasks.stage.execution.job import BufferedReporter
-from tasks.stage.execution.pools.job_file import EVENTS, JOB, RESULT, JobFile, Result
-from tasks.stage.execution.run_task import run_job
+from tasks.stage.execution.pools.run_side import EVENTS, JOB, RESULT, JobFile, Result
 from tasks.stage.system.atomic_files import write_atomically
 from tasks.stage.system.interrupts import interrupts_recorded
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.instrument import MARK, instrumented
-from tasks.stage.identity.tracing.made_models import watch_models
 from tasks.stage.identity.tracing.mark_file import MarkFile
+from tasks.stage.identity.tracing.patched_imports import watch_models
 from tasks.stage.identity.tracing.source import Source
 
 BOOTSTRAP = "tasks/stage/identity/tracing/bootstrap"

@@ -14,8 +14,8 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType
 
-from tasks.stage.identity.tracing.cached_file import keep, kept
 from tasks.stage.identity.tracing.source import parse
+from tasks.stage.system.atomic_files import keep, kept
 
 MARK = "__folio__"
 VERSION = 1

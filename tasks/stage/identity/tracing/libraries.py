@@ -17,7 +17,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tasks.stage.identity.tracing.cached_file import keep, kept
+from tasks.stage.system.atomic_files import keep, kept
 
 UNCOUNTED = {
     "folio": "it is what the rest of the trace is about",

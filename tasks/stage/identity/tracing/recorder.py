@@ -17,11 +17,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from tasks.stage.identity.tracing.compiled_code import dynamo_patch
-from tasks.stage.identity.tracing.heard_logs import note_logs
 from tasks.stage.identity.tracing.importer import Importer, execute_files_with
-from tasks.stage.identity.tracing.made_models import ANY, refusals
 from tasks.stage.identity.tracing.mark_file import MarkFile
+from tasks.stage.identity.tracing.patched_imports import ANY, dynamo_patch, note_logs, refusals
 from tasks.stage.identity.tracing.source import ROOT, Source
 from tasks.stage.identity.tracing.watched_files import WatchedFiles
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tasks.stage.identity.tracing.cached_file import write_whole
+from tasks.stage.system.atomic_files import write_whole
 
 ROOT = Path(__file__).resolve().parents[4]
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")

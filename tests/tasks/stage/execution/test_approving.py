@@ -12,9 +12,9 @@ from tasks.lineage.tree import render_tree
 from tasks.stage.execution.approving import ASKS, AwaitsApproval, approval_of, record_answer
 from tasks.stage.execution.run import current_run
 from tasks.stage.identity.key import stable
-from tasks.stage.store.approval import APPROVED, Answer, Question
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import APPROVED, Answer, Question
 from tests.tasks.toy_bodies import Judge
 from tests.tasks.toys import Toys, Workshop
 

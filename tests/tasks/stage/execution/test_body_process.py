@@ -10,8 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.stage.execution.bodies.forked_process import ServerLost, fork_server
-from tasks.stage.execution.bodies.run_body import BodyLost
+from tasks.stage.execution.bodies.run_body import BodyLost, ServerLost, fork_server
 from tests.tasks.toys import BODIES, Workshop
 
 

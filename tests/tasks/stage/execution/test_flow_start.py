@@ -6,8 +6,8 @@ import httpx
 import pytest
 from prefect.exceptions import PrefectHTTPStatusError
 
-from tasks.stage.execution import flow_start
-from tasks.stage.execution.flow_start import begin_flow
+from tasks.stage.execution import run_context
+from tasks.stage.execution.run_context import begin_flow
 
 
 def _answer(status: int) -> PrefectHTTPStatusError:
@@ -50,6 +50,6 @@ def test_another_answer_is_raised_at_once(status: int) -> None:
 
 
 def test_a_server_that_refuses_for_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_start, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(run_context, "BUSY_SECONDS", 0.2)
     with pytest.raises(PrefectHTTPStatusError):
         begin_flow(_Flow(*[503] * 100), begun=lambda: False)

@@ -12,14 +12,13 @@ import pytest
 
 from flows.cli.planning import TimeEstimate, plan_table
 from tasks.forecast.rates import Load
-from tasks.stage.execution.accept import NotAcceptable, accept
+from tasks.stage.execution.approving import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.tracing.mark_file import VERSION
 from tasks.stage.identity.tracing.trace import RULES
-from tasks.stage.store.artifact import FORMAT, RECORD
-from tasks.stage.store.sealed import seal, unseal
+from tasks.stage.store.artifact import FORMAT, RECORD, seal, unseal
+from tasks.stage.store.garbage import verify_artifacts
 from tasks.stage.store.traces import read_trace, save_trace
-from tasks.stage.store.verify_store import verify_artifacts
 from tests.tasks.toy_bodies import Learn
 from tests.tasks.toys import POSITIONS, Toys, Workshop
 

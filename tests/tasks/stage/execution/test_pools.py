@@ -14,8 +14,7 @@ from model.evaluation.gate import Bound, GateConfig
 from tasks.gate import gate
 from tasks.stage.execution.execute_stage import execute_stage
 from tasks.stage.execution.job import BufferedReporter, JobContext, StageJob
-from tasks.stage.execution.pools.job_file import EVENTS, JOB, RESULT, JobFile, Result
-from tasks.stage.execution.pools.run_side import PoolError
+from tasks.stage.execution.pools.run_side import EVENTS, JOB, RESULT, JobFile, PoolError, Result
 from tasks.stage.execution.pools.worker_side import work_on
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun

@@ -15,9 +15,8 @@ import pytest
 
 from model.evaluation.gate import Bound
 from tasks.gate import GateFailed
-from tasks.stage.execution import retrying
-from tasks.stage.execution.bodies.body_errors import describe, rebuild
-from tasks.stage.execution.bodies.transient import is_transient
+from tasks.stage.execution import execute
+from tasks.stage.execution.bodies.body_errors import describe, is_transient, rebuild
 from tasks.stage.execution.resources import Resources
 from tests.tasks.toys import Workshop
 
@@ -93,7 +92,7 @@ def test_a_fault_that_comes_again_is_not_transient(error: Exception) -> None:
 
 
 def test_delays_double_up_to_a_minute() -> None:
-    assert retrying.delays(7) == [2, 4, 8, 16, 32, 60, 60]
+    assert execute.delays(7) == [2, 4, 8, 16, 32, 60, 60]
 
 
 def states_of(run_id: str, name: str) -> list[str]:
@@ -115,7 +114,7 @@ def states_of(run_id: str, name: str) -> list[str]:
 def test_a_stage_runs_again_after_a_transient_fault_and_log_record_and_prefect_say_so(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(execute, "FIRST_SECONDS", 0.1)
     workshop.edit('\n    executed("count")', FLAKY)
     with caplog.at_level(logging.INFO, "folio"):
         run = workshop.run()
@@ -129,7 +128,7 @@ def test_a_stage_runs_again_after_a_transient_fault_and_log_record_and_prefect_s
 
 
 def test_a_stage_that_fails_at_every_try_fails_with_its_own_error(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(execute, "FIRST_SECONDS", 0.1)
     workshop.edit('\n    executed("count")', FLAKY)
     workshop.resources = Resources(retries=1)
     with pytest.raises(ValueError, match=r"words\.txt could not be read"):
@@ -138,7 +137,7 @@ def test_a_stage_that_fails_at_every_try_fails_with_its_own_error(workshop: Work
 
 
 def test_a_ctrl_c_while_a_stage_waits_to_run_again_ends_the_run_at_once(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_SECONDS", 60)
+    monkeypatch.setattr(execute, "FIRST_SECONDS", 60)
     workshop.edit('\n    executed("count")', FLAKY)
     tries = workshop.folder / "tries"
 
@@ -150,7 +149,7 @@ def test_a_ctrl_c_while_a_stage_waits_to_run_again_ends_the_run_at_once(workshop
         os.kill(os.getpid(), signal.SIGINT)
 
     said: list[str] = []
-    monkeypatch.setattr(retrying, "log", said.append)
+    monkeypatch.setattr(execute, "log", said.append)
     threading.Thread(target=interrupt, daemon=True).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):

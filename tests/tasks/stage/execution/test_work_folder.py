@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.stage.execution.execute_stage import WorkFolder
 from tasks.stage.execution.trace_check import TraceChecker
-from tasks.stage.execution.work_folder import WorkFolder
 from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.store import Store
 from tasks.stage.system.locks import LeaseLost, Lock

@@ -18,11 +18,11 @@ from distributed import LocalCluster
 from mlflow.tracking import MlflowClient
 from pydantic import BaseModel
 
-from tasks.stage.execution import clusters, execute
-from tasks.stage.execution.clusters import start_workers
+from tasks.stage.execution import execute, worker_pool
 from tasks.stage.execution.job import WorkerMismatch
 from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.execution.run import PipelineRun
+from tasks.stage.execution.worker_pool import start_workers
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.stage import stage
 from tests.tasks.exported import children_of, parent_of
@@ -206,7 +206,7 @@ def test_a_cluster_that_does_not_answer_is_named(library: Library) -> None:
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(ClusterError, match=r"resources.runner=dask: the Dask cluster at tcp://127.0.0.1:1 can't be reached"),
     ):
-        patch.setattr(clusters, "CONNECT_TIMEOUT", "1s")
+        patch.setattr(worker_pool, "CONNECT_TIMEOUT", "1s")
         library.run()
 
 

@@ -16,8 +16,8 @@ from tasks.stage.execution.run_context import new_run_record
 from tasks.stage.recovery.dead_runs import close_dead_run, is_gone, process_of
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
+from tasks.stage.system.interrupts import RUN
 from tasks.stage.system.process_identity import ProcessIdentity
-from tasks.stage.system.subprocesses import RUN
 
 THIS = ProcessIdentity.this()
 

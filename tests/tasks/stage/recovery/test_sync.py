@@ -10,9 +10,9 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from tasks.stage.recovery.dead_runs import Servers
 from tasks.stage.recovery.prefect_states import close_in_prefect
-from tasks.stage.recovery.servers import Servers
-from tasks.stage.recovery.sync import Synced, synchronize
+from tasks.stage.recovery.settlement import Synced, synchronize
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store

@@ -10,11 +10,11 @@ import pytest
 
 from flows.cli.planning import TimeEstimate, plan_table
 from tasks.forecast.rates import Load
-from tasks.stage.execution.accept import NotAcceptable, accept
+from tasks.stage.execution.approving import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision
-from tasks.stage.store.acceptance import acceptances
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import acceptances
 from tests.tasks.exported import children_of
 from tests.tasks.toy_bodies import Collect, Learn
 from tests.tasks.toys import Toys, Workshop

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.artifact import RECORD, Artifact, seal
 from tasks.stage.store.garbage import collect_garbage
-from tasks.stage.store.sealed import seal
 from tasks.stage.store.store import Store
 from tasks.stage.system.locks import LeaseLost, Lock
 from tests.s3_server import BUCKET, s3_server

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.identity.digests import DigestCache
-from tasks.stage.store.acceptance import Acceptance, acceptances, save
 from tasks.stage.store.artifact import RECORD, Artifact, InputRecord
 from tasks.stage.store.garbage import GarbageSurvey, collect_garbage
 from tasks.stage.store.journal import Journal, RegisteredModel
 from tasks.stage.store.store import Damaged, Store, StoreError
 from tasks.stage.store.traces import save_trace
+from tasks.stage.store.verdicts import Acceptance, acceptances, save
 from tasks.stage.system import atomic_files
 from tests.tasks.records import committed, ran, written
 

@@ -12,11 +12,11 @@ import pytest
 
 from tasks.stage.identity.digests import DigestCache, _row, _signature
 from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.garbage import verify_artifacts
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 from tasks.stage.store.traces import save_trace
-from tasks.stage.store.verify_store import verify_artifacts
 from tests.tasks.records import committed, ran
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta"}

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from tasks.stage.identity.tracing.changes import GONE
 from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_hash
 from tasks.stage.identity.tracing.code.importing import Importing
 from tasks.stage.identity.tracing.code.mentions import ANY, FIELD_TYPES, FIELDS, TEXT_ATTRIBUTES
@@ -20,6 +19,7 @@ from tasks.stage.identity.tracing.code.modules import Modules
 from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 from tasks.stage.identity.tracing.marks import Marks
 
+GONE = "gone"  # the value of a definition that ran and is not there
 # By these, code reads the names of its own module, or of any.
 READS_NAMES = frozenset({"globals", "locals", "eval", "exec", "vars", "dir", "compile"})
 READS_ALL_NAMES = frozenset({"__globals__", "__builtins__", "f_globals", "f_locals", "f_back", "gi_frame", "get_objects", "get_referents"})

@@ -10,11 +10,11 @@ from functools import cache as once
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from tasks.stage.identity.tracing.cached_file import keep, kept
 from tasks.stage.identity.tracing.code.closure import Closure
 from tasks.stage.identity.tracing.code.modules import Modules
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.source import Source
+from tasks.stage.system.atomic_files import keep, kept
 
 
 @dataclass(frozen=True)

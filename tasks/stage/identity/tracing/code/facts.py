@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.stage.identity.tracing.cached_file import keep, kept
+from tasks.stage.system.atomic_files import keep, kept
 
 VERSION = 5
 Chain = tuple[str, ...]

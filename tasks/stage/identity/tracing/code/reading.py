@@ -24,7 +24,7 @@ from tasks.stage.identity.tracing.code.mentions import (
 )
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, chain_of, is_docstring
 from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
-from tasks.stage.identity.tracing.made_models import TAG
+from tasks.stage.identity.tracing.patched_imports import TAG
 from tasks.stage.identity.tracing.source import Source
 
 # Facts that other rules have found are none.
