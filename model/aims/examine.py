@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.shards.reader import ShardReader
 from model.aims.config import ExamineConfig
 from model.aims.protocol import AFTER, BEFORE, QUESTIONS, SPLIT, HeldOut
 from model.evaluation.intervals import Measured, Units, paired_difference, write_units
+from model.evaluation.questions import ask
 from model.evaluation.relations import Unpaired, gain
+from model.networks.directory import require_tokenizer
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
@@ -68,9 +71,7 @@ def examine(
 
 def _bound(directory: Path, tokenizer: Path, network: Network, shards: list[Path]) -> ChatFormat:
     """Return the tokenizer. Raise unless the model and the rows are of it."""
-    from data.shards.reader import ShardReader
     from model.inference.chat_format import ChatFormat
-    from model.networks.directory import require_tokenizer
 
     chat_format = ChatFormat(tokenizer)
     require_tokenizer(directory, chat_format.digest)
@@ -82,7 +83,6 @@ def _bound(directory: Path, tokenizer: Path, network: Network, shards: list[Path
 def _cost(network: Network, chat_format: ChatFormat, text: Path | None, examples: Path, config: ExamineConfig) -> Measured:
     """Return the bits per byte of held-out text and the share of questions answered right, those that are judged, with their units."""
     from model.evaluation.loss import evaluate_loss
-    from model.evaluation.questions import ask
 
     metrics: dict[str, float] = {}
     units: dict[str, Units] = {}

@@ -13,6 +13,7 @@ from model.aims.protocol import Aimed, HeldOut
 from model.evaluation.intervals import Units
 from model.evaluation.loss import LOGITS, choose_rows
 from model.loading.joined_rows import RowReader
+from model.objectives.answers import read_answers, stack_pairs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,8 +66,6 @@ Score = Callable[["Tensor", "Tensor"], "Tensor"]  # (log-probability, length) of
 def pair_margins(network: Network, held_out: HeldOut, score: Score) -> Aimed:
     """Measure by how much more the chosen answer of each pair has of `score`; `preferred`: of how many pairs it has more."""
     import torch
-
-    from model.objectives.answers import read_answers, stack_pairs
 
     def read(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
         scores_R = score(read_answers(network, batch).logp_R.double(), batch["counts"].sum(dim=1).clamp(min=1))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from model.aims.protocol import AimBase, Aimed, HeldOut
+from model.inference.config import SamplingConfig
+from model.rewards.answers import messages_of, read_questions
 from model.rewards.kinds import Reply, RewardBase, RewardConfig
 
 if TYPE_CHECKING:
@@ -50,7 +52,6 @@ class SampledRewardAim(AimBase):
 
         from model.evaluation.intervals import Units
         from model.inference.chat_format import ChatFormat
-        from model.inference.config import SamplingConfig
         from model.inference.generation import sample_batch
         from model.rollouts.cycle import JUDGED
         from model.seeds import draw_seed
@@ -83,7 +84,6 @@ class SampledRewardAim(AimBase):
     def _prompts(self, network: Network, held_out: HeldOut, chat_format: ChatFormat) -> tuple[dict[int, Prompt], int]:
         """Return the questions to ask by their place among all, and how many of the chosen ones leave no room for a reply."""
         from model.evaluation.loss import choose_rows
-        from model.rewards.answers import messages_of, read_questions
         from model.rollouts.cycle import Prompt
 
         files = [held_out.examples / f"{name}.jsonl" for name in self.questions]
