@@ -56,9 +56,9 @@ def unreleased_directory(model: str, store: str = "") -> Path:
     # Links to the store's files, beside each other as a release has them.
     folder = home() / "cache" / "unreleased" / newest.address[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    for source in (opened.local(newest), (opened.local(words) / tokenizer).parent):
+    for source in ((opened.local(words) / tokenizer).parent, opened.local(newest)):
         for file in source.iterdir():
-            if file.is_file() and file.name != RECORD:
+            if file.is_file():
                 link = folder / file.name
                 link.unlink(missing_ok=True)
                 link.symlink_to(file)
@@ -162,7 +162,8 @@ def description(directory: Path, network: Any, adapter: Path | None = None) -> I
         yield f"  of unknown making: {why}"
     else:
         when = made.origin.created[:16].replace("T", " ")
-        yield f"  exported {when} UTC; what it was made of: {_lineage(made, record.parent.absolute())}"
+        verb = "exported" if made.stage == "export" else "made"
+        yield f"  {verb} {when} UTC; what it was made of: {_lineage(made, record.parent.absolute())}"
 
 
 JUDGING = "reward"  # the kind of training that makes a judge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from flows.recipe.schema import Recipe
@@ -16,7 +17,8 @@ LONGER = 2  # times the tokens: the least that shows
 
 def way_out(recipe: Recipe, argument: str, failure: str, made: Mapping[str, Artifact]) -> str:
     """Return the lines that follow a gate's failure. `argument`: what names the recipe in commands. `made`: artifacts by position."""
-    position = failure.partition(":")[0]
+    found = re.match(rf"gate/{re.escape(recipe.name)}-(.+)-[0-9a-f]+:", failure)
+    position = f"gate.{found[1]}" if found else ""
     commands = list(_commands(recipe, argument, position, made))
     width = max(len(command) for command, _ in commands)
     told = [f"  {command.ljust(width)}  {why}" if width <= 64 else f"  {command}\n      {why}" for command, why in commands]

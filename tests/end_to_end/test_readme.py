@@ -126,6 +126,11 @@ def test_ten_short_texts_of_one_s_own_are_trained_on_and_the_gate_says_that_coun
     ended = shell(f"{run} 2>&1 || true", environment, timeout=900)
     assert "pretrain: done" in ended
     assert re.search(r"^base\.val\.bits_per_byte .* beats baseline\.ngram: .* FAILED", ended, re.MULTILINE)
+    assert "counting runs of words predicts unseen text as well" in ended and "Nothing is lost" in ended
+    asked = re.search(r"^ +(\S*folio chat \S+ --unreleased)", ended, re.MULTILINE)
+    assert asked and "pretrain.tokens=" in ended and "gates.base.overrule=" in ended
+    said = shell(f"{asked[1]} --ask 'The heron' --max-new-tokens 8 2>&1", environment)
+    assert "NOT RELEASED" in said and len(said.strip().splitlines()) >= 4
 
 
 @pytest.mark.slow
