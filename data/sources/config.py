@@ -44,7 +44,7 @@ Formats = Annotated[
     tuple[Format, ...],
     Field(
         min_length=1,
-        description="formats to read, plain, compressed (gz, zst, bz2, xz) or in an archive (zip, tar): txt, md, html (main text), epub, "
+        description="formats to read, plain, compressed (gz, zst, bz2, xz) or in an archive (zip, tar): txt, md, html, epub, "
         "pdf (text layer), docx, odt, rtf, tex (LaTeX), ipynb (Jupyter), subtitles (srt, vtt, ass), fb2, tei, code (programs, which only "
         "a recipe that names it reads), jsonl, json (an array, or objects), csv (or tsv), parquet, warc, mbox, mediawiki (dumps); a "
         "file's bytes decide its format, and its name where they can't",
@@ -65,6 +65,13 @@ TitleField = Annotated[
 ]
 Encoding = Annotated[str, Field(description="Python codec name, or detect: UTF-8 first, then the likeliest legacy encoding")]
 Pattern = Annotated[str, AfterValidator(_compiles)]
+Pages = Annotated[
+    Literal["auto", "whole", "main"],
+    Field(
+        description="text taken of an HTML page: whole, all that it shows; main, without menus, advertisements and the like as far as they "
+        "can be told, which loses parts of books; auto: main for pages in WARC files, whole for others"
+    ),
+]
 Join = Annotated[
     Pattern | None,
     Field(
@@ -95,6 +102,7 @@ class TextSourceBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
         formats = frozenset(getattr(self, "formats", USUAL))
         needed = {"text_field": FIELDED, "id_field": FIELDED, "title_field": FIELDED, "join": frozenset(FORMATS) - RECORDS}
         needed["encoding"] = frozenset(FORMATS) - OWN_ENCODING
+        needed["pages"] = frozenset({"html", "warc"})
         for name, wanted in needed.items():
             if name not in type(self).model_fields:
                 continue
@@ -123,6 +131,7 @@ class FilesSource(TextSourceBase):
     id_field: IdField = None
     title_field: TitleField = None
     encoding: Encoding = "detect"
+    pages: Pages = "auto"
     join: Join = None
     licence: Licence = "not stated"
 
@@ -148,6 +157,7 @@ class RemoteSource(TextSourceBase, hide_input_in_errors=True):
     id_field: IdField = None
     title_field: TitleField = None
     encoding: Encoding = "detect"
+    pages: Pages = "auto"
     join: Join = None
     licence: Licence = "not stated"
 
@@ -186,6 +196,7 @@ class ManifestSource(TextSourceBase):
     id_field: IdField = None
     title_field: TitleField = None
     encoding: Encoding = "detect"
+    pages: Pages = "auto"
     join: Join = None
     licence: Licence = "not stated"
 
@@ -211,6 +222,7 @@ class PackageSource(TextSourceBase):
     id_field: IdField = None
     title_field: TitleField = None
     encoding: Encoding = "detect"
+    pages: Pages = "auto"
     join: Join = None
     licence: Licence = "not stated"
 

@@ -215,7 +215,9 @@ class Extractor:
         if self.later is not None:
             self.later(item)
             return
-        kind, content, options = item.format, item.content, replace(self.options, declared=item.declared)
+        # What a crawler stored is a page of the web, most of which is not its text.
+        pages = "main" if self.options.pages == "auto" and item.container == "warc" else self.options.pages
+        kind, content, options = item.format, item.content, replace(self.options, declared=item.declared, pages=pages)
         if kind in SANDBOXED and content.strip():
             results = list(self.sandbox.read(kind, content, options, None))
         else:

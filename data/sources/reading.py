@@ -40,7 +40,8 @@ def extractor_for(
     if isinstance(source, UniverseSource | SyntheticSource):
         return Extractor(works, contents, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)
     shape: Shape | Literal[""] = source.shape if isinstance(source, ConversationSourceBase) else ""
-    options = ReaderOptions(source.encoding, source.text_field, source.id_field, source.title_field, limit, whole=bool(shape))
+    fields = (source.encoding, source.text_field, source.id_field, source.title_field)
+    options = ReaderOptions(*fields, limit, whole=bool(shape), pages=getattr(source, "pages", "auto"))
     strict = isinstance(source, PackageSource)
     return Extractor(works, contents, sandbox, options, source.formats, scratch, strict=strict, depth=config.archive_depth, shape=shape)
 

@@ -1,4 +1,4 @@
-"""Web pages and e-books (EPUB): bytes decoded, and the main text found by trafilatura."""
+"""Web pages and e-books (EPUB): bytes decoded; all their text, or a page's main text, found by trafilatura."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_membe
 from data.sources.archives.compression import refuse_bomb
 from data.sources.decode import BYTE_ORDER_MARKS, WIDER_CODECS, decode
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, tree_to_text
 
 DECLARED = re.compile(
@@ -52,22 +52,54 @@ MAIN_TEXT = ElementRoles(
 )
 
 
+# Lines of verse, as Project Gutenberg and others mark them up: a block each, with no blank line between them.
+VERSE = re.compile(r"(?:^|\s)(?:verse|line|l|i\d+|indent\d*)(?:\s|$)")
+
+
 def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record, with the page's title."""
+    """Yield one record, with the page's title: all text of its body, or its main text where the options ask for that."""
+    source, encoding = decode_page(read_whole(stream, options), options.declared, options.encoding)
+    source = DECLARATION.sub("", source, count=1).replace("\0", "")
+    text, title, menus = _main_text(source) if options.pages == "main" else _whole_text(source)
+    if not text.strip():
+        raise Unreadable("no main text: trafilatura found none" if options.pages == "main" else "no text: the page holds none")
+    yield Record(text, title=title, encoding=encoding)
+    if menus:
+        yield BrokenRecord(f"not read: navigation, {menus:,} characters in nav elements", "nav")
+
+
+def _main_text(source: str) -> tuple[str, str, int]:
     from trafilatura import bare_extraction
     from trafilatura.utils import load_html
 
-    source, encoding = decode_page(read_whole(stream, options), options.declared, options.encoding)
-    tree = load_html(DECLARATION.sub("", source, count=1).replace("\0", ""))
+    tree = load_html(source)
     if tree is None:
         raise Unreadable("no main text: it can't be parsed as HTML")
     title = _title(tree)
     found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
     body = getattr(found, "body", None)
-    text = tree_to_text(body, MAIN_TEXT) if body is not None else ""
-    if not text.strip():
-        raise Unreadable("no main text: trafilatura found none")
-    yield Record(text, title=title, encoding=encoding)
+    return (tree_to_text(body, MAIN_TEXT) if body is not None else ""), title, 0
+
+
+def _whole_text(source: str) -> tuple[str, str, int]:
+    from lxml import etree, html
+
+    try:
+        # Without `huge_tree` what lies deeper than 256 elements would be dropped in silence.
+        parser = html.HTMLParser(no_network=True, huge_tree=True, encoding="utf-8")
+        tree = html.document_fromstring(source.encode("utf-8", "surrogatepass"), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError) as error:
+        raise Unreadable(f"no text: it can't be parsed as HTML ({error})") from error
+    if any("depth" in error.message for error in parser.error_log):
+        raise Unreadable("too deep: it has more than 2,048 elements inside each other, and what is deeper can't be read")
+    for node in tree.iter("div", "p"):
+        if VERSE.search(node.get("class") or ""):
+            node.tag = "tr"
+    menus = 0
+    for nav in tree.findall(".//nav"):
+        menus += len(" ".join("".join(nav.itertext()).split()))
+        nav.drop_tree()
+    return tree_to_text(tree, XHTML), _title(tree), menus
 
 
 def _title(tree: Any) -> str:

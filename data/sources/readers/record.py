@@ -33,6 +33,7 @@ class ReaderOptions:
     """How to read. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes.
 
     `whole`: a record's text is all of its fields, as a JSON object, and `text_field` counts for nothing.
+    `pages`: what is read of an HTML page, as a source's key of that name says.
     """
 
     encoding: str = "detect"
@@ -42,6 +43,7 @@ class ReaderOptions:
     limit: int = 256 << 20
     declared: str = ""
     whole: bool = False
+    pages: str = "auto"
 
 
 class Record(NamedTuple):

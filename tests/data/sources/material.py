@@ -32,13 +32,14 @@ def prose(name: str) -> str:
     return "\n\n".join(sentence.format(name) for sentence in SENTENCES)
 
 
-def page(name: str, head: str = "") -> str:
-    """Return a web page whose main text is `prose(name)`."""
+def page(name: str, head: str = "", *, web: bool = False) -> str:
+    """Return a page whose text is `prose(name)`; of the web, one whose main text that is."""
     paragraphs = "".join(f"<p>{paragraph}</p>" for paragraph in prose(name).split("\n\n"))
     links = "".join(f'<li><a href="/{k}">Link {k}</a></li>' for k in range(9))
     return (
         f"<!DOCTYPE html><html><head>{head}<title>The tale of {name}</title><script>var x = 1;</script></head><body>"
-        f"<nav><ul>{links}</ul></nav><article>{paragraphs}</article><footer>All rights reserved</footer></body></html>"
+        + (f"<nav><ul>{links}</ul></nav>" if web else "")
+        + f"<article>{paragraphs}</article>{'<footer>All rights reserved</footer>' if web else ''}</body></html>"
     )
 
 

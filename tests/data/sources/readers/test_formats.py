@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import get_args
@@ -9,8 +10,11 @@ from typing import get_args
 import pytest
 
 from data.sources.config import FilesSource, IngestConfig
+from data.sources.errors import Unreadable
 from data.sources.files import unpack_state
 from data.sources.formats import FORMATS, Format
+from data.sources.readers.record import BrokenRecord, ReaderOptions, Record
+from data.sources.readers.registry import READERS
 from data.sources.sharing import GROUPS
 from tests.data.sources.material import (
     ARCHIVERS,
@@ -43,7 +47,9 @@ MANY = {
     "g.csv": separated(ROWS),
     "h.tsv": separated(ROWS, "\t"),
     "i.parquet": table(ROWS),
-    "j.warc": warc([("text/html; charset=utf-8", page("web").encode()), ("image/png", b"\x89PNG"), ("text/plain", prose("note").encode())]),
+    "j.warc": warc(
+        [("text/html; charset=utf-8", page("web", web=True).encode()), ("image/png", b"\x89PNG"), ("text/plain", prose("note").encode())]
+    ),
 }
 OTHERS = {"j.warc#request": "not read: 3 of type request", "j.warc#response of image/png": "not read: 1 of type response of image/png"}
 RECORDS = {f"{name}#{number}": row["text"] for name in ("f.jsonl", "g.csv", "h.tsv", "i.parquet") for number, row in enumerate(ROWS, 1)}
@@ -150,7 +156,7 @@ def test_a_file_without_text_is_quarantined_with_its_own_reason(tmp_path: Path) 
     assert not found.texts
     kinds = {path: reason.partition(":")[0] for path, reason in found.reasons.items()}
     assert kinds == {
-        "scan.pdf": "no text layer", "locked.pdf": "encrypted", "script.html": "no main text", "front.md": "empty", "empty.jsonl": "empty",
+        "scan.pdf": "no text layer", "locked.pdf": "encrypted", "script.html": "no text", "front.md": "empty", "empty.jsonl": "empty",
         "no_pages.epub": "no text", "no_chapter.epub": "damaged epub", "pictures.warc": "no text", "pictures.warc#request": "not read",
         "pictures.warc#response of image/png": "not read", "other.csv": "no such column",
         "other.parquet": "no such column", "numbers.parquet": "no text",
@@ -256,3 +262,38 @@ def test_an_archive_without_any_wanted_format_is_quarantined_by_name(tmp_path: P
 
 def test_every_format_that_a_recipe_may_name_is_one_that_is_read() -> None:
     assert get_args(Format) == FORMATS
+
+
+BOOK = """<html><head><title>Verses</title></head><body><h1>Verses</h1><h2>The first</h2>
+<div class="poem"><div class="stanza"><div class="verse">The sea is wide,</div><div class="verse">the boat is small,</div></div>
+<div class="stanza"><span class="i0">and no one tells<br></span><span class="i2">the tide at all.<br></span></div></div>
+<table><caption>The harbours</caption><tr><td>Velden</td><td>9</td></tr></table>
+<center>* * *</center><ul><li>one</li><li>two</li></ul><aside>A note.</aside><footer>The end</footer></body></html>"""
+
+
+def test_a_page_is_read_whole_and_main_text_is_for_sources_that_ask_for_it(tmp_path: Path) -> None:
+    whole = next(READERS["html"](io.BytesIO(BOOK.encode()), ReaderOptions(), lambda _: True))
+    assert isinstance(whole, Record)
+    assert whole.text == (
+        "Verses\n\nThe first\n\nThe sea is wide,\nthe boat is small,\n\nand no one tells\nthe tide at all.\n\nThe harbours\n\n"
+        "Velden | 9\n\n* * *\n\n- one\n- two\n\nA note.\n\nThe end"
+    )
+    web = page("web", web=True).encode()
+    (main,) = READERS["html"](io.BytesIO(web), ReaderOptions(pages="main"), lambda _: True)
+    assert isinstance(main, Record) and main.text == prose("web")
+    all_of_it, menu = READERS["html"](io.BytesIO(web), ReaderOptions(), lambda _: True)
+    assert isinstance(all_of_it, Record) and all_of_it.text == f"{prose('web')}\n\nAll rights reserved"
+    assert isinstance(menu, BrokenRecord) and menu.reason == "not read: navigation, 54 characters in nav elements"
+
+
+@pytest.mark.parametrize("levels", [300, 2000])
+def test_text_deep_inside_a_page_is_read(levels: int) -> None:
+    deep = f"<html><body>{'<div>' * levels}deep{'</div>' * levels}<p>after</p></body></html>"
+    record = next(READERS["html"](io.BytesIO(deep.encode()), ReaderOptions(), lambda _: True))
+    assert isinstance(record, Record) and record.text == "deep\n\nafter"
+
+
+def test_a_page_deeper_than_can_be_read_is_refused_whole() -> None:
+    deep = f"<html><body><p>before</p>{'<div>' * 9000}deep{'</div>' * 9000}</body></html>"
+    with pytest.raises(Unreadable, match="deep"):
+        list(READERS["html"](io.BytesIO(deep.encode()), ReaderOptions(), lambda _: True))
