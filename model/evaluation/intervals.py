@@ -1,4 +1,4 @@
-"""Confidence intervals: bootstrap for ratios of sums, Wilson for proportions.
+"""Confidence intervals: bootstrap for ratios of sums, Student's for few rows, Wilson for proportions.
 
 The same numbers, seed and confidence give the same interval, and it always contains the estimate.
 
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, confidence: float) -> Estimate:
-    """Return sum(sums) / sum(counts) with a percentile bootstrap interval over rows (Efron 1979).
+    """Return sum(sums) / sum(counts) with a percentile bootstrap interval over rows (Efron 1979), of few rows with Student's.
 
     sums, counts: float64 [rows]. Rows are resampled, not tokens, because the tokens of one row are not independent. A single row says
     nothing of the spread: its interval is the estimate alone, with standard error 0. Raise ValueError if all counts are 0. Cost:
@@ -60,6 +60,8 @@ def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, 
     if not total:
         raise ValueError(f"none of {len(counts)} rows has a target, so there is nothing to measure")
     value = float(sums.sum()) / total
+    if 1 < len(sums) < FEW:
+        return _students(value, sums - value * counts, total, confidence)
     generator = np.random.Generator(np.random.Philox(seed))
     ratios = np.empty(resamples)
     for number in range(resamples):
@@ -69,6 +71,19 @@ def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, 
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
     return Estimate(value, float(ratios.std()), min(value, float(low)), max(value, float(high)))
+
+
+def _students(value: float, residuals: Floats, total: float, confidence: float) -> Estimate:
+    """Return a ratio with Student's interval, by the ratio's linear form (Cochran 1977, 6.3). `residuals`: sum - ratio x count, a row each.
+
+    The percentiles of a bootstrap are too narrow for few rows: of 5 normal rows those for 95 % covered 83 to 84 %.
+    """
+    from scipy.special import stdtrit
+
+    rows = len(residuals)
+    error = math.sqrt(rows * float(residuals @ residuals) / (rows - 1)) / abs(total)
+    half = float(stdtrit(rows - 1, (1 + confidence) / 2)) * error
+    return Estimate(value, error, value - half, value + half)
 
 
 def proportion(right: int, asked: int, confidence: float) -> Estimate:
@@ -82,6 +97,8 @@ def proportion(right: int, asked: int, confidence: float) -> Estimate:
     return Estimate(p, math.sqrt(p * (1 - p) / asked), min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
 
 
+FEW = 20
+"""From so many rows the bootstrap's percentiles are used, whose coverage comes near to what they say."""
 PARTS, ROWS = ("unit", "value", "weight"), "rows"
 RESAMPLES = 2000
 FEWEST = 6

@@ -75,6 +75,10 @@ def scored_batch(tokens: NDArray[Any], flags: NDArray[Any]) -> dict[str, NDArray
 
 
 def read_scores(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
-    """Return the score of each row's answer, fp32 [rows]."""
-    hidden_RTD, last_R = network({"tokens": batch["scored_tokens"]}), batch["last"]
+    """Return the score of each row's answer, fp32 [rows].
+
+    A row that is full has a token more than the network has positions: it is scored at the last token that has one.
+    """
+    context = network.config.context
+    hidden_RTD, last_R = network({"tokens": batch["scored_tokens"][:, :context]}), batch["last"].clamp(max=context - 1)
     return read_scalar(network, HEAD, hidden_RTD[torch.arange(len(last_R), device=last_R.device), last_R])

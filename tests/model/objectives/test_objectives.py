@@ -12,9 +12,11 @@ from torch.nn import functional
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import save_model
+from model.networks.scalar_heads import add_head
 from model.objectives.dpo import Dpo
 from model.objectives.next_token import NextToken, Sft
 from model.objectives.protocol import POLICY, REFERENCE
+from model.objectives.reward_model import HEAD, read_scores, scored_batch
 
 VOCABULARY, CONTEXT = 61, 24
 SHAPE = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=CONTEXT, initial_std=0.3)
@@ -112,3 +114,17 @@ def test_dpo_is_the_formula_of_the_paper_over_transformers_log_probabilities(pol
         assert measured["loss"] == pytest.approx(float(expected), rel=1e-4)
         assert measured["chosen_logp"] == pytest.approx(float(log_probability(theirs, "chosen").sum()), rel=1e-4)
         assert measured["rejected_logp"] == pytest.approx(float(log_probability(theirs, "rejected").sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary", "sinusoidal", "alibi"])
+def test_a_reward_model_scores_rows_that_fill_its_context(positions: str) -> None:
+    shape = DecoderConfig.model_validate({**SHAPE.model_dump(), "positions": positions})
+    network = Decoder(shape, VOCABULARY, seed=3).eval()
+    add_head(network, HEAD)
+    tokens = draws(5, 4).integers(0, VOCABULARY, (4, CONTEXT + 1))
+    flags = np.zeros_like(tokens, dtype=bool)
+    for row, length in enumerate((CONTEXT + 1, CONTEXT, 5, 1)):
+        flags[row, :length] = True
+    batch = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in scored_batch(tokens, flags).items()}
+    scores = read_scores(network, batch)
+    assert scores.shape == (4,) and bool(torch.isfinite(scores).all())
