@@ -116,7 +116,7 @@ def test_dpo_is_the_formula_of_the_paper_over_transformers_log_probabilities(pol
         assert measured["rejected_logp"] == pytest.approx(float(log_probability(theirs, "rejected").sum()), rel=1e-4)
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary", "sinusoidal", "alibi"])
+@pytest.mark.parametrize("positions", ["learned", "rope", "sinusoidal", "alibi"])
 def test_a_reward_model_scores_rows_that_fill_its_context(positions: str) -> None:
     shape = DecoderConfig.model_validate({**SHAPE.model_dump(), "positions": positions})
     network = Decoder(shape, VOCABULARY, seed=3).eval()
