@@ -5,7 +5,8 @@ Rules that guess by randomness or by a word such as password are left out: in pr
 
 National identity numbers that python-stdnum can validate by check digits, and how each is written.
 
-The list: Brazil's CPF, Germany's IdNr, Spain's DNI and NIE, France's NIR, Britain's NHS number, Italy's codice fiscale, the Dutch BSN,
+The list: Brazil's CPF, Germany's IdNr, Spain's DNI and NIE, France's NIR, Britain's NHS and National Insurance
+numbers, Italy's codice fiscale, the Dutch BSN,
 Poland's PESEL, Sweden's personnummer, the American SSN. A number with a shape of its own (letters, fixed punctuation, 15 digits) counts
 wherever its check digits are valid. One that is only a run of digits, of which one in eleven would pass a check by chance, counts only next
 to a word that names it.
@@ -14,6 +15,7 @@ to a word that names it.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +26,10 @@ BEFORE, AFTER = 60, 20  # characters around a number searched for one of its wor
 
 @dataclass(frozen=True)
 class National:
-    """A national number: its stdnum module, its pattern, and the words of which one must be nearby (None: none needed)."""
+    """A national number: its stdnum module (empty: it has no check digits), its pattern, and the words of which one must be nearby.
+
+    words: None: none needed.
+    """
 
     module: str
     pattern: re.Pattern[str]
@@ -46,6 +51,7 @@ NATIONAL: dict[str, tuple[National, ...]] = {
     "es_nie": (_number("es.nie", r"[XYZ]-?\d{7}-?[A-HJ-NP-TV-Z]"),),
     "fr_nir": (_number("fr.nir", r"[12] ?\d{2} ?\d{2} ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}"),),
     "gb_nhs": (_number("gb.nhs", r"\d{3}[ -]?\d{3}[ -]?\d{4}", r"\bNHS\b"),),
+    "gb_nino": (_number("", r"(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]"),),
     "it_codicefiscale": (_number("it.codicefiscale", r"[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]"),),
     "nl_bsn": (_number("nl.bsn", r"\d{4}\.?\d{2}\.?\d{3}", r"\bBSN\b|burgerservice|sofinummer|sofi-nummer"),),
     "pl_pesel": (_number("pl.pesel", r"\d{11}", r"\bPESEL\b"),),
@@ -66,7 +72,9 @@ def has_nearby(text: str, start: int, end: int, words: re.Pattern[str] | None) -
 
 
 def load_validator(module: str) -> Callable[[str], bool]:
-    """Return stdnum's validation function of a module."""
+    """Return stdnum's validation function of a module; without one, what takes every number of the right shape."""
+    if not module:
+        return lambda _: True
     valid: Callable[[str], bool] = import_module(f"stdnum.{module}").is_valid
     return valid
 
@@ -80,15 +88,30 @@ PLUGINS = {
     "slack": "SlackDetector", "square_oauth": "SquareOAuthDetector", "stripe": "StripeDetector",
     "telegram_token": "TelegramBotTokenDetector", "twilio": "TwilioKeyDetector",
 }  # fmt: skip
-PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.{20,20000}?-----END \1-----", re.DOTALL)
+PRIVATE_KEY = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----")
+SHORTEST_KEY, LONGEST_KEY = 20, 20_000  # characters between the two lines of a private key
 WEB_TOKEN = re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", re.ASCII)
-OWN = (PRIVATE_KEY, WEB_TOKEN)
+# Keys of hubs and clouds that begin with a name of their own, as their documentation and secret scanners list them.
+PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{28}|github_pat_\w{22,255}|gh[oprsu]_[A-Za-z0-9]{36,}"
+    r"|sk-(?:ant|proj|svcacct|or|lf)-[\w-]{20,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{40,}|pplx-[A-Za-z0-9]{40,}|r8_[A-Za-z0-9]{30,}"
+    r"|A(?:KIA|SIA|BIA|CCA)[A-Z2-7]{16}|do[opr]_v1_[a-f0-9]{64}|dapi[a-f0-9]{32}|gl(?:pat|dt|rt|cbt|ptt|soat)-[\w.-]{20,}"
+    r"|hv[sbr]\.[\w-]{24,}|gl(?:c|sa)_[\w+/=]{32,}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|lin_api_[A-Za-z0-9]{40}|ntn_[A-Za-z0-9]{40,}"
+    r"|dp\.(?:pt|st|ct|sa)\.[\w.-]{40,}|pscale_(?:tkn|pw|oauth)_[\w=.-]{32,}|sbp_[a-f0-9]{40}|PMAK-[a-f0-9]{24}-[a-f0-9]{34}"
+    r"|NRAK-[A-Z0-9]{27}|sntry[su]_[\w+/=.-]{30,}|dckr_(?:pat|oat)_[\w-]{27,}|AGE-SECRET-KEY-1[A-Z0-9]{58}|xapp-\d-[A-Z0-9]+-\d+-[a-z0-9]+"
+    r"|[A-Za-z0-9]{14}\.atlasv1\.[\w-]{60,}|rk_(?:live|test)_[A-Za-z0-9]{24,}|whsec_[A-Za-z0-9+/=]{32,}"
+    r")(?![A-Za-z0-9])",
+    re.ASCII,
+)
+OWN = (WEB_TOKEN, PREFIXED)
 HINT = "[A-Za-z0-9+/=_.:-]{20}|PRIVATE KEY|npm_"
 """An RE2 pattern that matches every text with a key in it."""
 
 
 def find_secrets(text: str) -> Iterator[tuple[int, int]]:
     """Yield start and end of every key, in no order; two rules may find the same."""
+    yield from _private_keys(text)
     for pattern in OWN:
         yield from (match.span() for match in pattern.finditer(text))
     for pattern in _patterns():
@@ -98,6 +121,21 @@ def find_secrets(text: str) -> Iterator[tuple[int, int]]:
             start, end = match.span(groups[0]) if groups else match.span()
             if end - start >= LEAST and not _continues(text, start, end):
                 yield start, end
+
+
+def _private_keys(text: str) -> Iterator[tuple[int, int]]:
+    """Yield private keys, each from the first beginning that its end can belong to. Reads the text once, however many begin."""
+    begun: dict[str, deque[re.Match[str]]] = {}
+    for mark in PRIVATE_KEY.finditer(text):
+        waiting = begun.setdefault(mark[2], deque())
+        if mark[1] == "BEGIN":
+            waiting.append(mark)
+            continue
+        while waiting and mark.start() - waiting[0].end() > LONGEST_KEY:
+            waiting.popleft()
+        if waiting and mark.start() - waiting[0].end() >= SHORTEST_KEY:
+            yield waiting[0].start(), mark.end()
+            waiting.clear()
 
 
 def _continues(text: str, start: int, end: int) -> bool:

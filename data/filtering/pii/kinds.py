@@ -51,7 +51,15 @@ SPELLED = re.compile(
     r")(?![\w-])",
     re.IGNORECASE | re.ASCII,
 )
-IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])", re.ASCII)
+# Latin, Greek and Cyrillic letters: scripts that set spaces between words, so an address does not run into its neighbours.
+LETTER = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
+INTERNATIONAL = re.compile(
+    rf"(?<![{LETTER}_%+-])[{LETTER}_%+-](?:[{LETTER}._%+'-]{{0,62}}[{LETTER}_%+-])?"
+    rf"@(?:[{LETTER}](?:[{LETTER}-]{{0,61}}[{LETTER}])?\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{LETTER}]{{2,24}})(?![{LETTER}-])"
+)
+IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE
+)
 CARD = re.compile(
     r"(?<![\w])(?<!\d[.,-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})(?!\w)(?![.,-]\d)", re.ASCII
 )
@@ -102,7 +110,7 @@ def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], 
 
 
 def _emails(text: str, config: PiiConfig) -> Iterator[Span]:
-    yield from _without_overlaps({match.span() for pattern in (EMAIL, SPELLED) for match in pattern.finditer(text)})
+    yield from _without_overlaps({match.span() for pattern in (EMAIL, INTERNATIONAL, SPELLED) for match in pattern.finditer(text)})
 
 
 def _secrets(text: str, config: PiiConfig) -> Iterator[Span]:
@@ -226,10 +234,10 @@ def enabled_kinds(config: PiiConfig, names: Finder | None = None) -> tuple[Kind,
     spelled = r"[\[({<]\s?[aA][tT]\s?[\])}>]|\s[aA][tT]\s[A-Za-z0-9-]+\s?[\[({<\s]\s?[dD][oO][tT][\])}>\s]"
     every = [
         Kind("secret", SECRET_HINT, _secrets),
-        Kind("email", rf"@[A-Za-z0-9]|{spelled}", _emails),
-        Kind("iban", r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}", _ibans),
+        Kind("email", rf"@[{LETTER}]|{spelled}", _emails),
+        Kind("iban", r"[A-Za-z]{2}[0-9]{2} ?[A-Za-z0-9]{4}", _ibans),
         Kind("card", r"[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{4}[ -][0-9]{6}[ -]", _cards),
-        Kind("identity", r"[0-9](?:[ .+-]?[0-9]){6}|[A-Z]{6}[0-9]{2}[A-Z]", _identities),
+        Kind("identity", r"[0-9](?:[ .+-]?[0-9]){6}|[A-Z]{6}[0-9]{2}[A-Z]|[A-Z]{2} ?[0-9]{2} ?[0-9]{2}", _identities),
         Kind("ip", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:", _addresses),
         Kind("phone", phone, _phones),
     ]

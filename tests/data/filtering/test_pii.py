@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.filtering.config import KINDS, PiiConfig
+from data.filtering.pii.identifiers import find_secrets
 from data.filtering.pii.kinds import enabled_kinds
 from data.filtering.pii.redact import find_all, redact
 from tests.data.filtering.filter_runner import run
@@ -41,6 +43,12 @@ FOUND = [
     ("identity", "personnummer 880320-0016", "personnummer <ID>"),
     ("ip", "from 93.184.216.34:80 and 2606:4700:4700::1111", "from <IP>:80 and <IP>"),
     ("ip", "ask the DNS server 8.8.8.8", "ask the DNS server <IP>"),
+    ("iban", "to de89370400440532013000 or gb82 west 1234 5698 7654 32", "to <IBAN> or <IBAN>"),
+    ("email", "anna@b\u00fccher.example, \u0438\u0432\u0430\u043d@\u043f\u0440\u0438\u043c\u0435\u0440.\u0440\u0444", "<EMAIL>, <EMAIL>"),
+    ("email", "an bo@xn--bcher-kva.xn--p1ai.", "an <EMAIL>."),
+    ("identity", "NINO AB 12 34 56 C, or QQ123456A and JG103759B", "NINO <ID>, or QQ123456A and <ID>"),
+    ("secret", f"{'hf_' + 'aB3' * 12}, {'sk-' + 'ant-' + 'api03-' + 'aB3_' * 9}", "<SECRET>, <SECRET>"),
+    ("secret", f"{'AIza' + 'Sy0' * 11 + 'ab'} {'dapi' + '0a' * 16} {'hvs.' + 'CAES' * 8}", "<SECRET> <SECRET> <SECRET>"),
     ("phone", "ring +44 20 7946 0958 or +1 (212) 736-5000.", "ring <PHONE> or <PHONE>."),
 ]  # fmt: skip
 LEFT = [
@@ -55,6 +63,7 @@ LEFT = [
     "GB82 WEST 1234 5698 7654 33, DE00370400440532013000",
     "tel 020 7946 0958 in no region that was asked for",
     "943 476 5870 and 44051401359 and 390533447",
+    "be12 this is what many of them said; the car AB123456E; sk-learn-contributors and hf_home.",
     "000-12-3456, 666-45-4320 and 536-22-12345",
 ]
 NATIONAL = [
@@ -81,6 +90,26 @@ def test_text_that_only_looks_like_personal_data_stays(text: str) -> None:
 @pytest.mark.parametrize(("text", "expected"), NATIONAL)
 def test_a_national_number_counts_in_its_format_or_near_a_word_for_telephones(text: str, expected: str) -> None:
     assert redact(text, EVERYWHERE, enabled_kinds(EVERYWHERE))[0] == expected
+
+
+def test_private_keys_are_found_from_the_first_beginning_that_their_end_can_belong_to() -> None:
+    begin, end = (f"-----{word} {'PRIVATE'} KEY-----" for word in ("BEGIN", "END"))
+    body = "MIIEowIBAAKCAQEAx\nabcdefgh=\n"
+    text = f"a {begin}\n{begin}\n{body}{end} b {end} c {begin} d"
+    assert redact(text, AT_HOME, enabled_kinds(AT_HOME))[0] == f"a <SECRET> b {end} c {begin} d"
+    far = f"{begin}{'x ' * 10_001}{begin}\n{body}{end}"
+    assert redact(far, AT_HOME, enabled_kinds(AT_HOME))[0] == f"{begin}{'x ' * 10_001}<SECRET>"
+
+
+def test_the_time_for_beginnings_of_private_keys_grows_with_the_text() -> None:
+    def seconds(count: int) -> float:
+        text = f"-----BEGIN {'PRIVATE'} KEY-----\n" * count
+        began = time.process_time()
+        assert not list(find_secrets(text))
+        return time.process_time() - began
+
+    seconds(100)
+    assert seconds(16_000) < 12 * seconds(4_000) + 0.2
 
 
 PARTS = (
