@@ -155,7 +155,7 @@ def standing(store: Store, name: str, exported: Artifact, measured: Artifact, sp
             return Standing(
                 "", f"since what was measured of the champion, of run {record.id}, is not in the store; release.promote decides"
             )
-        from model.evaluation.contest import contest
+        from model.evaluation.intervals import contest
 
         found = contest(store.local(measured), store.local(before), split)
         return Standing(CHAMPION if found.better else "", f"beside the champion of run {record.id} {found.words}")

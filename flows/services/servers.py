@@ -151,7 +151,7 @@ def answers(service: Service) -> bool:
     """Return whether the service answers. Raises ServiceError if something else holds its port."""
     if _healthy(service):
         return True
-    if not _listening(service):
+    if not is_listening(service):
         return False
     raise ServiceError(
         f"Port {service.port} is in use by something other than the {service.name}. "
@@ -167,7 +167,8 @@ def _healthy(service: Service) -> bool:
         return False
 
 
-def _listening(service: Service) -> bool:
+def is_listening(service: Service) -> bool:
+    """Return whether anything listens on the service's port."""
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex((HOST, service.port)) == 0
@@ -253,7 +254,7 @@ def states() -> dict[str, str]:
         if process is not None:
             found[service.name] = f"{service.url}, pid {process.pid}" + ("" if _healthy(service) else ", does not answer")
         else:
-            found[service.name] = "not running" if not _listening(service) else f"{service.url}, not started by this home"
+            found[service.name] = "not running" if not is_listening(service) else f"{service.url}, not started by this home"
     return found
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.metadata import ShardMetadata
-from model.evaluation.relations import UNITS, Unpaired
+from model.evaluation.relations import UNITS, Unpaired, gain
 
 Floats = NDArray[np.floating[Any]]
 
@@ -168,3 +168,31 @@ def paired_difference(ours: Units, theirs: Units, *, confidence: float) -> Estim
     if not np.allclose(weight, theirs.weight[there]):
         raise Unpaired("the two were measured on rows of different length, so on different shards")
     return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=RESAMPLES, confidence=confidence)
+
+
+MEASURES = ("bits_per_byte", "masked_accuracy")  # by what a network can do, in a contest of champion and challenger
+
+
+class Contest(NamedTuple):
+    """Whether the challenger is better beyond noise, and the figures in words."""
+
+    better: bool
+    words: str
+
+
+def contest(challenger: Path, champion: Path, split: str, *, confidence: float = 0.95) -> Contest:
+    """Compare two evaluations, folders with units.npz, by how well each model predicts a split.
+
+    Without rows in common, or on rows of different text, the challenger is not known to be better.
+    """
+    ours, theirs = read_units(challenger), read_units(champion)
+    metric = next((name for name in (f"{split}.{measure}" for measure in MEASURES) if name in ours and name in theirs), "")
+    if not metric:
+        return Contest(False, f"the two were not both measured on {split}")
+    try:
+        pair = paired_difference(ours[metric], theirs[metric], confidence=confidence)
+    except Unpaired as error:
+        return Contest(False, str(error))
+    worst, best = sorted((gain(metric, pair.low), gain(metric, pair.high)))
+    figures = f"{gain(metric, pair.value):+.4g} in {metric}, between {worst:+.4g} and {best:+.4g} at {confidence:.0%}"
+    return Contest(worst > 0, f"better by {figures}" if worst > 0 else f"not certainly better: {figures}")

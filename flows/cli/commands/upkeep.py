@@ -39,6 +39,17 @@ def down(
 
 
 @services_app.command(rich_help_panel="Look after")
+def doctor() -> None:
+    """Look at this machine: versions, ports, disk, memory, accelerators. Says what would stop or slow a run, and what to do."""
+    from flows.cli.doctor import examine, report
+
+    findings = examine()
+    print(report(findings))
+    if any(finding.verdict == "fault" for finding in findings):
+        raise typer.Exit(1)
+
+
+@services_app.command(rich_help_panel="Look after")
 def env() -> None:
     """Print the settings that let `prefect` and `mlflow` find this home. Use: eval "$(folio env)"."""
     for name, value in servers.settings().items():

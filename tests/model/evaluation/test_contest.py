@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.evaluation.contest import contest
-from model.evaluation.intervals import Units, write_units
+from model.evaluation.intervals import Units, contest, write_units
 
 ROWS = 40
 
