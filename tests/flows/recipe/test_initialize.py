@@ -205,3 +205,17 @@ def test_a_recipe_that_is_written_while_the_machine_is_timed_is_kept(tmp_path: P
     with pytest.raises(RecipeError, match=r"recipe.yaml is already there; move it away"):
         write_recipe(folder, machine=MACHINE_AT_HAND, measure=True)
     assert (folder / "recipe.yaml").read_text() == "mine"
+
+
+@settings(max_examples=15, deadline=None)
+@given(size=st.sampled_from((30_000, 300_000, 3_000_000)), minutes=st.sampled_from((1.0, 2.0, 5.0, 60.0)))
+def test_a_run_too_short_to_beat_counting_is_told_with_what_would_be_enough(size: int, minutes: float) -> None:
+    with TemporaryDirectory() as place:
+        folder = library(Path(place), tuple(f"{number}.txt" for number in range(12)), size // 12)
+        said = write_recipe(folder, minutes, MACHINE_AT_HAND)
+        tokens = load(str(folder)).pretrain.tokens
+        assert ("may end at gate.base without a model" in said) == (tokens < initialize.COUNTED_OUT)
+        if enough := re.search(r"`--minutes (\d+)` trains on enough", said):
+            (folder / "recipe.yaml").unlink()
+            write_recipe(folder, float(enough[1]), MACHINE_AT_HAND)
+            assert load(str(folder)).pretrain.tokens >= initialize.COUNTED_OUT
