@@ -97,8 +97,16 @@ def main() -> NoReturn:
     os._exit(code)
 
 
+def asked_help(words: Sequence[str]) -> list[str]:
+    """Return the words of a command with `help` and `-h` as the option that they mean: `help run` is `run --help`."""
+    found = [*words[1:], "--help"] if words[:1] == ["help"] else list(words)
+    # After an option that takes a value `-h` would be its value, so only the last word is taken for help.
+    return [*found[:-1], "--help"] if found[-1:] == ["-h"] else found
+
+
 def run_command() -> NoReturn:
     """Run the command in `sys.argv`; raise SystemExit with its exit code."""
+    sys.argv[1:] = asked_help(sys.argv[1:])
     try:
         sys.exit(command_line(sys.argv[1:])(prog_name="folio", standalone_mode=False) or 0)
     except typer.Abort:  # Ctrl-C in a command that needs no cleanup
@@ -107,9 +115,10 @@ def run_command() -> NoReturn:
         from flows.cli.usage import usage_error
         from tasks.stage.system.explanations import explain, is_server_away
 
-        message, code = usage_error(error) or (explain(error), 1)
-        if "--debug" in sys.argv:
+        misused = usage_error(error)
+        if misused is None and "--debug" in sys.argv:
             raise
+        message, code = misused or (explain(error), 1)
         if message:
             print(f"folio: {message}", file=sys.stderr, flush=True)
         if is_server_away(error):

@@ -9,6 +9,24 @@ from typing import Any
 from tasks.stage.system.command_line import did_you_mean, program
 
 WRONG_USAGE = 2
+# Options of other tools -> what does the same here.
+ELSEWHERE = {
+    "--dry-run": "folio plan RECIPE shows what a run would do, and changes nothing",
+    "--gpu": "a GPU is used if PyTorch sees one; folio doctor says whether it does",
+    "--gpus": "--set resources.training.parallel.workers=2 trains on two; folio doctor says what is there",
+    "--device": "a GPU is used if PyTorch sees one; folio doctor says whether it does",
+    "--resume": "the same command goes on where the last run ended",
+    "--force": "--refresh STAGE runs a stage again; what did not change is never made again otherwise",
+    "--epochs": "--set pretrain.tokens=2000000 says how much is read; folio size RECIPE says how often that is",
+    "--lr": "--set pretrain.learning_rate=0.001 sets it for pretraining, sft.learning_rate for tuning",
+    "--learning-rate": "--set pretrain.learning_rate=0.001 sets it for pretraining, sft.learning_rate for tuning",
+    "--steps": "--set pretrain.tokens=2000000 says how much is read, sft.steps=100 how long tuning is",
+    "--batch-size": "--set pretrain.global_batch=32 sets the rows of a step; resources.training.micro_batch those computed at once",
+    "--config": "the recipe is named without an option: folio run my_books/recipe.yaml",
+    "--output": "FOLIO_HOME=DIR or store in the recipe says where all goes; folio runs shows where it is",
+    "--verbose": "folio --debug COMMAND shows tracebacks; folio logs RECIPE what a run said",
+    "--debug": "it stands before the command: folio --debug COMMAND",
+}
 # What the parser says of a value -> what it should say.
 WORDS = {
     r"valid number.*": "needs a number, such as 0.5",
@@ -38,6 +56,8 @@ def _unknown_option(error: Exception, context: Any) -> str:
         return ""
     unknown: str = getattr(error, "option_name", "")
     known = [name for parameter in context.command.params for name in (*parameter.opts, *parameter.secondary_opts) if name[:1] == "-"]
+    if unknown in ELSEWHERE and unknown not in known:
+        return f"{unknown} is not an option; {ELSEWHERE[unknown]}"
     return f"{unknown} is not an option{did_you_mean(unknown, known)}"
 
 

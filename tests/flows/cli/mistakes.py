@@ -35,6 +35,11 @@ def change(setting: str, *says: str, name: str = "universe") -> Mistake:
 NAMES = [
     Mistake("rnu universe", ("No such command 'rnu'", "Did you mean 'run'", "folio --help")),
     Mistake("plan universe --sett seed=2", ("--sett is not an option", "did you mean --set?", "folio plan --help")),
+    Mistake("run universe --dry-run", ("--dry-run is not an option", "folio plan RECIPE")),
+    Mistake("run universe --gpu", ("--gpu is not an option", "folio doctor")),
+    Mistake("run universe --resume", ("--resume is not an option", "goes on where the last run ended")),
+    Mistake("run universe --lr 0.1", ("--lr is not an option", "pretrain.learning_rate")),
+    Mistake("run universe --debug", ("--debug is not an option", "folio --debug COMMAND")),
     Mistake("plan universe twice", ("plan:", "twice", "folio plan --help")),
     Mistake("accept pretrain", ("accept: Missing option '--reason'", "folio accept --help")),
     Mistake("card universe --output no/card.md", ("There is no folder no; make it", "--output")),

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.cli.app import command_line
+from flows.cli.app import asked_help, command_line
 from flows.cli.commands.arguments import complete_live_run, complete_recipe, complete_run, complete_stage
 
 
@@ -40,3 +40,19 @@ def test_recipes_stages_and_runs_complete(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / name).touch()
     assert complete_run("2026") == ["20260102T000000-bb", "20260101T000000-aa"]
     assert complete_live_run("") == ["20260102T000000-bb"]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["-h"], ["--help"]),
+        (["help"], ["--help"]),
+        (["help", "run"], ["run", "--help"]),
+        (["run", "-h"], ["run", "--help"]),
+        (["corpus", "stats", "-h"], ["corpus", "stats", "--help"]),
+        (["chat", "--ask", "help"], ["chat", "--ask", "help"]),
+        ([], []),
+    ],
+)
+def test_help_is_asked_for_in_the_usual_ways(words: list[str], meant: list[str]) -> None:
+    assert asked_help(words) == meant
