@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-_NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
+_NUMBER = re.compile(r"([-\u2212]?\d+(?:,\d{3})*(?:\.\d+)?)(?:/(\d+(?:\.\d+)?)(?![\d/]))?")
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "capt", "col", "gen", "lt", "rev", "hon")
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)]*(?=\s)")
 _ABBREVIATED = re.compile(r"(?:^|[^\w])(?:" + "|".join(_TITLES) + r"|[a-z])\.$", re.IGNORECASE)
@@ -78,8 +78,13 @@ def has_phrase(text: str, phrase: str) -> bool:
 
 
 def numbers(text: str) -> list[float]:
-    """Return the numbers that a text has in digits, in order."""
-    return [float(found.replace(",", "")) for found in _NUMBER.findall(text)]
+    """Return the numbers that a text has in digits, in order; a fraction is one number, not two."""
+    return [_value(*found) for found in _NUMBER.findall(text)]
+
+
+def _value(number: str, divisor: str) -> float:
+    value = float(number.replace(",", "").replace("\u2212", "-"))
+    return value / float(divisor) if divisor and float(divisor) else value
 
 
 def first_sentence(text: str) -> str:
@@ -122,4 +127,7 @@ def read_questions(path: Path, *, choices: bool = False) -> list[Question]:
 
 def _phrase(answer: str) -> re.Pattern[str]:
     words = [re.escape(word) for word in answer.casefold().split()]
-    return re.compile(r"(?<!\w)" + r"\s+".join(words) + r"(?!\w)")
+    # A number is not found in another one: 3 is not in -3, 3.7, 1/3, 3,000 or 3%.
+    before = r"(?<![-\u2212/])(?<!\d[.,])" if answer.strip()[:1].isdigit() else ""
+    after = r"(?![.,/]\d)(?!%)" if answer.strip()[-1:].isdigit() else ""
+    return re.compile(rf"(?<!\w){before}" + r"\s+".join(words) + rf"(?!\w){after}")

@@ -22,7 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 CHARACTERS, NODES, DEPTH = 2000, 400, 24  # of a program's text, of its syntax tree, of how deep that goes
-_BLOCK = re.compile(r"```[a-z]*\n(.*?)```", re.DOTALL)
+# A fenced block in any spelling of its language; one that was cut off has no end.
+_BLOCK = re.compile(r"```[ \t]*[\w+#.-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _KNOWN = (
     *(ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.If, ast.While, ast.For, ast.Expr),
     *(ast.Pass, ast.Break, ast.Continue, ast.Constant, ast.Name, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call),
@@ -37,8 +38,9 @@ class ProgramError(ValueError):
 
 def program_text(reply: str) -> str:
     """Return the part of a reply that is meant to be a program."""
-    block = _BLOCK.search(reply)
-    return (block.group(1) if block else reply).strip()
+    text = reply.replace("\r\n", "\n").replace("\r", "\n")
+    block = _BLOCK.search(text)
+    return (block.group(1) if block else text).strip()
 
 
 def parse_program(text: str) -> dict[str, ast.FunctionDef]:
@@ -182,7 +184,7 @@ def call_method(receiver: Value, name: str, given: Sequence[Value], named: Mappi
     if named and (name != "sort" or set(named) != {"reverse"}):
         raise ProgramError(f"the method {name} takes no named arguments here")
     weigh(charge, receiver, *given)
-    if name == "replace" and len(given) == 2 and isinstance(given[1], str):
+    if name == "replace" and len(given) >= 2 and isinstance(given[1], str):  # its count, if given, may be as large as one likes
         charge((len(receiver) + 1) * (len(given[1]) + 1))
     if name == "join" and len(given) == 1 and isinstance(given[0], (list, tuple)):
         charge(len(receiver) * len(given[0]))

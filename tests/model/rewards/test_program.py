@@ -125,3 +125,18 @@ def test_whatever_a_model_writes_ends_and_earns_the_same_again() -> None:
         cut = cut[:place] + rng.choice(["", "(", "\n    ", "0", "[x]", " * ", ".append", "\x00", "é"]) + cut[place:]
         earned = earn(Reply(DOUBLE, cut, True))
         assert 0 <= earned <= 1 and earned == earn(Reply(DOUBLE, cut, True)), cut
+
+
+@pytest.mark.parametrize("fence", ["```python\n{}```", "```Python\n{}```", "``` py3 \n{}\n```", "```\n{}", "So:\n```PYTHON\n{}", "{}"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_program_is_found_however_it_is_fenced(fence: str, newline: str) -> None:
+    reply = fence.format("def f(x):\n    return x * 2\n").replace("\n", newline)
+    assert ProgramReward().build().score(Reply(DOUBLE, reply, True)) == 1.0
+
+
+def test_replacing_within_a_count_is_charged_as_replacing_all() -> None:
+    for count in ("", ", 10**9", ", -1"):
+        body = f"    s = 'a' * 900\n    for i in range(30):\n        s = s.replace('a', 'aaaaaaaaaaaaaaaa'{count})\n    return len(s)"
+        program = f"def f(x):\n{body}"
+        with pytest.raises(ProgramError):
+            run_program(parse_program(program), "f", [1], 100_000)

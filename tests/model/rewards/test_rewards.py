@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from model.rewards.answers import Question, first_sentence, is_right, read_questions
+from model.rewards.answers import Question, first_sentence, is_right, numbers, read_questions
 from model.rewards.kinds import Reply, RewardConfig
 
 REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
@@ -29,6 +29,16 @@ WHO: Question = {"question": "Who rules Ravenmoor?", "answers": ["Ada Finch", "Q
         ("Ada Finchley", ["Ada Finch"], False),
         ("glass", ["stone", "glass"], True),
         ("In 12 years", ["2"], False),
+        ("It is -3.", ["3"], False),
+        ("It is \u22123.", ["3"], False),
+        ("It is 3.7 miles.", ["3"], False),
+        ("It is 1/3.", ["3"], False),
+        ("It is 3/4.", ["3"], False),
+        ("It is 3,000.", ["3"], False),
+        ("It is 3%.", ["3"], False),
+        ("It is 3.", ["3"], True),
+        ("Three, that is 3, of them", ["3"], True),
+        ("It is -3, below zero", ["-3"], True),
         ("3.5 miles. Or more.", ["3.5 miles"], True),
         ("It costs C++ (all of it)", ["C++"], True),
         ('"Berlin!" he said', ["Berlin"], True),
@@ -77,3 +87,7 @@ def test_a_right_answer_and_a_single_sentence_are_rewarded_apart(text: str, ende
 def test_an_unknown_kind_of_reward_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValidationError, match="'answer', 'concise'"):
         REWARD.validate_python({"kind": "flattery"})
+
+
+def test_fractions_signs_and_thousands_are_one_number_each() -> None:
+    assert numbers("1/4 of 3,000 is 750, not \u2212750 or -7.5") == [0.25, 3000, 750, -750, -7.5]
