@@ -6,6 +6,7 @@ memory. A template comes from whoever made the model, so neither may happen when
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ MOST_STEPS = 2_000_000
 MOST_CHARACTERS = 32_000_000
 MOST_SECONDS = 20.0
 CLOCKED_STEPS = 1024
+WIDE = re.compile(r"%(?:\([^)]*\))?[-+ #0]*(?:\d*\.)?(?:\d{5,}|\*)")
 
 
 class TemplateLimitError(TemplateError):
@@ -98,8 +100,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             for text, times in ((left, right), (right, left)):
                 if isinstance(text, str | list | tuple) and _number(times) * len(text) > MOST_CHARACTERS:
                     raise TemplateLimitError(f"it makes a value of more than {MOST_CHARACTERS:,} parts")
-        if operator == "%" and isinstance(left, str):
-            raise TemplateLimitError("it formats text with %, whose widths have no limit")
+        if operator == "%" and isinstance(left, str) and WIDE.search(left):
+            raise TemplateLimitError("it formats text with a width of more than four digits, or one that is computed")
         return _sized(super().call_binop(context, operator, left, right))
 
     def call(self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:

@@ -28,6 +28,8 @@ HOSTILE = {
     "a list many times": "{{ ([0] * 10**10) | length }}",
     "a large power": "{{ 9 ** (9 ** 9) }}",
     "a wide format": "{{ '%10000000000d' % 1 }}",
+    "a computed width": "{{ '%*d' % (10000000000, 1) }}",
+    "a wide precision": "{{ '%.10000000000f' % 1 }}",
     "a wide method": "{{ 'a'.center(10**10) }}",
     "a macro that calls itself": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "a loop that calls itself": "{% for a in [[1]] recursive %}{{ loop([a, a, a]) }}{% endfor %}",
@@ -46,7 +48,7 @@ def test_a_hostile_template_ends_in_an_error_and_in_time(kind: str) -> None:
 def test_a_template_within_the_limits_is_rendered_as_jinja_does(rows: list[list[str]]) -> None:
     text = (
         "{% for row in rows %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{% for one in row if one %}{{ one ~ '-' ~ loop.index0 }}"
-        "{% else %}none{% endfor %}{{ loop.nextitem | length if loop.nextitem }}{% endfor %}{{ 'x' * 3 + 'y' }}{{ 2 ** 10 }}"
+        "{% else %}none{% endfor %}{{ loop.nextitem | length if loop.nextitem }}{% endfor %}{{ 'x' * 3 + 'y' }}{{ 2 ** 10 }}{{ '%5d|%s|%-3.1f' % (7, 'a', 1.25) }}{{ 7 % 3 }}"
     )
     plain = ImmutableSandboxedEnvironment().from_string(text).render(rows=rows)
     assert BoundedEnvironment().from_string(text).render(rows=rows) == plain
