@@ -48,7 +48,8 @@ def test_a_hostile_template_ends_in_an_error_and_in_time(kind: str) -> None:
 def test_a_template_within_the_limits_is_rendered_as_jinja_does(rows: list[list[str]]) -> None:
     text = (
         "{% for row in rows %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{% for one in row if one %}{{ one ~ '-' ~ loop.index0 }}"
-        "{% else %}none{% endfor %}{{ loop.nextitem | length if loop.nextitem }}{% endfor %}{{ 'x' * 3 + 'y' }}{{ 2 ** 10 }}{{ '%5d|%s|%-3.1f' % (7, 'a', 1.25) }}{{ 7 % 3 }}"
+        "{% else %}none{% endfor %}{{ loop.nextitem | length if loop.nextitem }}{% endfor %}{{ 'x' * 3 + 'y' }}{{ 2 ** 10 }}"
+        "{{ '%5d|%s|%-3.1f' % (7, 'a', 1.25) }}{{ 7 % 3 }}"
     )
     plain = ImmutableSandboxedEnvironment().from_string(text).render(rows=rows)
     assert BoundedEnvironment().from_string(text).render(rows=rows) == plain
