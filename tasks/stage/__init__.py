@@ -1,24 +1,24 @@
-"""What makes a function a stage, and nothing else; it knows nothing of text or training.
+"""Stages: library functions as cached, traced and crash-safe steps of a pipeline. Nothing here knows what a pipeline computes.
 
-One call, from a chapter's line such as `pretrain(recipe.pretraining, shards=packed)` to the body of the stage, in the order in which it
-passes the files of this room:
+A stage's file uses `stage` and `workspace`, a flow `execution/run_context`. One call, such as `counted = count(recipe.count, words=text)`
+in a flow, goes through nine files, the flow's and the stage's own among them:
 
-1. `stage.py`: `Stage.__call__` builds the ingredients of the key: stage, config, digests of the inputs, what it observes of local files.
-2. `execution/plan.py`: `decide` lists the artifacts with that key and compares their traces with today's source. The decision is *reuse*
-   or *run*, with the exact cause. `folio plan` ends here.
-3. `execution/execute.py`: `execute` calls a Prefect task with the decision. `run_job` takes the key's lock; who waited for it looks again
-   whether the artifact is there. The run's journal is told when a stage begins, ends or fails.
-4. `execution/execute_stage.py`: `execute_stage` reads the inputs again, verified, and prepares a work folder of its own, or continues one
-   whose trace still holds.
-5. `execution/bodies/run_body.py`: `run_body` sends the call (config, paths, resources) as one JSON object and relays what the body tells:
-   progress, log lines, series, signals.
-6. `execution/bodies/fork_server.py`: forks a fresh process, which has loaded libraries and no module of the repository.
-7. `execution/bodies/body_process.py`: installs the recorder, which marks every definition that is entered and every file that is opened,
-   rebuilds the config, imports the stage's module, and calls its body.
+1. the flow calls the stage, within a run that `open_run` has opened (`execution/run_context`): the store is in use, the source is frozen.
+2. `stage.py`: `Stage.__call__` collects the ingredients of the key (config, digests of inputs, state of outside files).
+3. `execution/plan.py`: `decide` looks for the key's artifacts in the store and recomputes the trace of each on the run's source. It answers
+   reuse, run or wait, and why. A plan ends here.
+4. `execution/execute.py`: `execute` runs a Prefect task for each decided call. A reused artifact is returned at once. For any other,
+   `run_job` takes the key's lock and looks again, since another process may have made it meanwhile. Reports go to the journal and the log.
+5. `execution/execute_stage.py`: `execute_stage` prepares a work folder, continues what an interrupted execution left if its code is the
+   same, has the body run, turns its marks into the trace, and commits the output with its record by one rename.
+6. `execution/bodies/run_body.py`: `run_body` asks the fork server for a process, sends it one request (JSON) and follows its messages:
+   progress, metrics, log lines, then the result or the error.
+7. `execution/bodies/fork_server.py`: a process that has loaded libraries and nothing of the repository forks. The child starts the recorder
+   (`identity/tracing/recorder.py`), which from then on marks what is imported, executed and read.
+8. `execution/bodies/body_process.py` imports the stage's file, rebuilds the config, and calls the body with local paths and a `Workspace`.
+9. the stage's body calls its library function, and writes to `work.output`.
 
-Then back: the body returns its metrics; `execute_stage` computes the trace of the marks and commits files, record and trace to the store
-(`store/publish.py`), under the token of its lock; `execute` reports to the journal, which a follower tells MLflow and Prefect.
+A kill at any point leaves either the whole artifact or none: `store/publish.py` says how. `recovery` closes runs whose process has died.
 
-The rooms import one way: system <- identity <- store <- tracking <- recovery <- execution. `stage` and `workspace` are what a stage's file
-uses.
+The folders import one way: system <- identity <- store <- tracking <- recovery <- execution.
 """
