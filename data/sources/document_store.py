@@ -117,8 +117,7 @@ def tidy_title(title: str) -> str:
 
 
 BINS = 64
-SHOWN = 8
-"""Places in an error."""
+SHOWN = 8  # places in an error
 CONVERSATION = "conversation"
 DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker", "form", "licence")
 LOCATIONS = pa.schema(

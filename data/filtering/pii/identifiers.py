@@ -71,8 +71,7 @@ def load_validator(module: str) -> Callable[[str], bool]:
     return valid
 
 
-LEAST = 20
-"""Characters of the shortest key of any service."""
+LEAST = 20  # characters of the shortest key of any service
 PLUGINS = {
     "aws": "AWSKeyDetector", "azure_storage_key": "AzureStorageKeyDetector", "discord": "DiscordBotTokenDetector",
     "github_token": "GitHubTokenDetector", "gitlab_token": "GitLabTokenDetector", "mailchimp": "MailchimpDetector",
@@ -83,8 +82,7 @@ PLUGINS = {
 PRIVATE_KEY = re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.{20,20000}?-----END \1-----", re.DOTALL)
 WEB_TOKEN = re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}", re.ASCII)
 OWN = (PRIVATE_KEY, WEB_TOKEN)
-HINT = "[A-Za-z0-9+/=_.:-]{20}|PRIVATE KEY|npm_"
-"""An RE2 pattern that matches every text with a key in it."""
+HINT = "[A-Za-z0-9+/=_.:-]{20}|PRIVATE KEY|npm_"  # an RE2 pattern that matches every text with a key in it
 
 
 def find_secrets(text: str) -> Iterator[tuple[int, int]]:

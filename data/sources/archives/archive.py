@@ -30,8 +30,7 @@ from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import ZIPPED, type_from_name
 from data.sources.hash_cache import FileState, file_state
 
-MEMBER_LIMIT = 256 << 20
-"""Of a part of a document that is a zip."""
+MEMBER_LIMIT = 256 << 20  # of a part of a document that is a zip
 TOTAL_LIMIT = 4 << 30
 MEMBERS_LIMIT = 200_000
 ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, zlib.error)

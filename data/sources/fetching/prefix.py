@@ -18,8 +18,7 @@ from data.sources.fetching.remote import CONNECTING, STALLED, Deadline, TimeIsUp
 from data.sources.fetching.urls import reject_secrets, storage_scheme
 from data.sources.formats import matches_formats
 
-MOST = 100_000
-"""Files below one URL."""
+MOST = 100_000  # files below one URL
 
 
 def pin_prefix(

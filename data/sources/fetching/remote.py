@@ -83,8 +83,7 @@ EXTRAS = {"s3": "s3", "gs": "gs", "az": "az"}
 
 ATTEMPTS, PAUSE, LONGEST_PAUSE = 6, 0.5, 30.0
 CONNECTING, STALLED = 60.0, 120.0
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses that may be another one a moment later."""
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses that may be another one a moment later
 
 
 def fetch_remote(source: RemoteSource, cache: Path) -> Path:

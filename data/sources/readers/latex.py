@@ -13,13 +13,13 @@ from data.sources.decode import decode
 from data.sources.errors import Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
+# A mark of the document, or what would hide one: a comment, and text that is printed as it is typed.
 MARK = re.compile(
     r"\\[\\%]|%[^\n]*|\\verb\*?(?P<bar>[^\w\s*])[^\n]*?(?P=bar)"
     r"|\\begin\s*\{(?P<kept>verbatim\*?|Verbatim|lstlisting|minted|comment)\}.*?\\end\s*\{(?P=kept)\}"
     r"|\\(?P<mark>begin|end)\s*\{document\}",
     re.DOTALL,
 )
-"""A mark of the document, or what would hide one: a comment, and text that is printed as it is typed."""
 COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS, BATCH = 256, 16 << 20
-ROWS_A_BYTE = 100
-"""A file with more rows per byte than this can't contain text."""
+ROWS_A_BYTE = 100  # a file with more rows per byte than this can't contain text
 
 
 def read_parquet(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:

@@ -11,8 +11,7 @@ from typing import IO
 from data.sources.errors import Unreadable
 from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
-HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})
-"""PDFium's markers for a hyphen at a line end, and NUL."""
+HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})  # PDFium's markers for a hyphen at a line end, and NUL
 
 
 def read_pdf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:

@@ -38,8 +38,7 @@ def member_xml(opened: zipfile.ZipFile, name: str, kind: str) -> Any:
 WORDS = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 BODY, CORE = "word/document.xml", "docProps/core.xml"
 NOTES = ("word/footnotes.xml", "word/endnotes.xml")
-WRAPPERS = ("{*}fldSimple", "{*}oMathPara", "{*}dir", "{*}bdo")
-"""Elements that mammoth would leave out with the words in them."""
+WRAPPERS = ("{*}fldSimple", "{*}oMathPara", "{*}dir", "{*}bdo")  # elements that mammoth would leave out with the words in them
 UNKNOWN = "An unrecognised element was ignored: "
 BACK_LINK = "\N{UPWARDS ARROW}"
 
@@ -141,8 +140,7 @@ BRACE = re.compile(rb"\\.|[{}]", re.DOTALL)
 LINE = re.compile(rb"\\line(?![a-z]) ?")
 PARAGRAPH = re.compile(rb"\\par(?![a-z]) ?")
 NOTE_BEGINS, NOTE_ENDS = re.compile(r"\s*\x02\s*"), re.compile(r"\s*\x03")
-BREAK = "\x0b"
-"""Placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's."""
+BREAK = "\x0b"  # placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's
 CELL = re.compile(r"\n?\|(?=\n)|\n\|")
 LINE_ENDS = re.compile(r"\r\n?")
 BLANK_LINES = re.compile(r"\n\s*\n")
