@@ -8,7 +8,7 @@ The settings of personal data redaction. Cheap to import.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -18,9 +18,7 @@ Action = Literal["redact", "drop", "off"]
 Identity = Literal[
     "br_cpf", "de_idnr", "es_dni", "es_nie", "fr_nir", "gb_nhs", "it_codicefiscale", "nl_bsn", "pl_pesel", "se_personnummer", "us_ssn"
 ]
-IDENTITIES: tuple[Identity, ...] = (
-    "br_cpf", "de_idnr", "es_dni", "es_nie", "fr_nir", "gb_nhs", "it_codicefiscale", "nl_bsn", "pl_pesel", "se_personnummer", "us_ssn",
-)  # fmt: skip
+IDENTITIES: tuple[Identity, ...] = get_args(Identity)
 KINDS = ("secret", "email", "iban", "card", "identity", "ip", "phone", "name")
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
