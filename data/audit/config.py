@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-FORMAT = 2
-"""The format version of funnel.json."""
+FORMAT = 2  # the format version of funnel.json
+# What is known of a shard's documents without their texts, and the n-grams of those held out.
 DESCRIBED, GRAMS = "described.parquet", "grams.parquet"
-"""What is known of a shard's documents without their texts, and the n-grams of those held out."""
 
 
 class GramConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -84,10 +84,6 @@ def _write_edits(state: CleaningState, output: Path) -> None:
 Progress = Callable[[int, int, str], None]
 
 
-def no_progress(done: int, total: int, note: str) -> None:
-    """Ignore progress."""
-
-
 def clean(
     documents: Path,
     output: Path,
@@ -96,7 +92,7 @@ def clean(
     threads: int,
     memory: str,
     scratch: Path,
-    progress: Progress = no_progress,
+    progress: Progress = lambda done, total, note: None,
     batch: int = BATCH_CHARACTERS,
 ) -> dict[str, float]:
     """Write documents.parquet, ledger.parquet, edits.parquet and removed/ into `output` from the Parquet file `documents`.

@@ -74,8 +74,7 @@ VARIABLES = (
     "roman_numbers", "notes",
 )  # fmt: skip
 
-UNTOUCHED = ("code", "ipynb")
-"""Formats of programs, in which every space and character counts."""
+UNTOUCHED = ("code", "ipynb")  # formats of programs, in which every space and character counts
 
 
 @dataclass(frozen=True)

@@ -20,28 +20,25 @@ import duckdb
 import pyarrow as pa
 
 WORD_LIST = "frequency_dictionary_en_82_765.txt"
-PER_MILLION = 1e6
-"""Of the words that the list was counted on, about 1e12."""
+PER_MILLION = 1e6  # of the words that the list was counted on, about 1e12
 PAIRS = (
     "rn m|ri n|ni m|in m|nn m|cl d|li h|ii n|ii u|il u|vv w|tl d|ln h|fi h|b h|e c|e o|c o|u n|u v|f t|l t|i l|i j|r t|a o|a u|s f|v y|g q|"
     "g y|n r|h k|e a|z s|w v|x z|p n"
 )
+# What is seen, what was printed.
 CONFUSED = tuple((one, other) for pair in PAIRS.split("|") for one, other in (pair.split(), pair.split()[::-1]))
-"""What is seen, what was printed."""
 ENDINGS = (
     *("s", "es", "ed", "d", "ing", "ly", "er", "ers", "ors", "est", "eth"),
     *("st", "th", "n", "en", "ness", "ful", "less", "man", "men", "like"),
 )
 SHORTEST, LONGEST, PART = 3, 24, 3
+# Parts of words (lov'd) and what is set off (_jure_) are not whole words of English.
 BESIDE = """SELECT DISTINCT lower(unnest(regexp_extract_all(chunk, '(\\p{L}+)[''_]', 1) || regexp_extract_all(chunk, '[''_](\\p{L}+)', 1)))
     FROM counts WHERE regexp_matches(chunk, '[''_]')"""
-"""Parts of words (lov'd) and what is set off (_jure_) are not whole words of English."""
-LEAST_LISTED, LEAST_ALONE = 0.3, 3.0
-"""Frequency per million in the list of a word that the shard knows too, and of one that it does not."""
+LEAST_LISTED, LEAST_ALONE = 0.3, 3.0  # frequency per million in the list of a word that the shard knows too, and of one that it does not
+# Frequency per million of a word that a short form may be: many short forms are words of dialects, of old spelling, of Latin.
 LEAST_OF_LENGTH = {3: 500.0, 4: 300.0, 5: 100.0, 6: 20.0}
-"""Frequency per million of a word that a short form may be: many short forms are words of dialects, of old spelling, of Latin."""
-RATIO, MARGIN = 3.0, 4.0
-"""How many times as frequent as the form a word must be, and as likely as the next likely word."""
+RATIO, MARGIN = 3.0, 4.0  # how many times as frequent as the form a word must be, and as likely as the next likely word
 
 
 class MissingWordList(LookupError):

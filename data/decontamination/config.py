@@ -10,8 +10,7 @@ from data.documents.sharding import SLICE
 
 # Paths are left out of the key, which holds the names and contents of the files they match instead.
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
-PASSAGES = f"passages/{SLICE}"
-"""Where a shard's passages are, by its number."""
+PASSAGES = f"passages/{SLICE}"  # where a shard's passages are, by its number
 SUFFIXES = (".jsonl", ".csv", ".parquet", ".txt")
 
 

@@ -26,8 +26,7 @@ from data.documents.sharding import DOCUMENTS, SIZES_FILE
 from data.documents.stream import SizedWriter, batches, sorted_by_id
 from data.documents.words import spans
 
-SEPARATOR = "\n\n"
-"""Joins the pieces of a document that was cut."""
+SEPARATOR = "\n\n"  # joins the pieces of a document that was cut
 PASSAGE, SHORT = "a passage and what is around it", "a piece too short to keep"
 Range = tuple[int, int]
 

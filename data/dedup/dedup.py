@@ -115,7 +115,8 @@ def write_shards(work: Database, texts: Texts, shards: Sequence[Path], output: P
     """Write the documents and sizes of each shard by id; a shard of which nothing stays has empty files.
 
     A file is open from the first number of its shard to the last: where ids ascend through the shards, one at a time."""
-    _number_shards(work, shards)
+    ids = by_shard(shards, "id")
+    work.connection.execute(f"CREATE TABLE shard AS SELECT number, shard FROM document JOIN ({ids}) USING (id) ORDER BY number")
     spans = {int(str(shard)): (int(str(first)), int(str(last))) for shard, first, last in work.rows(_SPANS)}
     for shard in range(len(shards)):
         if shard not in spans:
@@ -139,12 +140,6 @@ def write_shards(work: Database, texts: Texts, shards: Sequence[Path], output: P
         writers[shard] = _writer(output, shard)
     for writer in writers.values():
         writer.close()
-
-
-def _number_shards(work: Database, shards: Sequence[Path]) -> None:
-    """Fill table `shard` with the shard of every document, by number."""
-    ids = by_shard(shards, "id")
-    work.connection.execute(f"CREATE TABLE shard AS SELECT number, shard FROM document JOIN ({ids}) USING (id) ORDER BY number")
 
 
 def _shard(work: Database, number: int) -> int:

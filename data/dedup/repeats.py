@@ -103,8 +103,8 @@ _PASSAGES = """SELECT r.number, r.first, r.words, d.id, r.origin_first, f.passag
 _FIRST_COPY = pa.schema([(name, pa.int64()) for name in ("origin", "origin_first", "words")] + [("passage", pa.string())])
 FLUSH_CHARACTERS = 4_000_000
 
+# What stands for `count` words of a document from the `first`, by number, first and count: the words or their digest.
 Passage = Callable[[int, int, int], str]
-"""What stands for `count` words of a document from the `first`, by number, first and count: the words or their digest."""
 
 
 def remove_repeated_substrings(work: Database, texts: Texts, rule: SubstringRule) -> None:

@@ -24,12 +24,10 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-SLICE = "{:04}.parquet"
-"""The name of a file by the number of the shard or partition that it is for."""
+SLICE = "{:04}.parquet"  # the name of a file by the number of the shard or partition that it is for
+# Where a stage over all shards leaves the documents of each, and what of them needs no text: id, source, synthetic, characters.
 SHARD_DOCUMENTS, SHARD_SIZES = f"documents/{SLICE}", f"sizes/{SLICE}"
-"""Where a stage over all shards leaves the documents of each, and what of them needs no text: id, source, synthetic, characters."""
-DOCUMENTS, SIZES_FILE = "documents.parquet", "sizes.parquet"
-"""The same of a stage over one shard."""
+DOCUMENTS, SIZES_FILE = "documents.parquet", "sizes.parquet"  # the same of a stage over one shard
 
 
 class CorpusShard(Protocol):

@@ -30,8 +30,7 @@ BATCH_CHARACTERS = 16_000_000
 SLICE_CHARACTERS = 1_000_000
 BATCH_ROWS = 32_768
 READ_ROWS = 64
-Files = Path | Sequence[Path]
-"""A file of documents, or those of several shards."""
+Files = Path | Sequence[Path]  # a file of documents, or those of several shards
 
 
 def listed(documents: Files) -> Sequence[Path]:

@@ -18,8 +18,7 @@ SEPARATORS = "".join(
 )
 _BLANK = str.maketrans(SEPARATORS, " " * len(SEPARATORS))
 _WORD = re.compile("[^ ]+")
-PARAGRAPH_BREAK = r"\n[ \t\r]*\n[ \t\r\n]*"
-"""Means the same in RE2 (DuckDB) and in Python."""
+PARAGRAPH_BREAK = r"\n[ \t\r]*\n[ \t\r\n]*"  # means the same in RE2 (DuckDB) and in Python
 
 
 def spans(text: str) -> list[tuple[int, int]]:

@@ -16,8 +16,8 @@ import pyarrow as pa
 from data.documents.database import Database
 from data.filtering.sql import SQL
 
+# White space as Python's str.split defines it, except the space and the line end; a pattern for RE2.
 WHITE = r"[\t\v\f\r\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
-"""White space as Python's str.split defines it, except the space and the line end; a pattern for RE2."""
 
 
 @dataclass(slots=True)
@@ -94,5 +94,4 @@ class Batch:
         return [(document, row) for document, row in pairs if document.removal is None]
 
 
-Step = Callable[[Batch], None]
-"""One group of rules: labels, changes or removes the remaining documents of a batch."""
+Step = Callable[[Batch], None]  # one group of rules: labels, changes or removes the remaining documents of a batch

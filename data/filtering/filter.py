@@ -37,7 +37,9 @@ from data.filtering.heuristics import c4, fineweb, gopher_quality, gopher_repeti
 from data.filtering.language import document_name, language
 from data.filtering.observed_files import BlockListError, ObservedFiles
 from data.filtering.pii.kinds import enabled_kinds
+from data.filtering.pii.names import load_names
 from data.filtering.pii.redact import pii
+from data.filtering.quality import quality
 from data.filtering.sql import SQL
 
 ID = re.compile(r"[0-9a-f]{16}")
@@ -194,14 +196,10 @@ def _steps(config: FilterConfig, files: ObservedFiles, classifier: Path | None) 
     if config.blocked.enabled:
         yield blocked(config.blocked, files)
     if config.quality.enabled:
-        from data.filtering.quality import quality
-
         if classifier is None:
             raise ValueError("filter.quality is enabled, but there is no classifier; run stage quality first")
         yield quality(config.quality, classifier)
     if config.pii.enabled:
-        from data.filtering.pii.names import load_names
-
         yield pii(config.pii, enabled_kinds(config.pii, load_names(config.pii, files)))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import configparser
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +25,7 @@ from pydantic import BaseModel
 from data.filtering.config import ClassifierConfig, FilterConfig, PiiConfig
 from data.sources.config import FilesSource
 from data.sources.decode import NotText, decode
-from data.sources.files import find_files
+from data.sources.files import DigestOf, find_files
 from data.sources.formats import Format
 
 SETTINGS, DESCRIPTION = "config.cfg", "meta.json"
@@ -120,9 +120,7 @@ class BlockListError(ValueError):
     """A block list can't be read, or has a useless entry; the message names it."""
 
 
-def observed_digests(
-    config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
-) -> dict[str, str]:
+def observed_digests(config: FilterConfig, root: Path, shard: object, digest_of: DigestOf) -> dict[str, str]:
     """Return {file as the recipe names it: digest} for the key of the filter stage: block lists, and the model that finds names.
 
     Raise BlockListError or NameModelError for one that is missing.
@@ -154,9 +152,7 @@ def example_files(config: ClassifierConfig, root: Path) -> dict[str, dict[str, P
     return sides
 
 
-def example_digests(
-    config: ClassifierConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
-) -> dict[str, str]:
+def example_digests(config: ClassifierConfig, root: Path, shard: object, digest_of: DigestOf) -> dict[str, str]:
     """Return {side/file: digest} of the examples, for the key of the quality stage."""
     files = {f"{side}/{name}": path for side, found in example_files(config, root).items() for name, path in found.items()}
     digests = digest_of(files.values())

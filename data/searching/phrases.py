@@ -16,8 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-WORDS = 5
-"""Words of a phrase: of fewer, many are anybody's; more would miss short quotations."""
+WORDS = 5  # words of a phrase: of fewer, many are anybody's; more would miss short quotations
 LEAST_WORDS = 2
 PIECE = 4 << 20
 OVERLAP = 2000  # characters that adjacent pieces share, so no phrase is cut

@@ -37,12 +37,10 @@ from data.sources.work_grouping import WorkGrouping
 
 CENSUS = pa.schema([(name, pa.string()) for name in ("source", "path", "kind", "fate")])
 ENTRIES = pa.schema([(name, pa.string()) for name in ("id", "source", "path", "kind", "state")])
-Listed = tuple[str, str, str]
-"""Path, kind and state: "asked for", "not asked for" or "opened"."""
+Listed = tuple[str, str, str]  # path, kind and state: "asked for", "not asked for" or "opened"
 FATES = ("read", "set aside", "opened", "not asked for")
 SHOWN = 5
-Counted = dict[str, dict[str, dict[str, dict[str, Any]]]]
-"""Source -> fate -> kind -> `entries`, and the first few, `shown`."""
+Counted = dict[str, dict[str, dict[str, dict[str, Any]]]]  # source -> fate -> kind -> `entries`, and the first few, `shown`
 QUERY = Path(__file__).with_name("census.sql")
 
 

@@ -37,22 +37,19 @@ BYTE_ORDER_MARKS = (
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x0b\x1a\x1b"))
 HIGH_BYTES = bytes(range(0x80, 0x100))
 HIGH_BYTE = re.compile(rb"[\x80-\xff]")
-LINE = 4096
-"""Bytes of a line that are looked at on either side of a byte above ASCII."""
+LINE = 4096  # bytes of a line that are looked at on either side of a byte above ASCII
+# Encodings of Asian letters in ASCII bytes, and what each begins them with.
 ESCAPED = {b"\x1b$": ("iso2022_jp", "iso2022_kr"), b"~{": ("hz",)}
-"""Encodings of Asian letters in ASCII bytes, and what each begins them with."""
+# What WHATWG's Encoding standard reads under a label where Python's codec of that name covers less.
 WIDER_CODECS = {
     "iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-9": "cp1254", "shift_jis": "cp932",
     "gb2312": "gb18030", "gbk": "gb18030", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "big5": "big5hkscs", "tis-620": "cp874",
 }  # fmt: skip
-"""What WHATWG's Encoding standard reads under a label where Python's codec of that name covers less."""
-CONFIDENT = 0.1
-"""Right guesses of whole sentences in 30 languages are above 0.2, guesses from punctuation alone below 0.07."""
+CONFIDENT = 0.1  # right guesses of whole sentences in 30 languages are above 0.2, guesses from punctuation alone below 0.07
 SAMPLE = 1 << 16
 
 
-BLANK = re.compile("[\\s\ufeff\u200b\u2060]*\\Z")
-"""Space, byte order marks, and other characters that show nothing."""
+BLANK = re.compile("[\\s\ufeff\u200b\u2060]*\\Z")  # space, byte order marks, and other characters that show nothing
 
 
 def is_blank(text: str) -> bool:
@@ -177,8 +174,7 @@ def _decode_strays(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("folio-strays", _decode_strays)
 
 
-HEAD = 4096
-"""How many bytes are examined."""
+HEAD = 4096  # how many bytes are examined
 COMPRESSIONS = ("gz", "zst", "bz2", "xz")
 ARCHIVE_KINDS = ("zip", "tar")
 # The repetitions are possessive: which comment ends where is never tried again, or many comments would take for ever.

@@ -33,6 +33,7 @@ from data.documents.ledger import Unbalanced
 from data.documents.rows import LEDGER, QUARANTINE, RowWriter, rows_in_session, write_query
 from data.documents.sharding import document_id, shard_of, text_digest
 from data.documents.stream import DocumentWriter
+from data.sources.archives.archive import printable
 from data.sources.errors import SourceError
 from data.sources.formats import PACKED, language_of
 from data.sources.unpacked import Fault, SourceText
@@ -117,8 +118,7 @@ def tidy_title(title: str) -> str:
 
 
 BINS = 64
-SHOWN = 8
-"""Places in an error."""
+SHOWN = 8  # places in an error
 CONVERSATION = "conversation"
 DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker", "form", "licence")
 LOCATIONS = pa.schema(
@@ -155,13 +155,13 @@ class DocumentStore:
             self._bins[number] = (self._folder / f"{number}.texts").open("w+b", buffering=1 << 16)
         start = self._bins[number].tell()
         self._bins[number].write(text)
-        row = {name: _as_utf8(getattr(item, name)) for name in DESCRIPTION}
+        row = {name: printable(getattr(item, name)) for name in DESCRIPTION}
         self._locations.write(row | {"id": identity, "bin": number, "start": start, "size": len(text)})
         self._added += 1
 
     def quarantine(self, fault: Fault) -> None:
         """Record a file or a record that gives no text."""
-        row = {"source": fault.source, "path": _as_utf8(fault.path), "reason": _as_utf8(fault.reason)[:2000]}
+        row = {"source": fault.source, "path": printable(fault.path), "reason": printable(fault.reason)[:2000]}
         self._quarantined.write(row | {"id": document_id(fault.source, fault.path)})
         self._added += 1
 
@@ -268,7 +268,3 @@ def _same_name_message(one: dict[str, Any], other: dict[str, Any]) -> str:
     if one["kind"] == "record" == other["kind"]:
         return f"two records are both {name}: `id_field` must differ in every record of a file; null names records by their number"
     return f"two files are both {name}: give the sources different names"
-
-
-def _as_utf8(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

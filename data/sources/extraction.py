@@ -37,8 +37,8 @@ from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.unpacked import Contents, Fault, SourceText, Unread
 from data.sources.work_grouping import WorkGrouping
 
+# What is read of an archive: all; the members that are one document each; or those that may hold several, as their names say.
 Part = Literal["all", "documents", "records"]
-"""What is read of an archive: all; the members that are one document each; or those that may hold several, as their names say."""
 
 
 class Nesting(NamedTuple):

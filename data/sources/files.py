@@ -30,10 +30,8 @@ from data.sources.sharing import GROUPS, group_choice, group_of, opened_by, pinn
 from data.sources.walking import LINKED, Entry, Glob, fault_of, walk
 from data.sources.work_grouping import FileChoice, WorkGrouping
 
-DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
-"""Returns the hex sha256 of each file, or `unreadable: <reason>`."""
-FOLDER = "folder"
-"""The kind of a folder whose entries are listed too."""
+DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]  # returns the hex sha256 of each file, or `unreadable: <reason>`
+FOLDER = "folder"  # the kind of a folder whose entries are listed too
 NO_ENDING = "without an ending"
 HIDDEN = ("hidden file", "hidden folder")
 

@@ -30,20 +30,16 @@ Format = Literal[
     "jsonl", "json", "csv", "parquet", "warc", "mbox", "mediawiki",
 ]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
+# What is read unless the recipe says otherwise: programs are texts only for those who ask for them.
 USUAL: tuple[Format, ...] = tuple(name for name in FORMATS if name != "code")
-"""What is read unless the recipe says otherwise: programs are texts only for those who ask for them."""
-RECORDS = frozenset({"jsonl", "json", "csv", "parquet", "warc", "mbox", "mediawiki"})
-"""Formats with many documents in one file."""
-FIELDED = frozenset({"jsonl", "json", "csv", "parquet"})
-"""Formats whose records have named fields."""
-NUMBERED = frozenset({"warc", "mbox"})
-"""Formats whose records are named by their number alone."""
+RECORDS = frozenset({"jsonl", "json", "csv", "parquet", "warc", "mbox", "mediawiki"})  # formats with many documents in one file
+FIELDED = frozenset({"jsonl", "json", "csv", "parquet"})  # formats whose records have named fields
+NUMBERED = frozenset({"warc", "mbox"})  # formats whose records are named by their number alone
+# Formats that say themselves how their letters are encoded.
 OWN_ENCODING = frozenset({"epub", "pdf", "docx", "odt", "rtf", "fb2", "tei", "json", "parquet", "mbox", "mediawiki"})
-"""Formats that say themselves how their letters are encoded."""
-ZIPPED = frozenset({"epub", "docx", "odt"})
-"""Formats whose files are zips."""
+ZIPPED = frozenset({"epub", "docx", "odt"})  # formats whose files are zips
+# Formats identified by an XML file's root element.
 XML = {b"mediawiki": "mediawiki", b"TEI": "tei", b"TEI.2": "tei", b"teiCorpus": "tei", b"FictionBook": "fb2"}
-"""Formats identified by an XML file's root element."""
 
 ENDINGS: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".html": "html", ".htm": "html", ".xhtml": "html",

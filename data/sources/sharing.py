@@ -22,8 +22,7 @@ from data.sources.formats import matches_formats, type_from_name
 from data.sources.hash_cache import FileState, file_state
 from data.sources.work_grouping import FileChoice, WorkGrouping
 
-GROUPS = 8
-"""How many groups the files to be unpacked are divided into."""
+GROUPS = 8  # how many groups the files to be unpacked are divided into
 OpenedBy = Literal["shards", "group", "both"]
 
 

@@ -82,8 +82,7 @@ ITEM = pa.schema([pa.field(name, pa.string()) for name in TEXTS] + [pa.field("co
 PLACES = pa.schema([pa.field(name, pa.string()) for name in TEXTS] + [pa.field(name, pa.int64()) for name in NUMBERS])
 KINDS: dict[str, type[SourceText | Unread | Fault]] = {"text": SourceText, "document": Unread, "fault": Fault}
 EXCLUDED = "excluded"
-HELD = frozenset({"text", "document"})
-"""Items that hold a document's words."""
+HELD = frozenset({"text", "document"})  # items that hold a document's words
 
 
 class _ItemWriter(RowWriter):

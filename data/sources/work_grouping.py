@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from data.documents.sharding import CorpusShard, document_id, in_shard
 
+# Returns whether a file is read, by its name in the source and its path; None where it is not on this machine.
 FileChoice = Callable[[str, Path | None], bool]
-"""Returns whether a file is read, by its name in the source and its path; None where it is not on this machine."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from data.documents.sharding import SLICE
 
-ASSIGNED = f"assigned/{SLICE}"
-"""Where a shard's slice of the assignment is, by its number."""
-TRAIN_SIZE = "train_size.json"
-"""How many bytes of text a shard's train.parquet has: {"bytes": 0}."""
+ASSIGNED = f"assigned/{SLICE}"  # where a shard's slice of the assignment is, by its number
+TRAIN_SIZE = "train_size.json"  # how many bytes of text a shard's train.parquet has: {"bytes": 0}
 
 
 class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

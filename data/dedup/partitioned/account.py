@@ -72,7 +72,8 @@ def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, **limit
     removed = {f"removed/{path.name}": REMOVED for account in accounts for path in sorted((account / "removed").glob("*.parquet"))}
     for name, schema in (schemas | removed).items():
         with RowWriter(output / name, schema) as rows:
-            _copy([account / name for account in accounts if (account / name).is_file()], rows)
+            for row in _rows([account / name for account in accounts if (account / name).is_file()]):
+                rows.write(row)
     with open_database(**limits) as work:
         pairs = parquet([part / "pairs.parquet" for part in parts.pairs])
         write_query(work, f"SELECT * FROM {pairs} ORDER BY a, b", output / "pairs.parquet", PAIRS.schema)
@@ -86,11 +87,6 @@ def join_accounts(documents: Sequence[Path], parts: Parts, output: Path, **limit
             work.connection.execute(f"CREATE VIEW {view} AS FROM {source}")
         require_balance(work, "dedup", documents, shard_files(output, len(accounts)), output / "ledger.parquet")
         return count_by_rule(work)
-
-
-def _copy(files: Sequence[Path], writer: RowWriter) -> None:
-    for row in _rows(files):
-        writer.write(row)
 
 
 def _rows(files: Sequence[Path]) -> Iterator[dict[str, Any]]:

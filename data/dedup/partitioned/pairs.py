@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Unpack
 
 from data.dedup.clusters import count_words
-from data.dedup.config import DedupConfig, PartitionedConfig
+from data.dedup.config import PartitionedConfig
 from data.dedup.near import NearDuplicates, set_near_variables
 from data.dedup.partitioned.shard import ROWS, SHARD_BITS, ShardInput, load, load_heads, open_shard, write_edits
 from data.dedup.sketch import sketch_documents
@@ -52,7 +52,7 @@ def sketch(documents: Path, output: Path, config: PartitionedConfig, number: int
         write_slices(work, query if rules.exact else f"{query} AND false", output / "fingerprints", count)
         if rules.near.enabled:
             write_slices(work, f"SELECT bucket % {count} AS slice, bucket, number FROM signature", output / "signatures", count)
-        if _counts_words(rules):
+        if "known_words" in rules.keep:
             count_words(work, texts)
             query = f"SELECT word % {count} AS slice, word, sum(documents)::BIGINT AS documents FROM word_count GROUP BY word"
             write_slices(work, query, output / "words", count)
@@ -78,10 +78,6 @@ def count_frequencies(words: Sequence[Path], output: Path, **limits: Unpack[Limi
         work.run_file(SQL / "document_frequency.sql")
         write_table(work, "SELECT word, documents::BIGINT AS documents FROM document_frequency", output / "frequencies.parquet")
         return {"words": work.number("SELECT count(*) FROM document_frequency")}
-
-
-def _counts_words(rules: DedupConfig) -> bool:
-    return "known_words" in rules.keep
 
 
 PAIRS = "pairs.parquet"

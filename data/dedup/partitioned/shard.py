@@ -18,8 +18,7 @@ from data.documents.ledger import RemovalWriter
 from data.documents.rows import write_query
 from data.documents.slices import write_table
 
-SHARD_BITS = 40
-"""Bits of a document's number that count documents within its shard."""
+SHARD_BITS = 40  # bits of a document's number that count documents within its shard
 
 
 def load(work: Database, table: str, files: Sequence[Path], columns: str = "*") -> None:

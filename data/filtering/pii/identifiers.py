@@ -79,8 +79,7 @@ def load_validator(module: str) -> Callable[[str], bool]:
     return valid
 
 
-LEAST = 20
-"""Characters of the shortest key of any service."""
+LEAST = 20  # characters of the shortest key of any service
 PLUGINS = {
     "aws": "AWSKeyDetector", "azure_storage_key": "AzureStorageKeyDetector", "discord": "DiscordBotTokenDetector",
     "github_token": "GitHubTokenDetector", "gitlab_token": "GitLabTokenDetector", "mailchimp": "MailchimpDetector",

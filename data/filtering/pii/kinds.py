@@ -84,20 +84,18 @@ TELEPHONE = re.compile(
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of personal data: its name in recipes and ledgers, a pattern that every text with any must match, and what finds it."""
+    """A kind of personal data: its name in recipes and ledgers, a pattern that every text with any must match.
+
+    `find` yields start and end of every occurrence, in order, without overlaps."""
 
     name: str
     hint: str
-    finder: Finder
+    find: Finder
 
     @property
     def tag(self) -> str:
         """Its name in tags."""
         return TAGS[self.name]
-
-    def find(self, text: str, config: PiiConfig) -> Iterator[Span]:
-        """Yield start and end of every occurrence, in order, without overlaps."""
-        yield from self.finder(text, config)
 
 
 def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], list[int]]]:

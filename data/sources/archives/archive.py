@@ -11,6 +11,7 @@ members.
 
 from __future__ import annotations
 
+import io
 import shutil
 import tarfile
 import tempfile
@@ -30,8 +31,7 @@ from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import ZIPPED, type_from_name
 from data.sources.hash_cache import FileState, file_state
 
-MEMBER_LIMIT = 256 << 20
-"""Of a part of a document that is a zip."""
+MEMBER_LIMIT = 256 << 20  # of a part of a document that is a zip
 TOTAL_LIMIT = 4 << 30
 MEMBERS_LIMIT = 200_000
 ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, zlib.error)
@@ -133,6 +133,19 @@ def zip_members(opened: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(printable(info.filename), index, info.file_size, info.compress_size)
 
 
+@contextmanager
+def open_zipped(content: bytes, kind: str) -> Iterator[zipfile.ZipFile]:
+    """Open a document that is a zip. Raise Unreadable if it is damaged or encrypted, HostileArchive if it is a bomb."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as opened:
+            refuse_bomb(kind, sum(member.size for member in zip_members(opened)), len(content))
+            yield opened
+    except (HostileArchive, Unreadable):
+        raise
+    except ZIP_ERRORS as error:
+        raise Unreadable(f"damaged {kind}: {error}") from error
+
+
 def read_zip_member(opened: zipfile.ZipFile, name: str, kind: str) -> bytes:
     """Return a member of a document that is a zip. Raise Unreadable if it is missing or too large."""
     if name not in opened.namelist():
@@ -145,8 +158,8 @@ def read_zip_member(opened: zipfile.ZipFile, name: str, kind: str) -> bytes:
 
 
 def printable(name: str) -> str:
-    """Return a member's name with escapes for what is not UTF-8, since Parquet can't hold it."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return a name with escapes for what is not UTF-8, since Parquet can't hold it."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @cache

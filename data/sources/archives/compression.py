@@ -47,8 +47,7 @@ RATIO_APPLIES_FROM = 8 << 20
 TOTAL_LIMIT = 4 << 30
 LONG_RATIO_LIMIT = 50
 HEAD, STEP = 8, 1 << 16
-ZSTD_STEP = 1 << 10
-"""A zst block takes at least 4 bytes and unpacks to at most 128 KB, so one step yields at most 32 MB."""
+ZSTD_STEP = 1 << 10  # a zst block takes at least 4 bytes and unpacks to at most 128 KB, so one step yields at most 32 MB
 
 
 def refuse_bomb(what: str, unpacked: int, packed: int) -> None:

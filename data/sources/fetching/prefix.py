@@ -14,12 +14,11 @@ from urllib.parse import unquote
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import Entry
 from data.sources.fetching.pinned import several_at_once
-from data.sources.fetching.remote import CONNECTING, STALLED, Deadline, TimeIsUp, pin_remote
+from data.sources.fetching.remote import Deadline, TimeIsUp, http_filesystem, pin_remote
 from data.sources.fetching.urls import reject_secrets, storage_scheme
 from data.sources.formats import matches_formats
 
-MOST = 100_000
-"""Files below one URL."""
+MOST = 100_000  # files below one URL
 
 
 def pin_prefix(
@@ -54,12 +53,8 @@ def _listed(url: str) -> dict[str, str]:
     import fsspec
 
     if storage_scheme(url) == "http":
-        from aiohttp import ClientTimeout
-
-        timeout = ClientTimeout(total=None, sock_connect=CONNECTING, sock_read=STALLED)
-        filesystem = fsspec.filesystem("http", client_kwargs={"trust_env": True, "timeout": timeout})
         # What an index page links to can lie elsewhere, or be the page itself under a query.
-        below = [one for one in filesystem.find(url) if one.startswith(url) and "?" not in one and not one.endswith("/")]
+        below = [one for one in http_filesystem().find(url) if one.startswith(url) and "?" not in one and not one.endswith("/")]
         return {one: unquote(one.removeprefix(url).lstrip("/")) for one in below}
     filesystem, path = fsspec.core.url_to_fs(url)
     names = [one.removeprefix(path).lstrip("/") for one in filesystem.find(path)]

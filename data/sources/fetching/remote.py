@@ -83,8 +83,7 @@ EXTRAS = {"s3": "s3", "gs": "gs", "az": "az"}
 
 ATTEMPTS, PAUSE, LONGEST_PAUSE = 6, 0.5, 30.0
 CONNECTING, STALLED = 60.0, 120.0
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP statuses that may be another one a moment later."""
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP statuses that may be another one a moment later
 
 
 def fetch_remote(source: RemoteSource, cache: Path) -> Path:
@@ -241,11 +240,7 @@ def _open(url: str, start: int, version: _Version | None) -> AbstractContextMana
         stream = filesystem.open(path, "rb")
         stream.seek(reached)
         return _closing(stream, reached)
-    from aiohttp import ClientTimeout
-
-    # aiohttp reads proxies and ~/.netrc only with trust_env, and ends every download after five minutes unless told otherwise.
-    timeout = ClientTimeout(total=None, sock_connect=CONNECTING, sock_read=STALLED)
-    filesystem = fsspec.filesystem("http", client_kwargs={"trust_env": True, "timeout": timeout})
+    filesystem = http_filesystem()
     # Compressed transfer would count other bytes than the file's.
     headers = {"Accept-Encoding": "identity"}
     if start and (version is None or version.mark):
@@ -262,6 +257,16 @@ def _open(url: str, start: int, version: _Version | None) -> AbstractContextMana
             return _open(url, 0, version)
         version.mark = mark
     return _closing(stream, reached)
+
+
+def http_filesystem() -> Any:
+    """Return fsspec's filesystem for web servers."""
+    import fsspec
+    from aiohttp import ClientTimeout
+
+    # aiohttp reads proxies and ~/.netrc only with trust_env, and ends every download after five minutes unless told otherwise.
+    timeout = ClientTimeout(total=None, sock_connect=CONNECTING, sock_read=STALLED)
+    return fsspec.filesystem("http", client_kwargs={"trust_env": True, "timeout": timeout})
 
 
 @contextmanager

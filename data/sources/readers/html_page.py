@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import unquote
 
-from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_members
-from data.sources.archives.compression import refuse_bomb
+from data.sources.archives.archive import open_zipped, read_zip_member
 from data.sources.decode import BYTE_ORDER_MARKS, WIDER_CODECS, decode
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
-from data.sources.readers.tree import XHTML, ElementRoles, tree_to_text
+from data.sources.readers.tree import XHTML, ElementRoles, element_text, tree_to_text, xml_parser
 
 DECLARED = re.compile(
     rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)|<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9_.-]+)""", re.IGNORECASE
@@ -75,7 +72,7 @@ def _main_text(source: str) -> tuple[str, str, int]:
     tree = load_html(source)
     if tree is None:
         raise Unreadable("no main text: it can't be parsed as HTML")
-    title = _title(tree)
+    title = element_text(tree, ".//title")
     found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
     body = getattr(found, "body", None)
     return (tree_to_text(body, MAIN_TEXT) if body is not None else ""), title, 0
@@ -99,12 +96,7 @@ def _whole_text(source: str) -> tuple[str, str, int]:
     for nav in tree.findall(".//nav"):
         menus += len(" ".join("".join(nav.itertext()).split()))
         nav.drop_tree()
-    return tree_to_text(tree, XHTML), _title(tree), menus
-
-
-def _title(tree: Any) -> str:
-    found = tree.find(".//title")
-    return " ".join("".join(found.itertext()).split()) if found is not None else ""
+    return tree_to_text(tree, XHTML), element_text(tree, ".//title"), menus
 
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
@@ -116,15 +108,8 @@ PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text
 
 def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, with the package's title."""
-    content = read_whole(stream, options)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as book:
-            refuse_bomb("epub", sum(member.size for member in zip_members(book)), len(content))
-            text, title = _text(book)
-    except (HostileArchive, Unreadable):
-        raise
-    except (*ZIP_ERRORS, zlib.error) as error:
-        raise Unreadable(f"damaged epub: {error}") from error
+    with open_zipped(read_whole(stream, options), "epub") as book:
+        text, title = _text(book)
     if not text.strip():
         raise Unreadable("no text: its pages hold none")
     yield Record(text, title=title)
@@ -151,8 +136,7 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
             raise Unreadable(f"encrypted: {name}")
         if name not in pages:
             pages[name] = tree_to_text(_page(_member(book, name)), XHTML)
-    title = package.find(".//{http://purl.org/dc/elements/1.1/}title")
-    return "\n\n".join(filter(None, pages.values())), " ".join("".join(title.itertext()).split()) if title is not None else ""
+    return "\n\n".join(filter(None, pages.values())), element_text(package, ".//{http://purl.org/dc/elements/1.1/}title")
 
 
 def _member(book: zipfile.ZipFile, name: str) -> bytes:
@@ -166,7 +150,7 @@ def _xml(content: bytes) -> Any:
     from lxml import etree
 
     try:
-        return etree.fromstring(content, _parser())
+        return etree.fromstring(content, xml_parser())
     except etree.XMLSyntaxError as error:
         raise Unreadable(f"damaged epub: {error}") from error
 
@@ -176,14 +160,7 @@ def _page(content: bytes) -> Any:
     from lxml import etree, html
 
     try:
-        return etree.fromstring(content, _parser())
+        return etree.fromstring(content, xml_parser())
     except etree.XMLSyntaxError:
         source, _ = decode_page(content, "", "detect")
-        tree = html.document_fromstring(DECLARATION.sub("", source, count=1), parser=html.HTMLParser(no_network=True))
-        return tree
-
-
-def _parser() -> Any:
-    from lxml import etree
-
-    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False)
+        return html.document_fromstring(DECLARATION.sub("", source, count=1), parser=html.HTMLParser(no_network=True))

@@ -11,22 +11,21 @@ from typing import IO, Any
 
 from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole, tidy_lines
 
+# A mark of the document, or what would hide one: a comment, and text that is printed as it is typed.
 MARK = re.compile(
     r"\\[\\%]|%[^\n]*|\\verb\*?(?P<bar>[^\w\s*])[^\n]*?(?P=bar)"
     r"|\\begin\s*\{(?P<kept>verbatim\*?|Verbatim|lstlisting|minted|comment)\}.*?\\end\s*\{(?P=kept)\}"
     r"|\\(?P<mark>begin|end)\s*\{document\}",
     re.DOTALL,
 )
-"""A mark of the document, or what would hide one: a comment, and text that is printed as it is typed."""
 COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")
 HEADINGS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
 TAKEN_IN = ("label", "input", "include", "bibliographystyle", "bibliography")
 LEFT_OUT = (*TAKEN_IN, "noalign", "LTcaptype", "def")
-BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
 def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -84,8 +83,7 @@ def _plain(source: str) -> str:
     )
     nodes, _, _ = LatexWalker(source, latex_context=known, tolerant_parsing=True).get_latex_nodes()
     converter = LatexNodes2Text(latex_context=texts, math_mode="verbatim", keep_comments=False)
-    lines = (line.strip() for line in str(converter.nodelist_to_text(nodes)).splitlines())
-    return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+    return tidy_lines(str(converter.nodelist_to_text(nodes)).splitlines())
 
 
 def _title(source: str) -> str:

@@ -19,8 +19,7 @@ from data.sources.errors import Unreadable
 from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n((?:[^\n]*\n)*?)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
-NO_YAML = re.compile(r"[ \t]*(?:#|$)")
-"""A line that is blank or, in YAML, a comment."""
+NO_YAML = re.compile(r"[ \t]*(?:#|$)")  # a line that is blank or, in YAML, a comment
 KEY = re.compile(r"""["']?[\w.$@/-]+["']?[ \t]*:(?:[ \t]|$)""")
 INSIDE_KEY = re.compile(r"[ \t]+\S|-(?:[ \t]|$)")
 BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})

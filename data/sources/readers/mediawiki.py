@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from data.sources.decode import is_blank
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, tidy_lines
 
 # What strip_code leaves: links to files and categories, tables, and lines that only templates stood in.
 LEFT_OUT = re.compile(
@@ -21,7 +21,6 @@ LEFT_OUT = re.compile(
     re.IGNORECASE,
 )
 ID = re.compile("[0-9]{1,18}")
-BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
 def read_mediawiki(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -91,8 +90,7 @@ def plain_wikitext(source: str) -> str:
             code.remove(tag)
         except ValueError:
             continue  # its parent was removed
-    lines = (line.strip() for line in str(code.strip_code(normalize=True, collapse=True)).split("\n"))
-    return BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+    return tidy_lines(str(code.strip_code(normalize=True, collapse=True)).split("\n"))
 
 
 def _text(page: Any, path: str) -> str:

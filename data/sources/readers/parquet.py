@@ -23,10 +23,10 @@ from data.sources.readers.record import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROWS, BATCH = 256, 16 << 20
-ROWS_A_BYTE = 100
-"""A file with more rows per byte than this can't contain text."""
+ROWS_A_BYTE = 100  # a file with more rows per byte than this can't contain text
 
 
 def read_parquet(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -41,11 +41,9 @@ def read_parquet(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter
         raise Unreadable(f"damaged parquet: {error}") from error
 
 
-def _rows(file: object, size: int, options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+def _rows(file: pq.ParquetFile, size: int, options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    assert isinstance(file, pq.ParquetFile)
     schema, metadata = file.schema_arrow, file.metadata
     require_columns(schema.names, options)
     kind = pa.string() if options.whole else _kind(schema, options.text_field)

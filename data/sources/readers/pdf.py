@@ -6,13 +6,15 @@ A file without a text layer, such as a scan, is Unreadable, as is one with a pas
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from data.sources.errors import Unreadable
 from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
-HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})
-"""PDFium's markers for a hyphen at a line end, and NUL."""
+if TYPE_CHECKING:
+    import pypdfium2
+
+HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})  # PDFium's markers for a hyphen at a line end, and NUL
 
 
 def read_pdf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -35,10 +37,7 @@ def read_pdf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
     yield Record("\n\f\n".join(pages))
 
 
-def _page(document: object, number: int) -> str:
-    import pypdfium2
-
-    assert isinstance(document, pypdfium2.PdfDocument)
+def _page(document: pypdfium2.PdfDocument, number: int) -> str:
     page = document[number]
     try:
         layer = page.get_textpage()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import IO, NamedTuple
@@ -150,6 +150,14 @@ def _plain_number(value: object) -> float:
 def _broken(field: str, value: object) -> str:
     kinds = {"NoneType": "is missing", "dict": "is an object", "list": "is a list", "bool": "is a truth value", "str": "is empty"}
     return f"broken record: field {field!r} {kinds.get(type(value).__name__, 'is not text')}"
+
+
+BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+
+
+def tidy_lines(lines: Iterable[str]) -> str:
+    """Join lines without the spaces around each, and with one blank line wherever there were several: what removed markup leaves."""
+    return BLANK_LINES.sub("\n\n", "\n".join(line.strip() for line in lines)).strip()
 
 
 UNDECODED = re.compile("[\udc80-\udcff\ufffd]")

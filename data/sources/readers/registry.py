@@ -50,6 +50,6 @@ READERS: dict[str, Reader] = {
     "mbox": read_mbox,
     "mediawiki": read_mediawiki,
 }
+# Formats that Python's own library and ours read alone, or whose records come out as files of other formats.
 UNSANDBOXED = frozenset({"txt", "code", "jsonl", "csv", "warc"})
-"""Formats that Python's own library and ours read alone, or whose records come out as files of other formats."""
 SANDBOXED = frozenset(READERS) - UNSANDBOXED

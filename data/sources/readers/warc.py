@@ -132,8 +132,7 @@ class WarcFrames:
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}
 WITH_CONTENT = ("response", "resource", "conversion")
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
-OTHERS, MOST_LABELS, LONGEST_LABEL = "other types", 50, 80
-"""Types are what a file says, so they are as many and as long as it likes."""
+OTHERS, MOST_LABELS, LONGEST_LABEL = "other types", 50, 80  # types are what a file says, so they are as many and as long as it likes
 FAULTS = (EOFError, OSError, ValueError, LookupError, AttributeError, zlib.error)
 
 

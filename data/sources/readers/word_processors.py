@@ -5,29 +5,13 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any
 
-from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_members
-from data.sources.archives.compression import refuse_bomb
-from data.sources.errors import HostileArchive, Unreadable
+from data.sources.archives.archive import open_zipped, read_zip_member
+from data.sources.errors import Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, notes_to_end, parse_xml, tree_to_text, unwrapped
-
-
-@contextmanager
-def open_zipped(content: bytes, kind: str) -> Iterator[zipfile.ZipFile]:
-    """Open a document. Raise Unreadable if it is damaged or encrypted, HostileArchive if it is a bomb."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as opened:
-            refuse_bomb(kind, sum(member.size for member in zip_members(opened)), len(content))
-            yield opened
-    except (HostileArchive, Unreadable):
-        raise
-    except (*ZIP_ERRORS, zlib.error) as error:
-        raise Unreadable(f"damaged {kind}: {error}") from error
 
 
 def member_xml(opened: zipfile.ZipFile, name: str, kind: str) -> Any:
@@ -38,8 +22,7 @@ def member_xml(opened: zipfile.ZipFile, name: str, kind: str) -> Any:
 WORDS = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 BODY, CORE = "word/document.xml", "docProps/core.xml"
 NOTES = ("word/footnotes.xml", "word/endnotes.xml")
-WRAPPERS = ("{*}fldSimple", "{*}oMathPara", "{*}dir", "{*}bdo")
-"""Elements that mammoth would leave out with the words in them."""
+WRAPPERS = ("{*}fldSimple", "{*}oMathPara", "{*}dir", "{*}bdo")  # elements that mammoth would leave out with the words in them
 UNKNOWN = "An unrecognised element was ignored: "
 BACK_LINK = "\N{UPWARDS ARROW}"
 
@@ -141,8 +124,7 @@ BRACE = re.compile(rb"\\.|[{}]", re.DOTALL)
 LINE = re.compile(rb"\\line(?![a-z]) ?")
 PARAGRAPH = re.compile(rb"\\par(?![a-z]) ?")
 NOTE_BEGINS, NOTE_ENDS = re.compile(r"\s*\x02\s*"), re.compile(r"\s*\x03")
-BREAK = "\x0b"
-"""Placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's."""
+BREAK = "\x0b"  # placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's
 CELL = re.compile(r"\n?\|(?=\n)|\n\|")
 LINE_ENDS = re.compile(r"\r\n?")
 BLANK_LINES = re.compile(r"\n\s*\n")

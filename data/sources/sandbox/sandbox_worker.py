@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
+from data.documents.sharding import document_id, shard_of
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, Record, RecordFilter
 from data.sources.readers.registry import READERS
 from data.sources.sandbox.ipc import receive, send
 
-MEMORY = 4 << 30
-"""Bytes of address space."""
+MEMORY = 4 << 30  # bytes of address space
 
 
 def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -54,8 +54,6 @@ def _wanted(shard: list[Any] | None) -> RecordFilter:
     """Return a filter for the shard's records. `shard`: source, file, number, count; None: all records."""
     if shard is None:
         return lambda name: True
-    from data.documents.sharding import document_id, shard_of
-
     source, file, number, count = shard
     return lambda name: shard_of(document_id(source, f"{file}#{name}"), count) == number
 
