@@ -75,10 +75,21 @@ def scored_batch(tokens: NDArray[Any], flags: NDArray[Any]) -> dict[str, NDArray
 
 
 def read_scores(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
-    """Return the score of each row's answer, fp32 [rows].
+    """Return the score of each row's answer, fp32 [rows]."""
+    tokens_RT, last_R = within_positions(network, batch["scored_tokens"], batch["last"])
+    hidden_RTD = network({"tokens": tokens_RT})
+    return read_scalar(network, HEAD, hidden_RTD[torch.arange(len(last_R), device=last_R.device), last_R])
 
-    A row that is full has a token more than the network has positions: it is scored at the last token that has one.
+
+def within_positions(network: Network, tokens_RT: Tensor, last_R: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows that the network has positions for, and the place of each one's last token.
+
+    A row holds a token more than the context, for its last target, and the score is read at that very token. Learned positions end with
+    the context, so a row that goes on beyond it loses its beginning; every other kind of positions goes on.
     """
     context = network.config.context
-    hidden_RTD, last_R = network({"tokens": batch["scored_tokens"][:, :context]}), batch["last"].clamp(max=context - 1)
-    return read_scalar(network, HEAD, hidden_RTD[torch.arange(len(last_R), device=last_R.device), last_R])
+    if getattr(network.config, "positions", None) != "learned" or tokens_RT.shape[1] <= context:
+        return tokens_RT, last_R
+    skipped_R = (last_R + 1 - context).clamp(min=0)
+    places_RT = skipped_R[:, None] + torch.arange(context, device=last_R.device)
+    return tokens_RT.gather(1, places_RT), last_R - skipped_R

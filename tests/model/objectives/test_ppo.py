@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.scalar_heads import add_head
 from model.objectives.ppo import Ppo
-from model.objectives.reward_model import RewardModel
+from model.objectives.reward_model import RewardModel, read_scores, scored_batch
 from tests.model.objectives.grpo_rows import Rows, rollout_rows
 from tests.model.objectives.preference_rows import pair_rows
 from tests.model.objectives.test_grpo import log_probabilities
@@ -22,9 +22,9 @@ CONTEXT, VOCABULARY = 24, 61
 SHAPE = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=CONTEXT, initial_std=0.3)
 
 
-def network(seed: int, *heads: str) -> Decoder:
+def network(seed: int, *heads: str, shape: DecoderConfig = SHAPE) -> Decoder:
     """A random decoder with random heads."""
-    made = Decoder(SHAPE, VOCABULARY, seed=seed).eval()
+    made = Decoder(shape, VOCABULARY, seed=seed).eval()
     for place, head in enumerate(heads):
         add_head(made, head)
         with torch.no_grad():
@@ -133,3 +133,20 @@ def test_a_reward_model_s_loss_is_that_of_bradley_and_terry() -> None:
         assert means["accuracy"] == np.mean([gap > 0 for gap in gaps])
         sure = [max(p, 1 - p) for p in (1 / (1 + exp(-gap)) for gap in gaps)]
         assert means["confidence"] == pytest.approx(float(np.mean(sure)), rel=1e-5)
+
+
+@pytest.mark.parametrize("positions", get_args(DecoderConfig.model_fields["positions"].annotation))
+def test_an_answer_that_fills_its_row_is_scored_at_its_last_token_by_every_kind_of_positions(positions: Any) -> None:
+    judge = network(4, "reward", shape=SHAPE.model_copy(update={"positions": positions}))
+    tokens = np.random.default_rng(8).integers(1, VOCABULARY, (3, CONTEXT + 1))
+    flags = np.zeros(tokens.shape, dtype=np.bool_)
+    for row, end in enumerate((CONTEXT + 1, CONTEXT, 9)):  # a full row beside one that just fits and a short one
+        flags[row, 4:end] = True
+    scores = read_scores(judge, {name: torch.from_numpy(array) for name, array in scored_batch(tokens, flags).items()}).tolist()
+    for row, end in enumerate((CONTEXT + 1, CONTEXT, 9)):
+        read = tokens[row : row + 1, max(0, end - CONTEXT) if positions == "learned" else 0 : end]
+        assert scores[row] == pytest.approx(head_values(judge, "reward", read)[0, -1], rel=1e-4, abs=1e-5)
+    other = tokens.copy()
+    other[0, -1] = tokens[0, -1] % (VOCABULARY - 1) + 1
+    changed = read_scores(judge, {name: torch.from_numpy(array) for name, array in scored_batch(other, flags).items()}).tolist()
+    assert changed[0] != scores[0] and changed[1:] == scores[1:]

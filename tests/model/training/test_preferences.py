@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from model.training.config import DpoConfig, KtoConfig, OrpoConfig, SimpoConfig
+from model.training.config import DpoConfig, KtoConfig, OrpoConfig, RewardModelConfig, SimpoConfig
 from model.training.job import Job
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import JobMaker, follow_up, preference_rows, write_shards
+from tests.model.jobs import CONTEXT, JobMaker, follow_up, preference_rows, write_shards
 
 from .alone import train_here, train_together
 
@@ -134,6 +135,24 @@ def test_workers_zero_stages_and_micro_batches_give_the_same_losses(make_job: Jo
             for measured in ("loss", "val_loss", "chosen_logp"):
                 if measured in one:
                     assert other[measured] == pytest.approx(one[measured], rel=1e-3, abs=1e-4), (name, stage, measured)
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "none"])
+@pytest.mark.parametrize("kind", ["reward", *KINDS])
+def test_every_kind_learns_from_answers_that_fill_their_rows(make_job: JobMaker, tmp_path: Path, kind: str, positions: str) -> None:
+    rows = preference_rows(12, seed=3)
+    for side in ("chosen", "rejected"):
+        rows[side][:, 12:] = rows[side][:, 11:12]
+        rows[f"{side}_loss"][:, 12:] = True
+    full = write_shards(tmp_path / "full", "preference", rows)
+    assert rows["chosen_loss"].shape[1] == CONTEXT + 1 and rows["chosen_loss"][:, -1].all()
+    config = {"reward": RewardModelConfig(**SHARED), **KINDS}[kind]
+    made = make_job()
+    network = made.network.model_copy(update={"positions": positions})
+    job = made.model_copy(update={"train": config, "network": network, "train_shards": full, "val_shards": full})
+    train_here(job)
+    lines = history(job)
+    assert len(lines) == 4 and all(math.isfinite(line["loss"]) for line in lines)
 
 
 def test_smoothing_that_a_loss_does_not_have_is_refused_by_name() -> None:
