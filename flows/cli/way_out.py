@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from flows.recipe.schema import Recipe
-from model.planning.rules import short
+from tasks.reporting.wording import rough
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration
@@ -44,7 +44,7 @@ def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, A
     if position == "gate.base" and recipe.pretrains and trained is not None:
         tokens = round(trained.metrics.get("tokens", recipe.pretrain.tokens) * LONGER)
         seconds = trained.cost.wall_seconds * LONGER
-        longer = f"train {LONGER} times as long: {short(tokens)} tokens, about {format_duration(seconds)}"
+        longer = f"train {LONGER} times as long: {rough(tokens)} tokens, about {format_duration(seconds)}"
         yield folio("run", argument, "--set", f"pretrain.tokens={tokens}"), longer
     if position == "gate.base" and recipe.base is None:
         yield folio("init", "FOLDER", "--base", "MODEL"), "write a recipe that starts from an open model"
