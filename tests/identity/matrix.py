@@ -119,7 +119,7 @@ CONFIG = [
     Line(
         "evaluate.base: the resamples",
         keys("evaluate.base.resamples=101"),
-        f"evaluate.base gate.base gate.chat {CARD} gate.release",
+        "evaluate.base",  # of so few rows the intervals are Student's, which draw nothing
         "resamples: 100 -> 101",
     ),
     Line(
@@ -202,7 +202,7 @@ CODE = [
         "a stage's own body",
         code("tasks/corpus.py", "return split_documents(", "done = None\n    return done or split_documents("),
         f"{CLEANED} {SPLIT}",  # a word of a string that cleaning holds may name it
-        "ran `split` in tasks/corpus.py, which changed",
+        "`split` in tasks/corpus.py, which changed",
     ),
     Line(
         "a helper one import away",
@@ -260,7 +260,9 @@ CODE = [
             "class Int8Config(VariantBase",
             "class Int8Config(VariantBase, frozen=not False",
         ),
-        f"evaluate.base {ASKED_BETWEEN} evaluate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8",
+        # A class with a keyword that is no literal is a statement, and counts wherever its module is imported.
+        f"allot {SAMPLE} fit {RESTORE} tokenizer pack baseline pretrain evaluate.base encode tune.sft tune.dpo {ASKED_BETWEEN} "
+        "evaluate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8",
         "mentions `Int8Config` in model/quantization/integers.py, which changed",
     ),
     Line(
