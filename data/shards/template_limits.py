@@ -1,4 +1,4 @@
-"""A sandbox of Jinja whose templates come to an end: steps of loops, sizes of strings and the text written are bounded.
+"""A sandbox of Jinja whose templates come to an end: steps of loops, arguments of filters and methods, and sizes of texts are bounded.
 
 Jinja's own sandbox keeps a template from Python's objects, but three loops inside each other run for ever and `"a" * 10**10` takes all
 memory. A template comes from whoever made the model, so neither may happen when one is opened.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 from jinja2 import Template, TemplateError, nodes
@@ -20,8 +21,13 @@ MOST_STEPS = 2_000_000
 """Steps of all loops of one text. A conversation of 10,000 messages with 100 tools takes one million at most."""
 MOST_CHARACTERS = 32_000_000
 MOST_SECONDS = 20.0
-CLOCKED_STEPS = 1024
+LARGEST = 100_000
+"""Of a number that a filter or a method of a text is given, such as a width; jinja's `range` has the same limit."""
+MOST_WORK = 1_000_000_000
+"""Size of what a filter or method works on times that of any argument: what `replace` or `indent` may write before it is measured."""
+# Widths that fill memory, of `%` and of `format`: of more than four digits, or computed.
 WIDE = re.compile(r"%(?:\([^)]*\))?[-+ #0]*(?:\d*\.)?(?:\d{5,}|\*)")
+WIDE_FIELD = re.compile(r"\{[^{}]*:[^{}]*(?:\d{5,}|\{)")
 
 
 class TemplateLimitError(TemplateError):
@@ -36,18 +42,23 @@ class _Budget:
 
     def step(self) -> None:
         self.steps -= 1
-        if self.steps < 0 or (self.steps % CLOCKED_STEPS == 0 and time.monotonic() > self.ends):
+        # The clock at each step: a filter over a long range may take much of a second.
+        if self.steps < 0 or time.monotonic() > self.ends:
             raise TemplateLimitError(f"its loops take more than {MOST_STEPS:,} steps or {MOST_SECONDS:g} seconds for one conversation")
 
 
 _budget: ContextVar[_Budget | None] = ContextVar("template_budget", default=None)
 
 
+def _step() -> str:
+    if (budget := _budget.get()) is not None:
+        budget.step()
+    return ""
+
+
 def _counted(values: Iterable[Any]) -> Iterator[Any]:
-    budget = _budget.get()
     for value in values:
-        if budget is not None:
-            budget.step()
+        _step()
         yield value
 
 
@@ -57,12 +68,48 @@ def _sized(value: Any) -> Any:
     return value
 
 
+def _require_small(value: Any, arguments: Iterable[Any]) -> None:
+    """Raise if a filter or method of `value` may do or write too much with these arguments."""
+    size = len(value) if isinstance(value, str | list | tuple) else 1
+    for argument in arguments:
+        number = abs(argument) if isinstance(argument, int) else len(argument) if isinstance(argument, str | list | tuple) else 0
+        if size * number > MOST_WORK or (isinstance(argument, int) and number > LARGEST):
+            raise TemplateLimitError(f"it calls a filter or method of {size:,} parts with {number:,}")
+
+
+def _require_narrow(text: Any, wide: re.Pattern[str] = WIDE) -> None:
+    if isinstance(text, str) and wide.search(text):
+        raise TemplateLimitError("it formats text with a width of more than four digits, or one that is computed")
+
+
+class _BoundedFilters(dict[str, Callable[..., Any]]):
+    """Filters whose arguments, results and steps are bounded."""
+
+    def __setitem__(self, name: str, function: Callable[..., Any]) -> None:
+        first = 1 if hasattr(function, "jinja_pass_arg") else 0  # which of its arguments is the value
+
+        @wraps(function)
+        def bounded(*args: Any, **kwargs: Any) -> Any:
+            _require_small(args[first], [*args[first + 1 :], *kwargs.values()])
+            if name == "format":
+                _require_narrow(args[first])
+            found = function(*args, **kwargs)
+            return _counted(found) if isinstance(found, Iterator) else _sized(found)
+
+        super().__setitem__(name, bounded)
+
+
+def _call(name: str, arguments: list[Any], line: int) -> nodes.Call:
+    return nodes.Call(nodes.EnvironmentAttribute(name), arguments, [], None, None, lineno=line)
+
+
 class _BoundedCode(CodeGenerator):
-    """Wrap what loops go over, and what `~` joins."""
+    """Count what loops go over, and size what `~` joins."""
 
     def visit_For(self, node: nodes.For, frame: Frame) -> None:
-        if not (isinstance(node.iter, nodes.Call) and isinstance(node.iter.node, nodes.EnvironmentAttribute)):
-            node.iter = nodes.Call(nodes.EnvironmentAttribute("counted"), [node.iter], [], None, None, lineno=node.lineno)
+        node.iter = _call("counted", [node.iter], node.lineno)
+        if node.recursive:  # what it is called with again is not what stands in its head
+            node.body = [nodes.Output([_call("step", [], node.lineno)], lineno=node.lineno), *node.body]
         super().visit_For(node, frame)
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
@@ -90,7 +137,14 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     code_generator_class = _BoundedCode
     template_class = _BoundedTemplate
     intercepted_binops = frozenset({"+", "*", "**", "%"})
-    counted, sized = staticmethod(_counted), staticmethod(_sized)
+    counted, sized, step = staticmethod(_counted), staticmethod(_sized), staticmethod(_step)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        unbounded, self.filters = self.filters, _BoundedFilters()
+        for name, function in unbounded.items():
+            self.filters[name] = function
+        del self.globals["lipsum"]  # writes as many paragraphs as it is asked for
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         """Compute an operation whose result has a bounded size."""
@@ -100,21 +154,24 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             for text, times in ((left, right), (right, left)):
                 if isinstance(text, str | list | tuple) and _number(times) * len(text) > MOST_CHARACTERS:
                     raise TemplateLimitError(f"it makes a value of more than {MOST_CHARACTERS:,} parts")
-        if operator == "%" and isinstance(left, str) and WIDE.search(left):
-            raise TemplateLimitError("it formats text with a width of more than four digits, or one that is computed")
+        if operator == "%":
+            _require_narrow(left)
         return _sized(super().call_binop(context, operator, left, right))
 
     def call(self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call a function or method; widths given to it are bounded, and so is the text that it returns."""
-        _bounded_numbers(args, kwargs)
+        """Call a function or method; a text's or list's own methods are bounded as filters are."""
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(owner, str | list | tuple):
+            _require_small(owner, [*args, *kwargs.values()])
         return _sized(super().call(__context, __obj, *args, **kwargs))
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Return the sandbox's own `format` of a text, None for what is no such method."""
+        found = super().wrap_str_format(value)
+        if found is not None:
+            _require_narrow(value.__self__, WIDE_FIELD)
+        return found
 
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _bounded_numbers(args: Iterable[Any], kwargs: dict[str, Any]) -> None:
-    """Raise for a number so large that a method such as `center` or `ljust` would fill memory with it."""
-    if any(isinstance(value, int) and abs(value) > MOST_CHARACTERS for value in [*args, *kwargs.values()]):
-        raise TemplateLimitError(f"it calls a function with a number above {MOST_CHARACTERS:,}")

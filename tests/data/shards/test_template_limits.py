@@ -30,6 +30,19 @@ HOSTILE = {
     "a wide format": "{{ '%10000000000d' % 1 }}",
     "a computed width": "{{ '%*d' % (10000000000, 1) }}",
     "a wide precision": "{{ '%.10000000000f' % 1 }}",
+    "a wide field": "{{ '{:>10000000000}'.format(1) }}",
+    "a computed field": "{{ '{:>{}}'.format(1, 10000000000) }}",
+    "a wide filter": "{{ 'a' | center(10000000000) }}",
+    "a format by a filter": "{{ '%10000000000d' | format(1) }}",
+    "a deep indentation": "{{ ('a\\n' * 1000) | indent(40000000) }}",
+    "a wide JSON": "{{ [1] | tojson(indent=10000000000) }}",
+    "a text replaced by a longer one": "{{ ('a' * 3000000) | replace('a', 'b' * 1000) }}",
+    "a text that replaces itself": "{{ ('a' * 3000000).replace('a', 'b' * 1000) }}",
+    "filters over long ranges": "{% for a in range(99999) %}{{ range(99999) | map('string') | join | length }}{% endfor %}",
+    "paragraphs without end": "{{ lipsum(n=30000000) }}",
+    "a loop that calls itself with much": (
+        "{% for a in range(9999) recursive %}{% if loop.depth < 5 %}{{ loop(range(9999)) }}{% endif %}{% endfor %}"
+    ),
     "a wide method": "{{ 'a'.center(10**10) }}",
     "a macro that calls itself": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "a loop that calls itself": "{% for a in [[1]] recursive %}{{ loop([a, a, a]) }}{% endfor %}",
@@ -49,7 +62,8 @@ def test_a_template_within_the_limits_is_rendered_as_jinja_does(rows: list[list[
     text = (
         "{% for row in rows %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{% for one in row if one %}{{ one ~ '-' ~ loop.index0 }}"
         "{% else %}none{% endfor %}{{ loop.nextitem | length if loop.nextitem }}{% endfor %}{{ 'x' * 3 + 'y' }}{{ 2 ** 10 }}"
-        "{{ '%5d|%s|%-3.1f' % (7, 'a', 1.25) }}{{ 7 % 3 }}"
+        "{{ '%5d|%s|%-3.1f' % (7, 'a', 1.25) }}{{ 7 % 3 }}{{ 'at: 20261202 %s' % 1 }}{{ '{:>5}|{}'.format(1, 20261202) }}"
+        "{{ 20261202 | string | center(20) }}{{ rows | map('length') | join(',') }}{{ 'a b' | replace(' ', '-') | indent(2) }}"
     )
     plain = ImmutableSandboxedEnvironment().from_string(text).render(rows=rows)
     assert BoundedEnvironment().from_string(text).render(rows=rows) == plain
