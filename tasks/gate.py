@@ -22,7 +22,14 @@ from tasks.stage.system.progress import log
 
 
 class GateFailed(RuntimeError):
-    """A measured value is out of bounds. The message is the table of values, bounds and margins."""
+    """A measured value is out of bounds, or a person refused it. The message is the table of values, bounds and margins.
+
+    position: of the gate whose bounds failed, such as gate.base; empty if a person refused.
+    """
+
+    def __init__(self, message: str, position: str = "") -> None:
+        super().__init__(message)
+        self.position = position
 
 
 @stage(judges=True, hooks=(LineageHook(holds_nothing, is_gate=True), ReportHook(GATES)))
@@ -50,7 +57,8 @@ def require(verdict: StageOutput, config: GateConfig, way_out: str = "") -> None
     if isinstance(verdict, Artifact) and judged and not judged.passed:
         if not judged.overruled:
             told = "\n".join(filter(None, (judged.table, way_out)))
-            raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{told}")
+            position = f"{verdict.stage}.{verdict.label.removeprefix(f'{current_run().name}-')}"
+            raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{told}", position)
         log(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
         return
     if isinstance(verdict, Artifact):

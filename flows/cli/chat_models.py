@@ -11,16 +11,15 @@ from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
 from flows.recipe.validation import RecipeError
 from flows.services.home import home, store_url
 from model.adapters.protocol import FIELDS
-from model.networks.directory import HEADS
+from model.networks.directory import CONFIG, HEADS
 from model.release.adapters import BESIDE
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import model_form, rough, size
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 from tasks.stage.system.command_line import did_you_mean, folio
-
-UNRELEASED = ("pretrain", "tune", "adopt")  # stages that make models
 
 
 def model_directory(model: str, store: str = "") -> Path:
@@ -42,27 +41,35 @@ def model_directory(model: str, store: str = "") -> Path:
 
 
 def unreleased_directory(model: str, store: str = "") -> Path:
-    """Return a folder with a recipe's newest model and its tokenizer, whatever its gates said. Raises LookupError if none was made."""
-    name, opened = _store_of(model, store)
+    """Return a folder with the model that a recipe's newest run got to, whatever its gates said, and its tokenizer.
+
+    Raises LookupError if no run made one, and RecipeError for what is not a recipe.
+    """
+    recipe, (name, opened) = load(model), _store_of(model, store)
     graph = ProvenanceGraph.load(opened)
-    made = [a for a in graph.by_address.values() if a.stage in UNRELEASED and a.label == name]
-    if not made:
+    stages = [*(f"tune.{step.name}" for step in reversed(recipe.tuning) if step.MAKES_POLICY), "pretrain", "adopt"]
+    runs = (run.positions for run in Journal(opened).newest() if run.recipe == name)
+    addresses = (positions[stage].address for positions in runs for stage in stages if stage in positions)
+    made = next((graph.by_address[address] for address in addresses if address in graph.by_address), None)
+    if made is None:
         raise LookupError(f"{name} has no model yet, released or not; make one with: {folio('run', model)}")
-    newest = max(made, key=lambda a: a.origin.created)
-    holding = ((a, f.path) for a in graph.ancestors(newest) for f in a.files if Path(f.path).name == TOKENIZER_FILE)
-    words, tokenizer = next(holding, (None, ""))
-    if words is None:
-        raise LookupError(f"{newest.location} was made with a tokenizer that is no longer in {opened.url}; run the recipe again")
+    words = next((found for a in graph.ancestors(made) if (found := _folder_with(opened, a, TOKENIZER_FILE))), None)
+    weights = _folder_with(opened, made, CONFIG)
+    if words is None or weights is None:
+        raise LookupError(f"{made.location}, or the tokenizer that it was made with, is no longer in {opened.url}; run the recipe again")
     # Links to the store's files, beside each other as a release has them.
-    folder = home() / "cache" / "unreleased" / newest.address[:16]
+    folder = home() / "cache" / "unreleased" / made.address[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    for source in ((opened.local(words) / tokenizer).parent, opened.local(newest)):
-        for file in source.iterdir():
-            if file.is_file():
-                link = folder / file.name
-                link.unlink(missing_ok=True)
-                link.symlink_to(file)
+    for file in [*words.iterdir(), *weights.iterdir(), opened.local(made) / RECORD]:
+        if file.is_file():
+            (folder / file.name).unlink(missing_ok=True)
+            (folder / file.name).symlink_to(file)
     return folder
+
+
+def _folder_with(store: Store, artifact: Artifact, name: str) -> Path | None:
+    """Return the folder of an artifact that holds a file of this name; None if none does."""
+    return next(((store.local(artifact) / file.path).parent for file in artifact.files if Path(file.path).name == name), None)
 
 
 def _no_such_model(model: str, store: Store, released: list[str]) -> str:

@@ -59,7 +59,7 @@ def _software() -> Iterator[Finding]:
     known = sys.version_info[:2] == (3, 11)
     yield Finding("fine" if known else "mind", "Python", platform.python_version(), "" if known else "folio is tested with 3.11")
     wrong = list(_unlike())
-    advice = "install again: make .venv/installed, after removing that file" if wrong else ""
+    advice = "install again: rm .venv/installed && make .venv/installed" if wrong else ""
     yield Finding("fault" if wrong else "fine", "packages", "; ".join(wrong[:5]) or "all that folio asks for", advice)
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), "")
     asked = "" if compiler else "nothing needs it but recipes with compile, DeepSpeed's offload and fused optimizers; apt-get install gcc"

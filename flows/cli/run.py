@@ -205,7 +205,8 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
             raise KeyboardInterrupt from None
         except GateFailed as failed:
             made = options.runs[-1].artifacts if options.runs else {}
-            raise GateFailed(f"{failed}\n{way_out(recipe, options.argument or recipe.name, str(failed), made)}") from None
+            advice = way_out(recipe, options.argument or recipe.name, failed.position, str(failed), made)
+            raise GateFailed(f"{failed}\n{advice}".rstrip(), failed.position) from None
         except HTTPError as error:
             artifacts = _without_server(options, server.url, error)
     return artifacts, time.monotonic() - started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from flows.recipe.schema import Recipe
@@ -15,10 +14,13 @@ COUNTING = "beats baseline.ngram"
 LONGER = 2  # times the tokens: the least that shows
 
 
-def way_out(recipe: Recipe, argument: str, failure: str, made: Mapping[str, Artifact]) -> str:
-    """Return the lines that follow a gate's failure. `argument`: what names the recipe in commands. `made`: artifacts by position."""
-    found = re.match(rf"gate/{re.escape(recipe.name)}-(.+)-[0-9a-f]+:", failure)
-    position = f"gate.{found[1]}" if found else ""
+def way_out(recipe: Recipe, argument: str, position: str, failure: str, made: Mapping[str, Artifact]) -> str:
+    """Return the lines that follow the failure of the gate at a position; none where a person refused, who said why.
+
+    argument: what names the recipe in commands. failure: the gate's message. made: artifacts by position.
+    """
+    if not position:
+        return ""
     commands = list(_commands(recipe, argument, position, made))
     width = max(len(command) for command, _ in commands)
     told = [f"  {command.ljust(width)}  {why}" if width <= 64 else f"  {command}\n      {why}" for command, why in commands]

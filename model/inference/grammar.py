@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.inference.grammar_worker import FAULT, MASK, STEP
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -32,19 +33,17 @@ GrammarKind = Literal["json_schema", "regex", "lark"]
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 WORKER = "model.inference.grammar_worker"
 SOURCE_BYTES = 256 * 1024
-START_SECONDS = 60.0
+START_WAIT = 60.0
 """Reading a vocabulary of 150,000 tokens takes two seconds on an idle machine."""
-COMPILE_SECONDS = 40.0
+COMPILE_WAIT = 40.0
 """Longest wait for a compilation, which has 10 seconds of processor time and gives way to other work."""
-STEP_SECONDS = 20.0
+STEP_WAIT = 20.0
 """Longest wait for one mask, which is computed while the network computes the same token's logits."""
 AT_ONCE = 2
 """Grammars compiled at once, so that many large ones leave processors to replies."""
 
 
 ENDED = "following it took too much time or memory, or ended its process"
-# The messages of a step, as `grammar_worker` has them; importing it would load llguidance.
-STEP, MASK, FAULT = struct.Struct("<Ii"), b"m", b"f"
 
 
 class GrammarError(ValueError):
@@ -75,7 +74,7 @@ class GrammarCompiler:
             process = self._forked()
             with suppress(OSError):  # it may have died; the answer says so
                 process.send_bytes(json.dumps({"kind": kind, "source": text, "count": count}).encode())
-            answer = _received(process, COMPILE_SECONDS)
+            answer = _received(process, COMPILE_WAIT)
         if answer is None:
             raise GrammarError(
                 f"{kind}: compiling it took too much time or memory, or ended the compiler, as long chains of references and deep nesting "
@@ -114,7 +113,7 @@ class GrammarCompiler:
         ours, theirs = socket.socketpair()
         with theirs:
             subprocess.Popen([sys.executable, "-m", WORKER, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        ours.settimeout(START_SECONDS)
+        ours.settimeout(START_WAIT)
         told = {"tokenizer": self._tokenizer, "vocab_size": self._vocab_size, "stops": self._stops}
         try:
             ours.sendall(json.dumps(told).encode() + b"\n")
@@ -123,7 +122,7 @@ class GrammarCompiler:
             ready = b""
         if not ready:
             ours.close()
-            raise GrammarError(f"the grammar compiler did not start within {START_SECONDS:g} seconds; its error is in the server's log")
+            raise GrammarError(f"the grammar compiler did not start within {START_WAIT:g} seconds; its error is in the server's log")
         ours.settimeout(None)
         return ours
 
@@ -148,7 +147,7 @@ class _Steps:
     def answer(self, number: int) -> bytes:
         """Return the answer to a reply's last step; empty if the process died or took too long, which `fault` says."""
         while number not in self._answers and not self.fault:
-            answer = _received(self._process, STEP_SECONDS)
+            answer = _received(self._process, STEP_WAIT)
             if answer is None:
                 self.fault = ENDED
                 self._process.close()

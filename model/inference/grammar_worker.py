@@ -18,11 +18,12 @@ import socket
 import struct
 import sys
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llguidance import LLMatcher, LLTokenizer
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
 
-STEP = struct.Struct("<Ii")
+STEP = struct.Struct("<Ii")  # number of the reply, token; the answer to a step begins with the same
 MASK, STOPPED, FAULT = b"m", b"s", b"f"
 COMPILE_SECONDS = 10
 """Processor time of a compilation. A schema of 100 kB takes under one second."""
@@ -35,6 +36,8 @@ NICENESS = 10
 
 def main(control_fd: int) -> None:
     """Read the tokenizer, then fork a process for each request until the control socket closes."""
+    from llguidance import LLTokenizer
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no ended process stays as a zombie
     with socket.socket(fileno=control_fd) as control:
@@ -78,6 +81,8 @@ def _serve(requests: Connection, tokenizer: LLTokenizer) -> None:
 
 
 def _compiled(tokenizer: LLTokenizer, kind: str, source: Any) -> LLMatcher:
+    from llguidance import LLMatcher
+
     if kind == "json_schema":
         # Without room to choose white space: a small model would write nothing else.
         text = LLMatcher.grammar_from_json_schema(source, overrides={"whitespace_flexible": False})

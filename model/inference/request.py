@@ -64,6 +64,10 @@ class Request:
         """Whether the reply is complete."""
         return self.ended or self.cut or bool(self.fault) or len(self.tokens) >= self.limit
 
+    def fail(self, error: Exception) -> None:
+        """End the reply with an error."""
+        self.fault = f"{type(error).__name__}: {error}"
+
     def write(self, token: int, log_probability: float) -> None:
         """Add a token to the reply, and tell those who follow it."""
         self.tokens.append(token)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -129,39 +128,26 @@ def refuse_broken(highest: Sequence[float], vocabulary: int) -> None:
 
 def write_tokens(logits_NV: Tensor, requests: Sequence[Request]) -> None:
     """Add a token to the reply of each request. An error of an isolated request becomes its fault, and the others go on."""
-    chosen = _chosen(logits_NV, requests)
-    if chosen is None:
-        for row, request in enumerate(requests):
-            write_tokens(logits_NV[row : row + 1], [request])
-        return
-    for request, ((token, log_probability), scores) in zip(requests, chosen, strict=bool(chosen)):
-        with _isolating(request):
-            if scores is not None:
-                request.scores.append(scores(token))
-            request.write(token, log_probability)
-
-
-def _chosen(logits_NV: Tensor, requests: Sequence[Request]) -> list[tuple[tuple[int, float], _Scored | None]] | None:
-    """Return token and scores of each request; None if they fail together and may be tried one by one."""
     try:
-        return list(zip(next_tokens(logits_NV, requests), _scores(logits_NV, requests), strict=True))
+        drawn = list(zip(next_tokens(logits_NV, requests), _scores(logits_NV, requests), strict=True))
     except Exception as error:
         if not all(request.isolated for request in requests):
             raise
-        if len(requests) > 1:
-            return None
-        requests[0].fault = f"{type(error).__name__}: {error}"
-        return []
-
-
-@contextmanager
-def _isolating(request: Request) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not request.isolated:
-            raise
-        request.fault = f"{type(error).__name__}: {error}"
+        if len(requests) == 1:
+            requests[0].fail(error)
+            return
+        for row, request in enumerate(requests):
+            write_tokens(logits_NV[row : row + 1], [request])
+        return
+    for request, ((token, log_probability), scores) in zip(requests, drawn, strict=True):
+        try:
+            if scores is not None:
+                request.scores.append(scores(token))
+            request.write(token, log_probability)
+        except Exception as error:
+            if not request.isolated:
+                raise
+            request.fail(error)
 
 
 def next_tokens(logits_NV: Tensor, requests: Sequence[Request]) -> list[tuple[int, float]]:

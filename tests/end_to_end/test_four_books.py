@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from flows.cli.chat_models import model_directory
+from flows.cli.chat_models import unreleased_directory
 from flows.cli.planning import plan_recipe
 from flows.cli.run import summary
 from flows.recipe.gate_checks import metrics_of
@@ -57,6 +58,13 @@ def test_a_run_that_reuses_everything_loads_no_library_for_tables_training_or_dr
     loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
     assert "prefect" in loaded
     assert not loaded & {"numpy", "pyarrow", "duckdb", "torch", "tokenizers", "matplotlib", "networkx", "mlflow"}
+
+
+def test_the_unreleased_model_is_the_one_that_tuning_ended_with(four_books: FinishedRun) -> None:
+    folder = unreleased_directory("four_books")
+    assert (folder / "model.safetensors").resolve() == (four_books.folder("tune.dpo") / "model.safetensors").resolve()
+    assert (folder / "tokenizer.json").resolve() == (four_books.folder("tokenizer") / "tokenizer.json").resolve()
+    assert unreleased_directory("four_books") == folder
 
 
 def test_a_changed_key_is_named_with_old_and_new_value_and_reruns_only_what_follows(four_books: FinishedRun) -> None:

@@ -38,9 +38,11 @@ TAGS = {
     "name": "NAME",
 }
 Finder = Callable[[str, PiiConfig], Iterable[Span]]
+# Latin, Greek and Cyrillic letters: scripts that set spaces between words, so an address does not run into its neighbours.
+LETTER = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
 EMAIL = re.compile(
-    r"(?<![A-Za-z0-9_%+-])[A-Za-z0-9_%+-](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_%+-])?"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+    rf"(?<![{LETTER}_%+-])[{LETTER}_%+-](?:[{LETTER}._%+'-]{{0,62}}[{LETTER}_%+-])?"
+    rf"@(?:[{LETTER}](?:[{LETTER}-]{{0,61}}[{LETTER}])?\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{LETTER}]{{2,24}})(?![{LETTER}-])"
 )
 BRACKETED_AT, BRACKETED_DOT = r"\s?[\[({<]\s?at\s?[\])}>]\s?", r"\s?[\[({<]\s?dot\s?[\])}>]\s?"
 DOMAINS = "com|org|net|edu|gov|info|io|co|us|uk|de|fr|it|es|nl|ch|at|be|pl|se|no|dk|fi|eu|ca|au|in|br|jp|ru"
@@ -50,12 +52,6 @@ SPELLED = re.compile(
     rf"|(?:@|\sat\s)[a-z0-9][a-z0-9-]{{0,61}}(?:(?:{BRACKETED_DOT}|\sdot\s)[a-z0-9][a-z0-9-]{{0,61}}){{0,3}}(?:{BRACKETED_DOT}|\sdot\s)(?:{DOMAINS})"
     r")(?![\w-])",
     re.IGNORECASE | re.ASCII,
-)
-# Latin, Greek and Cyrillic letters: scripts that set spaces between words, so an address does not run into its neighbours.
-LETTER = "A-Za-z0-9\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u04ff"
-INTERNATIONAL = re.compile(
-    rf"(?<![{LETTER}_%+-])[{LETTER}_%+-](?:[{LETTER}._%+'-]{{0,62}}[{LETTER}_%+-])?"
-    rf"@(?:[{LETTER}](?:[{LETTER}-]{{0,61}}[{LETTER}])?\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{LETTER}]{{2,24}})(?![{LETTER}-])"
 )
 IBAN = re.compile(
     r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])", re.ASCII | re.IGNORECASE
@@ -108,7 +104,7 @@ def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], 
 
 
 def _emails(text: str, config: PiiConfig) -> Iterator[Span]:
-    yield from _without_overlaps({match.span() for pattern in (EMAIL, INTERNATIONAL, SPELLED) for match in pattern.finditer(text)})
+    yield from _without_overlaps({match.span() for pattern in (EMAIL, SPELLED) for match in pattern.finditer(text)})
 
 
 def _secrets(text: str, config: PiiConfig) -> Iterator[Span]:

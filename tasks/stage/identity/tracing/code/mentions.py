@@ -60,7 +60,6 @@ class Reader:
             self.read(node.body, scopes)
         elif isinstance(node, COMPREHENSIONS):
             targets = bound_names(own_nodes([generator.target for generator in node.generators]))
-            self._field_names.update(id(generator.iter) for generator in node.generators)
             self.read([node.generators[0].iter], scopes)
             self.read([part for part in ast.iter_child_nodes(node)], (*scopes, targets))
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -165,8 +164,10 @@ def _read_for_names(node: ast.AST) -> Iterable[ast.AST]:
     """Return parts of a node of which it reads only names, or a default or an extra by its name: a table of fields tells no type there."""
     if isinstance(node, ast.Compare):
         return [side for test, side in zip(node.ops, node.comparators, strict=True) if isinstance(test, (ast.In, ast.NotIn))]
-    if isinstance(node, (ast.For, ast.comprehension)):
+    if isinstance(node, ast.For):
         return [node.iter]
+    if isinstance(node, COMPREHENSIONS):
+        return [generator.iter for generator in node.generators]
     if isinstance(node, ast.Starred):
         return [node.value]
     if isinstance(node, ast.Attribute) and node.attr == "keys":
