@@ -39,6 +39,7 @@ from model.quantization.integers import Int8Config
 from model.release.card import TrainingFact
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import PretrainConfig, PretrainStep, TuningStep
+from tasks.project import FOLIO
 from tasks.release import Exporting
 from tasks.stage.tracking.cost import Rates
 from tasks.training.config import PipelineResources, Pretraining, Tuning
@@ -275,6 +276,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def run_settings(self) -> dict[str, Any]:
         """Return the arguments that open a run of this recipe."""
         return {
+            "project": FOLIO,
             "name": self.name,
             "root": Path(self.root).resolve(),
             "home": home(),

@@ -14,6 +14,7 @@ from flows.cli.serving import find_served
 from model.evaluation.gate import judge
 from model.inference.open_model import open_model
 from model.networks.directory import load_model, read_config
+from tasks.project import FOLIO
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.tracing.source import Source
 from tests.end_to_end.conftest import FinishedRun, run_at_home
@@ -70,7 +71,7 @@ def test_another_rank_reruns_the_step_and_what_follows_alone(adapted: FinishedRu
     decisions = plan_recipe(RECIPE, (f"tuning=[{json.dumps(tuning)}]",), frozenset(), False).decisions
     (first, *_) = (decision for decision in decisions if decision.action != "reuse")
     assert first.position == "tune.answers" and "adapter.rank" in "; ".join(first.causes)
-    traces = TraceChecker(adapted.store, Source.of(), None)
+    traces = TraceChecker(adapted.store, Source.of(FOLIO), None)
     counted = {position: traces.recorded(adapted.artifacts[position]) for position in ("pretrain", "tune.answers")}
     assert {position: trace is not None and "library peft" in trace.entries for position, trace in counted.items()} == {
         "pretrain": False,
@@ -79,6 +80,6 @@ def test_another_rank_reruns_the_step_and_what_follows_alone(adapted: FinishedRu
 
 
 def test_an_edit_of_an_adapter_s_code_concerns_the_steps_that_train_it_alone(adapted: FinishedRun) -> None:
-    traces, ran = TraceChecker(adapted.store, Source.of(), None), "ran model/adapters/prefixes.py:PrefixedAdapter.inject"
+    traces, ran = TraceChecker(adapted.store, Source.of(FOLIO), None), "ran model/adapters/prefixes.py:PrefixedAdapter.inject"
     counted = {position: traces.recorded(adapted.artifacts[position]) for position in ("pretrain", "tune.answers", "adapt.soft")}
     assert [position for position, trace in counted.items() if trace is not None and ran in trace.entries] == ["adapt.soft"]

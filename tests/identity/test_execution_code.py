@@ -42,7 +42,7 @@ KEPT = ("tasks/stage/", "model/training/micro_batch.py", "model/training/launch/
 
 def listed() -> dict[Path, set[str]]:
     """The files of the table below the model and the forecast, with the names in them; none if all of a file is execution code."""
-    from tasks.stage.identity.tracing.execution_code import EXECUTION
+    from tasks.project import EXECUTION
 
     found: dict[Path, set[str]] = {}
     for entry in EXECUTION:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.identity.tracing.execution_code import is_execution
+from tasks.project import FOLIO
 from tests.identity.lint import Finding, definitions, unseen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ OURS = frozenset(name for text in SOURCES.values() for name in definitions(text)
 
 def reason(finding: Finding) -> str:
     """Why a finding is none; "" if it is one."""
-    if is_execution(finding.path, finding.definition):
+    if FOLIO.is_execution(finding.path, finding.definition):
         return "execution code"
     whole = f"{finding.path}:{finding.definition}"
     return next((why for place, why in ALLOWED.items() if whole == place or (place.endswith("/") and whole.startswith(place))), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from prefect import flow
 from pydantic import BaseModel
 
+from tasks.project import FOLIO
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
@@ -162,7 +164,8 @@ class Workshop:
 
     @contextmanager
     def _opened(self, recipe: Toys, options: RunOptions) -> Iterator[PipelineRun]:
-        settings = {"root": self.root, "home": self.home, "store": self.store, "tracking": self.tracking, "code": self.code.parent}
+        project = replace(FOLIO, root=self.code.parent)
+        settings = {"project": project, "root": self.root, "home": self.home, "store": self.store, "tracking": self.tracking}
         parameters = recipe.model_dump(mode="json")
         with use_options(options), open_run(name="toys", resources=self.resources, parameters=parameters, **settings) as run:  # type: ignore[arg-type]
             yield run

@@ -261,7 +261,7 @@ def _execute(
         inputs={name: item.reference() for name, item in call.given().items()},
         metrics={name: float(value) for name, value in sorted(metrics.items())},
         cost=watch.stop(),
-        origin=origin(context.run_id),
+        origin=origin(context.run_id, context.traces.source.root),
     )
 
 
@@ -293,6 +293,7 @@ def _body_call(context: JobContext, call: StageCall, base: Path, resources: Reso
     folders = {name: base / name for name in ("output", "scratch", "resume")}
     return BodyCall(
         position=call.decision.position,
+        project=context.traces.source.project,
         snapshot=context.snapshot,
         marks=base / "marks",
         body=call.body,

@@ -102,7 +102,7 @@ def current_run() -> PipelineRun:
     """Return the run that this code belongs to. Raises RuntimeError outside of one."""
     run = _current.get()
     if run is None:
-        raise RuntimeError("A stage was called outside of a run. Call it from a flow that opens one (flows.pipeline does).")
+        raise RuntimeError("A stage was called outside of a run. Call it from a flow, within `open_run`.")
     return run
 
 

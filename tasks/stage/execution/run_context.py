@@ -27,13 +27,14 @@ from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.key import flatten
-from tasks.stage.identity.tracing.source import ROOT, Source
+from tasks.stage.identity.tracing.project import LIBRARY, Project
+from tasks.stage.identity.tracing.source import Source
 from tasks.stage.recovery.dead_runs import Servers
 from tasks.stage.recovery.follower import followed, settle_earlier_runs
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.old_artifacts import old_lines, old_of_last_run
-from tasks.stage.store.origin import git_state, now
+from tasks.stage.store.origin import LIBRARY_FOLDER, git_state, now
 from tasks.stage.store.store import Store
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.process_identity import ProcessIdentity
@@ -41,7 +42,6 @@ from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates
 from tasks.stage.tracking.export import wait_until_exported
 
-ROOMS = ("flows", "tasks", "data", "model")
 EXPORT_SECONDS = 20.0
 BUSY, BUSY_SECONDS = 503, 60.0
 SOONEST, LATEST = 0.05, 0.5
@@ -64,6 +64,7 @@ def open_store(url: str, root: Path, home: Path) -> Store:
 @contextmanager
 def open_run(
     *,
+    project: Project,
     name: str,
     root: Path,
     home: Path,
@@ -72,21 +73,20 @@ def open_run(
     resources: Resources,
     parameters: Mapping[str, object],
     differences: Mapping[str, object] | None = None,
-    code: Path = ROOT,
 ) -> Iterator[PipelineRun]:
     """Make a run current for the block.
 
-    `parameters`: the whole recipe as plain data; `differences`: what of it is no default, which MLflow shows, or else all of it; `code`:
-    the repository whose code is executed.
+    `project`: the repository whose code is executed; `parameters`: the whole recipe as plain data; `differences`: what of it is no default,
+    which MLflow shows, or else all of it.
     """
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
     opened = open_store(store, root, home)
     journal = Journal(opened)
-    record = new_run_record(name, parameters, parameters if differences is None else differences)
+    record = new_run_record(name, parameters, parameters if differences is None else differences, project.root)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
-    traces = TraceChecker(opened, _source(code, home, opened, planning=options.planning), home / "cache" / "traces")
+    traces = TraceChecker(opened, _source(project, home, opened, planning=options.planning), home / "cache" / "traces")
     before = journal.latest_positions(name)
     run = PipelineRun(name, root, home, opened, resources, pool, options, record, traces, rates=rates, before=before)
     if options.planning:
@@ -118,15 +118,17 @@ def open_run(
         _close(run, "finished", "")
 
 
-def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:
+def _source(project: Project, home: Path, store: Store, *, planning: bool) -> Source:
     """Return the repository's source; frozen for a run, so edits during the run have no effect."""
     exclude = [home, *([store.local_root] if store.local_root else [])]
-    return Source.of(code, exclude=exclude) if planning else Source.snapshot(code, home / "cache" / "source", exclude=exclude)
+    return Source.of(project, exclude=exclude) if planning else Source.snapshot(project, home / "cache" / "source", exclude=exclude)
 
 
-def new_run_record(name: str, parameters: Mapping[str, object], differences: Mapping[str, object]) -> RunRecord:
-    """Return the record of a run that begins now."""
-    commit, dirty = git_state()
+def new_run_record(
+    name: str, parameters: Mapping[str, object], differences: Mapping[str, object], code: Path = LIBRARY_FOLDER
+) -> RunRecord:
+    """Return the record of a run that begins now. `code`: a folder of the checkout that it is of."""
+    commit, dirty = git_state(code)
     started, process = now(), ProcessIdentity.this()
     return RunRecord(
         id=new_id(started),
@@ -155,13 +157,18 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
         # The run was asked to end: Ctrl-C, Prefect's termination or suspension, an exit.
         status, message = "stopped", _stop_message(run, error)
         log(f"{message}; run the same command again to continue")
-    elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
+    elif type(error).__module__.partition(".")[0] not in _packages(run) and run.decisions:
         # An error from a library doesn't say which stage it happened in.
         error.add_note(f"It happened in {without_shard(run.decisions[-1].position)}")
     try:
         _close(run, status, message)
     except Exception as other:  # noqa: BLE001  # the error that ended the run matters more than any raised here
         error.add_note(str(other))
+
+
+def _packages(run: PipelineRun) -> set[str]:
+    """Return the top-level packages whose errors say themselves where they happened."""
+    return {LIBRARY.partition("/")[0], *run.traces.source.project.packages}
 
 
 def _stop_message(run: PipelineRun, error: BaseException) -> str:

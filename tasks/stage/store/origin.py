@@ -14,6 +14,7 @@ from pathlib import Path
 from tasks.stage.store.artifact import Origin
 
 COMMIT = "# branch.oid "
+LIBRARY_FOLDER = Path(__file__).resolve().parent
 
 
 def now() -> str:
@@ -21,9 +22,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def origin(run_id: str) -> Origin:
-    """Describe this moment, this machine, this code and a run as the origin of an artifact."""
-    commit, dirty = git_state()
+def origin(run_id: str, code: Path = LIBRARY_FOLDER) -> Origin:
+    """Describe this moment, this machine, the code in a folder and a run as the origin of an artifact."""
+    commit, dirty = git_state(code)
     return Origin(
         created=now(),
         host=socket.gethostname(),
@@ -36,13 +37,12 @@ def origin(run_id: str) -> Origin:
 
 
 @cache
-def git_state() -> tuple[str, bool]:
-    """Return commit and dirty flag of the checkout of this code; ("", False) outside of a checkout or without git."""
+def git_state(folder: Path = LIBRARY_FOLDER) -> tuple[str, bool]:
+    """Return commit and dirty flag of the checkout that a folder lies in; ("", False) outside of a checkout or without git."""
     if shutil.which("git") is None:
         return "", False
-    here = Path(__file__).resolve().parent
     asked = ["git", "status", "--porcelain=v2", "--branch"]
-    status = subprocess.run(asked, cwd=here, capture_output=True, text=True, check=False)
+    status = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False)
     lines = status.stdout.splitlines() if status.returncode == 0 else []
     commit = next((line.removeprefix(COMMIT) for line in lines if line.startswith(COMMIT)), "(initial)")
     return ("", False) if commit == "(initial)" else (commit, any(not line.startswith("#") for line in lines))

@@ -9,9 +9,10 @@ import pytest
 
 from model.training.launch.launch import launch
 from model.training.launch.lifeline import expect_workers
+from tasks.project import FOLIO
 from tasks.stage.identity.tracing.marks import Marks, MissingMarks
 from tasks.stage.identity.tracing.recorder import BOOTSTRAP
-from tasks.stage.identity.tracing.source import ROOT, Source
+from tasks.stage.identity.tracing.source import Source
 from tests.model.jobs import JobMaker, free_port
 
 SSH = """#!/bin/sh
@@ -27,7 +28,7 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "marks"
     folder.mkdir()
     monkeypatch.setenv("FOLIO_MARKS", str(folder))
-    monkeypatch.setenv("FOLIO_SNAPSHOT", str(Source.snapshot(ROOT, tmp_path / "source").manifest))
+    monkeypatch.setenv("FOLIO_SNAPSHOT", str(Source.snapshot(FOLIO, tmp_path / "source").manifest))
     monkeypatch.setenv("PYTHONPATH", str(BOOTSTRAP))
     return folder
 

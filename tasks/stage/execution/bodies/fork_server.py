@@ -26,31 +26,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
-LIBRARIES = (
-    "sqlite3",
-    "zoneinfo",
-    "xml.etree.ElementTree",
-    "psutil",
-    "numpy",
-    "pydantic.main",
-    "pydantic.types",
-    "pydantic.functional_validators",
-    "pydantic.type_adapter",
-    "fsspec",
-    "pyarrow",
-    "pyarrow.compute",
-    "pyarrow.parquet",
-    "pandas",  # pyarrow imports it by itself, at the first conversion
-    "duckdb",
-    "ftfy",
-    "jinja2",
-    "tokenizers",
-    "torch",
-    "safetensors.torch",
-)
-"""Libraries that most stages use. Each body imports any others itself."""
-ROOMS = ("flows", "tasks", "data", "model")
 ROOT = Path(__file__).resolve().parents[4]
+PACKAGE = "tasks"
+"""The top-level package that this library is a part of, whatever project it serves."""
 RECORDER = "tasks.stage.identity.tracing.recorder"
 CHANNEL, ERRORS = "tasks.stage.execution.bodies.channel", "tasks.stage.execution.bodies.body_errors"
 BODY = "tasks.stage.execution.bodies.body_process"
@@ -148,24 +126,24 @@ class Server:
             os.close(reports)
 
 
-def load_libraries() -> None:
-    """Import the libraries that bodies share, if installed. Raises RuntimeError if one of them imports a module of the repository."""
-    for name in LIBRARIES:
+def load_libraries(libraries: list[str], packages: list[str]) -> None:
+    """Import the libraries that bodies share, if installed. Raises RuntimeError if one of them imports a package of the repository."""
+    for name in libraries:
         with suppress(ModuleNotFoundError):
             importlib.import_module(name)
-    if ours := [name for name in ROOMS if name in sys.modules]:
+    if ours := [name for name in packages if name in sys.modules]:
         raise RuntimeError(f"a library has imported {', '.join(ours)} before folio began to trace; remove that package")
     gc.collect()
     # A collection in a forked process would copy every page that it shares with this one.
     gc.freeze()
 
 
-def load_tools() -> Tools:
+def load_tools(packages: list[str]) -> Tools:
     """Load the tools now, so later edits don't affect a run; forked processes don't find them imported."""
     sys.path.insert(0, str(ROOT))
     tools = Tools(*(importlib.import_module(name) for name in (RECORDER, CHANNEL, ERRORS)))
     sys.path.remove(str(ROOT))
-    for name in [name for name in sys.modules if name.partition(".")[0] in ROOMS]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
         del sys.modules[name]
     gc.freeze()
     return tools
@@ -218,5 +196,6 @@ def _become_body(connection: socket.socket, tools: Tools) -> NoReturn:
 
 
 if __name__ == "__main__":
-    load_libraries()
-    Server(socket.socket(fileno=int(sys.argv[1])), load_tools()).serve()
+    ours = [PACKAGE, *json.loads(sys.argv[2])]
+    load_libraries(json.loads(sys.argv[3]), ours)
+    Server(socket.socket(fileno=int(sys.argv[1])), load_tools(ours)).serve()

@@ -32,6 +32,7 @@ from tasks.stage.execution.bodies.channel import Channel, Message
 from tasks.stage.execution.live_runs import copy_output, log_progress
 from tasks.stage.execution.resources import Resources
 from tasks.stage.identity.tracing.marks import Marks
+from tasks.stage.identity.tracing.project import Project
 from tasks.stage.system.interrupts import RUN, record_interrupt
 from tasks.stage.system.locks import Lock
 from tasks.stage.system.process_identity import ProcessIdentity
@@ -99,14 +100,15 @@ class ForkedProcess:
 class ForkServer:
     """Starts the server and asks it for processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: Project) -> None:
+        """`project`: whose libraries it loads, and of whose packages it finds none imported."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._owner = ProcessIdentity.this()
         # Bodies, and all that they start, carry in their environment which process they are to end with.
         environment = {**os.environ, RUN: str(self._owner)}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(PROGRAM), str(theirs.fileno())],
+                [sys.executable, "-P", str(PROGRAM), str(theirs.fileno()), json.dumps(project.packages), json.dumps(project.libraries)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=environment,
@@ -148,18 +150,18 @@ class ForkServer:
         self._process.wait()
 
 
-_server: ForkServer | None = None
+_servers: dict[tuple[tuple[str, ...], tuple[str, ...]], ForkServer] = {}
 _starting = threading.Lock()
 
 
-def fork_server() -> ForkServer:
-    """Return this process's server, started if there is none."""
-    global _server
+def fork_server(project: Project) -> ForkServer:
+    """Return this process's server for a project's packages and libraries, started if there is none."""
+    kind = (project.packages, project.libraries)
     with _starting:
-        if _server is None or not _server.alive():
-            _server = ForkServer()
-            atexit.register(_server.close)
-        return _server
+        if kind not in _servers or not _servers[kind].alive():
+            _servers[kind] = ForkServer(project)
+            atexit.register(_servers[kind].close)
+        return _servers[kind]
 
 
 class BodyLost(RuntimeError):
@@ -177,6 +179,7 @@ class BodyCall:
     """
 
     position: str
+    project: Project
     snapshot: Path
     marks: Path
     body: Body
@@ -211,7 +214,7 @@ class Executed(NamedTuple):
 def run_body(call: BodyCall, listener: Listener) -> Executed:
     """Execute a body and return its metrics. Raises what the body raises, BodyLost if its process is killed, and MissingMarks."""
     request = _request(call)
-    with fork_server().fork(call.position) as process:
+    with fork_server(call.project).fork(call.position) as process:
         channel = Channel(process.connection)
         try:
             channel.send(request)

@@ -16,13 +16,13 @@ from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.instrument import MARK, instrumented
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.patched_imports import watch_models
+from tasks.stage.identity.tracing.project import LIBRARY
 from tasks.stage.identity.tracing.source import Source
 
-BOOTSTRAP = "tasks/stage/identity/tracing/bootstrap"
+BOOTSTRAP = f"{LIBRARY}identity/tracing/bootstrap"
 STATIC = frozenset({"IMPORT_NAME", "IMPORT_FROM", "IMPORT_STAR"})
 FROZEN = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 # These read a class's module to evaluate its annotations, whose names count already.
@@ -116,7 +116,7 @@ class Importer:
         module.__class__ = self._module_type
         self._modules.append(module)
         exec(code, namespace)
-        watch_models(module.__name__, namespace, lambda name: self.marks.log("made", relative, name))
+        watch_models(module.__name__, namespace, self.source.project.tag, lambda name: self.marks.log("made", relative, name))
 
     def mark(self, filename: str, number: int) -> None:
         """Mark a definition of a file that is imported."""
@@ -177,7 +177,7 @@ class Importer:
         if frame is None or _operation(frame) not in STATIC:
             return False
         relative = self.source.relative(frame.f_code.co_filename)
-        return relative in self._loaded and not is_execution(relative or "", frame.f_code.co_qualname)
+        return relative in self._loaded and not self.source.project.is_execution(relative or "", frame.f_code.co_qualname)
 
     def whole(self, relative: str) -> CodeType:
         """Return the code of a file that can't be traced name by name; its whole text counts."""

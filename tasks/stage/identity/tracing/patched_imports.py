@@ -22,10 +22,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType, ModuleType
 from typing import Any
 
-from tasks.stage.identity.tracing.execution_code import is_execution_module
 from tasks.stage.identity.tracing.instrument import MARK
 
-TAG = "kind"
 ANY = "*"
 # Where pydantic's errors come from: module -> class -> methods.
 ENTRANCES = {
@@ -74,17 +72,17 @@ class _Patching(Loader):
         self._patch(module)
 
 
-def watch_models(module: str, namespace: dict[str, Any], note: Callable[[str], None]) -> None:
-    """Have the tagged models of a module call `note` with their name when they are first made."""
+def watch_models(module: str, namespace: dict[str, Any], tag: str, note: Callable[[str], None]) -> None:
+    """Have the models of a module that have a tag call `note` with their name when they are first made."""
     for value in list(namespace.values()):
-        if isinstance(value, type) and value.__module__ == module and "." not in value.__qualname__ and _is_tagged(value):
+        if isinstance(value, type) and value.__module__ == module and "." not in value.__qualname__ and _is_tagged(value, tag):
             _watch(value, note)
 
 
-def _is_tagged(owner: type) -> bool:
+def _is_tagged(owner: type, tag: str) -> bool:
     own = vars(owner)
     # As it stands there: whoever evaluates it reads the module, which counts as reading all its names.
-    return "__pydantic_fields__" in own and "Literal" in str(own.get("__annotations__", {}).get(TAG))
+    return "__pydantic_fields__" in own and "Literal" in str(own.get("__annotations__", {}).get(tag))
 
 
 def _watch(owner: type, note: Callable[[str], None]) -> None:
@@ -152,7 +150,7 @@ def _without_marks(code: CodeType, instructions: list[Any], mark: Mark) -> list[
     return instructions
 
 
-def note_logs(note: Callable[[], None], is_ours: Callable[[str], bool]) -> None:
+def note_logs(note: Callable[[], None], is_ours: Callable[[str], bool], is_execution_module: Callable[[str], bool]) -> None:
     """Call `note` when something but standard error takes a message that our code logs, or when another program may read that."""
     here = _standard_error()
     shared = os.environ.setdefault(ERRORS, here) in (here, OPEN_TO_ALL)

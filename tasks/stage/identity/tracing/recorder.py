@@ -20,7 +20,7 @@ from types import ModuleType
 from tasks.stage.identity.tracing.importer import Importer, execute_files_with
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.patched_imports import ANY, dynamo_patch, note_logs, refusals
-from tasks.stage.identity.tracing.source import ROOT, Source
+from tasks.stage.identity.tracing.source import LIBRARY_ROOT, Source
 from tasks.stage.identity.tracing.watched_files import WatchedFiles
 
 MARKS, SNAPSHOT = "FOLIO_MARKS", "FOLIO_SNAPSHOT"
@@ -47,8 +47,11 @@ class Recorder:
                 self.file.log("preloaded", name)
         sys.meta_path[:0] = [self.importer, dynamo_patch(self.importer.mark), *refusals(lambda: self.file.log("made", ANY))]
         execute_files_with(self.importer)
-        note_logs(lambda: self.file.log("heard"), lambda path: self.source.relative(path) is not None)
+        note_logs(lambda: self.file.log("heard"), self._is_source, self.source.project.is_execution_module)
         WatchedFiles(self.file, self.source, settle).install()
+
+    def _is_source(self, path: str) -> bool:
+        return self.source.relative(path) is not None
 
     def _ours(self, module: ModuleType | None) -> bool:
         place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)
@@ -93,6 +96,6 @@ def install_from_environment() -> None:
     """Record in this process if it was started by one that records; else do nothing."""
     marks, snapshot = os.environ.get(MARKS), os.environ.get(SNAPSHOT)
     if marks and snapshot and not installed():
-        if str(ROOT) not in sys.path:
-            sys.path.append(str(ROOT))
+        if str(LIBRARY_ROOT) not in sys.path:
+            sys.path.append(str(LIBRARY_ROOT))
         install(Path(marks), Path(snapshot))

@@ -15,11 +15,14 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from tasks.stage.identity.tracing.project import Project
 from tasks.stage.system.atomic_files import write_whole
 
-ROOT = Path(__file__).resolve().parents[4]
+LIBRARY_ROOT = Path(__file__).resolve().parents[4]
+"""The folder that this library can be imported from."""
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
 STAT, READ_LINK, LINKED = os.stat, os.readlink, os.path.islink  # as they were before a recorder listens to them
 SETTLED_NS = 1_000_000_000
@@ -33,9 +36,11 @@ class SourceMissing(RuntimeError):
 class Source:
     """Files by path. Each is read at most once, so every question is answered from the same bytes."""
 
-    def __init__(self, root: Path, ignored: tuple[str, ...], exclude: Iterable[str], frozen: dict[str, str] | None, blobs: Path) -> None:
+    def __init__(
+        self, project: Project, ignored: tuple[str, ...], exclude: Iterable[str], frozen: dict[str, str] | None, blobs: Path
+    ) -> None:
         """Use `of`, `snapshot` or `opened`. `frozen`: digests by path, kept below `blobs`."""
-        self.root, self.ignored, self.exclude = root, ignored, frozenset(exclude)
+        self.project, self.root, self.ignored, self.exclude = project, project.root, ignored, frozenset(exclude)
         self._ignored_name = re.compile("|".join(map(fnmatch.translate, ignored)) or r"(?!)")
         self.manifest: Path | None = None
         self._frozen, self._blobs = frozen, blobs
@@ -48,15 +53,16 @@ class Source:
         self._links: dict[str, str] = {}
 
     @classmethod
-    def of(cls, root: Path = ROOT, *, exclude: Iterable[Path] = ()) -> Source:
-        """Return the files on disk; each is read on first access."""
-        root = root.resolve()
-        return cls(root, (*NEVER, *_ignored(root)), map(str, exclude), None, root)
+    def of(cls, project: Project | Path, *, exclude: Iterable[Path] = ()) -> Source:
+        """Return the files on disk, each read on first access; a path is a project of which nothing else is declared."""
+        project = Project(project) if isinstance(project, Path) else project
+        root = project.root.resolve()
+        return cls(replace(project, root=root), (*NEVER, *_ignored(root)), map(str, exclude), None, root)
 
     @classmethod
-    def snapshot(cls, root: Path, folder: Path, *, exclude: Iterable[Path] = ()) -> Source:
+    def snapshot(cls, project: Project | Path, folder: Path, *, exclude: Iterable[Path] = ()) -> Source:
         """Freeze the repository's code, and the files beside it, in a content-addressed folder; `manifest` is what `opened` reads."""
-        live = cls.of(root, exclude=exclude)
+        live = cls.of(project, exclude=exclude)
         blobs = folder / "files"
         blobs.mkdir(parents=True, exist_ok=True)
         kept = {path.name for path in blobs.iterdir()}
@@ -69,7 +75,8 @@ class Source:
             if digest not in kept:
                 write_whole(blobs / digest, content)
         links = {path: live.link(path) for path in _with_folders(files) if LINKED(f"{live.root}/{path}")}
-        found = {"root": str(live.root), "ignored": live.ignored, "exclude": sorted(live.exclude), "files": files, "links": links}
+        found = {"root": str(live.root), "project": live.project.to_json(), "ignored": live.ignored, "exclude": sorted(live.exclude)}
+        found |= {"files": files, "links": links}
         text = json.dumps(found, sort_keys=True).encode()
         manifest = folder / f"{hashlib.sha256(text).hexdigest()}.json"
         if not manifest.exists():
@@ -86,7 +93,10 @@ class Source:
         if hashlib.sha256(text).hexdigest() != manifest.stem:
             raise SourceMissing(f"{manifest}: the snapshot of the source is damaged; delete it and start the run again")
         found = json.loads(text)
-        source = cls(Path(found["root"]), tuple(found["ignored"]), found["exclude"], found["files"], manifest.parent / "files")
+        if "project" not in found:
+            raise SourceMissing(f"{manifest}: another version of folio took this snapshot of the source; start the run again")
+        project = Project.from_json(Path(found["root"]), found["project"])
+        source = cls(project, tuple(found["ignored"]), found["exclude"], found["files"], manifest.parent / "files")
         source.manifest, source._links = manifest, found["links"]
         return source
 

@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from tasks.stage.identity.tracing.code.closure import GONE
 from tasks.stage.identity.tracing.code.counted import counted_code
 from tasks.stage.identity.tracing.code.normal import data_hash
-from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.source import Source
@@ -65,7 +64,7 @@ class Change(BaseModel, frozen=True, defer_build=True):
         return f"{self.kind} {self.path}{':' if self.name else ''}{self.name}"
 
     def __str__(self) -> str:
-        """Return a sentence such as "ran `spans` in data/dedup/words.py, which changed"."""
+        """Return a sentence such as "ran `near` in text/words.py, which changed"."""
         what, name = WHAT[self.change], f"`{self.name}` in {self.path}"
         match self.kind:
             case "rules":
@@ -172,12 +171,12 @@ def source_names(source: Source) -> set[str]:
 
 
 def _files(marks: Marks, source: Source) -> dict[str, str]:
-    found = {f"file {path}": data_hash(path, source.text(path)) for path in _counted(marks.files)}
-    found |= {f"listing {path}": "\n".join(source.listing(path)) for path in _counted(marks.listings)}
-    for path in _counted((*marks.exists, *marks.absent)):
+    found = {f"file {path}": data_hash(path, source.text(path)) for path in _counted(marks.files, source)}
+    found |= {f"listing {path}": "\n".join(source.listing(path)) for path in _counted(marks.listings, source)}
+    for path in _counted((*marks.exists, *marks.absent), source):
         found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
-    found |= {f"size {path}": str(len(source.text(path) or b"")) for path in _counted(marks.status)}
-    found |= {f"link {path}": source.link(path) for path in _counted(marks.links)}
+    found |= {f"size {path}": str(len(source.text(path) or b"")) for path in _counted(marks.status, source)}
+    found |= {f"link {path}": source.link(path) for path in _counted(marks.links, source)}
     beside = set(source.listing(""))
     for path in marks.unfound:
         if _begins(path, beside) and source.is_file(path):
@@ -185,7 +184,7 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
     for name, path in marks.modules.items():
         base = name.replace(".", "/")
         first = next((one for one in (f"{base}/__init__.py", f"{base}.py") if source.is_file(one)), path)
-        if first != path and "/" not in name and not is_execution(path):
+        if first != path and "/" not in name and not source.project.is_execution(path):
             found[f"module {name}"] = first
     for name in {*marks.libraries, *marks.present}:
         ours = (one for one in (f"{name}/__init__.py", f"{name}.py") if _begins(one, beside))
@@ -201,10 +200,10 @@ def _begins(path: str, names: set[str]) -> bool:
     return f"{first}{below}" in names
 
 
-def _counted(asked: Iterable[str]) -> set[str]:
+def _counted(asked: Iterable[str], source: Source) -> set[str]:
     """Return the paths that code other than execution code asked for."""
     parts = (one.split(":") for one in asked)
-    return {path for path, *reader in parts if not (reader and is_execution(reader[0], ":".join(reader[1:])))}
+    return {path for path, *reader in parts if not (reader and source.project.is_execution(reader[0], ":".join(reader[1:])))}
 
 
 def changes(old: Trace, marks: Marks, source: Source, *, cache: Path | None = None) -> tuple[Change, ...]:

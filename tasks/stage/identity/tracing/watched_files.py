@@ -17,14 +17,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.mark_file import MarkFile
+from tasks.stage.identity.tracing.project import LIBRARY
 from tasks.stage.identity.tracing.source import Source
 
+TRACER = f"{LIBRARY}identity/tracing/"
 # The caller of these is the one that asks.
 NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/(pathlib(/\w+)?|zipfile)\.py$")
 # These look for modules and distributions; their findings aren't inputs of any code.
-MACHINERY = re.compile(r"<frozen importlib|/(importlib/metadata|pkg_resources|setuptools|tasks/stage/identity/tracing)/|/sysconfig\.py$")
+MACHINERY = re.compile(rf"<frozen importlib|/(importlib/metadata|pkg_resources|setuptools|{TRACER[:-1]})/|/sysconfig\.py$")
 # These read the lines of source for whoever asks them.
 LINES = re.compile(r"/(linecache|tokenize|inspect|traceback)\.py$")
 # These only ask whether a path exists.
@@ -91,7 +92,7 @@ class WatchedFiles:
         frame = _caller()
         while frame is not None:
             path = self.source.relative(frame.f_code.co_filename)
-            if path is not None and not path.startswith("tasks/stage/identity/tracing/"):
+            if path is not None and not path.startswith(TRACER):
                 self.marks.log(kind, relative, path, frame.f_code.co_qualname)
                 return
             frame = frame.f_back
@@ -189,7 +190,7 @@ class WatchedFiles:
 
     def _is_execution(self, frame: FrameType) -> bool:
         relative = self.source.relative(frame.f_code.co_filename)
-        return relative is not None and is_execution(relative, frame.f_code.co_qualname)
+        return relative is not None and self.source.project.is_execution(relative, frame.f_code.co_qualname)
 
     def _wrap(self, name: str) -> None:
         original = getattr(os, name)

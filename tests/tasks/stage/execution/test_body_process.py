@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.project import FOLIO
 from tasks.stage.execution.bodies.run_body import BodyLost, ServerLost, fork_server
 from tests.tasks.toys import BODIES, Workshop
 
@@ -84,12 +85,12 @@ def test_processes_that_a_body_leaves_behind_end_with_it(workshop: Workshop) -> 
 
 @pytest.mark.slow
 def test_bodies_die_with_the_server_that_forked_them_and_the_next_one_has_a_new_server(tmp_path: Path) -> None:
-    server = fork_server()
+    server = fork_server(FOLIO)
     with server.fork() as waiting:
         body = psutil.Process(waiting.pid)
         os.kill(body.ppid(), signal.SIGKILL)
         body.wait(10)
         with pytest.raises(ServerLost, match="killed from outside"):
             waiting.wait()
-    with fork_server().fork() as another:
+    with fork_server(FOLIO).fork() as another:
         assert psutil.Process(another.pid).ppid() != server._process.pid

@@ -12,6 +12,7 @@ from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.evaluation.gate import Bound, GateConfig
 from tasks.gate import gate
+from tasks.project import FOLIO
 from tasks.stage.execution.execute_stage import execute_stage
 from tasks.stage.execution.job import BufferedReporter, JobContext, StageJob
 from tasks.stage.execution.pools.run_side import EVENTS, JOB, RESULT, JobFile, PoolError, Result
@@ -38,7 +39,7 @@ def job_of(run: PipelineRun, config: GateConfig) -> StageJob:
 def test_a_worker_makes_of_a_job_s_file_what_the_run_would_make(tmp_path: Path) -> None:
     config, made = GateConfig(bounds=(Bound(metric="base.loss", maximum=1),)), []
     for name in ("here", "there"):
-        settings = {"root": tmp_path, "home": tmp_path / "home", "store": str(tmp_path / name), "tracking": ""}
+        settings = {"project": FOLIO, "root": tmp_path, "home": tmp_path / "home", "store": str(tmp_path / name), "tracking": ""}
         with open_run(name="toys", resources=Resources(), parameters={}, **settings) as run:  # type: ignore[arg-type]
             job, folder = job_of(run, config), tmp_path / "job"
             if name == "here":
@@ -59,7 +60,7 @@ def test_a_worker_makes_of_a_job_s_file_what_the_run_would_make(tmp_path: Path) 
 
 
 def test_the_error_of_a_stage_and_whether_it_is_transient_come_back_with_the_result(tmp_path: Path) -> None:
-    settings = {"root": tmp_path, "home": tmp_path / "home", "store": str(tmp_path / "store"), "tracking": ""}
+    settings = {"project": FOLIO, "root": tmp_path, "home": tmp_path / "home", "store": str(tmp_path / "store"), "tracking": ""}
     with open_run(name="toys", resources=Resources(), parameters={}, **settings) as run:  # type: ignore[arg-type]
         job = job_of(run, GateConfig(bounds=(Bound(metric="base.loss", maximum=1),)))
         (tmp_path / JOB).write_text(JobFile.of(job).model_copy(update={"root": tmp_path / "unseen"}).model_dump_json())

@@ -15,6 +15,7 @@ from data.splits.config import ASSIGNED
 from flows.pipeline import compose
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from tasks.project import FOLIO
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
@@ -56,7 +57,7 @@ def stand_in(store: Store, decision: Decision) -> None:
     """Commit an artifact with the decided key, so that the plan knows the keys of later stages."""
     contents = {name: f"{decision.key} {name}".encode() for name in PARTS}
     made = written(store.scratch("stand-in") / "output", {**contents, "verdict.json": VERDICT})
-    trace, marks = TraceChecker(store, Source.of(), None).save(Marks(version=VERSION))
+    trace, marks = TraceChecker(store, Source.of(FOLIO), None).save(Marks(version=VERSION))
     address = compute_address(decision.key, trace.hash)
     files, location = list_files(made), store.location_of(decision.stage, "universe", address)
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("")}

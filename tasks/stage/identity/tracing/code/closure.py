@@ -16,7 +16,6 @@ from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_ha
 from tasks.stage.identity.tracing.code.importing import Importing
 from tasks.stage.identity.tracing.code.mentions import ANY, FIELD_TYPES, FIELDS, TEXT_ATTRIBUTES
 from tasks.stage.identity.tracing.code.modules import Modules
-from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 from tasks.stage.identity.tracing.marks import Marks
 
 GONE = "gone"  # the value of a definition that ran and is not there
@@ -50,7 +49,7 @@ class Closure:
 
     def __init__(self, marks: Marks, modules: Modules) -> None:
         """Follow everything from the marks."""
-        self.marks, self.modules = marks, modules
+        self.marks, self.modules, self.project = marks, modules, modules.source.project
         self.counted: dict[str, list[Piece]] = {}
         self.facts: dict[str, str] = {}
         self.libraries: set[str] = set()
@@ -86,13 +85,13 @@ class Closure:
             self.importing.file(path)
         for entered in self.marks.entered:
             path, _, qualname = entered.partition(":")
-            if not is_execution(path, qualname):
+            if not self.project.is_execution(path, qualname):
                 self._attributes.add(qualname.rpartition(".")[2])
                 self._ran(path, qualname.split("."))
         reads = [(path, name) for path, _, name in (one.partition(":") for one in self.marks.reads)]
         named = [(self.modules.path_of(module), name) for module, _, name in (one.partition(":") for one in self.marks.named)]
         for where, name in [*reads, *named]:
-            if where is not None and not is_execution(where, name):
+            if where is not None and not self.project.is_execution(where, name):
                 if name == "__dict__":
                     self._whole.add(where)
                 self._names.setdefault(where, set()).add(name.partition(".")[0])
@@ -123,7 +122,7 @@ class Closure:
         if not self._spoken.isdisjoint(READS_ALL_NAMES):
             self._whole |= self.reached.keys()
         for path in list(self.reached):
-            if not path.startswith(FOLDERS) and not is_execution(path):
+            if not path.startswith(self.project.execution_folders) and not self.project.is_execution(path):
                 self._module(path)
         for (path, qualname), item in list(self._classes.items()):
             self._members(path, qualname, item)
@@ -165,14 +164,14 @@ class Closure:
                 self.facts[f"import {path}:*"] = " ".join(module for local, module, _ in found.imports if local == "*")
 
     def _item(self, path: str, item: Item) -> None:
-        if item.kind == "def" and not is_execution(path, item.names[0]):
+        if item.kind == "def" and not self.project.is_execution(path, item.names[0]):
             self._function(f"mentioned {path}:{item.names[0]}", path, item)
-        elif item.kind == "class" and not is_execution(path, item.names[0]):
+        elif item.kind == "class" and not self.project.is_execution(path, item.names[0]):
             self._class(path, item.names[0], item)
         elif item.kind == "program":
             self._count(f"statement {path}:__main__", path, item.piece)
         elif item.kind == "act":
-            names = [name for name in item.names if not is_execution(path, name)]
+            names = [name for name in item.names if not self.project.is_execution(path, name)]
             for name in names if item.names else [""]:
                 self._count(f"statement {path}:{name}", path, item.piece)
 
@@ -181,7 +180,7 @@ class Closure:
             if local not in called and local not in typed:
                 continue
             target = self.modules.path_of(module)
-            if target is not None and is_execution(target, attribute):
+            if target is not None and self.project.is_execution(target, attribute):
                 continue
             entry = f"import {path}:{owner}{local}"
             meant = [f"{module}.{attribute}".rstrip(".")]
@@ -320,7 +319,7 @@ class Closure:
         asked = self._asked | (known or frozenset())
         for member in item.members:
             name = member.names[0] if member.kind == "def" else ""
-            if name and (every or name in asked or _is_hook(name)) and not is_execution(path, f"{qualname}.{name}"):
+            if name and (every or name in asked or _is_hook(name)) and not self.project.is_execution(path, f"{qualname}.{name}"):
                 self._function(f"mentioned {path}:{qualname}.{name}", path, member)
 
     def _known_names(self, path: str, qualname: str, item: Item) -> frozenset[str] | None:
@@ -345,11 +344,11 @@ class Closure:
                 f"{path}:{item.names[0]}"
                 for path in self.reached
                 for item in self.modules.facts(path).items
-                if item.kind == "class" and item.bases and not is_execution(path, item.names[0])
+                if item.kind == "class" and item.bases and not self.project.is_execution(path, item.names[0])
             ]
             self.facts["order subclasses"] = short_hash("\n".join(classes))
         for path in sorted(self.reached):
-            if not path.startswith(FOLDERS) and len(order := self._order(path)) > 1:
+            if not path.startswith(self.project.execution_folders) and len(order := self._order(path)) > 1:
                 self.facts[f"order {path}"] = short_hash("\n".join(order))
         self.facts |= {f"module {path}": broken for path in self.reached if (broken := self.modules.facts(path).broken)}
         self.libraries |= self.importing.libraries
@@ -359,7 +358,7 @@ class Closure:
         """Return the counted statements of a file whose order can matter: some do more than bind a literal, or bind a name again."""
         found = []
         for item in self.modules.facts(path).items:
-            if item.kind in ("import", "typing", "program") or is_execution(path, ",".join(item.names)):
+            if item.kind in ("import", "typing", "program") or self.project.is_execution(path, ",".join(item.names)):
                 continue
             kinds = ("ran", "mentioned", "statement")
             names = [name for name in item.names if any(f"{kind} {path}:{name}" in self.counted for kind in kinds)]

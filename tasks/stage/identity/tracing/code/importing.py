@@ -7,7 +7,6 @@ import builtins
 from tasks.stage.identity.tracing.code.facts import Item, Piece
 from tasks.stage.identity.tracing.code.modules import Modules
 from tasks.stage.identity.tracing.code.reading import module_name
-from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 from tasks.stage.identity.tracing.marks import Marks
 
 # Making a class of these does nothing beyond that class.
@@ -23,7 +22,7 @@ class Importing:
 
     def __init__(self, marks: Marks, modules: Modules) -> None:
         """Import nothing yet."""
-        self.marks, self.modules = marks, modules
+        self.marks, self.modules, self.project = marks, modules, modules.source.project
         self.reached: dict[str, None] = {}
         self.sequence: list[str] = []
         self.missing: set[str] = set()
@@ -36,7 +35,7 @@ class Importing:
         self.reached[path] = None
         for above in self.modules.executed(module_name(path).rpartition(".")[0]):
             self.file(above)
-        if path.startswith(FOLDERS):
+        if path.startswith(self.project.execution_folders):
             return
         for item in self.modules.facts(path).items:
             if item.kind in ("typing", "program"):
@@ -46,7 +45,9 @@ class Importing:
             for name in self._star_modules(item):
                 for executed in self.modules.executed(name):
                     self.file(executed)
-            if item.kind != "import" and not (item.constant or self.is_loose(path, item) or is_execution(path, ",".join(item.names))):
+            if item.kind != "import" and not (
+                item.constant or self.is_loose(path, item) or self.project.is_execution(path, ",".join(item.names))
+            ):
                 self.sequence.append(f"{path}:{','.join(item.names) or item.piece.plain}")
 
     def _imports(self, piece: Piece) -> None:

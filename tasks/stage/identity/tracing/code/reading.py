@@ -23,12 +23,11 @@ from tasks.stage.identity.tracing.code.mentions import (
     own_nodes,
 )
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, chain_of, is_docstring
-from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
-from tasks.stage.identity.tracing.patched_imports import TAG
+from tasks.stage.identity.tracing.project import Project
 from tasks.stage.identity.tracing.source import Source
 
 # Facts that other rules have found are none.
-RULES = short_hash("\n".join([repr(sorted(EXECUTION)), *(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))]))
+RULES = short_hash("\n".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))))
 LITERALS = (ast.Constant, ast.Tuple, ast.List, ast.Dict, ast.Set, ast.UnaryOp, ast.unaryop, ast.Load, ast.JoinedStr)
 TYPING = ("typing", "typing_extensions", "collections.abc")
 ACCESSORS = frozenset({"property", "staticmethod", "classmethod"})
@@ -41,7 +40,7 @@ def module_name(path: str) -> str:
 
 def facts_of(source: Source, path: str, cache: Path | None = None) -> FileFacts:
     """Return the facts of a module, from the cache if it has them."""
-    key = facts_key(path, source.digest_of(path), RULES)
+    key = facts_key(path, source.digest_of(path), f"{RULES} {source.project.rules}")
     if (kept := kept_facts(cache, key)) is not None:
         return kept
     try:
@@ -49,16 +48,16 @@ def facts_of(source: Source, path: str, cache: Path | None = None) -> FileFacts:
     except (SyntaxError, ValueError) as error:
         facts = FileFacts(broken=f"{type(error).__name__}")
     else:
-        facts = _Syntax(path, body).facts()
+        facts = _Syntax(path, body, source.project).facts()
     keep_facts(cache, key, facts)
     return facts
 
 
 class _Syntax:
-    def __init__(self, path: str, body: list[ast.stmt]) -> None:
+    def __init__(self, path: str, body: list[ast.stmt], project: Project) -> None:
         name = module_name(path)
         self.package = name if path.endswith("/__init__.py") else name.rpartition(".")[0]
-        self.body = body
+        self.body, self.project = body, project
         self.style = self._style()
 
     def facts(self) -> FileFacts:
@@ -75,12 +74,14 @@ class _Syntax:
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        logs = {local for local, module, name in names if module == "logging" or (is_execution_module(module) and name == "log")}
+        logs = {
+            local for local, module, name in names if module == "logging" or (self.project.is_execution_module(module) and name == "log")
+        }
         return Style(
             loggers=frozenset(made | logs),
             fields=frozenset(local for local, module, name in names if module.split(".")[0] == "pydantic" and name in ("", "Field")),
             accessors=ACCESSORS - bound_names(nodes),
-            quiet=frozenset(local for local, module, _ in names if is_execution_module(module)),
+            quiet=frozenset(local for local, module, _ in names if self.project.is_execution_module(module)),
             typing=frozenset(local for local, module, _ in names if module in TYPING),
             getters=frozenset(local for local, module, name in names if module == "operator" and name in GETTERS),
             postponed=any(module == "__future__" and name == "annotations" for _, module, name in names),
@@ -153,7 +154,7 @@ class _Syntax:
             registered=registered,
             plain=plain,
             bases=bases,
-            tags=_tags_of(node),
+            tags=_tags_of(node, self.project.tag),
         )
 
     def _is_still_member(self, node: ast.stmt) -> bool:
@@ -204,7 +205,7 @@ class _Syntax:
         if not isinstance(node, ast.Call) or not self.style.is_field(node):
             return False
         found = (keyword.value for keyword in node.keywords if keyword.arg == "discriminator")
-        return any(isinstance(value, ast.Constant) and value.value == TAG for value in found)
+        return any(isinstance(value, ast.Constant) and value.value == self.project.tag for value in found)
 
     def _piece(self, writer: Writer, node: ast.stmt, reader: Reader) -> Piece:
         reader.read([node])
@@ -269,10 +270,10 @@ def _members(node: ast.expr) -> tuple[Chain, ...]:
     return (chain,) if (chain := chain_of(node)) else ()
 
 
-def _tags_of(node: ast.ClassDef) -> tuple[str, ...]:
+def _tags_of(node: ast.ClassDef, tag: str) -> tuple[str, ...]:
     """Return the tags that choose a class; empty if it has none as literals."""
     for inner in node.body:
-        if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name) and inner.target.id == TAG:
+        if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name) and inner.target.id == tag:
             annotation = inner.annotation
             if isinstance(annotation, ast.Subscript) and _last(annotation.value) == "Literal":
                 parts = annotation.slice.elts if isinstance(annotation.slice, ast.Tuple) else [annotation.slice]

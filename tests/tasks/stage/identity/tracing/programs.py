@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.stage.identity.tracing.marks import Marks
-from tasks.stage.identity.tracing.source import ROOT, Source
+from tasks.stage.identity.tracing.source import LIBRARY_ROOT, Source
 from tasks.stage.identity.tracing.trace import Trace, trace_of
 
 RUN = """
@@ -46,7 +46,7 @@ class Program:
         self.runs += 1
         marks = self.home / f"marks-{self.runs}"
         manifest = Source.snapshot(self.root, self.home / "source").manifest
-        names = {"repository": ROOT, "marks": marks, "snapshot": manifest, "root": self.root}
+        names = {"repository": LIBRARY_ROOT, "marks": marks, "snapshot": manifest, "root": self.root}
         text = RUN.format(module="toy.near", **{name: str(value) for name, value in names.items()})
         done = subprocess.run(
             [sys.executable, "-c", text],

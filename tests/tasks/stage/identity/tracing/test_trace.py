@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution
+from tasks.project import EXECUTION, FOLIO
 from tasks.stage.identity.tracing.marks import Marks
-from tasks.stage.identity.tracing.source import ROOT, Source
+from tasks.stage.identity.tracing.source import Source
 from tasks.stage.identity.tracing.trace import changes, trace_of
 from tests.tasks.stage.identity.tracing.programs import Program, repository
 
@@ -125,7 +125,7 @@ def named() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("entry", "path"), named(), ids=lambda value: value)
 def test_execution_code_that_is_named_exists_and_has_a_reason(entry: str, path: str) -> None:
-    assert (ROOT / path).exists() and EXECUTION[entry]
+    assert (FOLIO.root / path).exists() and EXECUTION[entry]
     qualname = entry.partition(":")[2]
-    assert not qualname or f"def {qualname}(" in (ROOT / path).read_text() or f"class {qualname}(" in (ROOT / path).read_text()
-    assert is_execution(path if not path.endswith("/") else f"{path}any.py", qualname)
+    assert not qualname or f"def {qualname}(" in (FOLIO.root / path).read_text() or f"class {qualname}(" in (FOLIO.root / path).read_text()
+    assert FOLIO.is_execution(path if not path.endswith("/") else f"{path}any.py", qualname)

@@ -1,13 +1,17 @@
-"""The table of execution code: definitions that can't change a byte of any artifact, each with the reason.
+"""This repository, as the stage machinery is told of it. No stage, since it only declares what counts and what does not.
 
-List a definition only if no counted code uses its result. Whole files are named by their path, single definitions by
-`path:qualname`, and everything at or below a folder by a path that ends in `/`.
+`EXECUTION` lists definitions that can't change a byte of any artifact, each with the reason. List a definition only if no counted code uses
+its result. Whole files are named by their path, single definitions by `path:qualname`, and everything at or below a folder by a path that
+ends in `/`.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from tasks.stage.identity.tracing.project import Project
+
 EXECUTION: dict[str, str] = {
-    "tasks/stage/": "the stage machinery moves bytes and decides nothing about them",
     "tasks/forecast/": "what a plan expects of executions",
     "tasks/lineage/": "what lineage asks of artifacts that are made",
     "tasks/reporting/": "what the report shows of artifacts that are made",
@@ -30,19 +34,34 @@ EXECUTION: dict[str, str] = {
     "model/hardware/waiting.py": "how threads wait for each other: awake or asleep, they compute the same",
 }
 
-FOLDERS = tuple(name for name in EXECUTION if name.endswith("/"))
+LIBRARIES = (
+    "sqlite3",
+    "zoneinfo",
+    "xml.etree.ElementTree",
+    "psutil",
+    "numpy",
+    "pydantic.main",
+    "pydantic.types",
+    "pydantic.functional_validators",
+    "pydantic.type_adapter",
+    "fsspec",
+    "pyarrow",
+    "pyarrow.compute",
+    "pyarrow.parquet",
+    "pandas",  # pyarrow imports it by itself, at the first conversion
+    "duckdb",
+    "ftfy",
+    "jinja2",
+    "tokenizers",
+    "torch",
+    "safetensors.torch",
+)
+"""Libraries that most stages use; each stage imports any others itself."""
 
-
-def is_execution(path: str, qualname: str = "") -> bool:
-    """Return whether a file, or a definition in it, is execution code."""
-    if path in EXECUTION or f"{path}:{qualname}" in EXECUTION:
-        return True
-    outer = qualname.rpartition(".")[0]
-    if outer and f"{path}:{outer}" in EXECUTION:
-        return True
-    return path.startswith(FOLDERS)
-
-
-def is_execution_module(module: str) -> bool:
-    """Return whether a module, by its dotted name, lies in a folder of execution code."""
-    return f"{module.replace('.', '/')}/".startswith(FOLDERS)
+FOLIO = Project(
+    root=Path(__file__).resolve().parents[1],
+    packages=("flows", "tasks", "data", "model"),
+    execution=EXECUTION,
+    tag="kind",
+    libraries=LIBRARIES,
+)
