@@ -250,8 +250,9 @@ def assign(config: SplitConfig, work: Workspace, sizes: list[Path], clusters: Pa
     from data.splits.assignment import assign as assign_documents
 
     metrics = assign_documents(sizes, clusters, work.output, config, **work.limits)
-    for large in json.loads((work.output / LARGE_CLUSTERS).read_text("utf-8")):
-        log(f"split: {LargeCluster.model_validate(large).warning}")
+    if metrics["large_clusters"]:
+        for large in json.loads((work.output / LARGE_CLUSTERS).read_text("utf-8")):
+            log(f"split: {LargeCluster.model_validate(large).warning}")
     return metrics
 
 

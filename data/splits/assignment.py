@@ -108,7 +108,7 @@ _LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, split FROM compo
 
 
 def assign(sizes: Sequence[Path], clusters: Path, output: Path, config: SplitConfig, **limits: Unpack[Limits]) -> dict[str, float]:
-    """Write slices of table `assignment` by shard and `large_clusters.json` into `output`; no text is read.
+    """Write slices of table `assignment` by shard into `output`, and `large_clusters.json` if there are any; no text is read.
 
     `sizes`: those of the shards' documents, in order. `clusters` holds (id, cluster) as dedup writes it, and may name documents that later
     stages removed. Return clusters of each split; stand_ins; large_clusters; synthetic_share of the characters of train, where a document
@@ -123,7 +123,8 @@ def assign(sizes: Sequence[Path], clusters: Path, output: Path, config: SplitCon
         write_slices(work, query, (output / ASSIGNED).parent, len(sizes))
         large = rows(work, "SELECT * FROM large_cluster ORDER BY split, documents DESC, cluster")
         named = [LargeCluster.model_validate({**row, "mode": config.mode}).model_dump() for row in large]
-        (output / LARGE_CLUSTERS).write_text(json.dumps(named, indent=1), encoding="utf-8")
+        if named:
+            (output / LARGE_CLUSTERS).write_text(json.dumps(named, indent=1), encoding="utf-8")
         metrics = {f"clusters_{part}": work.number(_CLUSTERS_IN + _where(part, config)) for part in SPLITS}
         written, human = (work.number(f"SELECT sum({_TRAINED}) FROM assignment WHERE {who} AND split = 'train'") for who in _WRITERS)
         metrics["stand_ins"] = work.number("SELECT count(*) FROM component WHERE stand_in")

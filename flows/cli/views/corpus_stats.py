@@ -122,8 +122,9 @@ def _large_clusters(corpus: CorpusRun) -> list[LargeCluster]:
     """Return the clusters that make a held-out split larger than it should be."""
     recorded = corpus.run.positions.get(assign.name)
     made = corpus.snapshot.graph.by_address.get(recorded.address) if recorded else None
-    known = made and any(file.path == LARGE_CLUSTERS for file in made.files)
-    return [LargeCluster.model_validate(large) for large in corpus.read(made, LARGE_CLUSTERS, json.load)] if made and known else []
+    if made is None or not made.metrics.get("large_clusters"):
+        return []
+    return [LargeCluster.model_validate(large) for large in corpus.read(made, LARGE_CLUSTERS, json.load)]
 
 
 def _entries(counted: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:

@@ -143,7 +143,8 @@ def test_a_split_says_of_exactly_those_clusters_that_they_are_larger_than_it_sho
     with TemporaryDirectory() as folder:
         run_split(Path(folder), books, SplitConfig.model_validate({"mode": mode, "seed": seed, **given_sizes}))
         found = ids_by_split(Path(folder))
-        told = json.loads((Path(folder) / "out-steps" / LARGE_CLUSTERS).read_text())
+        file = Path(folder) / "out-steps" / LARGE_CLUSTERS
+        told = json.loads(file.read_text()) if file.exists() else []
     clusters = {part: Counter(name[:2] for name in found[part]) for part in asked}
     expected = {(part, f"{name}-00", n) for part, held in clusters.items() for name, n in held.items() if n > max(1, asked[part])}
     assert {(one["split"], one["cluster"], one["documents"]) for one in told} == expected

@@ -143,7 +143,12 @@ class EditedCorpus(Corpus):
             kept = [_ledger_row("split", text.id, "kept", text.split, characters=len(text.text)) for text in here]
             self.commit(f"split[{number}]", {**parts, "ledger.parquet": (LEDGER, kept)}, self._inputs(number))
         if self.large:
-            self.commit("assign", {LARGE_CLUSTERS: json.dumps([large.model_dump() for large in self.large])}, {})
+            self.commit(
+                "assign",
+                {LARGE_CLUSTERS: json.dumps([large.model_dump() for large in self.large])},
+                {},
+                metrics={"large_clusters": float(len(self.large))},
+            )
         self._audit()
         self.record(f"20261125T130501-{self.recipe.encode().hex()[:6]:0<6}")
         return self
