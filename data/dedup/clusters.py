@@ -35,7 +35,7 @@ from data.documents.rows import rows
 
 STANDINGS = (SQL / "standings.sql").read_text(encoding="utf-8")
 DECISIONS = 10_000  # inserted at once
-_DECISION = pa.schema([("number", pa.int64()), ("original", pa.int64()), ("jaccard", pa.float64())])
+_DECISION = pa.schema([pa.field("number", pa.int64()), pa.field("original", pa.int64()), pa.field("jaccard", pa.float64())])
 
 
 def connect_components(work: Database) -> None:
