@@ -35,7 +35,7 @@ from data.documents.rows import rows
 
 STANDINGS = (SQL / "standings.sql").read_text(encoding="utf-8")
 DECISIONS = 10_000  # inserted at once
-_DECISION = pa.schema([pa.field("number", pa.int64()), pa.field("original", pa.int64()), pa.field("jaccard", pa.float64())])
+_DECISION = pa.schema([pa.field(name, pa.float64() if name == "jaccard" else pa.int64()) for name in ("number", "original", "jaccard")])
 
 
 def connect_components(work: Database) -> None:
