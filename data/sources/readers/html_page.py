@@ -10,9 +10,9 @@ from typing import IO, Any
 from urllib.parse import unquote
 
 from data.sources.archives.archive import open_zipped, read_zip_member
-from data.sources.decode import BYTE_ORDER_MARKS, WIDER_CODECS, decode
+from data.sources.decode import Decoded, decode_counted, decode_labelled
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, tree_to_text, xml_parser
 
 DECLARED = re.compile(
@@ -20,21 +20,13 @@ DECLARED = re.compile(
 )
 
 
-def decode_page(content: bytes, declared: str, encoding: str) -> tuple[str, str]:
-    """Return (text, encoding). `declared`: the server's charset; `encoding`: the recipe's, which wins unless detect. Raise NotText."""
-    if encoding == "detect" and not content.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
-        declaration = DECLARED.search(content[:4096])
-        own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
-        for label in (declared, own):
-            codec = WIDER_CODECS.get(label.lower(), label.lower())
-            # A page whose declaration is readable as ASCII can't be UTF-16.
-            if not codec or codec.startswith("utf-16"):
-                continue
-            try:
-                return content.decode(codec), codec
-            except (UnicodeError, LookupError):
-                continue
-    return decode(content, encoding)
+def decode_page(content: bytes, declared: str, encoding: str) -> Decoded:
+    """Decode a page. `declared`: the server's charset; `encoding`: the recipe's, which wins unless detect. Raise NotText."""
+    if encoding != "detect":
+        return decode_counted(content, encoding)
+    declaration = DECLARED.search(content[:4096])
+    own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
+    return decode_labelled(content, (declared, own))
 
 
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -55,12 +47,15 @@ VERSE = re.compile(r"(?:^|\s)(?:verse|line|l|i\d+|indent\d*)(?:\s|$)")
 
 def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, with the page's title: all text of its body, or its main text where the options ask for that."""
-    source, encoding = decode_page(read_whole(stream, options), options.declared, options.encoding)
+    left = LeftOut()
+    source, encoding, cut = decode_page(read_whole(stream, options), options.declared, options.encoding)
+    left.cut(cut)
     source = DECLARATION.sub("", source, count=1).replace("\0", "")
     text, title, menus = _main_text(source) if options.pages == "main" else _whole_text(source)
     if not text.strip():
         raise Unreadable("no main text: trafilatura found none" if options.pages == "main" else "no text: the page holds none")
     yield Record(text, title=title, encoding=encoding)
+    yield from left.rows()
     if menus:
         yield BrokenRecord(f"not read: navigation, {menus:,} characters in nav elements", "nav")
 
@@ -162,5 +157,5 @@ def _page(content: bytes) -> Any:
     try:
         return etree.fromstring(content, xml_parser())
     except etree.XMLSyntaxError:
-        source, _ = decode_page(content, "", "detect")
+        source = decode_page(content, "", "detect").text
         return html.document_fromstring(DECLARATION.sub("", source, count=1), parser=html.HTMLParser(no_network=True))

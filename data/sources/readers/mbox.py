@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage, MIMEPart
 from typing import IO
 
-from data.sources.decode import decode, is_blank
+from data.sources.decode import decode_labelled, is_blank
 from data.sources.errors import Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
 from data.sources.readers.tree import XHTML, tree_to_text
@@ -71,10 +71,7 @@ def _read_message(content: bytes, name: str, options: ReaderOptions) -> Iterator
 def _body_text(body: MIMEPart) -> str:
     payload = body.get_payload(decode=True)
     content = payload if isinstance(payload, bytes) else b""
-    try:
-        text = content.decode(body.get_content_charset("utf-8"))
-    except (UnicodeError, LookupError):
-        text = decode(content)[0]
+    text = decode_labelled(content, (body.get_content_charset("utf-8"),)).text if content.strip() else ""
     if body.get_content_subtype() == "html" and text.strip():
         from lxml import etree, html
 

@@ -179,7 +179,7 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
     }
     found = read_all(write(tmp_path / "shelf", files), tmp_path / "out", shards=2)
     assert set(found.texts.values()) == {"A good one."}
-    assert sorted(found.texts) == ["a.jsonl#1", "a.jsonl#5", "a.jsonl#8", "b.csv#1", "b.csv#4", "c.parquet#1", "d.warc#4"]
+    assert sorted(found.texts) == ["a.jsonl#1", "a.jsonl#5", "a.jsonl#8", "b.csv#1", "b.csv#4", "b.csv#6", "c.parquet#1", "d.warc#4"]
     broken = {f"a.jsonl#{n}" for n in (2, 3, 4, 6, 7)} | {f"b.csv#{n}" for n in (2, 3, 5)} | {"c.parquet#2", "c.parquet#3"}
     assert set(found.reasons) == broken | {"d.warc#2", "e.warc#2", "d.warc#request", "e.warc#request"}
     assert found.reasons["a.jsonl#7"] == "broken record: nested too deeply"
