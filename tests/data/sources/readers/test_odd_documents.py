@@ -28,7 +28,7 @@ def test_a_page_of_blank_lines_in_latex_is_read_at_once() -> None:
 
 
 def _text(kind: str, content: str) -> str:
-    (record,) = _read(kind, content)
+    record, *_ = _read(kind, content)
     assert isinstance(record, Record)
     return record.text
 
