@@ -123,7 +123,8 @@ def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
         for fault in zip_faults(book):
             left.fault(fault)
     if not text.strip():
-        raise Unreadable("no text: its pages hold none")
+        damaged = next((row.reason for row in left.rows() if row.reason.startswith("damaged")), "")
+        raise Unreadable(damaged or "no text: its pages hold none")
     yield Record(text, title=title)
     yield from left.rows()
 

@@ -256,7 +256,7 @@ def _markdown(form: str) -> Build:
 
 
 def _notebook(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
-    cells = [{"cell_type": "markdown", "source": one} for one in words[1:]]
+    cells: list[dict[str, object]] = [{"cell_type": "markdown", "source": one} for one in words[1:]]
     cells.append({"cell_type": "code", "source": "x", "outputs": [{"output_type": "stream", "text": words[0]}]})
     return ".ipynb", json.dumps({"cells": cells}).encode()
 

@@ -279,7 +279,7 @@ def test_a_page_is_read_whole_and_main_text_is_for_sources_that_ask_for_it(tmp_p
         "Velden | 9\n\n* * *\n\n- one\n- two\n\nA note.\n\nThe end"
     )
     web = page("web", web=True).encode()
-    (main,) = READERS["html"](io.BytesIO(web), ReaderOptions(pages="main"), lambda _: True)
+    main, *_ = READERS["html"](io.BytesIO(web), ReaderOptions(pages="main"), lambda _: True)
     assert isinstance(main, Record) and main.text == prose("web")
     all_of_it, menu = READERS["html"](io.BytesIO(web), ReaderOptions(), lambda _: True)
     assert isinstance(all_of_it, Record) and all_of_it.text == f"{prose('web')}\n\nAll rights reserved"
