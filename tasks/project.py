@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.stage.identity.tracing.project import Project
+from tasks.stage.identity.tracing.source import Project
 
 EXECUTION: dict[str, str] = {
     "tasks/forecast/": "what a plan expects of executions",

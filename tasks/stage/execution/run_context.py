@@ -27,8 +27,7 @@ from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.key import flatten
-from tasks.stage.identity.tracing.project import LIBRARY, Project
-from tasks.stage.identity.tracing.source import Source
+from tasks.stage.identity.tracing.source import LIBRARY, Project, Source
 from tasks.stage.recovery.dead_runs import Servers
 from tasks.stage.recovery.follower import followed, settle_earlier_runs
 from tasks.stage.store.artifact import without_shard

@@ -68,7 +68,7 @@ from stages import Most, Nothing, count, total
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
-from tasks.stage.identity.tracing.project import Project
+from tasks.stage.identity.tracing.source import Project
 
 PROJECT = Project(Path(__file__).parent, packages=("counting", "stages"))
 

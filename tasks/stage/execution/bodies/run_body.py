@@ -32,7 +32,7 @@ from tasks.stage.execution.bodies.channel import Channel, Message
 from tasks.stage.execution.live_runs import copy_output, log_progress
 from tasks.stage.execution.resources import Resources
 from tasks.stage.identity.tracing.marks import Marks
-from tasks.stage.identity.tracing.project import Project
+from tasks.stage.identity.tracing.source import Project
 from tasks.stage.system.interrupts import RUN, record_interrupt
 from tasks.stage.system.locks import Lock
 from tasks.stage.system.process_identity import ProcessIdentity

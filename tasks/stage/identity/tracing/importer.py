@@ -19,8 +19,7 @@ from typing import Any
 from tasks.stage.identity.tracing.instrument import MARK, instrumented
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.patched_imports import watch_models
-from tasks.stage.identity.tracing.project import LIBRARY
-from tasks.stage.identity.tracing.source import Source
+from tasks.stage.identity.tracing.source import LIBRARY, Source
 
 BOOTSTRAP = f"{LIBRARY}identity/tracing/bootstrap"
 STATIC = frozenset({"IMPORT_NAME", "IMPORT_FROM", "IMPORT_STAR"})

@@ -14,19 +14,70 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from tasks.stage.identity.tracing.project import Project
 from tasks.stage.system.atomic_files import write_whole
 
+LIBRARY = f"{__name__.removesuffix('.identity.tracing.source').replace('.', '/')}/"
+"""The folder of the stage machinery, which moves bytes and decides nothing about them, in the repository that holds it."""
 LIBRARY_ROOT = Path(__file__).resolve().parents[4]
 """The folder that this library can be imported from."""
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
 STAT, READ_LINK, LINKED = os.stat, os.readlink, os.path.islink  # as they were before a recorder listens to them
 SETTLED_NS = 1_000_000_000
 Names = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Project:
+    """The repository of a pipeline.
+
+    `packages`: its top-level packages. `execution`: its code that can't change a byte of any artifact, with the reasons: a file by its
+    path, a definition as `path:qualname`, all below a folder by a path that ends in `/`. `tag`: the field by which its unions of models
+    choose a member. `libraries`: those to load once for all bodies, which share their memory then.
+    """
+
+    root: Path
+    packages: tuple[str, ...] = ()
+    execution: Mapping[str, str] = field(default_factory=dict)
+    tag: str = "kind"
+    libraries: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the root as plain data."""
+        return {name: value for name, value in asdict(self).items() if name != "root"}
+
+    @classmethod
+    def from_json(cls, root: Path, found: Mapping[str, Any]) -> Project:
+        """Read what `to_json` has returned."""
+        return cls(root, tuple(found["packages"]), found["execution"], found["tag"], tuple(found["libraries"]))
+
+    @cached_property
+    def rules(self) -> str:
+        """Hash of what the facts of a file depend on."""
+        return hashlib.sha256(json.dumps([sorted(self.execution), self.tag]).encode()).hexdigest()
+
+    @cached_property
+    def execution_folders(self) -> tuple[str, ...]:
+        """Folders of which all is execution code."""
+        return (LIBRARY, *(name for name in self.execution if name.endswith("/")))
+
+    def is_execution(self, path: str, qualname: str = "") -> bool:
+        """Return whether a file, or a definition in it, is execution code."""
+        if path in self.execution or f"{path}:{qualname}" in self.execution:
+            return True
+        outer = qualname.rpartition(".")[0]
+        if outer and f"{path}:{outer}" in self.execution:
+            return True
+        return path.startswith(self.execution_folders)
+
+    def is_execution_module(self, module: str) -> bool:
+        """Return whether a module, by its dotted name, lies in a folder of execution code."""
+        return f"{module.replace('.', '/')}/".startswith(self.execution_folders)
 
 
 class SourceMissing(RuntimeError):

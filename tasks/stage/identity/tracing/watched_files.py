@@ -18,8 +18,7 @@ from types import FrameType
 from typing import Any
 
 from tasks.stage.identity.tracing.mark_file import MarkFile
-from tasks.stage.identity.tracing.project import LIBRARY
-from tasks.stage.identity.tracing.source import Source
+from tasks.stage.identity.tracing.source import LIBRARY, Source
 
 TRACER = f"{LIBRARY}identity/tracing/"
 # The caller of these is the one that asks.

@@ -23,8 +23,7 @@ from tasks.stage.identity.tracing.code.mentions import (
     own_nodes,
 )
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, chain_of, is_docstring
-from tasks.stage.identity.tracing.project import Project
-from tasks.stage.identity.tracing.source import Source
+from tasks.stage.identity.tracing.source import Project, Source
 
 # Facts that other rules have found are none.
 RULES = short_hash("\n".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))))
