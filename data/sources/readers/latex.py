@@ -22,9 +22,8 @@ from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, Re
 # A mark of the document, or what would hide one: a comment, and text that is printed as it is typed.
 MARK = re.compile(
     r"\\[\\%]|%[^\n]*|\\verb\*?(?P<bar>[^\w\s*])[^\n]*?(?P=bar)"
-    r"|\\begin\s*\{(?P<kept>verbatim\*?|Verbatim|lstlisting|minted|comment)\}.*?\\end\s*\{(?P=kept)\}"
-    r"|\\(?P<mark>begin|end)\s*\{document\}",
-    re.DOTALL,
+    r"|\\begin\s*\{(?P<kept>verbatim\*?|Verbatim|lstlisting|minted|comment)\}"
+    r"|\\(?P<mark>begin|end)\s*\{document\}"
 )
 COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
@@ -41,6 +40,7 @@ TOKEN = re.compile(
 )
 BRACE = re.compile(r"\\.|%[^\n]*|[{}\[\]]|\n[ \t]*\n", re.DOTALL)
 LONGEST_TITLE = 2000
+DEEPEST = 20  # labels inside labels; nobody writes two, and each is read by calls of its own
 ADDRESS_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # a percent sign begins no comment in an address
 COLUMN = re.compile("[ \t]*\x01[ \t]*")
 MARKS = {"---": "\u2014", "--": "\u2013", "``": "\u201c", "''": "\u201d", "!`": "\u00a1", "?`": "\u00bf", "~": " ", "&": "\x01"}
@@ -129,12 +129,22 @@ class _OwnNames(NamedTuple):
 def _bounds(source: str) -> tuple[int | None, int | None]:
     """Return where the document begins and where its end is marked, None for what is missing."""
     begin: int | None = None
-    for found in MARK.finditer(source):
-        if found["mark"] == "begin" and begin is None:
+    endless, position = set[str](), 0
+    while found := MARK.search(source, position):
+        position = found.end()
+        if (kept := found["kept"]) and kept not in endless:
+            end = _end_of(kept).search(source, position)
+            position = end.end() if end else position
+            endless |= set() if end else {kept}
+        elif found["mark"] == "begin" and begin is None:
             begin = found.end()
         elif found["mark"] == "end" and begin is not None:
             return begin, found.start()
     return begin, None
+
+
+def _end_of(environment: str) -> re.Pattern[str]:
+    return re.compile(rf"\\end\s*\{{\s*{re.escape(environment)}\s*\}}")
 
 
 def _title(source: str, own: _OwnNames) -> str:
@@ -227,8 +237,9 @@ class _Open(NamedTuple):
 class _Body:
     """Walks once through a source, with a stack of open groups."""
 
-    def __init__(self, source: str, own: _OwnNames, left: LeftOut) -> None:
-        self._source, self._own, self._left = source, own, left
+    def __init__(self, source: str, own: _OwnNames, left: LeftOut, depth: int = 0) -> None:
+        """`depth`: how many labels it stands in."""
+        self._source, self._own, self._left, self._depth = source, own, left, depth
         self._position = 0
         self._out: list[str] = []
         self._stack: list[_Open] = []
@@ -304,7 +315,9 @@ class _Body:
             start = self._skip_space()
             if sign in "[(o":
                 if sign == "o" and self._source.startswith("[", start) and (end := self._ends.get(start)):
-                    self._out.append(_Body(self._source[start + 1 : end - 1], self._own, self._left).text() + " ")
+                    label = self._source[start + 1 : end - 1]
+                    deeper = self._depth + 1
+                    self._out.append((_Body(label, self._own, self._left, deeper).text() if deeper <= DEEPEST else label) + " ")
                     self._position = end
                 elif sign == "(" and (found := PARENTHESES.match(self._source, start)):
                     self._position = found.end()
@@ -436,7 +449,7 @@ class _Body:
         listing, formula = plain in LISTINGS or plain in self._own.listings, _is_formula(name)
         raw = side == "begin" and (listing or formula or plain in UNPRINTED)
         raw = raw and self._absent.get(f"end {name}", -1) < 0
-        end = re.compile(rf"\\end\s*\{{\s*{re.escape(name)}\s*\}}").search(self._source, self._position) if raw else None
+        end = _end_of(name).search(self._source, self._position) if raw else None
         if raw and end is None:
             self._absent[f"end {name}"] = len(self._source)
         if end and listing:

@@ -22,6 +22,7 @@ NO_YAML = re.compile(r"[ \t]*(?:#|$)")  # a line that is blank or, in YAML, a co
 KEY = re.compile(r"""["']?[\w.$@/-]+["']?[ \t]*:(?:[ \t]|$)""")
 INSIDE_KEY = re.compile(r"[ \t]+\S|-(?:[ \t]|$)")
 BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})
+MOST_NESTED, TOO_DEEP = 100, "text too deep in quotes and lists"  # markdown-it drops what is deeper, and each level is calls of its own
 
 
 def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -32,7 +33,8 @@ def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilte
     left.add("front matter", source[: len(source) - len(rest)])
     text, title = markdown_text(rest, left)
     if not text.strip():
-        raise Unreadable("empty: nothing but front matter or markup")
+        deep = next((row.reason for row in left.rows() if TOO_DEEP in row.reason), "")
+        raise Unreadable(deep or "empty: nothing but front matter or markup")
     yield Record(text, title=title, encoding=encoding)
     yield from left.rows()
 
@@ -41,13 +43,16 @@ def markdown_text(source: str, left: LeftOut) -> tuple[str, str]:
     """Return the text of a page and its title, which may be empty."""
     from markdown_it import MarkdownIt
 
-    parser, definitions = MarkdownIt("commonmark").enable(["table", "strikethrough"]), dict[str, Any]()
+    parser = MarkdownIt("commonmark", {"maxNesting": MOST_NESTED}).enable(["table", "strikethrough"])
+    definitions, lines = dict[str, Any](), source.split("\n")
     blocks: list[str] = []
     title = ""
     marks: list[str] = []
     row: list[str] = []
     tight = ""
     for token in parser.parse(source, definitions):
+        if token.type in ("blockquote_open", "list_item_open") and token.map and token.level + 1 >= MOST_NESTED:
+            left.add(TOO_DEEP, "\n".join(lines[slice(*token.map)]), f"in line {token.map[0] + 1}")
         if token.type == "list_item_open":
             marks.append(f"{token.info}{token.markup} " if token.info else "- ")
         elif token.type == "tr_open":
@@ -163,7 +168,7 @@ def read_notebook(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilte
             parts.append(text.strip("\n"))
         for kind in ("outputs", "attachments"):
             for output in _listed(cell.get(kind)):
-                left.add(f"{kind} of cells", len(json.dumps(output, ensure_ascii=False).encode("utf-8", "replace")))
+                left.count(f"{kind} of cells", len(json.dumps(output, ensure_ascii=False).encode("utf-8", "replace")))
     if not parts:
         raise Unreadable(f"no text: none of its {len(cells)} cells has any")
     yield Record("\n\n".join(parts), title=title, encoding=encoding)

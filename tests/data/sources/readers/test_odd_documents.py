@@ -27,6 +27,26 @@ def test_a_page_of_blank_lines_in_latex_is_read_at_once() -> None:
     assert getattr(record, "text", "") == "It is lit.\n\nIt is out." and time.process_time() - started < 5
 
 
+def test_listings_that_never_end_and_labels_inside_labels_are_read_at_once() -> None:
+    started = time.process_time()
+    (record,) = _read("tex", "\\begin{lstlisting} lit\n" * 20_000)
+    assert getattr(record, "text", "").count("lit") == 20_000
+    deep, *_ = _read("tex", "It is lit. " + "\\item[{" * 5_000 + "deep" + "}]" * 5_000 + " It is out.")
+    text = getattr(deep, "text", "")
+    assert text.startswith("It is lit.") and "deep" in text and text.endswith("It is out.") and time.process_time() - started < 10
+
+
+# Behind a list that is too deep markdown-it passes over the rest of the document, which then counts as well.
+@pytest.mark.parametrize(("mark", "levels", "text", "told"), [("> ", 90, "Begin.\n\nEnd.", "4,004"), ("- ", 45, "Begin.", "4,009")])
+def test_quotes_and_lists_in_markdown_are_read_as_deep_as_anyone_writes_and_what_is_deeper_is_told(
+    mark: str, levels: int, text: str, told: str
+) -> None:
+    assert "found" in _text("md", "Begin.\n\n" + mark * levels + "found")
+    record, row = _read("md", "Begin.\n\n" + mark * 2_000 + "lost\n\nEnd.")
+    assert getattr(record, "text", "") == text and isinstance(row, BrokenRecord)
+    assert row.reason == f"not read: text too deep in quotes and lists, {told} characters in 1 place, in line 3"
+
+
 def _text(kind: str, content: str) -> str:
     record, *_ = _read(kind, content)
     assert isinstance(record, Record)
