@@ -70,7 +70,7 @@ def _main_text(source: str, left: LeftOut) -> tuple[str, str]:
     found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
     body = getattr(found, "body", None)
     text = tree_to_text(body, MAIN_TEXT) if body is not None else ""
-    left.add("outside of the main text", "x" * max(0, whole - len("".join(text.split()))))
+    left.count("outside of the main text", max(0, whole - len("".join(text.split()))), unit="characters")
     return text, title
 
 
@@ -179,7 +179,7 @@ def _count_others(book: zipfile.ZipFile, known: set[str], left: LeftOut) -> None
             except NotText:
                 continue  # a picture or a sound
             except (Unreadable, *ZIP_ERRORS):
-                left.add("damaged members outside of the spine", info.file_size, info.filename)
+                left.count("damaged members outside of the spine", info.file_size, info.filename)
 
 
 def _member(book: zipfile.ZipFile, name: str) -> bytes:

@@ -82,7 +82,7 @@ def _count_rest(message: EmailMessage, body: MIMEPart | None, left: LeftOut) -> 
             left.add("lines around parts", f"{part.preamble or ''}{part.epilogue or ''}")
         elif part is not body and id(part) not in attached:
             payload = part.get_payload(decode=True)
-            left.add(f"other forms, {part.get_content_type()}", len(payload) if isinstance(payload, bytes) else 0)
+            left.count(f"other forms, {part.get_content_type()}", len(payload) if isinstance(payload, bytes) else 0)
 
 
 def _body_text(body: MIMEPart) -> str:

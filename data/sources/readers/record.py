@@ -185,9 +185,12 @@ class LeftOut:
         self._found: dict[str, tuple[int, int, str, str]] = {}
         self._faults: dict[str, list[str]] = {}
 
-    def add(self, kind: str, what: object, place: str = "") -> None:
-        """Count words, or a number of bytes. Blank words are nothing."""
-        size, unit = (what, "bytes") if isinstance(what, int) else (len(" ".join(str(what or "").split())), "characters")
+    def add(self, kind: str, words: object, place: str = "") -> None:
+        """Count words by their characters. Blank words are nothing."""
+        self.count(kind, len(" ".join(str(words or "").split())), place, unit="characters")
+
+    def count(self, kind: str, size: int, place: str = "", *, unit: str = "bytes") -> None:
+        """Count what is known by its size alone."""
         kind = UNPRINTABLE.sub("?", kind)[:LONGEST_KIND]
         kind = kind if kind in self._found or len(self._found) < MOST_KINDS else OTHER_KINDS
         before, count, unit, place = self._found.get(kind, (0, 0, unit, place))

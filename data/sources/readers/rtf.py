@@ -148,7 +148,7 @@ class _Document:
         if group.fresh and self._opens(word, group.starred):
             return 0
         if word == "bin":
-            self.left.add("binary data", max(0, value or 0))
+            self.left.count("binary data", max(0, value or 0))
             return max(0, value or 0)
         if word == "u" and value is not None:
             self._put(chr(value % 0x10000) if value < 0x10000 else chr(min(value, LARGEST)))

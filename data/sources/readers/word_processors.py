@@ -82,7 +82,7 @@ def _count_parts(document: zipfile.ZipFile, parts: Mapping[str, Any], left: Left
         if name.endswith(".xml"):
             left.add(name, " ".join("".join(p.itertext("{*}t")) for p in member_xml(document, name, "docx").iter("{*}p")))
         elif not name.startswith("word/media/") and not name.endswith((".rels", "/")):
-            left.add("embedded files", document.getinfo(name).file_size, name)
+            left.count("embedded files", document.getinfo(name).file_size, name)
     for fault in zip_faults(document):
         left.fault(fault)
 
