@@ -33,8 +33,11 @@ def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilte
     left.add("front matter", source[: len(source) - len(rest)])
     text, title = markdown_text(rest, left)
     if not text.strip():
-        deep = next((row.reason for row in left.rows() if TOO_DEEP in row.reason), "")
-        raise Unreadable(deep or "empty: nothing but front matter or markup")
+        if any(TOO_DEEP in row.reason for row in left.rows()):
+            raise Unreadable(
+                f"too deep: all of its text is in more than {MOST_NESTED} levels of quotes and lists, and what is deeper can't be read"
+            )
+        raise Unreadable("empty: nothing but front matter or markup")
     yield Record(text, title=title, encoding=encoding)
     yield from left.rows()
 

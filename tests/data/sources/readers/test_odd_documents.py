@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from data.sources.errors import Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record
 from data.sources.readers.registry import READERS
 from tests.data.sources.material import zipped
@@ -45,6 +46,11 @@ def test_quotes_and_lists_in_markdown_are_read_as_deep_as_anyone_writes_and_what
     record, row = _read("md", "Begin.\n\n" + mark * 2_000 + "lost\n\nEnd.")
     assert getattr(record, "text", "") == text and isinstance(row, BrokenRecord)
     assert row.reason == f"not read: text too deep in quotes and lists, {told} characters in 1 place, in line 3"
+
+
+def test_markdown_of_which_all_is_too_deep_is_set_aside_as_such() -> None:
+    with pytest.raises(Unreadable, match="too deep: all of its text is in more than 100 levels of quotes and lists"):
+        _read("md", "> " * 2_000 + "lost")
 
 
 def _text(kind: str, content: str) -> str:
