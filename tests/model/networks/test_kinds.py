@@ -80,7 +80,7 @@ def test_a_kind_takes_its_own_keys_alone() -> None:
     for kind in KINDS:
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
             TypeAdapter(NetworkConfig).validate_python({"kind": kind, "kernel": 3})
-    with pytest.raises(ValidationError, match="does not match any of the expected tags: 'decoder', 'recurrent', 'encoder'"):
+    with pytest.raises(ValidationError, match="does not match any of the expected tags: 'decoder', 'hybrid', 'recurrent', 'encoder'"):
         TypeAdapter(NetworkConfig).validate_python({"kind": "convolutional"})
 
 
