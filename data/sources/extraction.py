@@ -16,7 +16,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,13 +25,23 @@ from typing import IO, Literal, NamedTuple
 from data.conversations.records import read_record
 from data.conversations.records import title_of as conversation_title
 from data.conversations.shapes import Shape, ShapeError
-from data.sources.archives.archive import Member, MemberFilter, holds_members, is_archive, list_members, printable, read_members, unpacked
+from data.sources.archives.archive import (
+    Member,
+    MemberFilter,
+    archive_faults,
+    holds_members,
+    is_archive,
+    list_members,
+    printable,
+    read_members,
+    unpacked,
+)
 from data.sources.archives.compression import UnpackedTotal, buffered, decompress
 from data.sources.decode import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type, is_blank
 from data.sources.document_store import CONVERSATION
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import FIELDED, NUMBERED, RECORDS, ZIPPED, matches_formats, type_from_name
-from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
+from data.sources.readers.record import BrokenRecord, EmbeddedFile, LeftOut, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.unpacked import Contents, Fault, SourceText, Unread
@@ -100,6 +110,8 @@ class Extractor:
         inside = inside or Nesting(1, UnpackedTotal(archive.stat().st_size))
         found = list_members(archive, chosen, packed=inside.total.packed)
         members = [m for m in found if self._reads_member(m.name, f"{prefix}{m.name}", part)]
+        if part != "records":
+            self._remark_all(prefix.rstrip("/") or archive.name, archive_faults(archive, packed=inside.total.packed))
         for member, stream in read_members(archive, members):
             name = f"{prefix}{member.name}"
             self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m, inside))  # type: ignore[misc]
@@ -195,6 +207,14 @@ class Extractor:
             self._read_records_in_sandbox(name, kind, path, stream)
         else:
             self._read_records(name, kind, stream)
+
+    def _remark_all(self, name: str, faults: Sequence[str]) -> None:
+        """Quarantine pieces of a file, one row for each kind of reason."""
+        left = LeftOut()
+        for fault in faults:
+            left.fault(fault)
+        for row in left.rows():
+            self._remark(name, row.reason)
 
     def _remark(self, name: str, reason: str) -> None:
         """Quarantine a piece of a file whose text is kept, under a name of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import IO
@@ -24,43 +25,77 @@ from data.sources.readers.record import (
 )
 
 DELIMITERS = ",\t;|"
+NO_DELIMITER = "\x1f"  # of a single column nothing says what would part it from others; this is in no text
 
 # The csv module's limit of 128 KB per field is process-wide; `_RowLines` enforces the limit of a document instead.
 csv.field_size_limit(1 << 40)
 
 
 def read_delimited(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield a record for each row that isn't blank. Raise Unreadable if the header lacks a column or a row doesn't end."""
-    lines, encoding = read_lines(stream, options)
+    """Yield a record for each row that isn't blank. Raise Unreadable if the header lacks a column or there is no row.
+
+    A quote that isn't closed where it should be costs the lines before the next one that is a whole row by itself. In a table of tabs,
+    where quotes are often plain letters, it costs nothing."""
+    lines = read_lines(stream, options)
     first = next(lines, None)
     if first is None or first.fault:
         raise Unreadable(f"no header: {first.fault if first and first.fault else 'the file is empty'}")
     delimiter, columns = _header(first.text, options)
-    row_lines = _RowLines(lines, options.limit)
-    rows = csv.reader(row_lines, delimiter=delimiter, strict=True)
+    taken = _RowLines(lines, options.limit)
     number = 0
-    while True:
+    for row, fault in _rows(taken, delimiter, columns, options.text_field):
         number += 1
         name = name_by_number(number, options)
-        row_lines.start()
-        try:
-            row = next(rows)
-            while not row:
-                row = next(rows)
-        except StopIteration:
-            if number == 1:
-                raise Unreadable("empty: a header and no row") from None
-            return
-        except csv.Error as error:
-            if wanted(name):
-                yield BrokenRecord(f"broken record: {error}, in the row that begins in line {row_lines.began}", name)
-            continue
-        if row_lines.fault or len(row) != len(columns):
-            fault = row_lines.fault or f"broken record: {len(row)} fields under {len(columns)} columns"
+        if fault:
             if wanted(name):
                 yield BrokenRecord(fault, name)
-        elif found := build_record(dict(zip(columns, row, strict=True)), number, options, wanted, encoding):
+        elif found := build_record(dict(zip(columns, row, strict=True)), number, options, wanted, taken.encoding):
             yield found
+    if not number:
+        raise Unreadable("empty: a header and no row")
+
+
+def _rows(taken: _RowLines, delimiter: str, columns: list[str], text_field: str) -> Iterator[tuple[list[str], str]]:
+    """Yield each row that isn't blank, or what is wrong with it."""
+    rows = csv.reader(taken, delimiter=delimiter, strict=True)
+    while True:
+        taken.start()
+        fault = ""
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # The parser keeps what it had read of the row.
+            row, rows = [], csv.reader(taken, delimiter=delimiter, strict=True)
+            fault = f"broken record: {error}, in the row that begins in line {taken.lines[0].number}"
+        if not row and not fault:
+            continue
+        if not fault and len(row) != len(columns):
+            fault = f"broken record: {len(row)} fields under {len(columns)} columns"
+        if not fault and len(taken.lines) > 1:
+            others = [field for name, field in zip(columns, row, strict=True) if name != text_field]
+            if any(_whole(line, delimiter, len(columns)) for field in others for line in field.split("\n")[1:]):
+                fault = f"broken record: a quote takes in other rows, in the row that begins in line {taken.lines[0].number}"
+        if fault and (len(taken.lines) > 1 or delimiter == "\t"):
+            plain = taken.lines[0].text.rstrip("\r\n").split("\t") if delimiter == "\t" else []
+            if len(plain) == len(columns) and not taken.lines[0].fault:
+                taken.give_back(1)
+                yield plain, ""
+                continue
+            whole = (n for n, line in enumerate(taken.lines) if n and _whole(line.text, delimiter, len(columns)))
+            taken.give_back(next(whole, len(taken.lines)))
+            if len(taken.lines) > 1:
+                fault += f"; {len(taken.lines)} lines, {sum(len(line.text) for line in taken.lines):,} characters"
+        yield row, taken.fault or fault
+
+
+def _whole(line: str, delimiter: str, size: int) -> bool:
+    """Return whether a line is a row by itself. With one column any line would be."""
+    try:
+        return len(next(csv.reader([line], delimiter=delimiter, strict=True), [])) == size and (size > 1 or bool(line.strip()))
+    except csv.Error:
+        return False
 
 
 def _header(line: str, options: ReaderOptions) -> tuple[str, list[str]]:
@@ -77,31 +112,42 @@ def _header(line: str, options: ReaderOptions) -> tuple[str, list[str]]:
     require_columns(columns, options)
     if repeated := next((name for name in columns if name and columns.count(name) > 1), None):
         raise Unreadable(f"no header: two columns are called {repeated}")
-    return delimiter, columns
+    return delimiter if len(columns) > 1 else NO_DELIMITER, columns
 
 
-class _RowLines:
-    """Passes lines to the csv parser and limits how many characters one row may take."""
+class _RowLines(Iterator[str]):
+    """Passes lines to the csv parser, remembers those of the row, and limits how many characters it may take."""
 
     def __init__(self, lines: Iterator[TextLine], limit: int) -> None:
-        self._lines, self._limit, self._size = lines, limit, 0
-        self.began, self.fault, self._at_row_start = 0, "", True
+        self._source, self._limit, self._size = lines, limit, 0
+        self._again = deque[TextLine]()
+        self.lines: list[TextLine] = []
 
     def start(self) -> None:
         """Begin a new row."""
-        self._size, self.fault, self._at_row_start = 0, "", True
+        self._size, self.lines = 0, []
 
-    def __iter__(self) -> Iterator[str]:
-        return self
+    @property
+    def fault(self) -> str:
+        """What is wrong with the first of the row's lines that can't be used."""
+        return next((line.fault for line in self.lines if line.fault), "")
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the first of the row's lines that isn't UTF-8."""
+        return next((line.encoding for line in self.lines if line.encoding != "utf-8"), "utf-8")
+
+    def give_back(self, kept: int) -> None:
+        """Keep the first lines of the row; read the others again."""
+        self._again.extendleft(reversed(self.lines[kept:]))
+        del self.lines[kept:]
 
     def __next__(self) -> str:
-        line = next(self._lines)
-        if self._at_row_start:
-            self.began, self._at_row_start = line.number, False
-        self.fault = self.fault or line.fault
+        line = self._again.popleft() if self._again else next(self._source)
+        self.lines.append(line)
         self._size += len(line.text)
         if self._size > 2 * self._limit:
-            raise Unreadable(f"broken quotes: the row that begins in line {self.began} doesn't end within {2 * self._limit} characters")
+            raise csv.Error(f"its quotes don't end within {2 * self._limit} characters")
         return "\n" if line.fault.startswith("too large") else line.text
 
 
@@ -136,9 +182,8 @@ def read_json(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
 
 def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield a record for each line that isn't blank. Raise Unreadable if there is none."""
-    lines, encoding = read_lines(stream, options)
     found_any = False
-    for line in lines:
+    for line in read_lines(stream, options):
         name = name_by_number(line.number, options)
         if not line.text.strip():
             continue
@@ -158,7 +203,7 @@ def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
         if fault:
             if wanted(name):
                 yield BrokenRecord(fault, name)
-        elif isinstance(value, dict) and (found := build_record(value, line.number, options, wanted, encoding)):
+        elif isinstance(value, dict) and (found := build_record(value, line.number, options, wanted, line.encoding)):
             yield found
     if not found_any:
         raise Unreadable("empty: no line but blank ones")

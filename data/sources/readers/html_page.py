@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import unquote
 
-from data.sources.archives.archive import open_zipped, read_zip_member
-from data.sources.decode import BYTE_ORDER_MARKS, WIDER_CODECS, decode
+from data.sources.archives.archive import ZIP_ERRORS, open_zipped, read_zip_member, zip_faults
+from data.sources.decode import HEAD, Decoded, NotText, decode_counted, decode_labelled
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, tree_to_text, xml_parser
 
 DECLARED = re.compile(
@@ -20,21 +20,13 @@ DECLARED = re.compile(
 )
 
 
-def decode_page(content: bytes, declared: str, encoding: str) -> tuple[str, str]:
-    """Return (text, encoding). `declared`: the server's charset; `encoding`: the recipe's, which wins unless detect. Raise NotText."""
-    if encoding == "detect" and not content.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
-        declaration = DECLARED.search(content[:4096])
-        own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
-        for label in (declared, own):
-            codec = WIDER_CODECS.get(label.lower(), label.lower())
-            # A page whose declaration is readable as ASCII can't be UTF-16.
-            if not codec or codec.startswith("utf-16"):
-                continue
-            try:
-                return content.decode(codec), codec
-            except (UnicodeError, LookupError):
-                continue
-    return decode(content, encoding)
+def decode_page(content: bytes, declared: str, encoding: str) -> Decoded:
+    """Decode a page. `declared`: the server's charset; `encoding`: the recipe's, which wins unless detect. Raise NotText."""
+    if encoding != "detect":
+        return decode_counted(content, encoding)
+    declaration = DECLARED.search(content[:4096])
+    own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
+    return decode_labelled(content, (declared, own))
 
 
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -55,17 +47,18 @@ VERSE = re.compile(r"(?:^|\s)(?:verse|line|l|i\d+|indent\d*)(?:\s|$)")
 
 def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, with the page's title: all text of its body, or its main text where the options ask for that."""
-    source, encoding = decode_page(read_whole(stream, options), options.declared, options.encoding)
+    left = LeftOut()
+    source, encoding, cut = decode_page(read_whole(stream, options), options.declared, options.encoding)
+    left.cut(cut)
     source = DECLARATION.sub("", source, count=1).replace("\0", "")
-    text, title, menus = _main_text(source) if options.pages == "main" else _whole_text(source)
+    text, title = _main_text(source, left) if options.pages == "main" else _whole_text(source, left)
     if not text.strip():
         raise Unreadable("no main text: trafilatura found none" if options.pages == "main" else "no text: the page holds none")
     yield Record(text, title=title, encoding=encoding)
-    if menus:
-        yield BrokenRecord(f"not read: navigation, {menus:,} characters in nav elements", "nav")
+    yield from (row._replace(name="nav") if row.name == "not read" else row for row in left.rows())
 
 
-def _main_text(source: str) -> tuple[str, str, int]:
+def _main_text(source: str, left: LeftOut) -> tuple[str, str]:
     from trafilatura import bare_extraction
     from trafilatura.utils import load_html
 
@@ -73,12 +66,16 @@ def _main_text(source: str) -> tuple[str, str, int]:
     if tree is None:
         raise Unreadable("no main text: it can't be parsed as HTML")
     title = element_text(tree, ".//title")
+    whole = len("".join(tree_to_text(tree, XHTML).split()))
     found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
     body = getattr(found, "body", None)
-    return (tree_to_text(body, MAIN_TEXT) if body is not None else ""), title, 0
+    text = tree_to_text(body, MAIN_TEXT) if body is not None else ""
+    left.add("outside of the main text", "x" * max(0, whole - len("".join(text.split()))))
+    return text, title
 
 
-def _whole_text(source: str) -> tuple[str, str, int]:
+def parse_page(source: str) -> Any:
+    """Return the tree of a page. Raise Unreadable where it is none, or deeper than can be read."""
     from lxml import etree, html
 
     try:
@@ -89,6 +86,11 @@ def _whole_text(source: str) -> tuple[str, str, int]:
         raise Unreadable(f"no text: it can't be parsed as HTML ({error})") from error
     if any("depth" in error.message for error in parser.error_log):
         raise Unreadable("too deep: it has more than 2,048 elements inside each other, and what is deeper can't be read")
+    return tree
+
+
+def _whole_text(source: str, left: LeftOut) -> tuple[str, str]:
+    tree = parse_page(source)
     for node in tree.iter("div", "p"):
         if VERSE.search(node.get("class") or ""):
             node.tag = "tr"
@@ -96,7 +98,9 @@ def _whole_text(source: str) -> tuple[str, str, int]:
     for nav in tree.findall(".//nav"):
         menus += len(" ".join("".join(nav.itertext()).split()))
         nav.drop_tree()
-    return tree_to_text(tree, XHTML), element_text(tree, ".//title"), menus
+    if menus:
+        left.fault(f"not read: navigation, {menus:,} characters in nav elements")
+    return tree_to_text(tree, XHTML, left), element_text(tree, ".//title")
 
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
@@ -104,18 +108,28 @@ NESTED_ENTITY = re.compile(
     rb"""<!ENTITY\s+(?:%\s+)?([^\s"'>]{1,80})\s+(?:SYSTEM|PUBLIC|"[^"]*[&%](?!\#)[^"]*"|'[^']*[&%](?!\#)[^']*')""", re.VERBOSE
 )
 PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
+PAGE_ROOT = re.compile(rb"<(?:[\w.-]+:)?(?:html|dtbook|body)\b", re.IGNORECASE)
+# Members that hold no words of the book: the package itself, its directory of chapters, styles, programs, and what begins as no text.
+NO_PAGES = (".opf", ".ncx", ".css", ".js", ".ttf", ".otf", ".woff", ".woff2", ".smil", ".pls", ".xpgt")
 
 
 def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record, with the package's title."""
+    """Yield one record, with the package's title: the pages that the spine names, whatever their media type says of them.
+
+    A page that is damaged or missing, and one that the spine doesn't name, is told."""
+    left = LeftOut()
     with open_zipped(read_whole(stream, options), "epub") as book:
-        text, title = _text(book)
+        text, title = _text(book, left)
+        for fault in zip_faults(book):
+            left.fault(fault)
     if not text.strip():
-        raise Unreadable("no text: its pages hold none")
+        damaged = next((row.reason for row in left.rows() if row.reason.startswith("damaged")), "")
+        raise Unreadable(damaged or "no text: its pages hold none")
     yield Record(text, title=title)
+    yield from left.rows()
 
 
-def _text(book: zipfile.ZipFile) -> tuple[str, str]:
+def _text(book: zipfile.ZipFile, left: LeftOut) -> tuple[str, str]:
     root = _xml(_member(book, CONTAINER)).find(".//{*}rootfile")
     if root is None or not root.get("full-path"):
         raise Unreadable(f"damaged epub: {CONTAINER} names no package")
@@ -128,15 +142,44 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
     for reference in package.iterfind(".//{*}spine/{*}itemref"):
         item = items.get(str(reference.get("idref")))
         if item is None:
-            raise Unreadable(f"damaged epub: its spine names {reference.get('idref')!r}, which is not in it")
-        if item.get("media-type") not in PAGES or "nav" in str(item.get("properties") or "").split():
+            left.fault(f"damaged epub: its spine names {reference.get('idref')!r}, which is not in it")
             continue
         name = posixpath.normpath(posixpath.join(posixpath.dirname(package_path), unquote(str(item.get("href")).partition("#")[0])))
         if name in encrypted:
             raise Unreadable(f"encrypted: {name}")
-        if name not in pages:
-            pages[name] = tree_to_text(_page(_member(book, name)), XHTML)
+        if name in pages:
+            continue
+        try:
+            content = _member(book, name)
+            if "nav" in str(item.get("properties") or "").split():
+                left.add("tables of contents", tree_to_text(_page(content), XHTML), name)
+                pages[name] = ""
+            elif item.get("media-type") in PAGES or PAGE_ROOT.search(content[:HEAD]):
+                pages[name] = tree_to_text(_page(content), XHTML, left)
+        except HostileArchive:
+            raise
+        except (Unreadable, *ZIP_ERRORS) as error:
+            reason = str(error).removeprefix("damaged epub: ")
+            left.fault(f"damaged epub: {reason if name in reason else f'{name}: {reason}'}")
+            pages[name] = ""
+    _count_others(book, {*pages, package_path}, left)
     return "\n\n".join(filter(None, pages.values())), element_text(package, ".//{http://purl.org/dc/elements/1.1/}title")
+
+
+def _count_others(book: zipfile.ZipFile, known: set[str], left: LeftOut) -> None:
+    """Count the members that hold words and are in no place of the spine. One that can't be read is counted by its size."""
+    for info in book.infolist():
+        if info.filename in known or info.filename.startswith("META-INF/") or info.filename == "mimetype" or info.is_dir():
+            continue
+        if not info.filename.lower().endswith(NO_PAGES):
+            try:
+                content = _member(book, info.filename)
+                words = tree_to_text(_page(content), XHTML) if PAGE_ROOT.search(content[:HEAD]) else decode_page(content, "", "detect").text
+                left.add("members outside of the spine", words, info.filename)
+            except NotText:
+                continue  # a picture or a sound
+            except (Unreadable, *ZIP_ERRORS):
+                left.add("damaged members outside of the spine", info.file_size, info.filename)
 
 
 def _member(book: zipfile.ZipFile, name: str) -> bytes:
@@ -157,10 +200,9 @@ def _xml(content: bytes) -> Any:
 
 def _page(content: bytes) -> Any:
     """Parse a page as XHTML, or as HTML if it isn't well-formed."""
-    from lxml import etree, html
+    from lxml import etree
 
     try:
         return etree.fromstring(content, xml_parser())
     except etree.XMLSyntaxError:
-        source, _ = decode_page(content, "", "detect")
-        return html.document_fromstring(DECLARATION.sub("", source, count=1), parser=html.HTMLParser(no_network=True))
+        return parse_page(DECLARATION.sub("", decode_page(content, "", "detect").text, count=1))

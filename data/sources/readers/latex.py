@@ -1,4 +1,9 @@
-"""LaTeX to text by pylatexenc: the document's body without commands, with formulas as they are written.
+r"""LaTeX to text: the document's body without commands, with formulas and listings as they are written.
+
+The grammar is small. A command is a backslash with a name, then arguments in brackets and braces. An argument in braces is text and flows
+on, whoever defined the command, unless the command is known to take something else there: a key, a length, a file. What is not text, an
+option among it, is counted by its kind. pylatexenc knows the arguments and the letters of some hundreds of commands, and SPECS what
+it doesn't. No argument is looked for beyond the file's end or a blank line inside brackets, so a missing brace hides nothing.
 
 Only the file itself is read: what it takes in from others stays out.
 """
@@ -6,12 +11,13 @@ Only the file itself is read: what it takes in from others stays out.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
-from typing import IO, Any
+from functools import cache
+from typing import IO, Any, NamedTuple
 
-from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole, tidy_lines
+from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded, tidy_lines
 
 # A mark of the document, or what would hide one: a comment, and text that is printed as it is typed.
 MARK = re.compile(
@@ -22,26 +28,102 @@ MARK = re.compile(
 )
 COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
-TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?\{")
+TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?(?=\{)")
+# A word of the author's own: a command without arguments that stands for plain text.
+WORD = re.compile(r"\\(?:newcommand|renewcommand|providecommand|def)\s*\*?\{?\\([A-Za-z]+)\}?\s*\{([^{}\\#]{1,200})(?:\\xspace\s*)?\}")
+OWN_LISTING = re.compile(r"\\(?:lstnewenvironment|newminted|DefineVerbatimEnvironment|newverbatim)\s*\{(\w+)\}")
+TOKEN = re.compile(
+    r"%(?P<comment>[^\n]*)(?:\n[ \t]*(?=[^\s]))?"
+    r"|\\\\\*?(?P<line>)(?:[ \t]*\[(?P<space>[^\]\n]{0,40})\])?[ \t]*\n?"
+    r"|\\(?P<word>[A-Za-z]+)(?P<star>\*?)(?P<gap>[ \t]*(?:\n(?![ \t]*\n)[ \t]*)?)|\\(?P<symbol>[^A-Za-z])"
+    r"|(?P<formula>\$\$?)|(?P<brace>[{}])|(?P<mark>---?|``|''|[!?]`|[~&])|(?P<text>[^\\%${}~&`'!?-]+|.)",
+    re.DOTALL,
+)
+BRACE = re.compile(r"\\.|%[^\n]*|[{}\[\]]|\n[ \t]*\n", re.DOTALL)
+LONGEST_TITLE = 2000
+ADDRESS_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # a percent sign begins no comment in an address
+COLUMN = re.compile("[ \t]*\x01[ \t]*")
+MARKS = {"---": "\u2014", "--": "\u2013", "``": "\u201c", "''": "\u201d", "!`": "\u00a1", "?`": "\u00bf", "~": " ", "&": "\x01"}
+ACCENTS = {
+    "'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307", "c": "\u0327", "d": "\u0323",
+    "b": "\u0331", "u": "\u0306", "v": "\u030c", "H": "\u030b", "k": "\u0328", "r": "\u030a",
+}  # fmt: skip
+ACCENTED = re.compile(r"\s*(?:\{\s*\\?([^\W\d_])\s*\}|\\([ij])(?![A-Za-z])\s*|([^\W\d_]))")
+PRINTED = {
+    "LaTeX": "LaTeX", "TeX": "TeX", "par": "\n\n", "newline": "\n", "item": "\n- ", "maketitle": "", "today": "", "tableofcontents": "",
+}  # fmt: skip
 HEADINGS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
-TAKEN_IN = ("label", "input", "include", "bibliographystyle", "bibliography")
-LEFT_OUT = (*TAKEN_IN, "noalign", "LTcaptype", "def")
+AROUND = dict.fromkeys(HEADINGS, ("\n\n", "\n\n")) | dict.fromkeys(("footnote", "footnotetext", "endnote", "thanks"), ("[", "]"))
+# What a command takes, and the kind of what is no text in it. t: text in braces; o: text in brackets; the others are no text.
+REFERENCE, ADDRESS, FILE, SETTING, INDEX, OPTION = "references", "addresses", "files", "settings", "index entries", "options"
+SPECS = {
+    "href": (ADDRESS, "[{t"), "hyperref": (REFERENCE, "[t"), "hyperlink": (REFERENCE, "{t"), "hypertarget": (REFERENCE, "{t"),
+    "index": (INDEX, "[{"), "glossary": (INDEX, "{"), "label": (REFERENCE, "{"), "bibitem": (REFERENCE, "[{"), "item": (OPTION, "o"),
+    "def": (SETTING, "#"), "edef": (SETTING, "#"), "gdef": (SETTING, "#"), "let": (SETTING, "c="), "newcommand": (SETTING, "{[[{"),
+    "renewcommand": (SETTING, "{[[{"), "providecommand": (SETTING, "{[[{"), "newenvironment": (SETTING, "{[[{{"),
+    "renewenvironment": (SETTING, "{[[{{"), "newtheorem": (SETTING, "{[{["), "setcounter": (SETTING, "{{"),
+    "addtocounter": (SETTING, "{{"), "setlength": (SETTING, "{{"), "addtolength": (SETTING, "{{"), "vspace": (SETTING, "{"),
+    "hspace": (SETTING, "{"), "color": (SETTING, "[{"), "definecolor": (SETTING, "{{{"), "colorbox": (SETTING, "{t"),
+    "fcolorbox": (SETTING, "{{t"), "hypersetup": (SETTING, "{"), "pagestyle": (SETTING, "{"), "thispagestyle": (SETTING, "{"),
+    "pagenumbering": (SETTING, "{"), "selectlanguage": (SETTING, "{"), "foreignlanguage": (SETTING, "{t"), "fontsize": (SETTING, "{{"),
+    "multicolumn": (SETTING, "{{t"), "multirow": (SETTING, "[{[{t"), "cline": (SETTING, "{"), "cmidrule": (SETTING, "[({"),
+    "raisebox": (SETTING, "{[[t"), "parbox": (SETTING, "[[[{t"), "makebox": (SETTING, "[[t"), "framebox": (SETTING, "[[t"),
+    "resizebox": (SETTING, "{{t"), "scalebox": (SETTING, "{[t"), "rotatebox": (SETTING, "[{t"), "rule": (SETTING, "[{{"),
+    "addcontentsline": (INDEX, "{{{"), "lstset": (SETTING, "{"), "bibliographystyle": (FILE, "{"), "usepackage": (FILE, "[{["),
+    "graphicspath": (FILE, "{"), "includegraphics": (FILE, "[[{"), "input": (FILE, "{"), "include": (FILE, "{"),
+    "bibliography": (FILE, "{"), "lstinputlisting": (FILE, "[{"), "verbatiminput": (FILE, "{"), "import": (FILE, "{{"),
+    "subfile": (FILE, "{"), "includepdf": (FILE, "[{"), "texorpdfstring": (OPTION, "t{"), "url": (ADDRESS, "u"), "path": (ADDRESS, "u"),
+    "nolinkurl": (ADDRESS, "u"), "textcolor": (SETTING, "[{t"), "vskip": (SETTING, ""), "hskip": (SETTING, ""),
+    "ensuremath": (OPTION, "t"),
+}  # fmt: skip
+# Names of any package that take keys alone, such as \parencite, \citeauthor, \autoref and \cpageref.
+KEYED = re.compile(r"[A-Za-z]*[Cc]ite[A-Za-z]*|(?:[A-Za-z]*[Rr]ef|[A-Za-z]*pageref|[Cc]refrange)")
+RAW = {"verb", "Verb", "lstinline", "mintinline"}  # commands whose text is printed as it is typed, between two equal signs
+LISTINGS = {"verbatim": "", "Verbatim": "[", "BVerbatim": "[", "lstlisting": "[", "minted": "[{", "alltt": "", "filecontents": "[{"}
+UNPRINTED = {"comment": "comments", "tikzpicture": "pictures", "picture": "pictures", "pspicture": "pictures", "pgfpicture": "pictures"}
+ENVIRONMENTS = {
+    "tabular": "[{", "longtable": "[{", "array": "[{", "tabularx": "{[{", "tabulary": "{[{", "supertabular": "{", "minipage": "[[[{",
+    "thebibliography": "{", "multicols": "{[", "list": "{{", "wrapfigure": "[{[{", "wraptable": "[{[{", "subfigure": "[{", "subtable": "[{",
+    "adjustbox": "{", "spacing": "{", "otherlanguage": "{", "tabbing": "", "figure": "[", "table": "[", "enumerate": "[", "itemize": "[",
+    "description": "[", "tcolorbox": "[",
+}  # fmt: skip
+BLANK_LINE = re.compile(r"\n[ \t]*\n")
+SPACE = re.compile(r"[ \t]*(?:\n(?![ \t]*\n)[ \t]*)?")
+NAMED = re.compile(r"\\(?:[A-Za-z]+|.)\s*")
+EQUALS = re.compile(r"=?\s*")
+TARGET = re.compile(r"\\(?:[A-Za-z]+|.)|\S")
+PARENTHESES = re.compile(r"\([^()\n]{0,20}\)")
+NAME = re.compile(r"\s*\{\s*([^{}\n]{1,60}?)\s*\}")
+CLOSING = {"(": r"\)", "[": r"\]"}
+SHORT = re.compile(r"[\w.,:!*+/-]*|[^\]]*=[^\]]*")  # an option that is no words: a place, a number, a key with its value
 
 
 def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record, titled by `\\title`, and after it that the document does not end, or what stands behind its end."""
-    source, encoding = decode(read_whole(stream, options), options.encoding)
+    """Yield one record, titled by `\\title`, then what is no text, that the document does not end, or what stands behind its end."""
+    left = LeftOut()
+    source, encoding = read_decoded(stream, options, left)
+    source = source.replace("\r\n", "\n").replace("\r", "\n").translate(dict.fromkeys((0, 1)))
     begin, end = _bounds(source)
     if begin is None and CLASS.search(source):
         raise Unreadable(r"damaged tex: it has a class but no \begin{document}, so it is cut off or holds settings alone")
-    text = _plain(source[begin:end])
+    own = _OwnNames(dict(WORD.findall(source)), frozenset(OWN_LISTING.findall(source)))
+    text = _Body(source[begin:end], own, left).text()
     if not text:
         raise Unreadable("no text: nothing but commands")
-    yield Record(text, title=_title(source), encoding=encoding)
+    left.add("preamble", source[: begin or 0].removesuffix(r"\begin{document}"))
+    yield Record(text, title=_title(source, own), encoding=encoding)
+    yield from left.rows()
     if begin is not None and end is None:
         yield BrokenRecord(r"damaged tex: cut off, since \end{document} is missing; what stands before it is kept", "missing end")
     if end is not None and (behind := COMMENT.sub("", source[end:]).partition("}")[2].strip()):
         yield BrokenRecord(rf"behind the end: {len(behind)} characters follow \end{{document}}; LaTeX does not read them", "behind the end")
+
+
+class _OwnNames(NamedTuple):
+    """What the document defines: words by command, and environments of listings."""
+
+    words: dict[str, str]
+    listings: frozenset[str]
 
 
 def _bounds(source: str) -> tuple[int | None, int | None]:
@@ -55,44 +137,330 @@ def _bounds(source: str) -> tuple[int | None, int | None]:
     return begin, None
 
 
-def _plain(source: str) -> str:
-    """Return a source without commands. Headings stand apart, and nothing is made up: no date of today, no title that isn't given."""
-    from pylatexenc.latex2text import LatexNodes2Text, MacroTextSpec, get_default_latex_context_db
-    from pylatexenc.latexwalker import LatexWalker
-    from pylatexenc.latexwalker import get_default_latex_context_db as get_walker_db
-    from pylatexenc.macrospec import EnvironmentSpec, MacroSpec
-
-    def heading(node: Any, l2tobj: Any) -> str:
-        return f"\n\n{l2tobj.node_arg_to_text(node, 2)}\n\n"
-
-    known, texts = get_walker_db(), get_default_latex_context_db()
-    known.add_context_category(
-        "folio",
-        prepend=True,
-        macros=[MacroSpec("def", "{{"), *(MacroSpec(name, "{") for name in TAKEN_IN)],
-        environments=[EnvironmentSpec(name, "[{") for name in ("tabular", "longtable")],
-    )
-    texts.add_context_category(
-        "folio",
-        prepend=True,
-        macros=[
-            *(MacroTextSpec(name, heading) for name in HEADINGS),
-            *(MacroTextSpec(name, "") for name in ("maketitle", "today", "tableofcontents", *LEFT_OUT)),
-            MacroTextSpec("item", "\n- "),
-        ],
-    )
-    nodes, _, _ = LatexWalker(source, latex_context=known, tolerant_parsing=True).get_latex_nodes()
-    converter = LatexNodes2Text(latex_context=texts, math_mode="verbatim", keep_comments=False)
-    return tidy_lines(str(converter.nodelist_to_text(nodes)).splitlines())
-
-
-def _title(source: str) -> str:
+def _title(source: str, own: _OwnNames) -> str:
     found = TITLE.search(source)
-    if found is None:
-        return ""
-    depth, start = 1, found.end()
-    for position in range(start, min(len(source), start + 2000)):
-        depth += {"{": 1, "}": -1}.get(source[position], 0)
-        if not depth:
-            return " ".join(_plain(source[start:position]).split())
-    return ""
+    rest = source[found.end() : found.end() + LONGEST_TITLE] if found else ""
+    return " ".join(_Body(rest[: _arguments(rest, BRACE).get(0, 0)], own, LeftOut()).text().split())
+
+
+def _arguments(source: str, braces: re.Pattern[str]) -> dict[int, int]:
+    """Return where each argument that begins with a brace or a bracket ends, by its beginning. A blank line ends no bracket.
+
+    One pass finds all: to look for each end from its beginning would take for ever where ends are missing."""
+    ends = dict[int, int]()
+    opened, brackets = list[int](), [list[int]()]
+    for found in braces.finditer(source):
+        sign = found[0]
+        if sign == "{":
+            opened.append(found.start())
+            brackets.append([])
+        elif sign == "}" and opened:
+            ends[opened.pop()] = found.end()
+            brackets.pop()
+        elif sign == "[":
+            brackets[-1].append(found.start())
+        elif sign == "]":
+            ends |= dict.fromkeys(brackets[-1], found.end())
+            brackets[-1] = []
+        elif sign[0] == "\n":
+            brackets = [[] for _ in brackets] if any(brackets) else brackets
+    return ends
+
+
+@cache
+def _libraries() -> tuple[Any, Any]:
+    from pylatexenc.latex2text import get_default_latex_context_db
+    from pylatexenc.latexwalker import get_default_latex_context_db as get_walker_db
+
+    return get_default_latex_context_db(), get_walker_db()
+
+
+@cache
+def _spec(name: str) -> tuple[str, str] | None:
+    """Return the kind of a command's arguments that are no text, and what it takes; None for a command that nobody knows."""
+    if name in SPECS:
+        return SPECS[name]
+    if KEYED.fullmatch(name):
+        return REFERENCE, "[[{"
+    texts, walker = _libraries()
+    known, said = walker.get_macro_spec(name), texts.get_macro_spec(name)
+    takes = getattr(getattr(known, "args_parser", None), "argspec", None)
+    if takes is None:
+        return (OPTION, "") if said is not None and isinstance(said.simplify_repl, str) else None
+    repl = getattr(said, "simplify_repl", None)
+    hidden = said is not None and getattr(said, "discard", False) and repl is None
+    shown = {int(n) for n in re.findall(r"%\((\d)\)", repl)} if isinstance(repl, str) and "%(" in repl else None
+    # An argument is text unless the library leaves it out.
+    signs = [
+        "t" if sign == "{" and not hidden and (shown is None or position in shown) else sign
+        for position, sign in enumerate(takes, start=1)
+        if sign != "*"
+    ]
+    return (SETTING if hidden else OPTION), "".join(signs)
+
+
+@cache
+def _symbol(name: str) -> str:
+    """Return the letters that a command without arguments stands for, "" if it stands for none."""
+    if name in PRINTED:
+        return PRINTED[name]
+    said = _libraries()[0].get_macro_spec(name)
+    found = getattr(said, "simplify_repl", None)
+    return found if isinstance(found, str) and "%" not in found and len(found) < 20 else ""
+
+
+@cache
+def _is_formula(environment: str) -> bool:
+    spec = _libraries()[1].get_environment_spec(environment)
+    return bool(getattr(spec, "is_math_mode", False))
+
+
+class _Open(NamedTuple):
+    """A group that is open: what is written when it closes, what its command takes after it, and whether nobody knows the command."""
+
+    closes: str = ""
+    kind: str = OPTION
+    takes: str = ""
+    unknown: bool = False
+
+
+class _Body:
+    """Walks once through a source, with a stack of open groups."""
+
+    def __init__(self, source: str, own: _OwnNames, left: LeftOut) -> None:
+        self._source, self._own, self._left = source, own, left
+        self._position = 0
+        self._out: list[str] = []
+        self._stack: list[_Open] = []
+        self._next: _Open | None = None
+        self._listings: list[str] = []
+        self._ends, self._address_ends = _arguments(source, BRACE), _arguments(source, ADDRESS_BRACE)
+        self._blank, self._absent = -1, dict[str, int]()
+        self._counted = (0, 0)  # a position, and how many lines end before it
+
+    def text(self) -> str:
+        """Return the text, with lines joined as they are written and listings untouched."""
+        while self._position < len(self._source):
+            found = TOKEN.match(self._source, self._position)
+            assert found is not None
+            self._position = found.end()
+            self._token(found)
+        tidy = COLUMN.sub(" | ", tidy_lines("".join(self._out).split("\n")))
+        return re.sub("\0(\\d+)\0", lambda found: self._listings[int(found[1])], tidy).strip()
+
+    def _token(self, found: re.Match[str]) -> None:
+        if found["comment"] is not None:
+            self._left.add("comments", found["comment"].lstrip("%"))
+        elif found["line"] is not None:
+            self._out.append("\n")
+        elif found["word"]:
+            self._command(found["word"], found)
+        elif found["symbol"]:
+            self._sign(found["symbol"])
+        elif found["formula"]:
+            self._formula(found.start(), found["formula"])
+        elif found["brace"] == "{":
+            self._stack.append(self._next or _Open())
+            self._next = None
+        elif found["brace"] == "}":
+            self._close()
+        else:
+            self._out.append(MARKS.get(found["mark"] or "", found[0]))
+
+    def _close(self) -> None:
+        closed = self._stack.pop() if self._stack else _Open()
+        self._out.append(closed.closes)
+        if closed.takes:
+            self._take(closed.kind, closed.takes)
+        elif closed.unknown and self._source.startswith("{", self._position):
+            self._out.append(" ")
+            self._next = closed
+
+    def _command(self, name: str, found: re.Match[str]) -> None:
+        if name in ("begin", "end"):
+            self._environment(name, found.start())
+        elif name in RAW and self._raw(name):
+            pass
+        elif name in ACCENTS and not found["star"] and (letter := ACCENTED.match(self._source, found.end())):
+            self._accent(ACCENTS[name], letter)
+        elif name in self._own.words and _spec(name) is None:
+            self._out.append(self._own.words[name])
+            self._out.append(" " if found["gap"] and not self._source.startswith("{}", self._position) else "")
+        else:
+            begins, ends = AROUND.get(name, ("", ""))
+            known = (OPTION, "[t") if ends else _spec(name)
+            self._out.append(begins or (_symbol(name) if known is None or not known[1] or name in PRINTED else ""))
+            if known is None:
+                # A space before a bracket shows that it is the text's.
+                if not found["gap"]:
+                    self._option(OPTION)
+                self._next = _Open(unknown=True) if self._source.startswith("{", self._position) else None
+            else:
+                self._take(*known, closes=ends)
+
+    def _take(self, kind: str, takes: str, closes: str = "") -> None:
+        """Pass over a command's arguments up to the first that is text, which flows on."""
+        for index, sign in enumerate(takes):
+            start = self._skip_space()
+            if sign in "[(o":
+                if sign == "o" and self._source.startswith("[", start) and (end := self._ends.get(start)):
+                    self._out.append(_Body(self._source[start + 1 : end - 1], self._own, self._left).text() + " ")
+                    self._position = end
+                elif sign == "(" and (found := PARENTHESES.match(self._source, start)):
+                    self._position = found.end()
+                elif sign == "[":
+                    self._option(kind, start)
+            elif sign == "t":
+                if self._source.startswith("{", start):
+                    self._position = start
+                    self._next = _Open(closes, kind, takes[index + 1 :])
+                else:
+                    self._out.append(closes)
+                return
+            elif not self._pass(kind, sign, start):
+                return
+
+    def _pass(self, kind: str, sign: str, start: int) -> bool:
+        """Pass over one argument that is no text; return whether there is one."""
+        named = NAMED.match(self._source, start)
+        if sign in "#c=":
+            if sign == "=":
+                equals = EQUALS.match(self._source, start)
+                named = TARGET.match(self._source, equals.end() if equals else start)
+            if named is None:
+                return False
+            self._position = named.end()
+            if sign != "#":
+                return True
+            start = self._source.find("{", self._position)
+            # The parameters of \def stand between its name and its body.
+            if start < 0 or start - self._position > 40:
+                return False
+        elif named and sign == "{":
+            self._position = named.end()
+            return True
+        ends = self._address_ends if kind == ADDRESS else self._ends
+        end = ends.get(start, 0) if self._source.startswith("{", start) else 0
+        if not end:
+            return False
+        if sign == "u":
+            self._out.append(f"<{self._source[start + 1 : end - 1].strip()}>")
+        else:
+            self._left.add(kind, self._source[start + 1 : end - 1], f"in line {self._line(start)}")
+        self._position = end
+        return True
+
+    def _option(self, kind: str, start: int | None = None) -> None:
+        start = self._position if start is None else start
+        end = self._ends.get(start) if self._source.startswith("[", start) else 0
+        if not end:
+            return
+        words = self._source[start + 1 : end - 1]
+        self._left.add(kind, words, f"in line {self._line(start)}")
+        self._position = end
+
+    def _skip_space(self) -> int:
+        found = SPACE.match(self._source, self._position)
+        return found.end() if found else self._position
+
+    def _line(self, position: int) -> int:
+        before, lines = self._counted
+        self._counted = position, lines + self._source.count("\n", before, position)
+        return self._counted[1] + 1
+
+    def _sign(self, sign: str) -> None:
+        """Write what a backslash with a sign stands for: an accent, a formula, a space, or the sign itself."""
+        letter = ACCENTED.match(self._source, self._position) if sign in ACCENTS else None
+        if letter:
+            self._accent(ACCENTS[sign], letter)
+        elif sign in CLOSING:
+            self._formula(self._position - 2, CLOSING[sign])
+        elif sign in "-/":
+            return
+        else:
+            self._out.append(" " if sign.isspace() else sign if sign in "%&$#_{}" else _symbol(sign))
+
+    def _accent(self, mark: str, letter: re.Match[str]) -> None:
+        self._position = letter.end()
+        base = next(part for part in letter.groups() if part)
+        self._out.append(unicodedata.normalize("NFC", base + mark))
+
+    def _formula(self, start: int, closing: str) -> None:
+        """Write a formula as it stands. A sign that nothing closes before a blank line is a sign."""
+        if self._blank < self._position:
+            blank = BLANK_LINE.search(self._source, self._position)
+            self._blank = blank.start() if blank else len(self._source)
+        end = self._find(closing, self._blank)
+        while end > 0 and closing[0] == "$" and self._source[end - 1] == "\\":
+            end = self._source.find(closing, end + 1, self._blank)
+        if end < 0:
+            self._out.append(self._source[start : self._position])
+            return
+        self._position = end + len(closing)
+        self._out.append(self._source[start : self._position])
+
+    def _find(self, sign: str, limit: int) -> int:
+        """Return where a sign comes next before `limit`, -1 for nowhere. What wasn't there isn't looked for again."""
+        if self._absent.get(sign, -1) >= limit:
+            return -1
+        end = self._source.find(sign, self._position, limit)
+        if end < 0:
+            self._absent[sign] = limit
+        return end
+
+    def _raw(self, name: str) -> bool:
+        """Write what \\verb and its like hold; return False if their second sign is missing."""
+        start = self._position
+        if name == "mintinline":
+            self._pass(SETTING, "{", start)
+        if name != "verb":
+            self._option(OPTION)
+        sign = self._source[self._position : self._position + 1]
+        line = self._source.find("\n", self._position)
+        closing, limit = "}" if sign == "{" else sign, line if line >= 0 else len(self._source)
+        end = self._source.find(closing, self._position + 1, limit) if sign.strip() else -1
+        if end < 0:
+            self._position = start
+            return False
+        self._out.append(self._source[self._position + 1 : end])
+        self._position = end + 1
+        return True
+
+    def _environment(self, side: str, start: int) -> None:
+        named = NAME.match(self._source, self._position)
+        if named is None:
+            return
+        self._position = named.end()
+        name = named[1]
+        plain = name.rstrip("*")
+        listing, formula = plain in LISTINGS or plain in self._own.listings, _is_formula(name)
+        raw = side == "begin" and (listing or formula or plain in UNPRINTED)
+        raw = raw and self._absent.get(f"end {name}", -1) < 0
+        end = re.compile(rf"\\end\s*\{{\s*{re.escape(name)}\s*\}}").search(self._source, self._position) if raw else None
+        if raw and end is None:
+            self._absent[f"end {name}"] = len(self._source)
+        if end and listing:
+            self._take(OPTION, LISTINGS.get(plain, "["))
+            self._out.append(f"\n\n\0{len(self._listings)}\0\n\n")
+            self._listings.append(self._source[self._position : end.start()].strip("\n").rstrip())
+            self._position = end.end()
+        elif end and plain in UNPRINTED:
+            self._left.add(UNPRINTED[plain], self._source[self._position : end.start()], f"in line {self._line(start)}")
+            self._position = end.end()
+        elif end:
+            self._out.append(self._source[start : end.end()])
+            self._position = end.end()
+        else:
+            self._out.append("\n\n")
+            if side == "begin":
+                self._begin(plain, name != plain)
+
+    def _begin(self, name: str, starred: bool) -> None:
+        if name in ENVIRONMENTS:
+            self._take(SETTING, ("{" if starred and name == "tabular" else "") + ENVIRONMENTS[name])
+            return
+        end = self._ends.get(self._position) if self._source.startswith("[", self._position) else 0
+        if end and SHORT.fullmatch(self._source[self._position + 1 : end - 1]):
+            self._option(OPTION)
+        if self._source.startswith("{", self._position):
+            self._next = _Open("\n", unknown=True)

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import IO, Any
 
-from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n((?:[^\n]*\n)*?)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 NO_YAML = re.compile(r"[ \t]*(?:#|$)")  # a line that is blank or, in YAML, a comment
@@ -27,24 +26,28 @@ BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})
 
 def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, titled by the first top-level heading."""
-    source, encoding = decode(read_whole(stream, options), options.encoding)
-    text, title = markdown_text(_without_front_matter(source))
+    left = LeftOut()
+    source, encoding = read_decoded(stream, options, left)
+    rest = _without_front_matter(source)
+    left.add("front matter", source[: len(source) - len(rest)])
+    text, title = markdown_text(rest, left)
     if not text.strip():
         raise Unreadable("empty: nothing but front matter or markup")
     yield Record(text, title=title, encoding=encoding)
+    yield from left.rows()
 
 
-def markdown_text(source: str) -> tuple[str, str]:
+def markdown_text(source: str, left: LeftOut) -> tuple[str, str]:
     """Return the text of a page and its title, which may be empty."""
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser, definitions = MarkdownIt("commonmark").enable(["table", "strikethrough"]), dict[str, Any]()
     blocks: list[str] = []
     title = ""
     marks: list[str] = []
     row: list[str] = []
     tight = ""
-    for token in parser.parse(source):
+    for token in parser.parse(source, definitions):
         if token.type == "list_item_open":
             marks.append(f"{token.info}{token.markup} " if token.info else "- ")
         elif token.type == "tr_open":
@@ -57,7 +60,7 @@ def markdown_text(source: str) -> tuple[str, str]:
             tight = token.type if token.type != "paragraph_open" or not token.hidden else "hidden"
             title = title or ("\0" if token.type == "heading_open" and token.tag == "h1" else "")
         elif token.type in BLOCKS:
-            text = _block(token)
+            text = _block(token, left)
             if title == "\0":
                 title = text
             if tight in ("th_open", "td_open"):
@@ -65,6 +68,12 @@ def markdown_text(source: str) -> tuple[str, str]:
             elif text.strip():
                 blocks.append("".join(marks[-1:]) + text + ("\n" if tight == "hidden" else "\n\n"))
             marks, tight = [], ""
+    for label, link in definitions.get("references", {}).items():
+        if label.startswith("^"):
+            # A footnote of one word looks like the definition of a link.
+            blocks.append(f"[{label.lower()}]: {link.get('href', '')} {link.get('title', '')}".rstrip() + "\n\n")
+        else:
+            left.add("definitions of links", f"{label} {link.get('href', '')} {link.get('title', '')}")
     return "".join(blocks).strip("\n"), title.strip("\0")
 
 
@@ -75,30 +84,32 @@ def _without_front_matter(source: str) -> str:
     return source[found.end() :] if found and stated else source
 
 
-def _block(token: Any) -> str:
+def _block(token: Any, left: LeftOut) -> str:
     if token.type == "inline":
-        return _inline(token.children or [])
+        return _inline(token.children or [], left)
     if token.type == "html_block":
-        return _without_tags(token.content).strip()
+        return _without_tags(token.content, left).strip()
     return "" if token.type == "hr" else str(token.content).rstrip("\n")
 
 
-def _inline(children: list[Any]) -> str:
+def _inline(children: list[Any], left: LeftOut) -> str:
     parts = []
     for child in children:
         if child.type in ("softbreak", "hardbreak"):
             parts.append("\n")
         elif child.type == "image":
-            parts.append(_inline(child.children or []))
+            parts.append(_inline(child.children or [], left))
         elif child.type != "html_inline":
             parts.append(child.content)
         elif child.content.lower().startswith("<br"):
             parts.append("\n")
+        elif child.content.startswith("<!--"):
+            left.add("comments", child.content)
     return "".join(parts).strip()
 
 
-def _without_tags(source: str) -> str:
-    collector = _TextCollector()
+def _without_tags(source: str, left: LeftOut) -> str:
+    collector = _TextCollector(left)
     collector.feed(source)
     collector.close()
     return "".join(collector.texts)
@@ -107,8 +118,9 @@ def _without_tags(source: str) -> str:
 class _TextCollector(HTMLParser):
     """Collects the text between tags, without scripts and styles."""
 
-    def __init__(self) -> None:
+    def __init__(self, left: LeftOut) -> None:
         super().__init__()
+        self._left = left
         self.texts: list[str] = []
         self._hidden = ""
 
@@ -122,36 +134,53 @@ class _TextCollector(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Collect text."""
-        if not self._hidden:
+        if self._hidden:
+            self._left.add(f"{self._hidden} elements", data)
+        else:
             self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        """Count a comment."""
+        self._left.add("comments", data)
 
 
 def read_notebook(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, titled by the first top-level heading."""
-    source, encoding = decode(read_whole(stream, options), options.encoding)
+    left = LeftOut()
+    source, encoding = read_decoded(stream, options, left)
     try:
         notebook = json.loads(source)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"damaged ipynb: not JSON: {error}") from error
-    cells = _cells(notebook)
+    cells = _cells(notebook, left)
     title, parts = "", list[str]()
     for cell in cells:
         text = _source(cell)
         if cell.get("cell_type") == "markdown":
-            text, heading = markdown_text(text)
+            text, heading = markdown_text(text, left)
             title = title or heading
         if text.strip():
             parts.append(text.strip("\n"))
+        for kind in ("outputs", "attachments"):
+            for output in _listed(cell.get(kind)):
+                left.add(f"{kind} of cells", len(json.dumps(output, ensure_ascii=False).encode("utf-8", "replace")))
     if not parts:
         raise Unreadable(f"no text: none of its {len(cells)} cells has any")
     yield Record("\n\n".join(parts), title=title, encoding=encoding)
+    yield from left.rows()
 
 
-def _cells(notebook: Any) -> list[dict[str, Any]]:
+def _listed(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _cells(notebook: Any, left: LeftOut) -> list[dict[str, Any]]:
     """Return the cells of a notebook of version 4, or of the sheets of one of version 3."""
     if isinstance(notebook, dict):
         sheets = [notebook, *(sheet for sheet in notebook.get("worksheets") or () if isinstance(sheet, dict))]
         found = [sheet["cells"] for sheet in sheets if isinstance(sheet.get("cells"), list)]
+        for other in (cell for cells in found for cell in cells if not isinstance(cell, dict)):
+            left.add("cells that are none", str(other))
         if found:
             return [cell for cells in found for cell in cells if isinstance(cell, dict)]
     raise Unreadable("damaged ipynb: it has no cells")

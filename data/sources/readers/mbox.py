@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from email.message import EmailMessage, MIMEPart
 from typing import IO
 
-from data.sources.decode import decode, is_blank
+from data.sources.decode import decode_labelled, is_blank
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
+from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter
 from data.sources.readers.tree import XHTML, tree_to_text
 
 FROM_LINE = re.compile(rb"From \S.*\d{4}")
@@ -60,21 +60,35 @@ def _read_message(content: bytes, name: str, options: ReaderOptions) -> Iterator
         text = _body_text(body) if body is not None else ""
         subject = " ".join(str(message.get("Subject", "")).split())
         attached = [(part.get_content_type(), part.get_filename() or "without a name") for part in message.iter_attachments()]
+        left = LeftOut()
+        _count_rest(message, body, left)
     except Exception as error:  # noqa: BLE001  # email raises anything for an odd header; the message becomes the record's reason
         yield BrokenRecord(f"damaged message: {type(error).__name__}: {error}"[:1000], name)
         return
     yield BrokenRecord("empty: a message without words", name) if is_blank(text) else Record(text, name, subject)
+    for row in left.rows():
+        yield row._replace(name=f"{name}.{row.name}")
     for number, (kind, file) in enumerate(attached, start=1):
         yield BrokenRecord(f"attachment: {file}, {kind}; attachments are not read", f"{name}.{number}")
+
+
+def _count_rest(message: EmailMessage, body: MIMEPart | None, left: LeftOut) -> None:
+    """Count what is neither the body nor an attachment: other forms of the same words, and lines around the parts. Record damage."""
+    attached = {id(part) for one in message.iter_attachments() for part in one.walk()}
+    for part in message.walk():
+        for defect in part.defects:
+            left.fault(f"damaged message: {type(defect).__name__}")
+        if part.is_multipart():
+            left.add("lines around parts", f"{part.preamble or ''}{part.epilogue or ''}")
+        elif part is not body and id(part) not in attached:
+            payload = part.get_payload(decode=True)
+            left.add(f"other forms, {part.get_content_type()}", len(payload) if isinstance(payload, bytes) else 0)
 
 
 def _body_text(body: MIMEPart) -> str:
     payload = body.get_payload(decode=True)
     content = payload if isinstance(payload, bytes) else b""
-    try:
-        text = content.decode(body.get_content_charset("utf-8"))
-    except (UnicodeError, LookupError):
-        text = decode(content)[0]
+    text = decode_labelled(content, (body.get_content_charset("utf-8"),)).text if content.strip() else ""
     if body.get_content_subtype() == "html" and text.strip():
         from lxml import etree, html
 

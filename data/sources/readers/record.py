@@ -1,8 +1,9 @@
 """What readers share: their interface, named fields of records, and lines of text from a stream of any length.
 
 Lines of text from a stream of any length and encoding.
-Memory holds one line, or the beginning of one that is too long. The encoding is detected from the first 64 KB; a byte that doesn't fit a
-detected encoding is read as Windows-1252, one that doesn't fit the recipe's encoding marks its line as broken.
+Memory holds one line, or the beginning of one that is too long, and 64 KB. A line that is UTF-8 is read as that; for the others the
+encoding is detected from the 64 KB that begin with the first of them, wherever it stands. A byte that doesn't fit a detected encoding is
+read as Windows-1252, one that doesn't fit the recipe's encoding marks its line as broken.
 
 The interface of all readers.
 
@@ -11,10 +12,13 @@ one per record for a file of records. A fault in one record gives a BrokenRecord
 Unreadable. Unwanted records are skipped unparsed where their number is their name.
 
 Records with named fields: choose the text, the name and the title.
+
+What a reader finds in a document and does not deliver as text it counts in `LeftOut`, and yields as broken records of their own.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import re
@@ -24,7 +28,21 @@ from decimal import Decimal
 from typing import IO, NamedTuple
 
 from data.sources.archives.compression import stream_from
-from data.sources.decode import SAMPLE, decode, is_blank
+from data.sources.decode import (
+    DOUBLE,
+    ESCAPED,
+    FEW,
+    MIXED,
+    SAMPLE,
+    decode,
+    decode_counted,
+    decode_up_to_cut,
+    detect_escaped,
+    encoding_of_lines,
+    high_bytes,
+    is_blank,
+    legacy_encoding,
+)
 from data.sources.errors import Unreadable
 
 
@@ -160,45 +178,163 @@ def tidy_lines(lines: Iterable[str]) -> str:
     return BLANK_LINES.sub("\n\n", "\n".join(line.strip() for line in lines)).strip()
 
 
+class LeftOut:
+    """Counts what a document holds and its text doesn't: by kind of thing its size, how often it occurs, and where first."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, int, str, str]] = {}
+        self._faults: dict[str, list[str]] = {}
+
+    def add(self, kind: str, what: object, place: str = "") -> None:
+        """Count words, or a number of bytes. Blank words are nothing."""
+        size, unit = (what, "bytes") if isinstance(what, int) else (len(" ".join(str(what or "").split())), "characters")
+        kind = UNPRINTABLE.sub("?", kind)[:LONGEST_KIND]
+        kind = kind if kind in self._found or len(self._found) < MOST_KINDS else OTHER_KINDS
+        before, count, unit, place = self._found.get(kind, (0, 0, unit, place))
+        if size:
+            self._found[kind] = before + size, count + 1, unit, place
+
+    def fault(self, reason: str) -> None:
+        """Record what is wrong with a document whose text is kept all the same. What stands before the colon names the row."""
+        kind, _, detail = reason.partition(": ")
+        self._faults.setdefault(kind, []).append(detail)
+
+    def cut(self, size: int) -> None:
+        """Record that a document ends inside a letter of which `size` bytes are there; none if 0."""
+        if size:
+            self.fault(f"cut off: it ends inside a letter, of which {size} bytes are there")
+
+    def rows(self) -> Iterator[BrokenRecord]:
+        """Yield a row for each kind of thing and of fault."""
+        for kind, details in sorted(self._faults.items()):
+            more = f"; and {len(details) - SHOWN} more" if len(details) > SHOWN else ""
+            yield BrokenRecord(f"{kind}: {'; '.join(details[:SHOWN])}{more}", kind)
+        for kind, (size, count, unit, place) in sorted(self._found.items()):
+            where = f", the first {place}" if place and count > 1 else f", {place}" if place else ""
+            yield BrokenRecord(f"not read: {kind}, {size:,} {unit} in {count:,} place{'s' * (count > 1)}{where}", kind)
+
+
+# A document names some of its kinds of things itself, so they are as many and as long as it likes.
+MOST_KINDS, LONGEST_KIND, OTHER_KINDS, SHOWN = 50, 80, "other things", 5
+UNPRINTABLE = re.compile(r"[^ -~]")
+
+
+def read_decoded(stream: IO[bytes], options: ReaderOptions, left: LeftOut) -> tuple[str, str]:
+    """Return a document's text and its encoding. A letter that its end cuts in two is counted."""
+    found = decode_counted(read_whole(stream, options), options.encoding)
+    left.cut(found.cut)
+    return found.text, found.encoding
+
+
 UNDECODED = re.compile("[\udc80-\udcff\ufffd]")
 
 
 class TextLine(NamedTuple):
-    """A line with its line end, its number from 1, and why it can't be used, else ""."""
+    """A line with its line end, its number from 1, why it can't be used, else "", and its encoding."""
 
     text: str
     number: int
     fault: str = ""
+    encoding: str = "utf-8"
 
 
-def read_lines(stream: IO[bytes], options: ReaderOptions) -> tuple[Iterator[TextLine], str]:
-    """Return the lines and the name of their encoding. Raise NotText for binary content."""
+def read_lines(stream: IO[bytes], options: ReaderOptions) -> Iterator[TextLine]:
+    """Return the lines. Raise NotText for binary content."""
     head = stream.read(SAMPLE)
     complete = len(head) < SAMPLE
     # The sample may end inside a character.
     sample = head if complete else head[: (head.rfind(b"\n") + 1 or len(head)) // 4 * 4]
-    encoding = decode(sample, options.encoding)[1].removesuffix("+cp1252")
+    encoding = decode(sample, options.encoding)[1]
     rest = io.BytesIO(head)
     rejoined = stream_from(lambda wanted: rest.read(wanted) or stream.read(wanted))
-    lenient = options.encoding == "detect"
-    wide = encoding.startswith("utf-16") or encoding.startswith("utf-32")
-    errors = "replace" if wide else "folio-strays" if lenient else "surrogateescape"
+    wide = encoding.startswith(("utf-16", "utf-32"))
+    if options.encoding == "detect" and not wide:
+        return _DetectedLines(rejoined, options.limit)
     # A byte order mark is not part of the text.
     codec = "utf-8-sig" if encoding.replace("_", "-").lower() in ("utf-8", "utf8") else encoding
-    text = io.TextIOWrapper(rejoined, codec, errors=errors, newline="\n")
-    return _lines(text, options.limit, encoding, wide or not lenient), encoding
+    text = io.TextIOWrapper(rejoined, codec, errors="replace" if wide else "surrogateescape", newline="\n")
+    return _decoded_lines(text, options.limit, encoding)
 
 
-def _lines(stream: io.TextIOWrapper, limit: int, encoding: str, strict: bool) -> Iterator[TextLine]:
+def _decoded_lines(stream: io.TextIOWrapper, limit: int, encoding: str) -> Iterator[TextLine]:
     number = 0
     while line := stream.readline(limit + 1):
         number += 1
         fault = ""
         if len(line) > limit and not line.endswith("\n"):
-            size, end = len(line), ""
-            while not end.endswith("\n") and (end := stream.readline(1 << 20)):
-                size += len(end)
-            fault = f"too large: a line of {size} characters, the limit is {limit}"
-        elif strict and (undecoded := UNDECODED.search(line)):
+            fault = _too_large(len(line), lambda: stream.readline(1 << 20), limit)
+        elif undecoded := UNDECODED.search(line):
             fault = f"not {encoding}: at character {undecoded.start() + 1} of the line"
-        yield TextLine(line, number, fault)
+        yield TextLine(line, number, fault, encoding)
+
+
+def _too_large(size: int, read_on: Callable[[], str | bytes], limit: int) -> str:
+    """Pass over the rest of a line."""
+    part: str | bytes = ""
+    while part[-1:] not in ("\n", b"\n") and (part := read_on()):
+        size += len(part)
+    return f"too large: a line of {size} characters, the limit is {limit}"
+
+
+class _DetectedLines(Iterator[TextLine]):
+    """Decodes line by line: files are joined from others, and the first letter above ASCII may come after gigabytes."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._limit, self._number = stream, limit, 0
+        self._ahead = io.BytesIO()
+        # The encodings of lines in ASCII and of others that are not UTF-8: None before the first; and whether a line surely was UTF-8.
+        self._escaped: str | None = None
+        self._legacy: str | None = None
+        self._utf8 = False
+
+    def __next__(self) -> TextLine:
+        line = self._readline(self._limit + 1)
+        if not line:
+            raise StopIteration
+        self._number += 1
+        if self._number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if len(line) > self._limit and not line.endswith(b"\n"):
+            fault = _too_large(len(line), lambda: self._readline(1 << 20), self._limit)
+            return TextLine(line.decode("utf-8", "replace"), self._number, fault)
+        text, encoding = self._decode(line)
+        cut = not line.endswith(b"\n") and decode_up_to_cut(line, encoding, "folio-strays")[1]
+        return TextLine(text, self._number, f"cut off: it ends inside a letter, of which {cut} bytes are there" if cut else "", encoding)
+
+    def _decode(self, line: bytes) -> tuple[str, str]:
+        if line.isascii():
+            return self._decode_ascii(line)
+        high = high_bytes(line)
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            text = ""
+        self._utf8 = self._utf8 or bool(text and high > FEW)
+        if self._legacy is None and not self._utf8:
+            self._legacy = encoding_of_lines(line + self._peek())
+        # A few letters in two bytes each may look like UTF-8.
+        if text and (self._utf8 or self._legacy not in DOUBLE):
+            return text, "utf-8"
+        name = legacy_encoding(line)
+        if name != MIXED:
+            self._legacy = name = self._legacy or encoding_of_lines(line + self._peek()) or name
+        name = name.partition("+")[0]
+        return line.decode(name, "folio-strays"), name
+
+    def _decode_ascii(self, line: bytes) -> tuple[str, str]:
+        if not any(mark in line for mark in ESCAPED):
+            return line.decode("ascii"), "utf-8"
+        if self._escaped is None:
+            self._escaped = detect_escaped(b"".join(one for one in (line + self._peek()).splitlines(True) if one.isascii()))
+        return line.decode(self._escaped or "ascii", "folio-strays"), self._escaped or "utf-8"
+
+    def _peek(self) -> bytes:
+        """Return the next 64 KB, which stay to be read."""
+        ahead = self._ahead.read()
+        ahead += self._stream.read(max(0, SAMPLE - len(ahead)))
+        self._ahead = io.BytesIO(ahead)
+        return ahead[:SAMPLE]
+
+    def _readline(self, size: int) -> bytes:
+        line = self._ahead.readline(size)
+        return line if line.endswith(b"\n") or len(line) == size else line + self._stream.readline(size - len(line))

@@ -9,6 +9,7 @@ from html.entities import html5
 from typing import Any
 
 from data.sources.errors import HostileArchive, Unreadable
+from data.sources.readers.record import LeftOut
 
 ENTITY = re.compile(rb"<!ENTITY")
 
@@ -70,8 +71,13 @@ XHTML = ElementRoles(
 )  # fmt: skip
 
 
-def tree_to_text(tree: Any, roles: ElementRoles) -> str:
-    """Return the text of an lxml tree."""
+PROGRAMS = frozenset({"head", "script", "style", "title"})  # skipped elements of pages that hold no words, or the title's
+
+
+def tree_to_text(tree: Any, roles: ElementRoles, left: LeftOut | None = None) -> str:
+    """Return the text of an lxml tree. `left`: counts the words of the elements that are skipped, and of comments."""
+    from lxml import etree
+
     page = _TextBuilder(roles)
     waiting = [(tree, False)]
     while waiting:
@@ -79,6 +85,8 @@ def tree_to_text(tree: Any, roles: ElementRoles) -> str:
         name = _name(node)
         if name is None:
             page.add(_entity(node))
+            if left and node.tag is etree.Comment:
+                left.add("comments", node.text)
         elif done:
             page.end(name)
         elif name not in roles.skipped:
@@ -87,6 +95,8 @@ def tree_to_text(tree: Any, roles: ElementRoles) -> str:
             waiting.append((node, True))
             waiting.extend((child, False) for child in reversed(node))
             continue
+        elif left and name not in PROGRAMS:
+            left.add(f"{name} elements", " ".join(node.itertext()))
         if node is not tree:
             page.add(node.tail or "")
     return page.text()
@@ -110,8 +120,12 @@ def _name(node: Any) -> str | None:
 
 
 def _entity(node: Any) -> str:
+    """Return what an entity stands for: a letter by HTML's name, the document's own words, or its name where nobody says."""
     text = str(node.text or "") if getattr(node, "name", None) and str(node).startswith("&") else ""
-    return html5.get(text.strip("&"), "") if text else ""
+    if not text or text.strip("&") in html5:
+        return html5.get(text.strip("&"), "")
+    declared = node.getroottree().docinfo.internalDTD
+    return next((str(one.content) for one in declared.iterentities() if one.name == node.name), text) if declared is not None else text
 
 
 @dataclass

@@ -1,16 +1,16 @@
-"""DOCX, ODT and RTF, what word processors write, to text."""
+"""DOCX and ODT, what word processors write, to text."""
 
 from __future__ import annotations
 
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from data.sources.archives.archive import open_zipped, read_zip_member
+from data.sources.archives.archive import open_zipped, read_zip_member, zip_faults
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, notes_to_end, parse_xml, tree_to_text, unwrapped
 
 
@@ -32,17 +32,20 @@ def read_docx(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     import mammoth
     from lxml import html
 
+    left = LeftOut()
     with open_zipped(read_whole(stream, options), "docx") as document:
         body = member_xml(document, BODY, "docx")
         title = element_text(member_xml(document, CORE, "docx"), "{*}title") if CORE in document.namelist() else ""
         parts = {BODY: body} | {name: member_xml(document, name, "docx") for name in NOTES if name in document.namelist()}
+        written = ["".join(str(node.text or "").split()) for part in parts.values() for node in part.iter("{*}t")]
         converted = mammoth.convert_to_html(_simplified(document, parts), convert_image=lambda image: [])
+        _count_parts(document, parts, left)
     page, text = converted.value, ""
     if page.strip():
         tree = html.document_fromstring(page)
         for link in tree.xpath(f".//a[normalize-space() = '{BACK_LINK}']"):
             link.text = ""
-        text = tree_to_text(unwrapped(tree, XHTML), XHTML)
+        text = tree_to_text(unwrapped(tree, XHTML), XHTML, left)
     if not text.strip():
         raise Unreadable("no text: the document has none, as one of pictures alone")
     yield Record(text, title=title)
@@ -52,6 +55,36 @@ def read_docx(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
         size = sum(len(node.text or "") for part in parts.values() for node in part.iterfind(f".//{{*}}{local}//{{*}}t"))
         if size:
             yield BrokenRecord(f"not read: {size} characters in elements of the name {name}", f"in {name}")
+    for deleted in (node.text for part in parts.values() for node in part.iter("{*}delText")):
+        left.add("deleted words", deleted)
+    if not unknown:
+        _count_missing(written, "".join(text.split()), left)
+    yield from left.rows()
+
+
+def _count_missing(written: list[str], text: str, left: LeftOut) -> None:
+    """Count the runs whose words are nowhere in the text: mammoth, which converts them, says nothing of some that it drops."""
+    position = 0
+    for words in written:
+        found = text.find(words, position)
+        found = found if found >= 0 else text.find(words)
+        if found < 0:
+            left.add("runs that were not converted", words)
+        else:
+            position = found + len(words)
+
+
+def _count_parts(document: zipfile.ZipFile, parts: Mapping[str, Any], left: LeftOut) -> None:
+    """Count the words of the parts that are not converted, such as headers, comments and charts, and the bytes of whole files inside."""
+    for name in document.namelist():
+        if name in parts or not name.startswith("word/"):
+            continue
+        if name.endswith(".xml"):
+            left.add(name, " ".join("".join(p.itertext("{*}t")) for p in member_xml(document, name, "docx").iter("{*}p")))
+        elif not name.startswith("word/media/") and not name.endswith((".rels", "/")):
+            left.add("embedded files", document.getinfo(name).file_size, name)
+    for fault in zip_faults(document):
+        left.fault(fault)
 
 
 def _simplified(document: zipfile.ZipFile, parts: dict[str, Any]) -> IO[bytes]:
@@ -79,7 +112,7 @@ def _simplified(document: zipfile.ZipFile, parts: dict[str, Any]) -> IO[bytes]:
     return out
 
 
-CONTENT, META, MANIFEST = "content.xml", "meta.xml", "META-INF/manifest.xml"
+CONTENT, META, STYLES, MANIFEST = "content.xml", "meta.xml", "styles.xml", "META-INF/manifest.xml"
 TITLE = ".//{http://purl.org/dc/elements/1.1/}title"
 ODT = ElementRoles(
     blocks=frozenset({"p", "h", "list", "table", "section", "text"}),
@@ -94,11 +127,18 @@ ODT = ElementRoles(
 
 def read_odt(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, with the title in the document's properties. Raise Unreadable for an encrypted document."""
+    left = LeftOut()
     with open_zipped(read_whole(stream, options), "odt") as document:
         if MANIFEST in document.namelist() and member_xml(document, MANIFEST, "odt").find(".//{*}encryption-data") is not None:
             raise Unreadable("encrypted: it asks for a password")
         root = member_xml(document, CONTENT, "odt")
         title = element_text(member_xml(document, META, "odt"), TITLE) if META in document.namelist() else ""
+        # Headers and footers are styles of pages; formulas and charts are documents inside.
+        for name in document.namelist():
+            if name == STYLES or (name.endswith("/content.xml") and name != CONTENT):
+                left.add(name, " ".join("".join(p.itertext()) for p in member_xml(document, name, "odt").iter("{*}p", "{*}h")))
+        for fault in zip_faults(document):
+            left.fault(fault)
     body = root.find(".//{*}body/{*}text")
     if body is None:
         raise Unreadable("no text: it is an OpenDocument file of another kind, such as a table or a drawing")
@@ -107,72 +147,12 @@ def read_odt(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
     for tab in body.iter("{*}tab"):
         tab.text = "\t"
     notes_to_end(body, ((note, note.find("{*}note-citation"), note.find("{*}note-body")) for note in list(body.iter("{*}note"))))
-    text = tree_to_text(unwrapped(body, ODT), ODT)
+    text = tree_to_text(unwrapped(body, ODT), ODT, left)
     if not text.strip():
         raise Unreadable("no text: the document has none")
     yield Record(text, title=title)
+    yield from left.rows()
 
 
 def _attribute(node: Any, name: str) -> str:
     return next((str(value) for key, value in node.attrib.items() if key.rpartition("}")[2] == name and str(value).isdigit()), "")
-
-
-# \bin is followed by raw bytes, which striprtf would take for text.
-BINARY = re.compile(rb"\\bin(\d{1,9}) ?")
-NOTE = re.compile(rb"\{\s*(?:\\\*\s*)?\\footnote(?![a-z]) ?")
-BRACE = re.compile(rb"\\.|[{}]", re.DOTALL)
-LINE = re.compile(rb"\\line(?![a-z]) ?")
-PARAGRAPH = re.compile(rb"\\par(?![a-z]) ?")
-NOTE_BEGINS, NOTE_ENDS = re.compile(r"\s*\x02\s*"), re.compile(r"\s*\x03")
-BREAK = "\x0b"  # placeholder for a line end inside a paragraph, which striprtf would turn into a paragraph's
-CELL = re.compile(r"\n?\|(?=\n)|\n\|")
-LINE_ENDS = re.compile(r"\r\n?")
-BLANK_LINES = re.compile(r"\n\s*\n")
-
-
-def read_rtf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record. Raise Unreadable where the file is cut off."""
-    from striprtf.striprtf import rtf_to_text
-
-    content = read_whole(stream, options)
-    if not content.rstrip(b"\0 \r\n").endswith(b"}"):
-        raise Unreadable("cut off: its last group is not closed")
-    source = LINE.sub(rb"\'0b", _with_notes(_without_binary(content)))
-    plain: str = rtf_to_text(source.decode("latin-1"), errors="replace")  # type: ignore[no-untyped-call]
-    text = LINE_ENDS.sub("\n", plain)
-    # striprtf ends each cell of a table with a bar, and its paragraph with a line end.
-    text = CELL.sub(lambda found: "" if found[0].endswith("|") and not found[0].startswith("\n|") else " | ", text)
-    text = NOTE_ENDS.sub("]", NOTE_BEGINS.sub(" [", text))
-    lines = (line.strip() for line in text.replace("\n", "\n\n").replace(BREAK, "\n").split("\n"))
-    text = BLANK_LINES.sub("\n\n", "\n".join(lines)).strip("\n")
-    if not text.strip():
-        raise Unreadable("no text: the document has none")
-    yield Record(text)
-
-
-def _with_notes(content: bytes) -> bytes:
-    """Turn each note into plain text in brackets; striprtf would drop it."""
-    kept, position = bytearray(), 0
-    while found := NOTE.search(content, position):
-        end = _group_end(content, found.end())
-        kept += content[position : found.start()] + rb"{\'02 " + PARAGRAPH.sub(b" ", content[found.end() : end]) + rb"\'03"
-        position = end
-    return bytes(kept + content[position:])
-
-
-def _group_end(content: bytes, start: int) -> int:
-    """Return where the group that is open at `start` is closed."""
-    depth = 1
-    for brace in BRACE.finditer(content, start):
-        depth += {b"{": 1, b"}": -1}.get(brace[0], 0)
-        if not depth:
-            return brace.start()
-    raise Unreadable("cut off: a note is not closed")
-
-
-def _without_binary(content: bytes) -> bytes:
-    kept, position = bytearray(), 0
-    while found := BINARY.search(content, position):
-        kept += content[position : found.start()]
-        position = found.end() + int(found[1])
-    return bytes(kept + content[position:])

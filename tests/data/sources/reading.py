@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +74,19 @@ def rows(output: Path, name: str, shards: int) -> list[dict[str, Any]]:
     return [row for number in range(shards) for row in pq.read_table(output / str(number) / f"{name}.parquet").to_pylist()]
 
 
+# A row for what lies inside a document whose text is kept.
+LEFT_OUT = re.compile(r"not read: .* (?:characters|bytes) in [\d,]+ place")
+
+
 class Outcome(NamedTuple):
-    """The result for a folder: rows by path, quarantine reasons by path, and the metrics summed over the shards."""
+    """The result for a folder: rows by path, quarantine reasons by path, and the metrics summed over the shards.
+
+    `left_out`: reasons of what lies inside documents whose text is kept, by path."""
 
     documents: dict[str, dict[str, Any]]
     reasons: dict[str, str]
     metrics: dict[str, float]
+    left_out: dict[str, str]
 
     @property
     def texts(self) -> dict[str, str]:
@@ -106,7 +114,9 @@ def outcome(config: IngestConfig, folder: Path, output: Path) -> Outcome:
     assert len(set(closing)) == len(closing) == sum(shard["documents"] + shard["quarantined"] for shard in metrics)
     found = {meta["path"]: row | meta for row in documents for meta in (json.loads(row["metadata"]),)}
     total = {name: sum(shard[name] for shard in metrics) for name in metrics[0]}
-    return Outcome(found, {row["path"]: row["reason"] for row in quarantined}, total)
+    reasons = {row["path"]: row["reason"] for row in quarantined}
+    left_out = {path: reason for path, reason in reasons.items() if LEFT_OUT.match(reason)}
+    return Outcome(found, {path: reason for path, reason in reasons.items() if path not in left_out}, total, left_out)
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> Path:

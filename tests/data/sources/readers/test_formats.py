@@ -179,7 +179,7 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
     }
     found = read_all(write(tmp_path / "shelf", files), tmp_path / "out", shards=2)
     assert set(found.texts.values()) == {"A good one."}
-    assert sorted(found.texts) == ["a.jsonl#1", "a.jsonl#5", "a.jsonl#8", "b.csv#1", "b.csv#4", "c.parquet#1", "d.warc#4"]
+    assert sorted(found.texts) == ["a.jsonl#1", "a.jsonl#5", "a.jsonl#8", "b.csv#1", "b.csv#4", "b.csv#6", "c.parquet#1", "d.warc#4"]
     broken = {f"a.jsonl#{n}" for n in (2, 3, 4, 6, 7)} | {f"b.csv#{n}" for n in (2, 3, 5)} | {"c.parquet#2", "c.parquet#3"}
     assert set(found.reasons) == broken | {"d.warc#2", "e.warc#2", "d.warc#request", "e.warc#request"}
     assert found.reasons["a.jsonl#7"] == "broken record: nested too deeply"
@@ -279,7 +279,7 @@ def test_a_page_is_read_whole_and_main_text_is_for_sources_that_ask_for_it(tmp_p
         "Velden | 9\n\n* * *\n\n- one\n- two\n\nA note.\n\nThe end"
     )
     web = page("web", web=True).encode()
-    (main,) = READERS["html"](io.BytesIO(web), ReaderOptions(pages="main"), lambda _: True)
+    main, *_ = READERS["html"](io.BytesIO(web), ReaderOptions(pages="main"), lambda _: True)
     assert isinstance(main, Record) and main.text == prose("web")
     all_of_it, menu = READERS["html"](io.BytesIO(web), ReaderOptions(), lambda _: True)
     assert isinstance(all_of_it, Record) and all_of_it.text == f"{prose('web')}\n\nAll rights reserved"
