@@ -45,6 +45,8 @@ def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
     They are copied, since what a file is mapped to changes with the file. Raise RuntimeError, as torch does, unless names and shapes are
     those of the network.
     """
+    if {name: tensor.shape for name, tensor in network.state_dict().items()} != {name: tensor.shape for name, tensor in tensors.items()}:
+        network.load_state_dict(tensors, strict=True)  # raises before memory is taken for what the file doesn't hold
     network.to_empty(device="cpu").load_state_dict(tensors, strict=True)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from data.shards.model_folder import TOKENIZER_BYTES, read_bytes
 from model.networks.base import ModelError
 from model.networks.directory import TOKENIZER_DIGEST, load_model, save_model
 
@@ -18,7 +19,7 @@ def adopt_model(directory: Path, output: Path) -> dict[str, float]:
     network = load_model(directory)
     if "causal" not in network.config.SUPPORTS:
         raise ModelError(f"{directory} is of kind {network.config.kind}, which does not predict next tokens; start from one that does")
-    digest = hashlib.sha256((directory / "tokenizer.json").read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_bytes(directory / "tokenizer.json", TOKENIZER_BYTES)).hexdigest()
     save_model(network, output, extra={TOKENIZER_DIGEST: digest})
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": float(parameters), "vocab_size": float(network.vocab_size), "context": float(network.config.context)}

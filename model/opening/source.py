@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, Field
 
+from data.shards.model_folder import TEXT_BYTES, present, read_bytes
 from model.networks.base import NetworkBase
 
 UNSTATED = "not stated"
@@ -18,16 +19,16 @@ UNSTATED = "not stated"
 
 def stated_licence(directory: Path) -> str:
     """Return the licence that the front matter of the directory's README.md names; `not stated` if it names none."""
-    try:
-        text = (directory / "README.md").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    path = directory / "README.md"
+    if not present(path):
         return UNSTATED
+    text = read_bytes(path, TEXT_BYTES).decode(errors="replace")
     parts = text.split("---", 2)
     if len(parts) < 3 or parts[0].strip():
         return UNSTATED
     try:
         front = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError):
         return UNSTATED
     stated = front.get("license_name") if isinstance(front, dict) and front.get("license") == "other" else None
     stated = stated or (front.get("license") if isinstance(front, dict) else None)
