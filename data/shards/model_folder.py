@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 JSON_BYTES = 16 * 2**20
 """Of a configuration or an index. That of 140,000 tensors has 13 MB; as Python's objects JSON takes up to 40 times its size."""
-TOKENIZER_BYTES = 128 * 2**20
+TOKENIZER_BYTES = 64 * 2**20
 """Of tokenizer.json. One of 260,000 tokens has 33 MB."""
 TEXT_BYTES = 2 * 2**20
 """Of a chat template or a README. Templates with tools have 20 kB."""
@@ -37,7 +37,7 @@ class ModelError(ValueError):
     """A model's folder or file can't be opened. The message is one line: the file, the value and the way out."""
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
+        line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(message.split()))
         super().__init__(line if len(line) <= MESSAGE else f"{line[: MESSAGE - 300]} ... {line[-300:]}")
 
 
@@ -46,8 +46,10 @@ def naming(path: Path) -> Iterator[None]:
     """Raise ModelError that names the file for whatever a library raises inside about its content."""
     try:
         yield
-    except ModelError:
-        raise
+    except ModelError as error:
+        if str(path) in str(error) or str(path.parent) in str(error):
+            raise
+        raise ModelError(f"{path}: {error}") from error
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     # Libraries in Rust raise plain Exception, and for what they did not foresee a PanicException, which is a BaseException.

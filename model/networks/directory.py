@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 WEIGHTS = "model.safetensors"
-HEADER_BYTES = 32 * 2**20
-"""Of a file of weights. That of 100,000 tensors has 12 MB."""
+HEADER_BYTES, MOST_TENSORS = 8 * 2**20, 20_000
+"""Of one file of weights. Files of 5 GB have some hundreds of tensors, and each is looked up by its name in half a millisecond."""
 FLOATS = ("F64", "F32", "F16", "BF16")
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"[\w-][\w.-]{0,200}\.safetensors")
@@ -244,13 +244,16 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
 
 def _require_weights(config: NetworkBase, vocab_size: int, form: HubForm | None, files: Sequence[Path], path: Path) -> None:
     """Raise ModelError if a config describes more than its files of weights hold, before any of it is built, or they hold no weights."""
-    from model.networks.meta import count_parameters
+    from model.networks.meta import count_parameters, meta_network
 
     held = {name: stored for file in files for name, stored in tensor_shapes(file).items()}
     if config.layers > len(held):
         raise ModelError(f"{path} describes {config.layers:,} layers, but {files[0].name} has {len(held):,} tensors; fetch the model again")
     with naming(path):
         described, numbers = count_parameters(config, vocab_size), sum(math.prod(shape) for _, shape in held.values())
+        named = len(meta_network(config.shallow, vocab_size).state_dict()) * config.layers
+    if len(held) > 4 * named + 100:  # a class may store what is one tensor here as some
+        raise ModelError(f"{path} describes {config.layers:,} layers, but {files[0].name} has {len(held):,} tensors; fetch the model again")
     if described > numbers:
         raise ModelError(f"{path} describes {described:,} parameters, but {files[0].name} has {numbers:,}; fetch the model again")
     for name, (kind, _) in held.items():
@@ -268,7 +271,9 @@ def tensor_shapes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     from safetensors import safe_open
 
     with naming(path), safe_open(path, framework="pt") as stored:
-        slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118  # not a mapping
+        if len(names := stored.keys()) > MOST_TENSORS:
+            raise ModelError(f"{path} holds {len(names):,} tensors, and one file may hold {MOST_TENSORS:,}; save it in shards")
+        slices = {name: stored.get_slice(name) for name in names}
         return {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
 
 

@@ -46,7 +46,8 @@ def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
     those of the network.
     """
     if {name: tensor.shape for name, tensor in network.state_dict().items()} != {name: tensor.shape for name, tensor in tensors.items()}:
-        network.load_state_dict(tensors, strict=True)  # raises before memory is taken for what the file doesn't hold
+        # Raises before memory is taken for what the file doesn't hold.
+        network.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()}, strict=True)
     network.to_empty(device="cpu").load_state_dict(tensors, strict=True)
 
 
