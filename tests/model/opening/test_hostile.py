@@ -23,11 +23,10 @@ from flows.cli.serving import said_of
 from model.inference.chat import ChatModel
 from model.inference.open_model import fingerprint
 from model.networks.base import ModelError
-from model.opening.adopt import adopt_model
 from model.opening.config import FolderModel
 from model.opening.gguf.unpack import unpack
 from model.opening.gguf_model import GgufModel
-from model.opening.source import Surroundings
+from model.opening.source import Surroundings, adopt_model
 from tests.model.opening.hostile import ADAPTER, FORMS, SHARDS, TEMPLATES, VOCABULARY, spoil, write_sound
 
 pytest.importorskip("gguf")
