@@ -1,9 +1,9 @@
 """Scores of reasoning-gym's data sets, computed in a process that may be ended: python -m data.shards.gym_scores
 
 A reply is anything that a model writes, and scorers are not written for that: one hands `1e999999999` to a fraction, which C computes
-for ever, and one pays for anything where it asks for a word. So a score has some seconds of processor time, which end its process whatever it
-does, and the reply earns nothing; time on the clock, which depends on what else the machine does, is only there for one that sleeps. One
-process, which reads the library once, forks the one that scores, and another after it. That writes no file, and has two gigabytes.
+for ever, and one pays for anything where it asks for a word. So a score has one second of processor time, at whose end its process is ended
+whatever it does, and the reply earns nothing; time on the clock only ends a process that sleeps. One process reads the library once, and
+forks the one that scores, and another after it. That writes no file, and has two gigabytes.
 
 `refusal` tries a data set's scorer on replies that nobody should be paid for.
 """
@@ -27,14 +27,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-CPU_SECONDS = 2.0
+CPU_SECONDS = 1.0
 """Processor time of one score. Those of replies that are not hostile take milliseconds; the first of a data set imports it before."""
 WAIT_SECONDS = 300.0
 """Longest wait on the clock, for a process that sleeps or starves."""
 MEMORY_BYTES = 2 << 30
 MODULE = "data.shards.gym_scores"
 ENDED = {
-    **{"SIGPROF": f"it takes {CPU_SECONDS:g} seconds and more", "SIGALRM": f"it takes {WAIT_SECONDS:g} seconds and more on the clock"},
+    **{
+        "SIGPROF": f"it takes {CPU_SECONDS:g} second of the processor and more",
+        "SIGALRM": f"it takes {WAIT_SECONDS:g} seconds and more on the clock",
+    },
     **{f"SIG{name}": f"it ends in SIG{name}" for name in ("SEGV", "ABRT", "BUS", "FPE", "ILL")},
 }
 """How a reply can end a process. What else ends it, such as a person, is no score."""
@@ -69,9 +72,7 @@ class Scorer:
             line = process.stdout.readline()
         if not line:
             self.close()
-            raise RuntimeError(
-                "the process that scores replies ended; its error is above; is reasoning-gym there? pip install 'folio[gym]'"
-            )
+            raise RuntimeError("what scores replies ended, its error is above; reasoning-gym may be missing: pip install 'folio[gym]'")
         return (0.0, ENDED[line.strip().decode()]) if line.startswith(b"SIG") else (float(line), "")
 
     def close(self) -> None:

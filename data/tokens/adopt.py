@@ -103,9 +103,10 @@ def _template(directory: Path, config: dict[str, Any]) -> str:
         path = directory / "tokenizer_config.json"
         named = template if isinstance(template, list) else [{"name": "default", "template": template}]
         sources = [one.get("template") for one in named if isinstance(one, dict) and one.get("name") == "default"]
-        source = sources[0] if sources else ""
-        if not isinstance(source, str):
-            raise TokenizerError(f"{path}: chat_template is {source!r}, not a text; correct it")
+        stated = sources[0] if sources else ""
+        if not isinstance(stated, str):
+            raise TokenizerError(f"{path}: chat_template is {stated!r}, not a text; correct it")
+        source = stated
     parse_template(source, path)
     return source
 

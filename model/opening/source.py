@@ -113,7 +113,7 @@ def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def adopt_model(directory: Path, output: Path) -> dict[str, float]:
-    """Write the model in a Hugging Face directory into `output`, in fp32 and bound to its tokenizer; return parameters, vocab_size, context.
+    """Write the model in a Hugging Face directory into `output`, in fp32, bound to its tokenizer; return parameters, vocab_size, context.
 
     Raise ModelError for one that folio can't compute, and for one that can't be trained by next tokens. Memory: the model in fp32, twice.
     """
