@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.shards.model_folder import JSON_BYTES, present, read_bytes
 from data.tokens.config import TOKENIZER_FILE
 from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
 from flows.recipe.validation import RecipeError
@@ -25,7 +26,7 @@ from tasks.stage.system.command_line import did_you_mean, folio
 def model_directory(model: str, store: str = "") -> Path:
     """Return a model's directory as given, or a recipe's newest released export. Raises LookupError."""
     path = Path(model)
-    if (path / "config.json").is_file():
+    if present(path / "config.json"):
         return path
     name, opened = _store_of(model, store)
     graph = ProvenanceGraph.load(opened)
@@ -129,7 +130,7 @@ def release_objection(graph: ProvenanceGraph, exported: Artifact) -> str:
 
 def _read(record: Path | None) -> Artifact | None:
     try:
-        return Artifact.unsealed(record.read_bytes()) if record is not None else None
+        return Artifact.unsealed(read_bytes(record, JSON_BYTES)) if record is not None else None
     except ValueError:
         return None
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.problems.make import gym_problem
 from flows.cli.planning import Plan, walk
 from flows.recipe.opening import shape_problems, tokenizer_problems
 from flows.recipe.schema import Recipe
@@ -125,11 +126,13 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
     from importlib.util import find_spec
 
     told = getattr(recipe.examples, "generated", recipe.examples)
+    key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
     if (problems := getattr(told, "gym", ())) and find_spec("reasoning_gym") is None:
-        key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
         yield (
             f"{key} has {problems[0].dataset} and needs reasoning_gym, which is not installed: pip install 'folio[gym]', or leave gym out"
         )
+    elif problems:
+        yield from (f"{key}: {why.removeprefix('examples.gym: ')}" for why in map(gym_problem, problems) if why)
 
     for number, variant in enumerate(recipe.release.variants):
         for module, extra in variant.LIBRARIES.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from data.shards.model_folder import present, require_regular
 from flows.cli.chat_models import description, lineage_of, model_directory, variant_directory
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
@@ -94,7 +95,7 @@ def find_model(name: str, store: str = "") -> Path:
         if not path.is_file():
             raise LookupError(f"{name} is not a file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
         return path
-    if path.is_dir() and (any(path.glob("*.gguf")) or (path / "config.json").is_file()):
+    if path.is_dir() and (any(path.glob("*.gguf")) or present(path / "config.json")):
         return path
     model, _, variant = name.partition(":")
     directory = model_directory(model, store)
@@ -127,7 +128,7 @@ def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:
     folder = path.parent if path.is_file() else path
     file = path if path.is_file() else next(iter(folder.glob("*.gguf")), None)
     if file is not None:
-        yield f"{file.name}: a GGUF file of {size(file.stat().st_size)}, computed by llama.cpp"
+        yield f"{file.name}: a GGUF file of {size(require_regular(file, within=False))}, computed by llama.cpp"
         yield f"  in {folder.absolute()}"
     else:
         kind = "model"
@@ -143,17 +144,11 @@ def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:
 
 def _parameters(directory: Path) -> int:
     """Return how many numbers a folder's weight files hold, from their headers."""
-    import json
     import math
-    import struct
 
-    total = 0
-    for path in directory.glob("*.safetensors"):
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
+    from model.networks.directory import tensor_shapes
+
+    return sum(math.prod(shape) for path in sorted(directory.glob("*.safetensors")) for _, shape in tensor_shapes(path).values())
 
 
 def _short(name: str) -> str:

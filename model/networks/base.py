@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from data.shards.model_folder import ModelError as ModelError
 from model.inputs.config import ReadsInputs
 
 if TYPE_CHECKING:
     from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
-
-
-class ModelError(ValueError):
-    """A directory without a model that folio can load and compute."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +48,9 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers")  # the keys that `resized` sets
 
     kind: str
-    width: int = Field(128, ge=8, description="size of the residual stream; numbers")
-    layers: int = Field(4, ge=1, description="blocks; count")
-    context: int = Field(128, ge=2, description="longest sequence it is trained on; tokens")
+    width: int = Field(128, ge=8, le=2**20, description="size of the residual stream; numbers")
+    layers: int = Field(4, ge=1, le=1_000, description="blocks; count")
+    context: int = Field(128, ge=2, le=2**31 - 1, description="longest sequence it is trained on; tokens")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights")
 
     @abstractmethod

@@ -45,6 +45,9 @@ def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
     They are copied, since what a file is mapped to changes with the file. Raise RuntimeError, as torch does, unless names and shapes are
     those of the network.
     """
+    if {name: tensor.shape for name, tensor in network.state_dict().items()} != {name: tensor.shape for name, tensor in tensors.items()}:
+        # Raises before memory is taken for what the file doesn't hold.
+        network.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()}, strict=True)
     network.to_empty(device="cpu").load_state_dict(tensors, strict=True)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from model.networks.directory import ModelError
+from data.shards.model_folder import naming
+from model.networks.directory import CONFIG, ModelError
 from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.integers import Int4Config, Int8Config
@@ -31,7 +32,8 @@ def _quantizer(entry: Mapping[str, Any], directory: Path) -> Quantizer:
     kind = KINDS.get(str(entry.get("format")))
     if kind is None:
         raise ModelError(f"{directory}: quantization format is {entry.get('format')!r}; known formats are {', '.join(KINDS)}")
-    return kind.from_entry(entry).build()
+    with naming(directory / CONFIG):
+        return kind.from_entry(entry).build()
 
 
 def quantize(

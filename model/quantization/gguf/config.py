@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from data.shards.model_folder import TOKENIZER_BYTES, naming, read_bytes
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.base import ModelError
 from model.quantization.protocol import VariantBase
@@ -58,7 +59,8 @@ class GgufConfig(VariantBase):
         from model.quantization.gguf.vocabulary import word_rule
 
         try:
-            word_rule(json.loads(tokenizer.read_text(encoding="utf-8")), tokenizer.parent)
+            with naming(tokenizer):
+                word_rule(json.loads(read_bytes(tokenizer, TOKENIZER_BYTES)), tokenizer.parent)
         except ModelError as error:
             return str(error)
         return ""
