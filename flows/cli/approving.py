@@ -6,6 +6,7 @@ import getpass
 import sys
 
 from flows.cli.planning import plan_recipe
+from flows.deployed import tell
 from flows.recipe.loading import recipe_argument
 from flows.recipe.validation import RecipeError
 from tasks.stage.execution.approving import AwaitsApproval, record_answer
@@ -22,8 +23,6 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
         command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
         way = f"Answer by: {command}   Then run it again to continue."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            from flows.deployed import tell
-
             tell(notify, question.title, f"{question.shown}\n\n{way}")
             raise AwaitsApproval(f"{question.title} {way}")
         try:

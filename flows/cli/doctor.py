@@ -15,9 +15,8 @@ from typing import Literal, NamedTuple
 import psutil
 from packaging.requirements import Requirement
 
-from flows.cli.preflight import unwritable
 from flows.services import servers
-from flows.services.home import home, tracking_url
+from flows.services.home import home, tracking_url, unwritable
 from flows.services.processes import describe, listener
 from model.hardware.devices import DRIVER_FILES, bf16_products
 from tasks.reporting.wording import size

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.sources.config import ManifestSource
+from data.sources.errors import SourceError
+from data.sources.fetching.manifest import manifest_line, read_manifest
+from data.sources.fetching.prefix import pin_prefix
+from data.sources.formats import FORMATS, USUAL
 from flows.services.home import home
 from tasks.stage.system.atomic_files import write_atomically
 
@@ -19,10 +24,6 @@ def pin_below(url: str, manifest: Path, formats: tuple[str, ...], max_megabytes:
     The file is written whole or not at all. What was pinned when a call ends early is kept beside it, where the next one goes on. Raise
     ValueError for a format that is not known, a file that exists or can't be written there, and for damage in what was kept.
     """
-    from data.sources.fetching.manifest import manifest_line
-    from data.sources.fetching.prefix import pin_prefix
-    from data.sources.formats import FORMATS, USUAL
-
     if unknown := next((name for name in formats if name not in FORMATS), None):
         raise ValueError(f"--format {unknown} is not one of {', '.join(FORMATS)}")
     if manifest.exists():
@@ -47,10 +48,6 @@ def pin_below(url: str, manifest: Path, formats: tuple[str, ...], max_megabytes:
 
 def _pinned_before(so_far: Path) -> Mapping[str, Entry]:
     """Return {URL: file} of what an earlier call kept. Raise ValueError if it can't be read."""
-    from data.sources.config import ManifestSource
-    from data.sources.errors import SourceError
-    from data.sources.fetching.manifest import read_manifest
-
     if not so_far.exists():
         return {}
     try:

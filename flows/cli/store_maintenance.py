@@ -15,17 +15,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.cli.snapshot import find_in_store, open_snapshot
+from flows.recipe.validation import validate
 from flows.services.home import home, store_url
+from tasks.lineage.holdings import find_holdings
 from tasks.reporting.wording import count, plural, size
-from tasks.stage.execution.run_context import open_store
+from tasks.stage.execution.run import RunOptions
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.garbage import GarbageSurvey, VerificationReport, collect_garbage, exclusive_use, verify_artifacts
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, open_store
 from tasks.stage.system.command_line import folio
-from tasks.stage.system.progress import format_duration, log
+from tasks.stage.system.progress import format_duration, log, show_on_terminal
 
 SHOWN = 40
 
@@ -48,9 +51,6 @@ def garbage_report(
 
 def _holding(documents: tuple[str, ...], store: str) -> dict[str, str]:
     """Return the address of each artifact that holds one of the documents or learned from it, and why it goes."""
-    from flows.cli.snapshot import find_in_store, open_snapshot
-    from tasks.lineage.holdings import find_holdings
-
     snapshot = open_snapshot(store)
     return {
         holding.artifact.address: f"holds or learned from {document.name}"
@@ -154,8 +154,6 @@ def _locations(run: RunRecord) -> set[str]:
 
 def _again(store: Store, run: RunRecord) -> str:
     from flows.cli.run import execute_recipe
-    from flows.recipe.validation import validate
-    from tasks.stage.execution.run import RunOptions
 
     started = now()
     try:
@@ -182,8 +180,6 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
 @contextmanager
 def _log_lines_shown(as_json: bool) -> Iterator[None]:
     """Print log lines during the block, on standard error if standard output is JSON."""
-    from flows.cli.run import show_on_terminal
-
     logging.getLogger("folio").setLevel(logging.INFO)
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
         show_on_terminal()

@@ -24,8 +24,8 @@ from model.quantization.gguf.config import GgufConfig
 from model.quantization.integers import Int4Config, Int8Config
 from model.quantization.onnx.config import OnnxConfig
 from tasks.lineage.graph import ProvenanceGraph
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.store import open_store
 
 FORMS: dict[str, VariantConfig] = {
     "INT8": Int8Config(kind="int8"),

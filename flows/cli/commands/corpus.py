@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, StoreUrl
+from flows.cli.pinning import pin_below
+from flows.cli.views.corpus_removed import explain_duplicates, show_removed
+from flows.cli.views.corpus_show import show_document
+from flows.cli.views.corpus_stats import corpus_stats
+from flows.cli.views.diff_rendering import print_styled
 
+app = typer.Typer()
 corpus_app = typer.Typer(no_args_is_help=True, help="Look at what happened to every document and every piece of text.")
+app.add_typer(corpus_app, name="corpus")
 OfRun = Annotated[
     str,
     typer.Argument(
@@ -32,17 +39,12 @@ def show(
 
     Examples: `folio corpus show alice.txt`, `folio corpus show alice.txt --rule "running heads" --limit 5`
     """
-    from flows.cli.views.corpus_show import show_document
-    from flows.cli.views.diff_rendering import print_styled
-
     print_styled(show_document(document, recipe, full=full, rule=rule, limit=limit, as_json=as_json, store=store))
 
 
 @corpus_app.command()
 def stats(recipe: OfRun = "", as_json: AsJson = False, store: StoreUrl = "") -> None:
     """Show how much text came in, what each stage and rule took, and what is left, by source, format, language and split."""
-    from flows.cli.views.corpus_stats import corpus_stats
-
     print(corpus_stats(recipe, as_json=as_json, store=store))
 
 
@@ -58,8 +60,6 @@ def removed(
 
     Examples: `folio corpus removed` lists the rules, `folio corpus removed dedup/paragraph universe` shows what one took
     """
-    from flows.cli.views.corpus_removed import show_removed
-
     print(show_removed(rule, recipe, limit=limit, as_json=as_json, store=store))
 
 
@@ -72,8 +72,6 @@ def why(
     store: StoreUrl = "",
 ) -> None:
     """Explain why two documents were called duplicates: the pairs that link them, and the passages they share."""
-    from flows.cli.views.corpus_removed import explain_duplicates
-
     print(explain_duplicates(first, second, recipe, as_json=as_json, store=store))
 
 
@@ -94,6 +92,4 @@ def pin(
 
     Example: `folio corpus pin s3://bucket/books/ books.tsv`, then in the recipe `{kind: manifest, manifest: books.tsv}`
     """
-    from flows.cli.pinning import pin_below
-
     print(pin_below(url, manifest, tuple(formats or ()), max_megabytes, max_hours))

@@ -8,21 +8,22 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName
+from flows.recipe.explaining import diff_recipes, recipe_schema, show_recipe
+from flows.recipe.loading import built_in, load
 
-recipes_app = typer.Typer()
+app = typer.Typer()
 recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
+app.add_typer(recipe_app, name="recipe")
 
 
-@recipes_app.command(rich_help_panel="Recipes")
+@app.command()
 def recipes() -> None:
     """List the recipes that come with folio."""
-    from flows.recipe.loading import built_in, load
-
     for name, path in built_in().items():
         print(f"{name:12} {load(name).description}\n{'':12} {path}")
 
 
-@recipes_app.command(rich_help_panel="Recipes")
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")],
     minutes: Annotated[
@@ -69,8 +70,6 @@ def show(
 
     Example: `folio recipe show universe dedup.near`
     """
-    from flows.recipe.explaining import show_recipe
-
     print(show_recipe(recipe, section, tuple(changes or ())), end="")
 
 
@@ -80,20 +79,16 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="RECIPE", help="the recipe to compare it with")],
 ) -> None:
     """Print the keys in which two recipes differ, with both values."""
-    from flows.recipe.explaining import diff_recipes
-
     print(diff_recipes(first, second))
 
 
 @recipe_app.command()
 def schema() -> None:
     """Print the JSON schema of recipe files, which lets an editor complete and check them."""
-    from flows.recipe.explaining import recipe_schema
-
     print(recipe_schema())
 
 
-@recipes_app.command(rich_help_panel="Recipes")
+@app.command()
 def size(
     recipe: RecipeName = "universe",
     changes: Changes = None,
@@ -118,7 +113,7 @@ def size(
     as_json: AsJson = False,
 ) -> None:
     """Propose a model size for a corpus and a machine: memory, time, cost, and warnings if it is too big or too small."""
-    from flows.cli.sizing import SizeRequest, size_recipe
+    from flows.cli import sizing  # loads torch
 
-    request = SizeRequest(device, devices, budget_hours, params, text_bytes, measure)
-    print(size_recipe(recipe, tuple(changes or ()), request, as_json=as_json))
+    request = sizing.SizeRequest(device, devices, budget_hours, params, text_bytes, measure)
+    print(sizing.size_recipe(recipe, tuple(changes or ()), request, as_json=as_json))

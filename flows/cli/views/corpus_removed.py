@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from data.dedup.explanation import explain
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
@@ -94,8 +95,6 @@ def explain_duplicates(first: str, second: str, recipe: str = "", *, as_json: bo
         raise LookupError(f"{first!r} and {second!r} are a book and a conversation, which are never compared.")
     (dedup,) = corpus.stages["dedup"]
     texts = [snapshot.store.local(artifact) / "documents.parquet" for artifact in corpus.inputs_of("dedup")]
-    from data.dedup.explanation import explain
-
     answer = explain(snapshot.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
     names = {document.id: f"{document.id} ({document.name})" for document in (one, other)}
     if as_json:
