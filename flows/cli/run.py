@@ -25,12 +25,11 @@ from httpx import HTTPError
 from prefect.exceptions import CancelledRun
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from flows.cli.approving import asking
+from flows.cli.approving import asking, way_out
 from flows.cli.planning import stages_to_refresh, walk
 from flows.cli.preflight import require_machine, require_space
 from flows.cli.signals import stoppable
 from flows.cli.views.diff_rendering import printable
-from flows.cli.way_out import way_out
 from flows.pipeline import pipeline
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe

@@ -19,10 +19,8 @@ from model.evaluation.fidelity import measure_fidelity
 from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.networks.directory import ModelError
 from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
-from model.quantization.config import VariantConfig, quantize
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, OnnxConfig, VariantConfig, quantize
 from model.quantization.integers import Int4Config, Int8Config
-from model.quantization.onnx.config import OnnxConfig
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import open_store

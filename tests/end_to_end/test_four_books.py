@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.cli.chat_models import model_directory
-from flows.cli.chat_models import unreleased_directory
+from flows.cli.chat_models import model_directory, unreleased_directory
 from flows.cli.planning import plan_recipe
 from flows.cli.run import summary
 from flows.recipe.gate_checks import metrics_of

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shlex
-from typing import Annotated
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Annotated, Literal, NamedTuple
 
+import psutil
 import typer
+from packaging.requirements import Requirement
 
-from flows.cli.doctor import examine, report
 from flows.cli.running import close_dead_runs, drain_runs, refuse_while_live
 from flows.services import servers
-from flows.services.home import home, tracking_url
-from flows.services.processes import stop
+from flows.services.home import home, tracking_url, unwritable
+from flows.services.processes import describe, listener, stop
+from model.hardware.devices import DRIVER_FILES, bf16_products
+from tasks.reporting.wording import size
 from tasks.stage.execution.live_runs import closed_to_runs
 
 app = typer.Typer()
@@ -49,3 +60,135 @@ def env() -> None:
     """Print the settings that let `prefect` and `mlflow` find this home. Use: eval "$(folio env)"."""
     for name, value in servers.settings().items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+LEAST_DISK, LEAST_MEMORY = 5 << 30, 4 << 30  # bytes that the default recipe has room in, with its servers
+BUSY = 0.25  # share of the processors that others use while this looks
+CLOCK_BEGINS = 1_700_000_000  # seconds since 1970; a clock before November 2023 was never set
+Verdict = Literal["fine", "mind", "fault"]
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. `advice`: what to do, if it is not fine."""
+
+    verdict: Verdict
+    what: str
+    found: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return what was found, in order: software, folders, servers, machine, accelerators."""
+    return [*_software(), *_folders(), *_ports(), *_machine(), *_accelerators()]
+
+
+def report(findings: list[Finding]) -> str:
+    """Return the findings as lines of at most 80 columns, where the values are not longer."""
+    marks = {"fine": "ok", "mind": "mind", "fault": "FAULT"}
+    width = max(len(finding.what) for finding in findings)
+    lines = []
+    for verdict, what, found, advice in findings:
+        lines.append(f"{marks[verdict]:5} {what:{width}}  {found}")
+        lines += [f"{'':5} {'':{width}}  -> {advice}"] if advice else []
+    faults = sum(finding.verdict == "fault" for finding in findings)
+    lines += ["", f"{faults} of {len(findings)} would stop a run" if faults else f"nothing of {len(findings)} would stop a run"]
+    return "\n".join(lines)
+
+
+def _software() -> Iterator[Finding]:
+    known = sys.version_info[:2] == (3, 11)
+    yield Finding("fine" if known else "mind", "Python", platform.python_version(), "" if known else "folio is tested with 3.11")
+    wrong = list(_unlike())
+    advice = "install again: rm .venv/installed && make .venv/installed" if wrong else ""
+    yield Finding("fault" if wrong else "fine", "packages", "; ".join(wrong[:5]) or "all that folio asks for", advice)
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), "")
+    asked = "" if compiler else "nothing needs it but recipes with compile, DeepSpeed's offload and fused optimizers; apt-get install gcc"
+    yield Finding("fine" if compiler else "mind", "C compiler", compiler or "none", asked)
+
+
+def _unlike() -> Iterator[str]:
+    """Yield what folio asks for and is missing or of another version."""
+    for asked in map(Requirement, requires("folio") or ()):
+        if asked.marker is not None and not asked.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(asked.name)
+        except PackageNotFoundError:
+            yield f"{asked.name} is missing"
+            continue
+        if not asked.specifier.contains(found, prereleases=True):
+            yield f"{asked.name} {found}, and {asked.specifier} is asked for"
+
+
+def _folders() -> Iterator[Finding]:
+    folder = home()
+    why = unwritable(folder)
+    advice = "make it writable, or set FOLIO_HOME to another folder" if why else ""
+    yield Finding("fault" if why else "fine", "home", f"{folder} {why}".strip(), advice)
+    standing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(standing).free
+    low = free < LEAST_DISK
+    yield Finding(
+        "mind" if low else "fine", "disk", f"{size(free)} free", "folio gc --delete, or FOLIO_HOME on a larger disk" if low else ""
+    )
+
+
+def _ports() -> Iterator[Finding]:
+    for service in (servers.prefect_server(), servers.mlflow_page(tracking_url())):
+        place, other = f"port {service.port}", f"stop that, or set {service.variable} to another port"
+        if not servers.is_listening(service):
+            yield Finding("fine", service.name, f"{place}: free")
+            continue
+        try:
+            if servers.answers(service):
+                servers.require_ours(service)
+                yield Finding("fine", service.name, f"{place}: runs, for this home")
+        except servers.ServiceError:
+            yield Finding("fault", service.name, f"{place}: taken by {describe(listener(service.port))}", other)
+
+
+def _machine() -> Iterator[Finding]:
+    memory = psutil.virtual_memory()
+    low = memory.available < LEAST_MEMORY
+    advice = "end other programs, or --set resources.memory=1GB and a smaller recipe" if low else ""
+    yield Finding("mind" if low else "fine", "memory", f"{size(memory.available)} of {size(memory.total)} free", advice)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    used = psutil.cpu_percent(interval=0.5) / 100
+    told = f"{cores}, others use {used:.0%} of them"
+    yield Finding(
+        "mind" if used > BUSY else "fine", "processors", told, "training will be slower than `folio init` says" if used > BUSY else ""
+    )
+    products = bf16_products()
+    slow = "" if products else "`precision: auto` takes fp32, about half as fast as with bf16"
+    yield Finding("fine", "bf16", products or f"none: {slow}")
+    unset = time.time() < CLOCK_BEGINS
+    clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    yield Finding("fault" if unset else "fine", "clock", clock, "set it: runs and records are dated by it" if unset else "")
+
+
+def _accelerators() -> Iterator[Finding]:
+    driver = any(file.exists() for file in DRIVER_FILES)
+    # In a process of its own: a driver that is broken may end it.
+    questions = "torch.cuda.is_available(), torch.cuda.device_count(), torch.distributed.is_nccl_available()"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", f"import torch; print({questions})"], capture_output=True, text=True, timeout=120, check=False
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding("fault", "accelerator", "PyTorch did not start within 120 s", "look at the driver: nvidia-smi or rocm-smi")
+        return
+    if done.returncode:
+        yield Finding("fault", "PyTorch", (done.stderr.strip().splitlines() or ["it ended"])[-1][:200], "install torch again")
+        return
+    available, count, nccl = done.stdout.split()
+    if available == "True":
+        yield Finding("fine", "accelerator", f"{count} that PyTorch sees")
+        lacking = int(count) > 1 and nccl != "True"
+        yield Finding(
+            "fault" if lacking else "fine", "NCCL", "there" if nccl == "True" else "none", "install a torch with NCCL" if lacking else ""
+        )
+    elif driver:
+        advice = "install a torch for this driver: https://pytorch.org/get-started/locally"
+        yield Finding("fault", "accelerator", "a driver is there, and this PyTorch sees no device", advice)
+    else:
+        yield Finding("fine", "accelerator", "none; all computes on the CPU")

@@ -17,7 +17,7 @@ from flows.recipe.validation import RecipeError
 from flows.services.home import unwritable
 from model.networks.config import DecoderConfig
 from model.networks.directory import save_model
-from model.quantization.onnx.config import OnnxConfig
+from model.quantization.config import OnnxConfig
 
 NO_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 LORA = "tuning=[{kind: sft, adapter: {kind: lora, targets: [querry]}}]"
