@@ -1,4 +1,4 @@
-"""Ask on the terminal whether a gate may be passed, and `folio approve`, which answers where nobody was asked; say the way out of a failed gate."""
+"""Gates on a terminal: ask whether one may be passed, answer one later (`folio approve`), and say the way out of one that failed."""
 
 from __future__ import annotations
 

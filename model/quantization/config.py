@@ -1,4 +1,4 @@
-"""The kinds of quantization: the settings that a recipe may give, and which kind wrote a directory. Cheap to import: no torch, no library of GGUF or ONNX."""
+"""The kinds of quantization: the settings that a recipe may give, and which kind wrote a directory. No torch, GGUF or ONNX is loaded."""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ from data.sources.fetching.manifest import manifest_line, read_manifest
 from data.sources.fetching.prefix import pin_prefix
 from data.sources.formats import FORMATS, USUAL
 from flows.cli.commands.arguments import AsJson, StoreUrl
-from flows.cli.views.corpus_removed import explain_duplicates, show_removed
+from flows.cli.views.corpus_removed import corpus_stats, explain_duplicates, show_removed
 from flows.cli.views.corpus_show import show_document
-from flows.cli.views.corpus_stats import corpus_stats
 from flows.cli.views.diff_rendering import print_styled
 from flows.services.home import home
 from tasks.stage.system.atomic_files import write_atomically
