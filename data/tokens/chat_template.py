@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.shards.chat_template import BEGIN, END, OPEN, Guard
+from data.shards.chat_template import BEGIN, END, OPEN, Guard, template_environment
 from data.shards.tokenizer_file import parse_tokenizer
 
 Messages = list[dict[str, Any]]
@@ -119,8 +119,6 @@ class ChatTemplate:
         self._structure = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if self._special else None
         self._marks = bool(_MARKED.search(source))
         # Imported here, so a stage that renders no template does not depend on Jinja's version.
-        from data.shards.chat_template import template_environment
-
         self._template = template_environment(marked=True).from_string(source)
 
     def encode(self, chats: Iterable[Chat]) -> Iterator[TokenizedChat]:

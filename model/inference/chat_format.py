@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.shards.chat_template import Guard
+from data.shards.chat_template import Guard, template_environment
 from data.shards.tokenizer_file import parse_tokenizer
 from model.inference.reply import TextStream
 
@@ -41,8 +41,6 @@ class ChatFormat:
     """
 
     def __init__(self, directory: Path) -> None:
-        from data.shards.chat_template import template_environment
-
         directory = Path(directory)
         config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
         content = _read(directory / "tokenizer.json")

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from model.hardware.waiting import watch
 from model.serving.connections import server_config
 from model.serving.guard import Guard, is_loopback
 from model.serving.own import OwnModel
@@ -199,8 +200,6 @@ def bound(host: str, port: int, key: str | None) -> socket.socket:
 def compute_with(threads: int) -> None:
     """Make every engine compute with this many threads."""
     import torch
-
-    from model.hardware.waiting import watch
 
     torch.set_num_threads(threads)
     watch()
