@@ -50,6 +50,14 @@ def test_help_and_a_look_at_what_runs_wait_for_no_large_library(words: list[str]
     assert ended.stdout
 
 
+def test_a_look_into_the_store_knows_every_stage_without_the_flows() -> None:
+    program = (
+        "import sys, flows.cli.snapshot as s; known = set(s.STAGES); assert 'prefect' not in sys.modules\n"
+        "import flows.pipeline; print(known == set(s.STAGES), 'pretrain' in known)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True True\n"
+
+
 def test_recipes_stages_and_runs_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
