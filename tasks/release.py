@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
-from model.evaluation.gate import FidelityConfig
+from model.evaluation.gate import FIDELITY, FidelityConfig
+from model.evaluation.plain_words import Standing as ModelStanding
+from model.evaluation.plain_words import passes_over
 from model.names import NOT_IDENTITY
+from model.networks.directory import read_config
 from model.quantization.config import VariantConfig
+from model.quantization.config import quantize as quantize_model
 from model.release.card import ModelCard, OriginFact, TrainingFact, corpus_facts, training_facts
 from model.release.config import CardConfig, ExportConfig
+from model.training.telemetry.step_log import validation_curve
 from tasks.gate import read_verdict
 from tasks.lineage.hook import Holding, Inspection, LineageHook, derived_model
 from tasks.reporting.hook import ReportHook
@@ -28,8 +33,6 @@ from tasks.stage.system.progress import log
 @stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
     """A model directory, with packed rows if the kind calibrates and a tokenizer if it needs one -> a smaller model directory."""
-    from model.quantization.config import quantize as quantize_model
-
     return quantize_model(model, work.output, config, rows, tokenizer)
 
 
@@ -82,12 +85,8 @@ def export(
     **others: Path,
 ) -> Metrics:
     """A model, its variants and adapters, what was measured, tokenizer, step log, verdict, sources of its text -> a release directory."""
-    from model.evaluation.gate import FIDELITY
-    from model.evaluation.plain_words import Standing, passes_over
     from model.hardware.flops import training_flops
-    from model.networks.directory import read_config
     from model.release.export import export as export_model
-    from model.training.telemetry.step_log import validation_curve
 
     network, vocabulary = read_config(model)
     rows_of = config.row_length or network.context
@@ -98,7 +97,7 @@ def export(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=corpus_facts(funnel, conversations, config.licences),
-        **Standing(base, tuned, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
+        **ModelStanding(base, tuned, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,

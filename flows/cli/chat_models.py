@@ -16,10 +16,9 @@ from model.networks.directory import CONFIG, HEADS
 from model.release.adapters import BESIDE
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import model_form, rough, size
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.journal import Journal
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, open_store
 from tasks.stage.system.command_line import did_you_mean, folio
 
 
@@ -201,3 +200,17 @@ def judge_directory(directory: Path, named: str | None) -> Path:
     there = f"it was made with {', '.join(sorted(made))}" if made else "it was made with none"
     asked = f"no reward model {named!r}" if named is not None else "not one reward model"
     raise LookupError(f"{directory} has {asked}: {there}; give --judge the name of one, or its folder.")
+
+
+def find_model(name: str, store: str = "") -> Path:
+    """Return the folder or GGUF file of a model: as given, a recipe's newest released one, or one of its forms. Raises LookupError."""
+    path = Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise LookupError(f"{name} is not a file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
+        return path
+    if path.is_dir() and (any(path.glob("*.gguf")) or present(path / "config.json")):
+        return path
+    model, _, variant = name.partition(":")
+    directory = model_directory(model, store)
+    return variant_directory(directory, variant) if variant else directory

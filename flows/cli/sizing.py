@@ -19,6 +19,7 @@ from typing import Any
 from data.sources.config import FilesSource, PackageSource
 from data.sources.files import find_files
 from data.universe.config import UniverseSource
+from data.universe.write import write_universe
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
@@ -29,8 +30,8 @@ from model.planning.rules import bytes_per_token, gibibytes, short, speed
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost, without_shard
+from tasks.stage.store.store import open_store
 from tasks.stage.system.columns import columns
 from tasks.stage.system.command_line import folio
 
@@ -238,8 +239,6 @@ def _estimate_source(source: object, recipe: Recipe, home: Path) -> float:
         fetched = sorted((home / "cache").glob(f"{source.package}-{source.version}.*"))
         return float(sum(amount.bytes for amount in estimate_texts(fetched[:1])))
     if isinstance(source, UniverseSource):
-        from data.universe.write import write_universe
-
         with tempfile.TemporaryDirectory(prefix="folio-size-") as folder:
             write_universe(Path(folder), source)
             return float(sum(path.stat().st_size for path in Path(folder).rglob("*.txt")))

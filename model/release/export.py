@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.adapters.opening import adapter_apart, load_adapted
 from model.adapters.protocol import FOLDER
-from model.inference.chat_format import ROLES_FILE
+from model.inference.chat_format import ROLES_FILE, ChatFormat
 from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, require_tokenizer
 from model.quantization.config import quantizer_of
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
@@ -61,8 +61,6 @@ def export(
     release: 0 for float32 bit by bit, else rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not
     match, or the release computes other logits than the source. The weights are held in memory twice.
     """
-    from model.inference.chat_format import ChatFormat
-
     if quantizer_of(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = read_variants(variants or {}, fidelity or {})

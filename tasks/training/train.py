@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.networks.base import NetworkBase
+from model.networks.directory import read_config, read_tokenizer_digest
 from tasks.stage.stage import Metrics, Workspace
 from tasks.stage.system.progress import log
 from tasks.training.config import PipelineResources, Pretraining, Tuning
@@ -52,7 +53,6 @@ def train(
     Rows are `shards/train`, validated on `shards/val`, with some of `replayed` among them, or replies sampled to `questions` in the chat
     format of `tokenizer`, scored by the reward model `judge` if the step names one.
     """
-    from model.networks.directory import read_config
     from model.planning.memory import with_memory_estimates
     from model.training.job import Job
     from model.training.launch.launch import launch
@@ -108,8 +108,6 @@ def train(
 
 def _vocabulary(shards: Path | None, initial: Path | None) -> tuple[int, str]:
     """Return the size of the vocabulary and the digest of the tokenizer that the rows are of, or without rows the model."""
-    from model.networks.directory import read_config, read_tokenizer_digest
-
     if shards is not None:
         index = json.loads((shards / "train" / "shards.json").read_text())
         return index["vocab_size"], index["tokenizer_digest"]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typer.main import get_command
 
-from flows.cli.app import command_line
+from flows.cli.app import command_line, load_command
 from flows.recipe.loading import load
 from tests.end_to_end.readme import READMES, ROOT, block, commands, free_port, shell, standing, wait_until
 
@@ -86,7 +86,7 @@ def test_every_command_and_option_of_folio_exists(folder: str) -> None:
             command: Any = get_command(command_line())
             words = shlex.split(called.replace("'", ""))
             while words and words[0] in getattr(command, "commands", {}):
-                command = command.commands[words.pop(0)]
+                command = load_command(words.pop(0)) if not command.name else command.commands[words.pop(0)]
             assert not hasattr(command, "commands") or not words or words[0].startswith("-") or words[0].isupper(), line
             options = {name for option in command.params for name in option.opts}
             assert {word.split("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}, line

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.recipe.explaining import diff_recipes, show_recipe
+from flows.cli.commands.recipe import diff_recipes, show_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.networks.config import EncoderConfig, RecurrentConfig

@@ -22,8 +22,7 @@ from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
 from model.opening.gguf.metadata import GgufFile
-from model.quantization.config import quantize, quantizer_of
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, quantize, quantizer_of
 from model.quantization.gguf.llama_cpp import LlamaCpp
 from tests.model.networks.spread import spread
 
