@@ -22,7 +22,7 @@ from data.sources.config import ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
 from data.sources.sharing import GROUPS
-from data.splits.config import DivideConfig, SplitConfig
+from data.splits.config import LARGE_CLUSTERS, DivideConfig, LargeCluster, SplitConfig
 from data.synthetic.config import ModelMaker, SyntheticSource
 from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
 from data.universe.config import UniverseSource
@@ -35,6 +35,7 @@ from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import ShardedArtifact, SlicedArtifact
+from tasks.stage.system.progress import log
 
 
 def _inspect_universe(inspection: Inspection) -> Holding:
@@ -245,10 +246,14 @@ def decontaminate(config: CutConfig, work: Workspace, documents: Path, passages:
 
 @stage(hooks=(LineageHook(holds_nothing),))
 def assign(config: SplitConfig, work: Workspace, sizes: list[Path], clusters: Path) -> Metrics:
-    """sizes of the documents of each shard, clusters.parquet -> slices of the assignment by shard."""
+    """sizes of the documents of each shard, clusters.parquet -> slices of the assignment by shard, large_clusters.json."""
     from data.splits.assignment import assign as assign_documents
 
-    return assign_documents(sizes, clusters, work.output, config, **work.limits)
+    metrics = assign_documents(sizes, clusters, work.output, config, **work.limits)
+    if metrics["large_clusters"]:
+        for large in json.loads((work.output / LARGE_CLUSTERS).read_text("utf-8")):
+            log(f"split: {LargeCluster.model_validate(large).warning}")
+    return metrics
 
 
 @stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))

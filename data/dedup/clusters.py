@@ -1,9 +1,12 @@
 """Decides which copy of a document stays, by the criteria of `keep`, and records why.
 
 A person's writing is preferred to a machine's; then the copies of a cluster are ranked by the criteria in order, and last by the smallest
-id. The best copy stays and its near copies go: only direct ones, not copies of copies, so no text is lost that no kept document
-resembles. Of what remains the best stays again, and so on; each round looks only at documents that are still open. Table `reason` holds
-the criterion by which each removed copy lost, with both values.
+id. In this order a document stays unless it is a near copy of one that stays: only a direct one, not a copy of a copy, so no text is lost
+that no kept document resembles. Table `reason` holds the criterion by which each removed copy lost, with both values.
+
+A round compares every open document with one more of those before it that could be a near copy (`prefixes.sql`), then goes once through
+the ranking and decides what it can. Rounds are thus as many as one document has rivals that stay, not as many as documents stay: a chain
+of any length takes a few. Python holds some hundred bytes for each open document of one cluster at a time.
 
 `known_words` is the share of all documents that contain a word, averaged over a copy's words and rounded to hundredths: an edition in
 modern spelling shares more words with the rest of the corpus than one in old spelling. Only this criterion costs two more passes.
@@ -17,10 +20,22 @@ of 100,000 documents costs some twenty rounds, each linear in its edges.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+
 from data.dedup.config import DedupConfig
 from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.documents.database import Database
+from data.documents.rows import rows
+
+STANDINGS = (SQL / "standings.sql").read_text(encoding="utf-8")
+DECISIONS = 10_000  # inserted at once
+_DECISION = pa.schema([pa.field(name, pa.float64() if name == "jaccard" else pa.int64()) for name in ("number", "original", "jaccard")])
 
 
 def connect_components(work: Database) -> None:
@@ -67,8 +82,38 @@ def rank_copies(work: Database, config: DedupConfig) -> None:
     """Fill tables `verdict` and `reason` from `document`, `exact`, `component`, `known` and the shingles of what was compared."""
     work.set_variables(keep=" ".join(("human", *config.keep)))
     work.run_file(SQL / "keep.sql")
-    while work.number("SELECT count(*) FROM open"):
-        work.run_file(SQL / "leaders.sql")
+    work.run_file(SQL / "prefixes.sql")
+    while work.number("SELECT count(*) FROM contender WHERE NOT stays"):
+        work.run_file(SQL / "rivals.sql")
         work.run_file(SQL / "verify.sql")
-        work.run_file(SQL / "remove_near.sql")
+        decided = decide(rows(work, STANDINGS))
+        while some := list(islice(decided, DECISIONS)):
+            with work.registered(pa.Table.from_pylist(some, schema=_DECISION)):
+                work.connection.execute("INSERT INTO decision FROM batch")
+        work.run_file(SQL / "decide.sql")
+    work.run_file(SQL / "decisive.sql")
     work.run_file(SQL / "verdict.sql")
+
+
+def decide(standings: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the documents whose fate is certain, from the rows of `standings.sql`; without an original they stay.
+
+    A document goes with the first of its better near copies that stays, if none before it is undecided. It stays if all of them went and
+    there is none to compare it with. Decisions hold for the rows after them at once."""
+    for _, members in groupby(standings, key=itemgetter("cluster")):
+        stay: dict[int, bool] = {}
+        for number, copies in groupby(members, key=itemgetter("number")):
+            decision: dict[str, Any] | None = None
+            for copy in copies:
+                original = copy["original"]
+                decision = {"number": number, "original": None, "jaccard": None} if copy["ready"] else None
+                stays = False if original is None else copy["stays"] or stay.get(original)
+                if stays is None:
+                    decision = None
+                elif stays:
+                    decision = {"number": number, "original": original, "jaccard": copy["jaccard"]}
+                if stays is not False:
+                    break
+            if decision:
+                stay[number] = decision["original"] is None
+                yield decision

@@ -53,16 +53,17 @@ class Database:
 
     def run_on_batch(self, path: Path, batch: pa.Table) -> None:
         """Run a .sql file that reads `batch` as a table of that name."""
-        with self._registered(batch):
+        with self.registered(batch):
             self.run_file(path)
 
     def query_batch(self, query: str, batch: pa.Table) -> pa.Table:
         """Return all rows of a query that reads `batch` as a table of that name."""
-        with self._registered(batch):
+        with self.registered(batch):
             return self.table(query)
 
     @contextmanager
-    def _registered(self, batch: pa.Table) -> Iterator[None]:
+    def registered(self, batch: pa.Table) -> Iterator[None]:
+        """Make `batch` a table of that name."""
         self.connection.register("batch", batch)
         try:
             yield

@@ -13,6 +13,10 @@ of a handful of books needs one.
 `counts`: test takes whole clusters from the low end until it has its number of documents, validation from the high end; a cluster of
 several documents may overshoot by all but one of them. A new book moves at most one cluster at each of the two boundaries.
 
+A cluster is never divided, in whichever mode: one that is larger than a held-out split should be makes that split as large. Dividing it
+would train on near-duplicates of what is held out, and placing it by its size would move it whenever a document joins it. So the split
+says so: `large_clusters.json` names each such cluster, with what was asked for and what the split has, and the ledger its documents.
+
 With `stratify: source` each source is split by itself: it has its own stand-ins if it has enough clusters, and its own number of documents,
 in proportion to its size (Webster/Sainte-Lague). A new book then moves at most one cluster at each boundary of its own source, and of one
 other source, which may lose a seat to it. A cluster with several sources belongs to the source of the document that names it.
@@ -33,14 +37,16 @@ A cut falls between paragraphs where one ends nearby, else between lines, else b
 from __future__ import annotations
 
 import heapq
+import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Unpack
 
 from data.documents.database import Database, Limits, by_shard, open_database, parquet
+from data.documents.rows import rows
 from data.documents.slices import write_slices
-from data.splits.config import ASSIGNED, DivideConfig, SplitConfig
+from data.splits.config import ASSIGNED, LARGE_CLUSTERS, DivideConfig, LargeCluster, SplitConfig
 from data.splits.sql import SQL
 
 
@@ -102,12 +108,12 @@ _LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, split FROM compo
 
 
 def assign(sizes: Sequence[Path], clusters: Path, output: Path, config: SplitConfig, **limits: Unpack[Limits]) -> dict[str, float]:
-    """Write slices of table `assignment` by shard into `output`, which say where each document goes; no text is read.
+    """Write slices of table `assignment` by shard into `output`, and `large_clusters.json` if there are any; no text is read.
 
     `sizes`: those of the shards' documents, in order. `clusters` holds (id, cluster) as dedup writes it, and may name documents that later
-    stages removed. Return clusters of each split; stand_ins; synthetic_share of the characters of train, where a document that is cut
-    counts with its part for training; `shared`, 1 if all three splits hold every document that a person wrote: validation then measures
-    memorization, not learning. Raise what `assign_documents` raises."""
+    stages removed. Return clusters of each split; stand_ins; large_clusters; synthetic_share of the characters of train, where a document
+    that is cut counts with its part for training; `shared`, 1 if all three splits hold every document that a person wrote: validation then
+    measures memorization, not learning. Raise what `assign_documents` raises."""
     shared = config.mode == "all_train"
     with open_database(**limits) as work:
         assign_documents(work, sizes, clusters, config)
@@ -115,9 +121,14 @@ def assign(sizes: Sequence[Path], clusters: Path, output: Path, config: SplitCon
         query = f"""SELECT shard AS slice, id, split, rule, detail, characters::BIGINT AS characters, cut, {copied} AS copied
             FROM assignment JOIN (SELECT id, shard FROM documents) USING (id)"""
         write_slices(work, query, (output / ASSIGNED).parent, len(sizes))
+        large = rows(work, "SELECT * FROM large_cluster ORDER BY split, documents DESC, cluster")
+        named = [LargeCluster.model_validate({**row, "mode": config.mode}).model_dump() for row in large]
+        if named:
+            (output / LARGE_CLUSTERS).write_text(json.dumps(named, indent=1), encoding="utf-8")
         metrics = {f"clusters_{part}": work.number(_CLUSTERS_IN + _where(part, config)) for part in SPLITS}
         written, human = (work.number(f"SELECT sum({_TRAINED}) FROM assignment WHERE {who} AND split = 'train'") for who in _WRITERS)
         metrics["stand_ins"] = work.number("SELECT count(*) FROM component WHERE stand_in")
+        metrics["large_clusters"] = float(len(named))
         metrics["synthetic_share"] = written / (written + human) if written else 0.0
         return metrics | {"shared": float(shared)}
 
@@ -137,7 +148,8 @@ def assign_documents(work: Database, sizes: Sequence[Path], clusters: Path, conf
     """
     cut_from = shortest_cut(config) if config.mode == "passages" else 0
     work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
-    work.set_variables(train=config.train, cut_from=cut_from)
+    sizes_asked = {f"held_out_{part}": config.held_out.get(part, 0.0) for part in ("test", "val")}
+    work.set_variables(train=config.train, cut_from=cut_from, **sizes_asked)
     work.connection.execute(f"CREATE TEMP VIEW documents AS {by_shard(sizes)}")
     work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
     work.run_file(SQL / "clusters.sql")
@@ -153,6 +165,7 @@ def assign_documents(work: Database, sizes: Sequence[Path], clusters: Path, conf
         _take_counts(work, {split: int(wanted) for split, wanted in held_out.items()})
     elif held_out:
         _fill_empty_splits(work, [*held_out, "train"], config.stratify == "source")
+    work.run_file(SQL / "large_clusters.sql")
     work.set_variables(synthetic_ratio=config.synthetic_share / (1 - config.synthetic_share))
     work.run_file(SQL / "assignment.sql")
     if cut_from and not work.number("SELECT count(*) FROM assignment WHERE cut"):

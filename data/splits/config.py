@@ -10,6 +10,30 @@ from data.documents.sharding import SLICE
 
 ASSIGNED = f"assigned/{SLICE}"  # where a shard's slice of the assignment is, by its number
 TRAIN_SIZE = "train_size.json"  # how many bytes of text a shard's train.parquet has: {"bytes": 0}
+LARGE_CLUSTERS = "large_clusters.json"  # the clusters that make a held-out split larger than it should be
+
+
+class LargeCluster(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A cluster of near-duplicates that is larger than the split that should hold out `asked` documents, and has `found` of `total`."""
+
+    split: str
+    cluster: str
+    documents: int
+    asked: float
+    found: int
+    total: int
+    mode: str
+
+    @property
+    def warning(self) -> str:
+        """What happened, and what can be done about it."""
+        key = f"split.{self.split}_documents" if self.mode == "counts" else f"split.{self.split}"
+        return (
+            f"{self.split} has {self.found:,} of {self.total:,} documents ({self.found / self.total:.1%}), where {key} asks for "
+            f"{self.asked:,.10g} ({self.asked / self.total:.1%}): {self.documents:,} near-duplicates of document {self.cluster} are one "
+            "cluster, which is never divided between splits. Leave some of them out of the sources, deduplicate more strongly (a lower "
+            f"dedup.near.threshold), raise {key}, or set another split.seed, which places every document anew"
+        )
 
 
 class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

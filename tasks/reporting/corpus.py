@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from data.provenance.tables import quarantined
+from data.splits.config import LARGE_CLUSTERS, LargeCluster
 from tasks.reporting.charts import Bar, Level, funnel_chart
 from tasks.reporting.hook import Topic, title_of
 from tasks.reporting.page_cache import cached
@@ -50,6 +51,8 @@ def _lead(results: Results, funnel: Mapping[str, Any] | None) -> str:
         sentences.append(unbalanced if faults else "Every document and character is accounted for.")
         if written := funnel["synthetic"]["documents"]:
             sentences.append(f"A machine wrote {count(written)} of them, {share(funnel['synthetic']['share'])} of the characters.")
+    large = results.json("assign", LARGE_CLUSTERS) if results.metrics("assign").get("large_clusters") else ()
+    sentences += [f"{LargeCluster.model_validate(one).warning}." for one in large]
     fitted = results.metrics("tokenizer")
     if fitted:
         size, length = plural(fitted["vocab_size"], "token"), number(fitted["bytes_per_token"])

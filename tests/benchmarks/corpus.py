@@ -1,4 +1,5 @@
-"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 50] [--sizes 100,1000,5000] [--partitions 2,8] [--work DIR]
+"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 50] [--sizes 100,1000,5000] [--partitions 2,8]
+    [--chains 250,500,1000,2000,4000,8000] [--work DIR]
 
 **Throughput**, against datatrove: repair of encodings (ftfy), the published filters (Gopher's repetition and quality, C4, FineWeb), exact
 and near deduplication of the same documents, in MB of UTF-8 a second of the whole run, one after the other on this machine, with as many
@@ -13,6 +14,9 @@ written as they are made; each goes when its figure is there, and needs room bel
 **Partitions**: seconds and peak memory of deduplication alone, with all that is on by default and known words, of the pile of
 `--megabytes`, in one task and in `--partitions` partitions with as many tasks at once as there are threads, which share the memory. All
 must write the same bytes.
+
+**Chains**: seconds of processor time of deduplication of `--chains` documents, each a near duplicate of its neighbours alone, beside as
+many unrelated ones of the same length, and the slope of each on logarithmic axes: 1 is linear.
 
 folio and datatrove need not keep the same documents. datatrove calls equal what is equal to the letter, folio what is equal in its words;
 datatrove takes every pair that MinHash proposes, folio those whose true Jaccard similarity is at least 0.7; words are spaCy's there and
@@ -36,16 +40,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.dedup.config import DedupConfig
+from data.dedup.dedup import dedup
 from data.documents.rows import DOCUMENTS
 from tests.benchmarks.memory import PeakMemory
 from tests.benchmarks.ours import Order
 from tests.benchmarks.pile import Document, Pile
 from tests.data.dedup.books import bytes_of
+from tests.data.dedup.books import write as write_documents
 
 PEER = ("datatrove[io,processing]==0.10.1", "spacy>=3.8,<4")
 SHARDS = 8
@@ -78,6 +87,7 @@ def main() -> None:
     )
     arguments.add_argument("--partitions", default="", help="how many partitions deduplication has, such as 2,8; empty: leave out")
     arguments.add_argument("--only-partitions", action="store_true", help="leave the comparison with datatrove out")
+    arguments.add_argument("--chains", default="", help="documents of a chain, such as 250,500,1000; empty: leave out")
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments.add_argument("--memory", default="1GB", help="folio's limit")
     arguments.add_argument("--no-filters", dest="filters", action="store_false", help="leave the published filters out on both sides")
@@ -93,6 +103,8 @@ def main() -> None:
         throughput(given.work, given.megabytes, given.threads, given.memory, given.filters)
     if given.sizes:
         sizes(given.work, [float(size) for size in given.sizes.split(",")], given.threads, given.memory)
+    if given.chains:
+        chains(given.work, [int(size) for size in given.chains.split(",")], given.threads, given.memory)
 
 
 def throughput(work: Path, megabytes: float, threads: int, memory: str, filters: bool) -> None:
@@ -146,6 +158,30 @@ def partitions(work: Path, megabytes: float, counts: list[int], threads: int, me
                 raise RuntimeError(f"{number} partitions write other bytes than one task")
             name = f"{number} partitions" if number > 1 else "one task"
             print(f"  {name:16} {figure.wall:8.1f} s   {figure.peak:8.0f} MB   {figure.steps()}", flush=True)
+
+
+WORDS, STEP = 200, 30  # of a document of a chain, and new ones in the next: similarity 0.73, and 0.53 to the one after it
+
+
+def chains(work: Path, counts: list[int], threads: int, memory: str) -> None:
+    """Processor time of a chain, and of as many documents that share nothing."""
+    limits: dict[str, Any] = {"threads": threads, "memory": memory, "scratch": work / "scratch"}
+    print(f"\ndeduplication of documents of {WORDS} words, seconds of processor time")
+    print(f"  {'documents':>10} {'chain':>8} {'unrelated':>10}   kept of the chain")
+    spent: dict[int, list[float]] = {STEP: [], WORDS: []}
+    kept: dict[int, float] = {}
+    for count in counts:
+        for step, seconds in spent.items():
+            with folder(work) as place:
+                words = Random(0).choices(range(10**9), k=count * step + WORDS)
+                texts = {f"{k:06}": " ".join(f"w{word:08x}" for word in words[k * step : k * step + WORDS]) for k in range(count)}
+                given, began = write_documents(place, texts), time.process_time()
+                found = dedup([given], place / "out", DedupConfig(), **limits)
+                seconds.append(time.process_time() - began)
+                kept[step] = found["documents_kept"]
+        print(f"  {count:10,} {spent[STEP][-1]:8.2f} {spent[WORDS][-1]:10.2f}   {kept[STEP]:,.0f}", flush=True)
+    slopes = [np.polyfit(np.log(counts), np.log(seconds), 1)[0] for seconds in spent.values()]
+    print(f"  {'slope':>10} {slopes[0]:8.2f} {slopes[1]:10.2f}")
 
 
 def folio(order: Order) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,8 @@ from prefect import flow
 
 from data.documents.sharding import document_id, shard_of
 from data.sources.errors import SourceError
+from data.splits.config import SplitConfig
+from flows.cli.views.corpus_stats import corpus_stats
 from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import load
@@ -24,6 +27,7 @@ from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.training.config import PipelineResources
 from tests.data.dedup.books import prose
 from tests.data.sources.material import ARCHIVERS, jsonl
+from tests.data.splits.book_splits import cluster_number
 
 BOOKS, SHARDS = 100, 8
 READING = [f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)]
@@ -240,3 +244,26 @@ def test_archives_and_records_are_unpacked_once_and_an_edited_record_reads_one_s
     made = {position for position in artifacts if again[position].origin.created != artifacts[position].origin.created}
     shards = {one.replace("ingest", stage) for one in read for stage in ("ingest", "clean", "split", "survey")}
     assert {position for position in made if "[" in position and not position.startswith("overlap")} == {group, *shards}
+
+
+@pytest.mark.slow
+def test_a_run_says_which_cluster_makes_a_split_larger_than_it_should_be(
+    prefect: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words, books = prose(1, paragraphs=1, sentences=200).split(), tmp_path / "books"
+    books.mkdir()
+    editions = [f"edition{number:02}.txt" for number in range(24)]
+    for number, name in enumerate(editions):  # each is like the one before it alone, so about every second stays
+        (books / name).write_text(" ".join(words[number * 50 : number * 50 + 350]))
+    for number in range(4):
+        (books / f"other{number}.txt").write_text(prose(number + 10, paragraphs=2))
+    write_recipe(books)
+    # One of the editions that stay names their cluster; with this seed it is held out, whichever it is.
+    numbers = ([cluster_number(seed, document_id("books", name)) for name in editions] for seed in count())
+    seed = next(seed for seed, found in enumerate(numbers) if all(not 0.4 < number < 0.6 for number in found))
+    split = SplitConfig(train=0.2, val=0.4, test=0.4, seed=seed)
+    recipe = load(str(books)).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none", "split": split})
+    caplog.set_level("INFO", logger="folio")
+    assert make(recipe)["assign"].metrics["large_clusters"] == 1
+    told = "are one cluster, which is never divided between splits. Leave some of them out of the sources"
+    assert told in caplog.text and told in corpus_stats(store=recipe.store)

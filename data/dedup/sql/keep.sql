@@ -24,6 +24,14 @@ FROM component
 JOIN (SELECT number, list(value ORDER BY turn) AS worth FROM merit GROUP BY number) USING (number)
 JOIN exact USING (number);
 
--- Among documents of equal words only the best competes. open: documents not yet decided. replaced: those removed, and the kept near copy.
-CREATE TABLE open AS SELECT number, head, cluster, standing FROM ranked WHERE number = best AND getvariable('near_remove');
+-- contender: the best of each group of equal words, until it is removed. It is compared with better ones of its cluster that share a shingle
+-- of its prefix, the best first. seen: the standing of the last of them. ready: none is left. stays: it is decided that it is kept.
+CREATE TABLE contender AS
+SELECT cluster, standing, number, head, 0::BIGINT AS seen, false AS ready, false AS stays
+FROM ranked
+WHERE number = best AND getvariable('near_remove');
+
+-- attempt: the pairs compared here. decision: what a round decided; without an original, the document stays. replaced: the documents removed.
+CREATE TABLE attempt (a BIGINT, b BIGINT);
+CREATE TABLE decision (number BIGINT, original BIGINT, jaccard DOUBLE);
 CREATE TABLE replaced (number BIGINT, original BIGINT, jaccard DOUBLE);

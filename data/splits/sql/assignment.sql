@@ -27,14 +27,16 @@ SELECT
          WHEN held_out THEN 'synthetic copy'
          WHEN filled <= room.characters THEN 'train'
          ELSE 'synthetic cap' END AS rule,
-    CASE WHEN synthetic AND held_out THEN format('{} is in {}', name, CASE split WHEN 'train' THEN 'several splits' ELSE split END)
+    CASE WHEN synthetic AND held_out THEN format('{} is in {}', assigned.name, CASE split WHEN 'train' THEN 'several splits' ELSE split END)
          WHEN synthetic THEN 'written by a machine'
          WHEN getvariable('mode') = 'all_train' THEN 'and its copies in val and test'
          WHEN cut THEN 'its last passages are held out'
          WHEN getvariable('mode') = 'passages' AND assigned.documents > 1 THEN 'whole: other documents are nearly the same'
          WHEN getvariable('mode') = 'passages' THEN format('whole: it has fewer than {} characters', getvariable('cut_from'))
-         WHEN stand_in THEN format('number {:.6f} of cluster {}, which stands in', number, name)
-         ELSE format('number {:.6f} of cluster {}', number, name) END AS detail
+         ELSE format('number {:.6f} of cluster {}{}{}', number, assigned.name, CASE WHEN stand_in THEN ', which stands in' ELSE '' END,
+            coalesce(format('; its {} documents stay together, and {} should have {:.1f} in all', together, split, asked), ''))
+         END AS detail
 FROM assigned
 LEFT JOIN running ON running.id = assigned.id
+LEFT JOIN (SELECT cluster AS name, documents AS together, asked FROM large_cluster) AS large ON large.name = assigned.name
 CROSS JOIN room;

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from data.audit.config import FORMAT
 from data.dedup.explanation import explain
+from data.splits.config import LARGE_CLUSTERS, LargeCluster
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
-from tasks.corpus import audit, census
+from tasks.corpus import assign, audit, census
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
 from tasks.lineage.document_history import RemovedTable, document_names, find_history, read_rows, removed_tables, tables_of_rule
 from tasks.reporting.wording import plural, share
@@ -134,6 +135,7 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
     measured = corpus.audit.metrics
     if as_json:
         told = {"recipe": corpus.run.recipe, "run": corpus.run.id, "metrics": dict(measured), **funnel, "census": _census(corpus)}
+        told["large_clusters"] = [large.model_dump() for large in _large_clusters(corpus)]
         return json.dumps(told, indent=1, ensure_ascii=False)
     return printable("\n".join(_stats_lines(corpus, funnel, measured)))
 
@@ -154,6 +156,7 @@ def _stats_lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping
         "files whose text has another title than their name", [*_columns([("file", "title found"), *rows] if rows else []), *more]
     )
     yield from _titled("splits", _splits(funnel, measured))
+    yield from (line for large in _large_clusters(corpus) for line in ("", large.warning))
     synthetic = funnel["synthetic"]
     if synthetic["documents"]:
         yield from (
@@ -215,6 +218,15 @@ def _census(corpus: CorpusRun) -> Mapping[str, Any]:
     recorded = corpus.run.positions.get(census.name)
     counted = corpus.snapshot.graph.by_address.get(recorded.address) if recorded else None
     return corpus.read(counted, CENSUS, json.load) if counted else {}
+
+
+def _large_clusters(corpus: CorpusRun) -> list[LargeCluster]:
+    """Return the clusters that make a held-out split larger than it should be."""
+    recorded = corpus.run.positions.get(assign.name)
+    made = corpus.snapshot.graph.by_address.get(recorded.address) if recorded else None
+    if made is None or not made.metrics.get("large_clusters"):
+        return []
+    return [LargeCluster.model_validate(large) for large in corpus.read(made, LARGE_CLUSTERS, json.load)]
 
 
 def _entries(counted: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:

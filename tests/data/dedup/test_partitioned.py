@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from data.dedup.config import DedupConfig
+from data.dedup.config import DedupConfig, NearRule
 from data.dedup.dedup import dedup
 from data.documents import rows, slices, stream
 from tests.data.dedup.books import bytes_of, prose, rows_of, write
@@ -38,15 +35,6 @@ CONFIGS = {
 BY_SHARD = ("documents", "sizes")
 DIVIDED = [(2, 3), (5, 2), (2, 2), (1, 3), (2, 7), (2, 2), (5, 3), (2, 2), (1, 2)]
 """Shards and partitions, one pair for each config."""
-
-
-@pytest.fixture
-def scratch() -> Iterator[Path]:
-    """A folder in memory where there is one: a hundred databases are opened, and each commits to its disk."""
-    memory = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def compare(folder: Path, scratch: Path, rows: Rows, config: DedupConfig, shards: int, partitions: int) -> dict[str, float]:
@@ -82,6 +70,14 @@ def test_no_number_of_shards_and_partitions_changes_a_byte(tmp_path: Path, scrat
     config = DedupConfig.model_validate(CONFIGS[name])
     for shards, partitions in product((1, 2, 5), (2, 3, 7)):
         compare(tmp_path, scratch, copied_corpus(seed), config, shards, partitions)
+
+
+def test_partitions_decide_a_chain_as_one_task_does(tmp_path: Path, scratch: Path) -> None:
+    words = prose(5, paragraphs=1, sentences=60).split()
+    rows = [{"id": f"{k:02}", "text": " ".join(words[k * 20 : k * 20 + 140])} for k in range(20)]
+    filled: Rows = [{"title": "", "source": "s", "metadata": "{}", "synthetic": False, **row} for row in rows]
+    metrics = compare(tmp_path, scratch, filled, DedupConfig(near=NearRule(threshold=0.6)), 2, 2)
+    assert 8 <= metrics["documents_near"] <= 12 and metrics["clusters"] == 1
 
 
 def test_row_groups_of_few_rows_change_no_decision(tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

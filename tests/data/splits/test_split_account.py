@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data.splits.assignment import SPLITS
-from data.splits.config import ASSIGNED, SplitConfig
+from data.splits.config import ASSIGNED, LARGE_CLUSTERS, LargeCluster, SplitConfig
 from data.splits.split import split
 from tests.data.dedup.books import write
 from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, rows_of, run_split, write_files
@@ -99,6 +102,59 @@ def test_threads_and_the_order_of_documents_change_no_byte(tmp_path: Path) -> No
     split_shards([tmp_path / "backwards.parquet"], tmp_path / "0" / "clusters.parquet", tmp_path / "2", SplitConfig(), **limits)
     made.append({path.name: path.read_bytes() for path in sorted((tmp_path / "2").rglob("*.parquet"))})
     assert made[0] == made[1] == made[2] and set(made[0]) >= {"train.parquet", "ledger.parquet", "synthetic_cap.parquet"}
+
+
+def test_a_cluster_larger_than_its_split_is_named_with_what_was_asked_and_found_in_the_result_and_in_the_ledger(tmp_path: Path) -> None:
+    held = assignments(BOOKS, SplitConfig(val=0.1, train=0.8, test=0.1))
+    name = next(name for name, part in held.items() if part == "test")
+    copies = {f"{name}-{k}": Book(cluster=name) for k in range(60)}
+    metrics = run_split(tmp_path, BOOKS | copies, SplitConfig(val=0.1, train=0.8, test=0.1))
+    (told,) = json.loads((tmp_path / "out-steps" / LARGE_CLUSTERS).read_text())
+    found = ids_by_split(tmp_path)["test"]
+    assert told == {
+        "split": "test", "cluster": name, "documents": 61, "asked": 12.0, "found": len(found), "total": 120, "mode": "fractions",
+    }  # fmt: skip
+    warning = LargeCluster.model_validate(told).warning
+    for words in (
+        f"test has {len(found)} of 120 documents",
+        "asks for 12 (10.0%)",
+        f"61 near-duplicates of document {name}",
+        "raise split.test",
+    ):
+        assert words in warning
+    assert metrics["large_clusters"] == 1 and {**held, **{copy: "test" for copy in copies}} == assignments(
+        BOOKS | copies, SplitConfig(val=0.1, train=0.8, test=0.1)
+    ), "the cluster moves no other book"
+    said = {
+        row["id"]
+        for row in _rows(tmp_path, "ledger.parquet")
+        if "its 61 documents stay together, and test should have 12.0" in str(row["detail"])
+    }
+    assert said == {name, *copies}
+
+
+@settings(max_examples=6)
+@given(st.lists(st.integers(1, 30), min_size=4, max_size=12), st.sampled_from(("fractions", "counts")), st.integers(0, 99))
+def test_a_split_says_of_exactly_those_clusters_that_they_are_larger_than_it_should_be(sizes: list[int], mode: str, seed: int) -> None:
+    books = {f"{k:02}-{n:02}": Book(cluster=f"{k:02}-00") for k, size in enumerate(sizes) for n in range(size)}
+    asked = {"test": 0.2 * len(books), "val": 0.1 * len(books)} if mode == "fractions" else {"test": 3.0, "val": 1.0}
+    given_sizes = {"test_documents": 3, "val_documents": 1} if mode == "counts" else {"train": 0.7, "test": 0.2, "val": 0.1}
+    assume(mode == "fractions" or len(books) > max(sizes) * 3)
+    with TemporaryDirectory() as folder:
+        run_split(Path(folder), books, SplitConfig.model_validate({"mode": mode, "seed": seed, **given_sizes}))
+        found = ids_by_split(Path(folder))
+        file = Path(folder) / "out-steps" / LARGE_CLUSTERS
+        told = json.loads(file.read_text()) if file.exists() else []
+    clusters = {part: Counter(name[:2] for name in found[part]) for part in asked}
+    expected = {(part, f"{name}-00", n) for part, held in clusters.items() for name, n in held.items() if n > max(1, asked[part])}
+    assert {(one["split"], one["cluster"], one["documents"]) for one in told} == expected
+    assert all(one["found"] == len(found[one["split"]]) and one["total"] == len(books) for one in told)
+
+
+@pytest.mark.parametrize("mode", ["all_train", "passages"])
+def test_where_clusters_take_no_share_none_is_too_large(tmp_path: Path, mode: str) -> None:
+    books = {"long": Book(size=90_000)} | {f"{k:02}": Book(cluster="00") for k in range(20)}
+    assert run_split(tmp_path, books, SplitConfig.model_validate({"mode": mode}))["large_clusters"] == 0
 
 
 SPLIT_MODES: list[dict[str, object]] = [

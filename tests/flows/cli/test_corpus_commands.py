@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from data.splits.config import LargeCluster
 from flows.cli.views.corpus_removed import corpus_stats, explain_duplicates, show_removed
 from flows.cli.views.corpus_show import show_document
 from flows.cli.views.diff_rendering import CUT, NEW, OLD, differing, plain, printable
@@ -156,6 +157,15 @@ def test_the_funnel_has_every_stage_and_each_rule_s_share(told: EditedCorpus) ->
         assert line in lines
     data = json.loads(corpus_stats(store=told.store.url, as_json=True))
     assert data["recipe"] == "books" and data["metrics"]["balanced"] == 1.0 and data["documents_kept"] == 5
+
+
+def test_a_cluster_that_makes_a_split_larger_than_it_should_be_is_said_with_the_ways_out(tmp_path: Path) -> None:
+    large = LargeCluster(split="test", cluster="ab12", documents=450, asked=89.5, found=452, total=895, mode="fractions")
+    account = EditedCorpus(Store(str(tmp_path / "store"), tmp_path / "cache"), large=[large]).write()
+    shown = corpus_stats(store=account.store.url)
+    assert "test has 452 of 895 documents (50.5%), where split.test asks for 89.5 (10.0%): 450 near-duplicates of document ab12" in shown
+    assert all(way in shown for way in ("Leave some of them out", "dedup.near.threshold", "raise split.test", "split.seed"))
+    assert json.loads(corpus_stats(store=account.store.url, as_json=True))["large_clusters"] == [large.model_dump()]
 
 
 def test_the_tables_of_removed_text_are_listed_with_sizes_and_paths(told: EditedCorpus) -> None:

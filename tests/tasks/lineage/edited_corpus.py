@@ -4,7 +4,7 @@ tables that the stages write, and a real audit of them."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from data.audit.config import AuditConfig
 from data.documents.ledger import EDITS, REMOVED
 from data.documents.rows import DOCUMENTS, LEDGER, QUARANTINE
 from data.documents.sharding import document_id
+from data.splits.config import LARGE_CLUSTERS, LargeCluster
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 from tests.data.audit.sharded import audit_shards
@@ -122,9 +123,9 @@ PHOTO = ("books", "photo.txt", "no text: it begins like a PNG image")
 class EditedCorpus(Corpus):
     """Writes every stage of a corpus. `without`: stages that the recipe leaves out."""
 
-    def __init__(self, store: Store, recipe: str = "books", without: Iterable[str] = ()) -> None:
+    def __init__(self, store: Store, recipe: str = "books", without: Iterable[str] = (), large: Sequence[LargeCluster] = ()) -> None:
         super().__init__(store, recipe)
-        self.without = set(without)
+        self.without, self.large = set(without), large
         self.last: list[Artifact] = []
 
     def write(self) -> EditedCorpus:
@@ -141,6 +142,13 @@ class EditedCorpus(Corpus):
             parts = {f"{split}.parquet": (DOCUMENTS, [_row(text) for text in here if text.split == split]) for split in SPLITS}
             kept = [_ledger_row("split", text.id, "kept", text.split, characters=len(text.text)) for text in here]
             self.commit(f"split[{number}]", {**parts, "ledger.parquet": (LEDGER, kept)}, self._inputs(number))
+        if self.large:
+            self.commit(
+                "assign",
+                {LARGE_CLUSTERS: json.dumps([large.model_dump() for large in self.large])},
+                {},
+                metrics={"large_clusters": float(len(self.large))},
+            )
         self._audit()
         self.record(f"20261125T130501-{self.recipe.encode().hex()[:6]:0<6}")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from data.splits.config import LargeCluster
 from tests.tasks.lineage.edited_corpus import WHITE, EditedCorpus
 from tests.tasks.reporting.example_run import (
     FUNNEL,
@@ -61,9 +62,11 @@ def test_the_numbers_are_those_of_the_artifacts(sections: dict[str, str], sectio
 
 
 def test_each_rule_is_shown_with_an_example_of_what_it_removed(maker: RunMaker) -> None:
-    account = EditedCorpus(maker.run.store).write()
+    large = LargeCluster(split="val", cluster="ab12", documents=20, asked=5, found=23, total=100, mode="counts")
+    account = EditedCorpus(maker.run.store, large=[large]).write()
     maker.run.artifacts.update(account.made)
     page = maker.page()
+    assert "val has 23 of 100 documents (23.0%), where split.val_documents asks for 5 (5.0%)" in page.sections["corpus"]
     assert f"dedup paragraph quoting.txt {WHITE}" in page.sections["rules"]
     assert "clean running heads alice.txt ALICE IN WONDERLAND" in page.sections["rules"]
     assert "filter language french.txt Il était une fois" in page.sections["rules"]
