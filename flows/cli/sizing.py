@@ -124,7 +124,7 @@ def _verdict(plan: SizedJob, found: Proposal) -> str:
 
 
 def _memory(found: Proposal) -> list[str]:
-    parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "framework")
+    parts = ("weights", "gradients", "optimizer", "checkpoint", "activations", "logits", "buffers", "framework")
     chosen = found.proposed.job.resources.parallel.zero_stage
     stages = found.proposed.memory
     rows = [(part, *(gibibytes(getattr(memory, part)) for memory in stages.values())) for part in parts]

@@ -85,7 +85,7 @@ def test_intervals_of_few_rows_cover_what_they_say(rows: int, kind: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_of_three_to_fifty_rows_cover_what_they_say(kind: str) -> None:
-    found = {rows: coverage(kind, rows, 2500) for rows in (*range(3, 50, 4), 48, 49, 50)}
+    found = {rows: coverage(kind, rows, 1500) for rows in (3, 5, 8, 12, 20, 35, 49, 50)}
     print(f"\n{kind}: " + ", ".join(f"{rows} rows {share:.1%}" for rows, share in found.items()))
     assert min(found.values()) > 0.915
 
