@@ -122,6 +122,7 @@ CPU_ENGINE = {False: 165_000_000, True: 221_000_000}
 GPU_PROCESS = round(1.5 * GIB)
 # Blocks that malloc holds after they are freed: 29 to 49 % of the tensors in eight CPU runs. The CUDA allocator wastes less; an assumption.
 CPU_SLACK, GPU_SLACK = 0.33, 0.05
+MAPPED = 32 << 20  # bytes; glibc gives a block of this size back to the system as soon as it is freed
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     early, late = (0, buffers + step) if stage < 2 else (buffers, step)
     buffers = early + rounded + max(0, late - activations - logits - rounded)
     held = weights + gradients + optimizer + checkpoint + activations + logits + buffers
-    slack = round(held * (GPU_SLACK if accelerator else CPU_SLACK))
+    large = logits if not accelerator and logits // 3 >= MAPPED else 0
+    slack = round((held - large) * (GPU_SLACK if accelerator else CPU_SLACK))
     process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS
     engine = 0 if accelerator else CPU_ENGINE[stage > 0]
     return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, process + engine)
