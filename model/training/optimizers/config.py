@@ -32,12 +32,14 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     `NEEDS_WHOLE`: ways of dividing or storing weights that it can't be used with, as it needs whole matrices.
     `DRAWS_TARGETS`: it learns the loss's curvature from targets drawn from the model itself.
     `STATE`: numbers that it keeps for each weight; `MATRIX_STATE`: for each weight of a matrix inside the blocks, if that differs.
+    `STEP`: numbers that it holds besides for each weight of the tensor that it is updating.
     """
 
     NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset()
     DRAWS_TARGETS: ClassVar[bool] = False
     STATE: ClassVar[int] = 0
     MATRIX_STATE: ClassVar[int | None] = None
+    STEP: ClassVar[int] = 0
 
     kind: str = Field(description="optimizer")
 
@@ -77,6 +79,7 @@ class AdafactorConfig(OptimizerBase):
     """
 
     NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset({"zero", "tensor", "pipeline"})
+    STEP: ClassVar[int] = 2
 
     kind: Literal["adafactor"] = Field("adafactor", description="optimizer")
 
@@ -117,6 +120,7 @@ class LionConfig(OptimizerBase):
     """Lion (Chen et al., 2023): every weight moves by the learning rate, which should be 3 to 10 times smaller than AdamW's."""
 
     STATE: ClassVar[int] = 1
+    STEP: ClassVar[int] = 1
 
     kind: Literal["lion"] = Field("lion", description="optimizer")
     beta1: float = Field(0.9, ge=0, lt=1, description="share of the momentum in an update's direction")
@@ -156,6 +160,7 @@ class MuonConfig(OptimizerBase):
     NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset({"tensor", "pipeline", "nvme"})
     STATE: ClassVar[int] = 2
     MATRIX_STATE: ClassVar[int] = 1
+    STEP: ClassVar[int] = 2
 
     kind: Literal["muon"] = Field("muon", description="optimizer")
     learning_rate: float = Field(0.0, ge=0, description="peak learning rate of the blocks' matrices; 0: that of the training")
@@ -210,6 +215,7 @@ class SophiaConfig(OptimizerBase):
 
     DRAWS_TARGETS: ClassVar[bool] = True
     STATE: ClassVar[int] = 2
+    STEP: ClassVar[int] = 2
 
     kind: Literal["sophia"] = Field("sophia", description="optimizer")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")

@@ -96,6 +96,12 @@ def test_too_big_memorizes_and_too_small_underfits() -> None:
     assert warnings_of(200_000, 4e6, 1e6) == warnings_of(1_500_000, 4e6, 1e6) == []
 
 
+@given(st.floats(1e4, 1e12), st.floats(1e3, 1e14), st.floats(1, 1e13))
+def test_advice_never_says_both_smaller_and_larger(parameters: float, tokens: float, different: float) -> None:
+    said = " ".join(warnings_of(round(parameters), tokens, different))
+    assert not ("larger model" in said and ("smaller model" in said or "too big" in said))
+
+
 def test_repeated_text_is_worth_less_and_less() -> None:
     # Muennighoff et al. 2023: up to four passes are nearly as good as new text; beyond forty nothing is gained.
     assert rules.effective_epochs(0.5) == 0.5
