@@ -31,7 +31,8 @@ from flows.services.home import home, store_url, tracking_url
 from model.aims.config import ExamineConfig
 from model.aims.protocol import StepGate
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings, GateConfig
+from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
+from model.evaluation.plain_words import TEXTS
 from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
@@ -77,7 +78,10 @@ class BaseGate(GateConfig):
 
 
 class ChatGate(GateConfig):
-    """The bounds on an aligned model; by default tuning has not undone what pretraining learned."""
+    """The bounds on an aligned model; by default tuning has not undone what pretraining learned.
+
+    Bounds of a recipe that compare no bits per byte with the base model's get one more: at most 1.25 times its bits.
+    """
 
     bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=0.1))
 
@@ -97,7 +101,11 @@ class Gates(BaseModel, frozen=True, extra="forbid", defer_build=True):
     base: BaseGate = Field(
         BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>, baseline.<metric>"
     )
-    chat: ChatGate = Field(ChatGate(), description="of the aligned model; chat.<metric>, base.<metric>, baseline.<metric>")
+    chat: ChatGate = Field(
+        ChatGate(),
+        description="of the aligned model; chat.<metric>, base.<metric>, baseline.<metric>; unless a bound compares its bits per byte with "
+        f"base, they may also be at most {MOST_TIMES_THE_BITS:g} times those of base",
+    )
     release: ReleaseGate = Field(
         ReleaseGate(), description="of the release; release.<metric>, <variant>.<metric>, and chat, base and baseline to compare with"
     )
@@ -230,6 +238,19 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
             confidence=gate.confidence,
             seed=self.seed,
         )
+
+    @property
+    def judging_tuning(self) -> ChatGate:
+        """The bounds on the aligned model, with what tuning may cost by default if none of the recipe's own judges that."""
+        given, measured = self.gates.chat, set(self.evaluate.base.splits)
+        names = {f"{split}.bits_per_byte" for split in self.evaluate.chat.splits if split in measured}
+        judged = any(f"base.{name}" in (bound.relative_to, bound.other(bound.metric)) for bound in given.bounds for name in names)
+        tunes = any(step.MAKES_POLICY for step in self.tuning)
+        name = next((name for split in TEXTS if (name := f"{split}.bits_per_byte") in names), "")
+        if judged or not name or not tunes or "causal" not in self.model.SUPPORTS:
+            return given
+        cost = Bound(metric=f"chat.{name}", relative_to=f"base.{name}", maximum=MOST_TIMES_THE_BITS)
+        return given.model_copy(update={"bounds": (*given.bounds, cost)})
 
     def fidelity_of(self, variant: VariantConfig) -> FidelityConfig:
         """Return how a quantized form is compared with the model, and what must hold of it for its release."""
