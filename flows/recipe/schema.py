@@ -33,6 +33,7 @@ from model.aims.protocol import StepGate
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
 from model.evaluation.plain_words import TEXTS
+from model.evaluation.relations import Limit
 from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
@@ -78,12 +79,15 @@ class BaseGate(GateConfig):
 
 
 class ChatGate(GateConfig):
-    """The bounds on an aligned model; by default tuning has not undone what pretraining learned.
-
-    Bounds of a recipe that compare no bits per byte with the base model's get one more: at most 1.25 times its bits.
-    """
+    """The bounds on an aligned model; by default tuning has not undone what pretraining learned, whatever else a recipe asks."""
 
     bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=0.1))
+    most_times_the_bits: Limit | None = Field(
+        MOST_TIMES_THE_BITS,
+        gt=0,
+        description="times the bits per byte of the base model that tuning may cost at most; the default gives way to bounds that compare "
+        "them themselves; null: not judged; ratio",
+    )
 
 
 class ReleaseGate(GateConfig):
@@ -101,11 +105,7 @@ class Gates(BaseModel, frozen=True, extra="forbid", defer_build=True):
     base: BaseGate = Field(
         BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>, baseline.<metric>"
     )
-    chat: ChatGate = Field(
-        ChatGate(),
-        description="of the aligned model; chat.<metric>, base.<metric>, baseline.<metric>; unless a bound compares its bits per byte with "
-        f"base, they may also be at most {MOST_TIMES_THE_BITS:g} times those of base",
-    )
+    chat: ChatGate = Field(ChatGate(), description="of the aligned model; chat.<metric>, base.<metric>, baseline.<metric>")
     release: ReleaseGate = Field(
         ReleaseGate(), description="of the release; release.<metric>, <variant>.<metric>, and chat, base and baseline to compare with"
     )
@@ -240,17 +240,24 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
         )
 
     @property
-    def judging_tuning(self) -> ChatGate:
-        """The bounds on the aligned model, with what tuning may cost by default if none of the recipe's own judges that."""
-        given, measured = self.gates.chat, set(self.evaluate.base.splits)
-        names = {f"{split}.bits_per_byte" for split in self.evaluate.chat.splits if split in measured}
+    def judging_tuning(self) -> GateConfig:
+        """The bounds on the aligned model, with that on what tuning may cost."""
+        given, names = self.gates.chat, [f"{split}.bits_per_byte" for split in self.splits_of_tuning]
+        most = given.most_times_the_bits
         judged = any(f"base.{name}" in (bound.relative_to, bound.other(bound.metric)) for bound in given.bounds for name in names)
-        tunes = any(step.MAKES_POLICY for step in self.tuning)
-        name = next((name for split in TEXTS if (name := f"{split}.bits_per_byte") in names), "")
-        if judged or not name or not tunes or "causal" not in self.model.SUPPORTS:
-            return given
-        cost = Bound(metric=f"chat.{name}", relative_to=f"base.{name}", maximum=MOST_TIMES_THE_BITS)
-        return given.model_copy(update={"bounds": (*given.bounds, cost)})
+        costs = [
+            Bound(metric=f"chat.{name}", relative_to=f"base.{name}", maximum=most)
+            for name in names[:1]
+            if most is not None and not (judged and most == MOST_TIMES_THE_BITS)
+        ]
+        return GateConfig(bounds=(*given.bounds, *costs), confidence=given.confidence, overrule=given.overrule, approve=given.approve)
+
+    @property
+    def splits_of_tuning(self) -> list[str]:
+        """The splits on which the aligned model and the base model are compared, best first; none if there is nothing to compare."""
+        if "causal" not in self.model.SUPPORTS or not any(step.MAKES_POLICY for step in self.tuning):
+            return []
+        return [split for split in TEXTS if split in self.evaluate.chat.splits and split in self.evaluate.base.splits]
 
     def fidelity_of(self, variant: VariantConfig) -> FidelityConfig:
         """Return how a quantized form is compared with the model, and what must hold of it for its release."""
