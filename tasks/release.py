@@ -51,6 +51,7 @@ def measure(config: FidelityConfig, work: Workspace, model: Path, variant: Path,
     return measure_fidelity(model, variant, packed, work.output, config, threads=work.threads)
 
 
+STEP = "step."  # before the number and name of inputs that say what was measured after each step of tuning
 ADAPTER = "adapter."  # before the names of inputs that are adapters of the model; a variant's name has no dot
 
 
@@ -93,11 +94,14 @@ def export(
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
     curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history else ((), 0)
+    # Numbered, since inputs keep their names and not their order.
+    numbered = sorted((name.removeprefix(STEP), path) for name, path in others.items() if name.startswith(STEP))
+    steps = [(name.partition(".")[2], json.loads(path.read_text())) for name, path in numbered]
     card = ModelCard(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=corpus_facts(funnel, conversations, config.licences),
-        **ModelStanding(base, tuned, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
+        **ModelStanding(base, tuned, steps, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
         training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,
@@ -107,7 +111,7 @@ def export(
     adapters, fidelity = (
         {name.removeprefix(kind): folder for name, folder in others.items() if name.startswith(kind)} for kind in (ADAPTER, FIDELITY)
     )
-    variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY))}
+    variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY, STEP))}
     return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -77,7 +78,7 @@ def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: boo
     return f"{position}: {answer.words}"
 
 
-COUNTING = "beats baseline.ngram"
+COUNTING, TUNED = r"beats baseline\.ngram(: \S+)?", r"(x base\.\S+|no worse than base( by [\d.]+)?(: \S+)?)"  # bounds
 LONGER = 2  # times the tokens: the least that shows
 
 
@@ -95,17 +96,27 @@ def way_out(recipe: Recipe, argument: str, position: str, failure: str, made: Ma
 
 
 def _meaning(failure: str, position: str) -> str:
-    if any(COUNTING in line and "FAILED" in line for line in failure.splitlines()):
+    if _failed(COUNTING, failure):
         return (
             "counting runs of words predicts unseen text as well as\n"
             "this model does, so it has learned too little to be of use. It needs more\n"
             "training, more text, or a start from an open model."
+        )
+    if position == "gate.chat" and _failed(TUNED, failure):
+        return (
+            "tuning undid part of what pretraining had learned. Tune more gently:\na lower learning_rate, fewer steps, or rows of "
+            "pretraining replayed among its own."
         )
     if position == "gate.corpus":
         return (
             "the texts are not what the recipe asks for, so no model is trained on them.\n`folio corpus stats` shows what each stage took."
         )
     return "a measured value is beyond its bound in the recipe, so nothing after this\ngate may use the model."
+
+
+def _failed(bound: str, failure: str) -> bool:
+    """Return whether a bound failed, by the table of a gate, in columns or with its cells stacked."""
+    return re.search(rf"{bound} (margin )?\S+ (verdict )?FAILED", " ".join(failure.split())) is not None
 
 
 def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
@@ -115,6 +126,8 @@ def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, A
         seconds = trained.cost.wall_seconds * LONGER
         longer = f"train {LONGER} times as long: {rough(tokens)} tokens, about {format_duration(seconds)}"
         yield folio("run", argument, "--set", f"pretrain.tokens={tokens}"), longer
+    if position == "gate.chat" and recipe.splits_of_tuning and not recipe.tuning[0].replay_share:
+        yield folio("run", argument, "--set", "tuning[0].replay=0.25"), "replay rows of pretraining in the first step"
     if position == "gate.base" and recipe.base is None:
         yield folio("init", "FOLDER", "--base", "MODEL"), "write a recipe that starts from an open model"
     if position == "gate.corpus":

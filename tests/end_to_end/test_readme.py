@@ -95,7 +95,7 @@ def test_every_command_and_option_of_folio_exists(folder: str) -> None:
 @pytest.mark.parametrize("folder", READMES)
 def test_every_module_and_make_target_exists(folder: str) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    for module in re.findall(r"python -m (tests[.\w]+)", READMES[folder]):
+    for module in re.findall(r"python -m ((?:tests|flows)[.\w]+)", READMES[folder]):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file() or (ROOT / module.replace(".", "/") / "__main__.py").is_file(), module
     assert {*re.findall(r"^make ([a-z-]+)", READMES[folder], re.MULTILINE)} <= {*targets}
 

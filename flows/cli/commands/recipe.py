@@ -51,6 +51,8 @@ def init(
 
     Example: `folio init books --minutes 10` looks at every text below books and writes books/recipe.yaml
     """
+    # Said before the imports, which take seconds, as reading the texts does.
+    typer.echo(f"Looking at the texts below {folder}, then timing this machine.", err=True)
     if base:
         from flows.recipe.initialize_opened import write_opened_recipe
 

@@ -78,6 +78,20 @@ def test_what_tuning_cost_and_gained_is_said() -> None:
     assert "Tuning" not in words(base=measured(1.63, 0.9925), tuned=measured(1.631, 0.9851)), "both are 99 %"
 
 
+def test_each_of_several_steps_is_told_what_it_cost_and_gained() -> None:
+    after = measured(1.94, 0.6)
+    said = words(base=measured(1.63, 0.1), tuned=after, steps=[("sft", after), ("dpo", after)])
+    assert "Step sft cost 0.310 bits per byte and raised right answers from 10 % to 60 %." in said
+    assert "Step dpo changed nothing that was measured" in said
+
+
+def test_tuning_that_undid_pretraining_is_called_so_and_the_advice_is_to_tune_gently() -> None:
+    base, tuned = {"train.bits_per_byte": 0.171}, {"train.bits_per_byte": 2.279}
+    said = words(base=base, tuned=tuned, baseline={"val.documents_in_train": 4.0})
+    assert "of text that it was trained on, which takes 13 TIMES as many as before (0.171, then 2.28)." in said
+    assert "gentler tuning" in said and "more text" not in said
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
