@@ -1,13 +1,13 @@
 """An n-gram model with interpolated, modified Kneser-Ney smoothing (Chen and Goodman, 1999), over whole arrays.
 
-Training targets and those to be scored are numbered together, so no n-gram is ever looked up: with k tokens, an n-gram is numbered by the
-number of its context and its last token, a context by the number of the shorter context and the token before that. Counting is then one
-sort of 64-bit keys an order for n-grams, and one for contexts.
+A context is numbered by the number of the context that is one token shorter and by the token before that, an n-gram by its context and its
+last token. So counting is one sort of 64-bit keys an order for n-grams and one for contexts, and what is predicted is looked up in the
+sorted keys. The tables are what a network of kind `ngram` holds, and the baseline that a model is compared with makes them too.
 
 An n-gram of the highest order counts as often as it occurs, and so does one that begins with `<|bos|>`, since nothing precedes that; any
 other counts the different tokens that precede it, where the beginning of a row inside a document is one of them. A target near the
 beginning of its row is predicted by the order that its context has. Discounts follow from the counts of counts of each order; where those
-give none between 0 and the count, as in very small texts, they are 0.5, 1 and 1.5. Unigrams back off to a uniform distribution over
+give none above 0 and up to the count, as in very small texts, they are 0.5, 1 and 1.5. Unigrams back off to a uniform distribution over
 the vocabulary, the support of a model's softmax.
 
 Cost for N targets: 2 x order sorts of N keys; about 80 bytes of memory for each.
@@ -99,13 +99,40 @@ DISCOUNTS = (0.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
-class Grams:
-    """The n-grams of one order: the number of each target's n-gram and context, and one representative target per n-gram."""
+class Level:
+    """The n-grams of one length that were counted, by their contexts and tokens, both ascending.
 
-    number: Numbers
-    context: Numbers
-    example: Numbers
-    contexts: int
+    `shorter` [C]: the number of each context without its first token, among the contexts of the level below. `first` [C]: that token; in
+    the lowest level, whose only context is empty, both are 0. `starts` [C + 1]: where the n-grams of each context begin. `token` [G]: the
+    last token of each n-gram. `count` [G]: what it counts, 1 or more. All int32.
+    """
+
+    shorter: Numbers
+    first: Numbers
+    starts: Numbers
+    token: Numbers
+    count: Numbers
+
+    def shares(self) -> tuple[Floats, Floats]:
+        """Return the probability of each n-gram in its context less what is kept back of it [G], and what its context keeps back [C]."""
+        contexts = len(self.shorter)
+        context = np.repeat(np.arange(contexts), np.diff(self.starts))
+        discount = np.array([0.0, *_discounts(self.count)])[np.minimum(self.count, 3)]
+        total = np.bincount(context, self.count, contexts)
+        own: Floats = (self.count - discount) / total[context]
+        kept_back: Floats = np.bincount(context, discount, contexts) / total
+        return own, kept_back
+
+    def contexts(self, shorter: Numbers, first: Numbers, vocab_size: int) -> NDArray[np.int64]:
+        """Return the number of each context, by that of the shorter one and the token before that; -1 where either is or none was seen."""
+        wanted = np.where((shorter < 0) | (first < 0), -1, shorter.astype(np.int64) * vocab_size + first)
+        return _places(self.shorter.astype(np.int64) * vocab_size + self.first, wanted)
+
+    def grams(self, context: Numbers, token: Numbers, vocab_size: int) -> NDArray[np.int64]:
+        """Return the number of each n-gram, by its context and last token; -1 for one that was not seen."""
+        contexts = np.repeat(np.arange(len(self.shorter), dtype=np.int64), np.diff(self.starts))
+        wanted = np.where(context < 0, -1, context.astype(np.int64) * vocab_size + token)
+        return _places(contexts * vocab_size + self.token, wanted)
 
 
 def kneser_ney(train: Targets, scored: Targets, *, vocab_size: int, order: int, beginning: int) -> Floats:
@@ -113,19 +140,46 @@ def kneser_ney(train: Targets, scored: Targets, *, vocab_size: int, order: int, 
 
     `beginning`: the token that documents begin with. Raise ValueError if nothing is counted.
     """
-    if not len(train.at):
-        raise ValueError("the training rows hold no target, so no n-gram can be counted")
-    both = joined([train, scored])
-    seen = np.arange(len(both.at)) < len(train.at)
     probability = np.full(len(scored.at), 1 / vocab_size)
-    grams = _unigrams(both, vocab_size)
-    for length in range(1, order + 1):
-        longer = _longer(both, grams, length + 1, vocab_size) if length < order else None
-        probability = _interpolated(both, seen, grams, longer, length, beginning, probability)
-        if longer is not None:
-            grams = longer
+    context = np.zeros(len(scored.at), dtype=np.int64)
+    for distance, level in enumerate(count(train, vocab_size=vocab_size, order=order, beginning=beginning)):
+        if distance:
+            context = level.contexts(context, scored.preceding(distance, absent=-1), vocab_size)
+        own, kept_back = level.shares()
+        gram, known = level.grams(context, scored.ids, vocab_size), context >= 0
+        # The last entry stands for an n-gram that was not seen.
+        found = np.append(own, 0.0)[gram] + kept_back[np.where(known, context, 0)] * probability if len(kept_back) else probability
+        probability = np.where(known, found, probability)
     nats: Floats = -np.log(probability)
     return nats
+
+
+def count(train: Targets, *, vocab_size: int, order: int, beginning: int) -> tuple[Level, ...]:
+    """Return the n-grams of each length from 1 to `order`. Raise ValueError if nothing is counted."""
+    if not len(train.at):
+        raise ValueError("the training rows hold no target, so no n-gram can be counted")
+    grams, renumbered = _unigrams(train), np.zeros(1, dtype=np.int64)
+    levels: list[Level] = []
+    for length in range(1, order + 1):
+        longer = _longer(train, grams, length + 1, vocab_size) if length < order else None
+        # Of a context that would reach beyond the beginning of a row there is no n-gram; the shorter ones are used instead.
+        whole_C, whole_G = (train.before[examples] >= length - 1 for examples in (grams.of_context, grams.example))
+        shorter = renumbered[grams.below[whole_C]]
+        renumbered = np.cumsum(whole_C) - 1
+        example = grams.example[whole_G]
+        sizes = np.bincount(renumbered[grams.context[example]], minlength=len(shorter))
+        levels.append(
+            Level(
+                shorter=shorter.astype(np.int32),
+                first=train.preceding(length - 1, absent=0)[grams.of_context[whole_C]].astype(np.int32) * (length > 1),
+                starts=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32),
+                token=train.ids[example].astype(np.int32),
+                count=_counts(train, grams, longer, length, beginning)[whole_G].astype(np.int32),
+            )
+        )
+        if longer is not None:
+            grams = longer
+    return tuple(levels)
 
 
 def row_sums(targets: Targets, nats: Floats) -> tuple[Floats, Floats]:
@@ -135,71 +189,71 @@ def row_sums(targets: Targets, nats: Floats) -> tuple[Floats, Floats]:
     return sums, counts
 
 
-def _unigrams(targets: Targets, vocab_size: int) -> Grams:
-    number, example, _ = _numbered(targets.ids.astype(np.int64))
-    return Grams(number, np.zeros(len(number), dtype=np.int32), example, 1)
+@dataclass(frozen=True)
+class _Grams:
+    """The n-grams of one length: the number of each target's n-gram and context; a target of each n-gram, and of each context.
+
+    `below`: of each context, the number of the one that is a token shorter.
+    """
+
+    number: Numbers
+    context: Numbers
+    example: Numbers
+    of_context: Numbers
+    below: Numbers
 
 
-def _longer(targets: Targets, shorter: Grams, length: int, vocab_size: int) -> Grams:
+def _unigrams(targets: Targets) -> _Grams:
+    number, example = _numbered(targets.ids.astype(np.int64))
+    one = np.zeros(1, dtype=np.int64)
+    return _Grams(number, np.zeros(len(number), dtype=np.int32), example, one, one)
+
+
+def _longer(targets: Targets, shorter: _Grams, length: int, vocab_size: int) -> _Grams:
     """Return the n-grams that are one token longer, to the left."""
     before = targets.preceding(length - 1, absent=vocab_size)
-    context, _, contexts = _numbered(shorter.context.astype(np.int64) * (vocab_size + 1) + before)
-    number, example, _ = _numbered(context.astype(np.int64) * vocab_size + targets.ids)
-    return Grams(number, context, example, contexts)
+    context, of_context = _numbered(shorter.context.astype(np.int64) * (vocab_size + 1) + before)
+    number, example = _numbered(context.astype(np.int64) * vocab_size + targets.ids)
+    return _Grams(number, context, example, of_context, shorter.context[of_context])
 
 
-def _numbered(keys: NDArray[np.int64]) -> tuple[Numbers, Numbers, int]:
-    """Return the number of each key among the distinct keys, the index of one occurrence of each, and their count."""
+def _numbered(keys: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+    """Return the number of each key among the distinct keys, and the index of one occurrence of each of those."""
     order = np.argsort(keys)
     ascending = keys[order]
     new = np.ones(len(keys), dtype=np.bool_)
     new[1:] = ascending[1:] != ascending[:-1]
     number = np.empty(len(keys), dtype=np.int32)
     number[order] = np.cumsum(new, dtype=np.int32) - 1
-    example = order[new]
-    return number, example, len(example)
+    return number, order[new]
 
 
-def _interpolated(
-    targets: Targets, seen: NDArray[np.bool_], grams: Grams, longer: Grams | None, length: int, beginning: int, lower: Floats
-) -> Floats:
-    """Return the probabilities of the scored targets by n-grams of `length`, given those by shorter ones."""
-    context = grams.context[grams.example]
-    counts = _counts(targets, seen, grams, longer, length, beginning)
-    # Skip a context that would reach beyond the beginning of a row; the shorter ones are used instead.
-    counts[targets.before[grams.example] < length - 1] = 0
-    discounts = np.array([0.0, *_discounts(counts)])
-    level = np.minimum(counts, 3)
-    total = np.bincount(context, counts, grams.contexts)
-    kept_back = np.bincount(context, discounts[level], grams.contexts)
-    number, here = grams.number[~seen], grams.context[~seen]
-    count, whole = counts[number], total[here]
-    known = whole > 0
-    divisor = np.where(known, whole, 1.0)
-    own = (count - discounts[np.minimum(count, 3)]) / divisor
-    return np.where(known, own + kept_back[here] / divisor * lower, lower)
+def _places(ascending: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each key is among the distinct, ascending ones; -1 for one that is not there."""
+    if not len(ascending):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    place = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return np.where(ascending[place] == wanted, place, -1)
 
 
-def _counts(
-    targets: Targets, seen: NDArray[np.bool_], grams: Grams, longer: Grams | None, length: int, beginning: int
-) -> NDArray[np.int64]:
-    """Return what each n-gram counts in training."""
-    occurrences = np.bincount(grams.number[seen], minlength=len(grams.example))
+def _counts(targets: Targets, grams: _Grams, longer: _Grams | None, length: int, beginning: int) -> NDArray[np.int64]:
+    """Return what each n-gram counts."""
+    occurrences = np.bincount(grams.number, minlength=len(grams.example))
     if longer is None:
         return occurrences
-    occurs = np.bincount(longer.number[seen], minlength=len(longer.example)) > 0
-    preceded = np.bincount(grams.number[longer.example[occurs]], minlength=len(grams.example))
+    preceded = np.bincount(grams.number[longer.example], minlength=len(grams.example))
     if length == 1:
         return preceded
     first = targets.preceding(length - 1, absent=-1)[grams.example]
     return np.where(first == beginning, occurrences, preceded)
 
 
-def _discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
+def _discounts(counts: Numbers) -> tuple[float, float, float]:
     """Return the discounts for counts of 1, of 2, and of 3 or more."""
     one, two, three, four = (int(np.count_nonzero(counts == count)) for count in (1, 2, 3, 4))
     if not (one and two and three):
         return DISCOUNTS
     share = one / (one + 2 * two)
     found = (1 - 2 * share * two / one, 2 - 3 * share * three / two, 3 - 4 * share * four / three)
-    return found if all(0 <= discount <= count for count, discount in enumerate(found, start=1)) else DISCOUNTS
+    # A discount of 0 would leave nothing for what did not follow a context, and so an infinite cost where it does.
+    return found if all(0 < discount <= count for count, discount in enumerate(found, start=1)) else DISCOUNTS
