@@ -70,6 +70,12 @@ def targets_of(tokens_RW: Numbers, document_RW: Numbers, loss_RW: NDArray[np.boo
     return Targets(tokens_RW.reshape(-1).astype(np.int32), at, (at - first[at]).astype(np.int32), (at // width).astype(np.int32), rows)
 
 
+def spread(rows: int, most: int) -> NDArray[np.int64]:
+    """Return the numbers of all rows, or of `most` of them, at least one, spread evenly."""
+    most = max(1, most)
+    return np.arange(rows, dtype=np.int64) if rows <= most else np.arange(most, dtype=np.int64) * rows // most
+
+
 def read_targets(reader: ShardReader, rows: Numbers) -> Targets:
     """Return the targets of these rows of a split."""
     parts = []

@@ -43,7 +43,7 @@ def _meaning(failure: str, position: str) -> str:
 
 def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
     trained = made.get("pretrain")
-    if position == "gate.base" and recipe.pretrains and trained is not None:
+    if position == "gate.base" and recipe.takes_steps and trained is not None:
         tokens = round(trained.metrics.get("tokens", recipe.pretrain.tokens) * LONGER)
         seconds = trained.cost.wall_seconds * LONGER
         longer = f"train {LONGER} times as long: {rough(tokens)} tokens, about {format_duration(seconds)}"

@@ -39,8 +39,9 @@ class Layout:
 
 # causal: a token sees itself and earlier ones, so next tokens can be predicted. bidirectional: it sees all of its document.
 # generation: it keeps a state and continues texts. packed: the documents of a row do not see each other.
+# gradients: steps of training change its weights, and its hidden vectors mean something; without, it is counted.
 # recompute, tensor, pipeline: how its training may be laid out.
-Ability = Literal["causal", "bidirectional", "generation", "packed", "recompute", "tensor", "pipeline"]
+Ability = Literal["causal", "bidirectional", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"]
 
 
 class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
@@ -64,6 +65,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def whole_batch(self) -> bool:
         """Whether a step's rows must be computed at once, because statistics of the whole batch enter the forward pass."""
         return False
+
+    @property
+    def counted(self) -> bool:
+        """Whether its numbers are counted in one pass over the rows, so that nothing can train it, or go on from it."""
+        return "gradients" not in self.SUPPORTS
 
     @property
     def attended(self) -> int:

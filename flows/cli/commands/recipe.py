@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,14 @@ from flows.cli.commands.arguments import AsJson, Changes, RecipeName
 
 recipes_app = typer.Typer()
 recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
+
+
+class ModelKind(StrEnum):
+    """`flows.recipe.initialize.Kind`."""
+
+    AUTO = "auto"
+    NETWORK = "network"
+    NGRAM = "ngram"
 
 
 @recipes_app.command(rich_help_panel="Recipes")
@@ -36,6 +45,13 @@ def init(
             "whose wheel holds a .gguf file",
         ),
     ] = "",
+    kind: Annotated[
+        ModelKind,
+        typer.Option(
+            help="network: train one, however little text there is; ngram: count runs of tokens, in seconds; auto: a network, or "
+            "counts where text or minutes are too few for one that beats them",
+        ),
+    ] = ModelKind.AUTO,
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="with --base: general text mixed into your own, so the model forgets less")
     ] = None,
@@ -45,6 +61,8 @@ def init(
     Example: `folio init books --minutes 10` looks at every text below books and writes books/recipe.yaml
     """
     if base:
+        if kind is not ModelKind.AUTO:
+            raise typer.BadParameter(f"--kind {kind.value} is for a model of your texts alone, and --base starts from one; leave one out")
         from flows.recipe.initialize_opened import write_opened_recipe
 
         print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
@@ -53,7 +71,7 @@ def init(
         raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
-    print(write_recipe(folder, minutes, measure=True))
+    print(write_recipe(folder, minutes, kind=kind.value, measure=True))
 
 
 @recipe_app.command()
