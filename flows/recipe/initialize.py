@@ -55,11 +55,15 @@ WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner prop
 PATIENCE = 4  # measurements of held-out text
 AGAIN, MANY = 2, 6  # times through the text
 # Tokens from which models of one's own texts beat n-grams, on folders of 0.4 to 2.6 MB: 1.7, 1.8, 2.3 and 3.5 million did, 0.85 did not.
-COUNTED_OUT = 1_700_000
+# On 19 kB a network lost however often it read them; between that and 0.4 MB, of which 0.3 are trained on, none was tried.
+COUNTED_OUT, LEAST_TEXT = 1_700_000, 300_000
 Kind = Literal["auto", "network", "ngram"]  # which model is proposed; auto: a network if there is enough text and time for one
 LONGER = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 240)  # minutes that are proposed
 
-TRIED = f"of what was tried, {short(COUNTED_OUT)} tokens and more beat counting words, and half as many did not"
+TRIED = (
+    f"of what was tried, {short(COUNTED_OUT)} tokens and more, of 0.4 MB of text and more, beat counting words, and half as many tokens or "
+    "less text did not"
+)
 OPENED = "folio init FOLDER --base MODEL"
 RECITES = "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
 HELD_OUT = {
@@ -200,7 +204,7 @@ def propose(
     if measure and kind != "ngram":
         sized = plan(with_measured_speed(machine, sized.proposed.job), job)
     job = sized.proposed.job
-    if kind == "ngram" or (kind == "auto" and sized.proposed.tokens < COUNTED_OUT):
+    if kind == "ngram" or (kind == "auto" and loses_to_counting(sized)):
         return _counted(blank, job.vocab_size), sized
     converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
     memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"
@@ -288,7 +292,7 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: Recor
         )
         if records.conversations:
             yield f"mind: {records.amount} are not used; start from an open model to tune one on them: folio init FOLDER --base MODEL"
-    if recipe.split.mode != "all_train" and plan.tokens < COUNTED_OUT:
+    if recipe.split.mode != "all_train" and loses_to_counting(sized):
         longer = enough_time(sized, minutes) or "There is too little text for a longer run: add texts"
         yield f"mind: this may end at gate.base without a model: {TRIED}. {longer}; or start from an open model: {OPENED}"
     yield from (f"mind: {warning}" for warning in plan.warnings)
@@ -307,19 +311,26 @@ def _expected_of_counting(recipe: Recipe, model: NgramConfig, sized: Proposal, m
     yield "chat: it goes on from what you write in the manner of the texts, a few words at a time, and answers no questions"
     if records.conversations:
         yield f"mind: {records.amount} are not used; start from an open model to tune one on them: {OPENED}"
-    if (tokens := sized.proposed.tokens) >= COUNTED_OUT:
-        yield f"network: there is text and time enough for one of {short(tokens)} tokens, which should beat counting: leave --kind out"
+    tokens = short(sized.proposed.tokens)
+    if not loses_to_counting(sized):
+        yield f"network: there is text and time enough for one of {tokens} tokens, which should beat counting: leave --kind out"
         return
+    lacking = "text" if sized.text.bytes < LEAST_TEXT else "time"
     yield (
-        f"why: a network would train on {short(tokens)} tokens here, and lose to these counts: {TRIED}. For a network: "
-        f"{enough_time(sized, minutes) or 'add texts'}; or start from an open model: {OPENED}; or have this small one all the same: "
-        "folio init FOLDER --kind network"
+        f"why: so little {lacking} that a network, trained on {tokens} tokens, would hardly beat these counts, and end without a model: "
+        f"{TRIED}. For a network: {enough_time(sized, minutes) or 'add texts'}; or start from an open model: {OPENED}; or have the small "
+        "one all the same: folio init FOLDER --kind network"
     )
+
+
+def loses_to_counting(sized: Proposal) -> bool:
+    """Return whether there is less text or training than that from which models were seen to beat n-grams."""
+    return sized.text.bytes < LEAST_TEXT or sized.proposed.tokens < COUNTED_OUT
 
 
 def enough_time(sized: Proposal, minutes: float) -> str:
     """Return which --minutes are enough to beat counting; empty if there is too little text for that."""
-    enough = enough_minutes(sized, minutes)
+    enough = enough_minutes(sized, minutes) if sized.text.bytes >= LEAST_TEXT else 0
     return f"`--minutes {enough}` trains on enough" if enough else ""
 
 

@@ -105,7 +105,7 @@ def export(
         "parameters": parameters,
         "vocabulary": network.vocab_size,
         "context": network.config.context,
-        "dtype": config.dtype,
+        "dtype": "int32, counts" if network.config.counted else config.dtype,
         "variants": [variant.card_facts(parameters) for variant in quantized],
         "full": full_precision(quantized, (output / WEIGHTS).stat().st_size, parameters),
         "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),

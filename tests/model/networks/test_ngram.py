@@ -38,9 +38,7 @@ def logits(network: Ngram, tokens: list[int], documents: list[int] | None = None
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, SEGMENT, ORDERS)
-def test_every_token_has_the_probability_that_the_paper_gives_it(
-    train: list[Segments], text: list[int], order: int
-) -> None:
+def test_every_token_has_the_probability_that_the_paper_gives_it(train: list[Segments], text: list[int], order: int) -> None:
     slow = SlowKneserNey([segment for row in train for segment in row], order=order, vocab_size=VOCABULARY, beginning=BOS)
     found = logits(counted(train, order), text).exp()
     assert found.shape == (len(text), VOCABULARY)
