@@ -50,6 +50,8 @@ def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, A
         yield folio("run", argument, "--set", f"pretrain.tokens={tokens}"), longer
     if position == "gate.base" and recipe.base is None:
         yield folio("init", "FOLDER", "--base", "MODEL"), "write a recipe that starts from an open model"
+    if position == "gate.base" and recipe.base is None and recipe.takes_steps:
+        yield folio("init", "FOLDER", "--kind", "counts"), "write a recipe of the counts themselves, made in seconds"
     if position == "gate.corpus":
         yield folio("corpus", "stats", argument), "what came in, what was taken out, and why"
     else:

@@ -57,7 +57,7 @@ AGAIN, MANY = 2, 6  # times through the text
 # Tokens from which models of one's own texts beat n-grams, on folders of 0.4 to 2.6 MB: 1.7, 1.8, 2.3 and 3.5 million did, 0.85 did not.
 # On 19 kB a network lost however often it read them; between that and 0.4 MB, of which 0.3 are trained on, none was tried.
 COUNTED_OUT, LEAST_TEXT = 1_700_000, 300_000
-Kind = Literal["auto", "network", "ngram"]  # which model is proposed; auto: a network if there is enough text and time for one
+Kind = Literal["auto", "network", "counts"]  # which model is proposed; auto: a network if there is enough text and time for one
 LONGER = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 240)  # minutes that are proposed
 
 TRIED = (
@@ -201,10 +201,10 @@ def propose(
     if sized.proposed.epochs > MANY:
         job = job.model_copy(update={"network": job.network.model_copy(update={"dropout": SCARCE_DROPOUT})})
         sized = plan(machine, job)
-    if measure and kind != "ngram":
+    if measure and kind != "counts":
         sized = plan(with_measured_speed(machine, sized.proposed.job), job)
     job = sized.proposed.job
-    if kind == "ngram" or (kind == "auto" and loses_to_counting(sized)):
+    if kind == "counts" or (kind == "auto" and loses_to_counting(sized)):
         return _counted(blank, job.vocab_size), sized
     converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
     memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"

@@ -120,7 +120,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
             yield f"{kind} with {layout.spread}tensor={layout.tensor}: its matrices can't be cut; use tensor=1"
         if layout.pipeline > 1 and "pipeline" not in self.SUPPORTS:
             yield f"{kind} with {pipeline}: it can't be divided into stages; use pipeline=1"
-        elif layout.pipeline > self.layers:
+        elif layout.pipeline > max(1, self.layers):
             yield f"{layout.shape}layers={self.layers} with {pipeline}: each stage needs at least one block; use fewer stages"
         if layout.pipeline > 1 and self.inputs:
             yield f"{layout.shape}inputs with {pipeline}: stages are sent tokens alone; use pipeline=1, or no other inputs"

@@ -308,14 +308,12 @@ class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
         return self
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
-        """Refuse whatever divides training, since counting is one pass of one process."""
+        """Also refuse workers, ZeRO and micro-batches, since counting is one pass of one process."""
+        yield from super().layout_problems(layout)
         for key, value, plain in (
-            (f"{layout.spread}workers", layout.workers, 1),
+            (f"{layout.spread}workers", layout.workers // (layout.tensor * layout.pipeline), 1),
             (f"{layout.spread}zero_stage", layout.zero_stage, 0),
-            (f"{layout.spread}tensor", layout.tensor, 1),
-            (f"{layout.spread}pipeline", layout.pipeline, 1),
             ("micro_batch", layout.micro_batch, 0),
-            ("recompute", layout.recompute, "none"),
         ):
             if value != plain:
                 yield f"{key}={value} with {layout.shape}kind={self.kind}, which is counted by one process; set {key}={plain}"

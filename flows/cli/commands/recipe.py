@@ -19,7 +19,7 @@ class ModelKind(StrEnum):
 
     AUTO = "auto"
     NETWORK = "network"
-    NGRAM = "ngram"
+    COUNTS = "counts"
 
 
 @recipes_app.command(rich_help_panel="Recipes")
@@ -48,7 +48,7 @@ def init(
     kind: Annotated[
         ModelKind,
         typer.Option(
-            help="network: train one, however little text there is; ngram: count runs of tokens, in seconds; auto: a network, or "
+            help="network: train one, however little text there is; counts: count runs of tokens, in seconds; auto: a network, or "
             "counts where text or minutes are too few for one that beats them",
         ),
     ] = ModelKind.AUTO,

@@ -231,5 +231,5 @@ def test_of_too_little_text_or_time_to_beat_counting_it_counts_and_says_what_wou
 def test_counts_are_there_for_the_asking_and_a_machine_is_not_timed_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(initialize, "with_measured_speed")
     folder = sparse(tmp_path / "novels", [420_000] * 6)
-    said = write_recipe(folder, machine=MACHINE_AT_HAND, kind="ngram", measure=True)
+    said = write_recipe(folder, machine=MACHINE_AT_HAND, kind="counts", measure=True)
     assert load(str(folder)).model.counted and "text and time enough for" in said
