@@ -148,7 +148,7 @@ def kneser_ney(train: Targets, scored: Targets, *, vocab_size: int, order: int, 
     """
     probability = np.full(len(scored.at), 1 / vocab_size)
     context = np.zeros(len(scored.at), dtype=np.int64)
-    for distance, level in enumerate(count(train, vocab_size=vocab_size, order=order, beginning=beginning)):
+    for distance, level in enumerate(count_ngrams(train, vocab_size=vocab_size, order=order, beginning=beginning)):
         if distance:
             context = level.contexts(context, scored.preceding(distance, absent=-1), vocab_size)
         own, kept_back = level.shares()
@@ -160,7 +160,7 @@ def kneser_ney(train: Targets, scored: Targets, *, vocab_size: int, order: int, 
     return nats
 
 
-def count(train: Targets, *, vocab_size: int, order: int, beginning: int) -> tuple[Level, ...]:
+def count_ngrams(train: Targets, *, vocab_size: int, order: int, beginning: int) -> tuple[Level, ...]:
     """Return the n-grams of each length from 1 to `order`. Raise ValueError if nothing is counted."""
     if not len(train.at):
         raise ValueError("the training rows hold no target, so no n-gram can be counted")

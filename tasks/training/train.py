@@ -111,7 +111,7 @@ def train(
 
 
 def _count(config: NgramConfig, work: Workspace, shards: Path | None) -> Metrics:
-    from model.training.counting import count_model
+    from model.networks.ngram import count_model
 
     if shards is None:
         raise ValueError("shards: counting needs rows")

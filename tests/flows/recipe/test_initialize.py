@@ -215,7 +215,7 @@ def test_of_too_little_text_or_time_to_beat_counting_it_counts_and_says_what_wou
         said = {}
         for kind in ("network", "auto"):
             (folder / "recipe.yaml").unlink(missing_ok=True)
-            said[kind] = write_recipe(folder, minutes, MACHINE_AT_HAND, kind=kind)  # type: ignore[arg-type]  # one of the literals
+            said[kind] = write_recipe(folder, minutes, MACHINE_AT_HAND, kind=kind)
             if kind == "network":
                 tokens = load(str(folder)).pretrain.tokens
         recipe = load(str(folder))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from data.baselines.ngram import count, kneser_ney
+from data.baselines.ngram import count_ngrams, kneser_ney
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch
 from model.networks.config import NgramConfig
@@ -27,7 +27,7 @@ ORDERS = st.integers(2, 6)
 def counted(train: list[Segments], order: int) -> Ngram:
     """A network that has counted these rows."""
     network = Ngram(NgramConfig(order=order, context=CONTEXT), VOCABULARY)
-    network.fill(count(packed(train), vocab_size=VOCABULARY, order=order, beginning=BOS))
+    network.fill(count_ngrams(packed(train), vocab_size=VOCABULARY, order=order, beginning=BOS))
     return network
 
 

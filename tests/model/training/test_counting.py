@@ -21,6 +21,7 @@ from model.inference.embed import embed
 from model.inference.open_model import open_model
 from model.networks.config import NgramConfig
 from model.networks.directory import ModelError, load_model
+from model.networks.ngram import count_model
 from model.quantization.config import quantize
 from model.quantization.integers import Int8Config
 from model.release.config import ExportConfig
@@ -28,7 +29,6 @@ from model.release.export import export
 from model.serving.opening import Offer, open_served
 from model.serving.served import ServeLimits
 from model.training.config import PretrainConfig, SftConfig
-from model.training.counting import count_model
 from model.training.job import Job
 from tests.model.conftest import CONTEXT
 from tests.model.release.test_export import CARD, MESSAGES
