@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.baselines.config import BaselineConfig
-from data.baselines.ngram import Targets, joined, kneser_ney, read_targets, row_sums, spread
 from data.documents.sharding import split_files
 from data.documents.stream import Files, merged
 from data.shards.metadata import ShardMetadata
+from data.shards.ngrams import Targets, joined, kneser_ney, read_targets, row_sums, spread
 from data.shards.reader import ShardReader
 
 Question = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""A model of counted n-grams: the tables of `data.baselines.ngram`, and the logits that they give to all tokens of the vocabulary.
+"""A model of counted n-grams: the tables of `data.shards.ngrams`, and the logits that they give to all tokens of the vocabulary.
 
 Its hidden vector at a token is where the tables know what precedes the next one: the number of the context of each length from 0 to
 order - 1, -1 where it was never seen or reaches beyond the document. Logits are the logarithms of probabilities, those of the baseline
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.baselines.ngram import Level, count_ngrams, read_targets, spread
+from data.shards.ngrams import Level, count_ngrams, read_targets, spread
 from data.shards.reader import ShardReader
 from model.layers.decoding.state import KeptRow
 from model.layers.positions import positions_in_documents

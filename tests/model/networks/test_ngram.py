@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from data.baselines.ngram import count_ngrams, kneser_ney
+from data.shards.ngrams import count_ngrams, kneser_ney
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch
 from model.networks.config import NgramConfig
 from model.networks.directory import ModelError, load_model, save_model
 from model.networks.ngram import Ngram
-from tests.data.baselines.slow_kneser_ney import SlowKneserNey
-from tests.data.baselines.test_ngram import BOS, ROWS, SEGMENT, VOCABULARY, Segments, packed
+from tests.data.shards.slow_kneser_ney import SlowKneserNey
+from tests.data.shards.test_ngrams import BOS, ROWS, SEGMENT, VOCABULARY, Segments, packed
 
 CONTEXT = 32
 ORDERS = st.integers(2, 6)

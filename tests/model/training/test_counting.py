@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from data.baselines.ngram import kneser_ney, read_targets
+from data.shards.ngrams import kneser_ney, read_targets
 from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.evaluate import evaluate
