@@ -362,7 +362,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "split.train": "a larger part than usual is held out, as a gate can't be sure of anything with a few kilobytes",
         "split.val": "",
         "split.test": "",
-        "model": "counts in place of a network, for which there is too little text or time",
+        "model": "counts, made in seconds, in place of a network",
         "tokenizer.vocab_size": f"for {sized.text.bytes:,.0f} bytes of text to learn from",
         "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
         "encode.too_long": "of a conversation longer than a row the last exchanges are learned",
