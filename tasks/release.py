@@ -93,16 +93,19 @@ def export(
     rows_of = config.row_length or network.context
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
-    curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history else ((), 0)
+    stepped = history is not None and not network.counted
+    curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history and stepped else ((), 0)
     # Numbered, since inputs keep their names and not their order.
     numbered = sorted((name.removeprefix(STEP), path) for name, path in others.items() if name.startswith(STEP))
     steps = [(name.partition(".")[2], json.loads(path.read_text())) for name, path in numbered]
+    passes = passes_over(read, compared)
+    told = ModelStanding(base, tuned, steps, compared, curve, passes, {}, (measured_rows, baseline_rows), counted=network.counted)
     card = ModelCard(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=corpus_facts(funnel, conversations, config.licences),
-        **ModelStanding(base, tuned, steps, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
-        training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
+        **told.card_facts(),
+        training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=stepped),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in json.loads(verdict.read_text())["rows"]),

@@ -121,7 +121,7 @@ def _failed(bound: str, failure: str) -> bool:
 
 def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
     trained = made.get("pretrain")
-    if position == "gate.base" and recipe.pretrains and trained is not None:
+    if position == "gate.base" and recipe.takes_steps and trained is not None:
         tokens = round(trained.metrics.get("tokens", recipe.pretrain.tokens) * LONGER)
         seconds = trained.cost.wall_seconds * LONGER
         longer = f"train {LONGER} times as long: {rough(tokens)} tokens, about {format_duration(seconds)}"
@@ -130,6 +130,8 @@ def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, A
         yield folio("run", argument, "--set", "tuning[0].replay=0.25"), "replay rows of pretraining in the first step"
     if position == "gate.base" and recipe.base is None:
         yield folio("init", "FOLDER", "--base", "MODEL"), "write a recipe that starts from an open model"
+    if position == "gate.base" and recipe.base is None and recipe.takes_steps:
+        yield folio("init", "FOLDER", "--kind", "counts"), "write a recipe of the counts themselves, made in seconds"
     if position == "gate.corpus":
         yield folio("corpus", "stats", argument), "what came in, what was taken out, and why"
     else:

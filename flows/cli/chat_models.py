@@ -160,7 +160,7 @@ def description(directory: Path, network: Any, adapter: Path | None = None) -> I
     parameters = made.metrics.get("parameters", 0) if made else 0
     parameters = parameters or network.parameters
     name = made.label if made else directory.name
-    yield f"{name}: a {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
+    yield f"{name}: {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
     yield f"  in {directory.absolute()}"
     if adapter is not None:
         yield f"  with the adapter in {adapter.absolute()}, {size(sum(file.stat().st_size for file in adapter.iterdir()))}"

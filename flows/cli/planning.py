@@ -240,7 +240,7 @@ def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = F
 def precision_line(recipe: Recipe) -> str:
     """Return what each training's `auto` precision resolves to on this machine; empty if none is `auto`."""
     steps = {
-        **({"pretrain": recipe.pretrain} if recipe.pretrains else {}),
+        **({"pretrain": recipe.pretrain} if recipe.takes_steps else {}),
         **{f"tune.{step.name}": step for step in recipe.tuning},
         **{f"adapt.{step.name}": step for step in recipe.adapters},
     }

@@ -176,6 +176,10 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
     Raises RecipeError for a wrong recipe, ValueError for an unknown device, LookupError if nothing says how much text there is.
     """
     recipe = load(name, changes)
+    if recipe.model.counted:
+        raise ValueError(
+            f"model.kind={recipe.model.kind} has no size to choose: it is counted, and holds the runs of tokens that the text has"
+        )
     if request.measure and request.device not in ("here", "cpu"):
         raise ValueError(f"--measure times the machine at hand and --device {request.device} is another; leave one of them out")
     if request.parameters and request.hours:

@@ -25,6 +25,7 @@ from data.synthetic.config import SyntheticSource
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
+from flows.recipe.counted import with_counted_defaults
 from flows.recipe.opening import with_shape
 from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys
 from flows.services.home import home, store_url, tracking_url
@@ -176,7 +177,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @model_validator(mode="before")
     @classmethod
     def _shorthands(cls, given: Any) -> Any:
-        return with_shape(expand_shorthands(given)) if isinstance(given, dict) else given
+        return with_counted_defaults(with_shape(expand_shorthands(given))) if isinstance(given, dict) else given
 
     @field_validator("examples", "model", mode="before")
     @classmethod
@@ -209,6 +210,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return self.base is None or self.base.pretrain
 
     @property
+    def takes_steps(self) -> bool:
+        """Whether pretraining takes steps: a model that is counted takes none."""
+        return self.pretrains and not self.model.counted
+
+    @property
     def trainings(self) -> dict[str, PretrainStep | TuningStep]:
         """Every training, by its section, such as `tuning[0].`."""
         listed = ((name, getattr(self, name)) for name in ("tuning", "adapters"))
@@ -218,6 +224,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @property
     def pretraining(self) -> Pretraining:
         """The pretraining stage's config."""
+        if self.model.counted:  # the same counts on every machine and from every seed
+            return Pretraining(model=self.model, train=self.pretrain, seed=0, row_length=self.pack.sequence_length)
         return Pretraining(model=self.model, train=self.pretrain.resolved(), seed=self.seed, row_length=self.pack.sequence_length)
 
     def tuning_by(self, step: TuningStep) -> Tuning:
@@ -291,7 +299,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
                     precision=step.precision.kind,
                     may_end_early=step.guards.patience > 0,
                 )
-                for step in (step.resolved() for step in (*([self.pretrain] if self.pretrains else []), *self.tuning))
+                for step in (step.resolved() for step in (*([self.pretrain] if self.takes_steps else []), *self.tuning))
             ),
             row_length=self.pack.sequence_length,
         )

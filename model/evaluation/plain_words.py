@@ -34,7 +34,8 @@ class Standing:
     `base` and `tuned`: before and after tuning; `steps`: after each of its steps, by name and in their order, if there are several;
     `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss) in pretraining; `passes`: how often
     pretraining read the training rows; `previous`: the tuned model that the recipe made before; `rows`: the files with the units of the
-    tuned model and of counting, read only where the model's own interval leaves open which is better.
+    tuned model and of counting, read only where the model's own interval leaves open which is better;
+    `counted`: whether the model is itself such a count.
     """
 
     base: Metrics = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Standing:
     passes: float = 0.0
     previous: Metrics = field(default_factory=dict)
     rows: tuple[Path, Path] | None = None
+    counted: bool = False
 
     def sentences(self) -> list[str]:
         """Return all that can be said without the model before."""
@@ -91,6 +93,9 @@ class Standing:
             return f"{start}."
         others = {"a model of single tokens": f"unigram.{BITS}", "zstd, which has read the same texts,": f"zstd_after_train.{BITS}"}
         known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
+        if self.counted:
+            beside = f"; of others, {', '.join(known)}" if known else ""
+            return f"{start}{beside}. It is itself a table of the runs of tokens (n-grams) that it has read, and no trained network."
         beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
         unclear = low <= counted <= high
         lead = _lead(*self.rows) if unclear and self.rows else None
@@ -134,6 +139,8 @@ class Standing:
             )
         if self.held_out is False:
             return "What would help most is more text, enough that some can be held out."
+        if self.counted:
+            return "What would help most is more text, enough for a network to be trained on it, or an open model to start from."
         read, unseen = self.base.get("train.bits_per_byte"), self.base.get(BITS)
         gap = (unseen - read) / unseen if read is not None and unseen else 0.0
         best = min(self.curve, key=lambda point: point[1], default=None)

@@ -34,7 +34,9 @@ def attention_flops(config: NetworkBase, vocab_size: int) -> float:
 
 
 def training_flops(config: NetworkBase, vocab_size: int) -> float:
-    """Operations of the forward and backward pass for one token."""
+    """Operations of the forward and backward pass for one token; 0 for a network that is counted, which multiplies nothing."""
+    if config.counted:
+        return 0.0
     return 6 * product_weights(config, vocab_size) + attention_flops(config, vocab_size)
 
 

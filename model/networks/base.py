@@ -36,8 +36,9 @@ class Layout:
 
 # causal: a token sees itself and earlier ones, so next tokens can be predicted. bidirectional: it sees all of its document.
 # generation: it keeps a state and continues texts. packed: the documents of a row do not see each other.
+# gradients: steps of training change its weights, and its hidden vectors mean something; without, it is counted.
 # recompute, tensor, pipeline: how its training may be laid out.
-Ability = Literal["causal", "bidirectional", "generation", "packed", "recompute", "tensor", "pipeline"]
+Ability = Literal["causal", "bidirectional", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"]
 
 
 class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
@@ -61,6 +62,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def whole_batch(self) -> bool:
         """Whether a step's rows must be computed at once, because statistics of the whole batch enter the forward pass."""
         return False
+
+    @property
+    def counted(self) -> bool:
+        """Whether its numbers are counted in one pass over the rows, so that nothing can train it, or go on from it."""
+        return "gradients" not in self.SUPPORTS
 
     @property
     def attended(self) -> int:
@@ -111,7 +117,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
             yield f"{kind} with {layout.spread}tensor={layout.tensor}: its matrices can't be cut; use tensor=1"
         if layout.pipeline > 1 and "pipeline" not in self.SUPPORTS:
             yield f"{kind} with {pipeline}: it can't be divided into stages; use pipeline=1"
-        elif layout.pipeline > self.layers:
+        elif layout.pipeline > max(1, self.layers):
             yield f"{layout.shape}layers={self.layers} with {pipeline}: each stage needs at least one block; use fewer stages"
         if layout.pipeline > 1 and self.inputs:
             yield f"{layout.shape}inputs with {pipeline}: stages are sent tokens alone; use pipeline=1, or no other inputs"

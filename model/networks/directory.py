@@ -1,4 +1,4 @@
-"""Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
+"""Save and load a network as a directory: `model.safetensors` (fp32, or whole numbers that were counted) and `config.json`.
 
 A network that a transformers class can represent (see `hub_form`) is written as that class, and `transformers` loads it
 with the same logits. Any other gets model_type `folio`, which transformers refuses to open, and so does a network with an adapter that
@@ -137,7 +137,7 @@ def save_tensors(
     extra: Mapping[str, Any] | None = None,
     apart: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model as `save_model` does, from tensors by parameter name; any type is stored as fp32.
+    """Write a model as `save_model` does, from tensors by parameter name; counts stay whole numbers, all else is stored as fp32.
 
     `apart`: settings of an adapter that the weights do not have.
     """
@@ -148,8 +148,8 @@ def save_tensors(
     directory.mkdir(parents=True, exist_ok=True)
     form = config.hub_form()
     form = form if form is not None and form.hub.EXACT and apart is None else None
-    fp32 = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in tensors.items()}
-    stored = {name: tensor.contiguous() for name, tensor in (fp32 if form is None else form.to_hub(fp32)).items()}
+    kept = {name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None) for name, tensor in tensors.items()}
+    stored = {name: tensor.contiguous() for name, tensor in (kept if form is None else form.to_hub(kept)).items()}
     write_atomically(directory / WEIGHTS, save(stored, metadata={"format": "pt"}))
     fields = {**config_fields(config, vocab_size, form), **(extra or {}), **({} if apart is None else {APART: dict(apart)})}
     write_atomically(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())

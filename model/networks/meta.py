@@ -81,7 +81,7 @@ def count_parameters(config: NetworkBase, vocab_size: int) -> int:
 def _counted(config: NetworkBase, vocab_size: int) -> tuple[Mapping[Role, int], Mapping[Role, int]]:
     """Count the parameters by role: of the whole network, and of its last block."""
     network = meta_network(config, vocab_size)
-    roles, last = network.roles(), {id(parameter) for parameter in network.blocks()[-1].parameters()}
+    roles, last = network.roles(), {id(parameter) for block in network.blocks()[-1:] for parameter in block.parameters()}
     whole, block = Counter[Role](), Counter[Role]()
     for name, parameter in network.named_parameters():
         whole[roles[name]] += parameter.numel()

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from data.shards.model_folder import TOKENIZER_BYTES, naming, read_bytes
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.networks.directory import CONFIG, ModelError
+from model.networks.directory import CONFIG, ModelError, read_config
 from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
 from model.quantization.integers import Int4Config, Int8Config
 from model.quantization.protocol import Quantizer, QuantizerConfig, VariantBase, read_quantization
@@ -135,8 +135,10 @@ def quantize(
     `rows`: packed training rows, for a kind that calibrates; `tokenizer`: its directory, for a kind that tokenizes.
 
     Every kind returns at least parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, and error_max (largest
-    absolute error of a weight) unless it scales weights. Raise ModelError for a model that is quantized already.
+    absolute error of a weight) unless it scales weights. Raise ModelError for a model that is quantized already, or counted.
     """
     if read_quantization(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized already; quantize the full-precision model it came from")
+    if (network := read_config(model_dir)[0]).counted:
+        raise ModelError(f"{model_dir} is of kind={network.kind}, which holds counts, and nothing rounds those; release it as it is")
     return config.build().write(model_dir, output, rows, tokenizer)

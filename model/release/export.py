@@ -103,7 +103,7 @@ def export(
         "parameters": parameters,
         "vocabulary": network.vocab_size,
         "context": network.config.context,
-        "dtype": config.dtype,
+        "dtype": "int32, counts" if network.config.counted else config.dtype,
         "variants": [variant.card_facts(parameters) for variant in quantized],
         "full": full_precision(quantized, (output / WEIGHTS).stat().st_size, parameters),
         "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),
@@ -166,7 +166,8 @@ def _write_weights(tensors: Mapping[str, Tensor], form: HubForm | None, path: Pa
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
     weights = tensors if form is None else form.to_hub(tensors)
-    save_file({name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}, path, metadata={"format": "pt"})
+    rounded = {name: tensor.to(dtype if tensor.is_floating_point() else None).contiguous() for name, tensor in weights.items()}
+    save_file(rounded, path, metadata={"format": "pt"})
 
 
 def _write_json(path: Path, fields: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import IO, Any, Concatenate, ParamSpec
 
 from model.evaluation.plain_words import Metrics, Standing, passes_over
 from model.evaluation.relations import UNITS
+from model.networks.config import KINDS
 from model.training.kinds.preferences import RewardModelConfig
 from model.training.length import TrainingLength
 from model.training.telemetry.step_log import validation_curve
@@ -174,15 +175,17 @@ def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], 
     names = [position.partition(".")[2] for position, kind in tunes.items() if kind != JUDGE]
     steps = [(name, metrics(TUNED if name == names[-1] else f"evaluate.{name}")) for name in names]
     pretrained, baseline = artifacts.get("pretrain"), metrics("baseline")
+    counted = pretrained is not None and _is_counted(pretrained)
     return Standing(
         base=metrics("evaluate.base"),
         tuned=metrics(TUNED),
         steps=[(name, found) for name, found in steps if found] if len(steps) > 1 else [],
         baseline=baseline,
         curve=validation_curve(folder(pretrained) / "history.jsonl") if pretrained else [],
-        passes=passes_over(_sequences(pretrained), baseline) if pretrained else 0.0,
+        passes=passes_over(_sequences(pretrained), baseline) if pretrained and not counted else 0.0,
         previous=previous,
         rows=(rows(TUNED), rows("baseline")) if artifacts.keys() >= {TUNED, "baseline"} else None,
+        counted=counted,
     )
 
 
@@ -192,6 +195,13 @@ def previous_metrics(store: Store, recipe: str, current: Artifact | None) -> Met
         return {}
     stage, where = TUNED.split(".")
     return next((made.metrics for made in store.labelled(stage, f"{recipe}-{where}") if made.digest != current.digest), {})
+
+
+def _is_counted(pretrained: Artifact) -> bool:
+    """Return whether a model is one of counted n-grams, by its config."""
+    model = pretrained.config.get("model")
+    kind = KINDS.get(str(model.get("kind"))) if isinstance(model, Mapping) else None
+    return kind is not None and "gradients" not in kind.SUPPORTS
 
 
 def _sequences(pretrained: Artifact) -> int:

@@ -111,17 +111,38 @@ def test_what_is_served_is_what_folio_chat_says(environment: dict[str, str], qui
     assert said["choices"][0]["message"]["content"].strip() in ("sat.", "slept.")
 
 
-@pytest.mark.slow
-def test_ten_short_texts_of_one_s_own_are_trained_on_and_the_gate_says_that_counting_is_better(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.fixture
+def own_books(tmp_path: Path) -> Path:
+    """Ten short texts."""
     books = tmp_path / "my_books"
     books.mkdir()
     for name, text in TEXTS.items():
         (books / name).write_text(text)
-    init, plan, run = (command.replace("my_books", str(books)) for command in block("Your own books"))
+    return books
+
+
+@pytest.mark.slow
+def test_ten_short_texts_of_one_s_own_are_counted_and_become_a_model_to_talk_to(environment: dict[str, str], own_books: Path) -> None:
+    init, plan, run = (command.replace("my_books", str(own_books)) for command in block("Your own books"))
     told = shell(init, environment)
-    assert "10 texts" in told and "it memorizes" in told
+    assert "10 texts" in told and "why: so little text" in told and "--kind network" in told
+    assert "pretrain" in shell(plan, environment)
+    ended = shell(f"{run} 2>&1", environment, timeout=900)
+    assert re.search(r"^release\.test\.bits_per_byte .* <= 1 x baseline\.unigram.* passed", ended, re.MULTILINE)
+    assert "It is itself a table of the runs of tokens" in ended and "What the base model writes by itself" in ended
+    asked = re.search(r"^talk to it +(\S*folio chat \S+)", ended, re.MULTILINE)
+    assert asked
+    assert "went from" in shell(f"{asked[1]} --ask 'On day 7 the heron' --max-new-tokens 16", environment)
+    assert "has no size to choose" in shell(f"folio size {own_books / 'recipe.yaml'} 2>&1 || true", environment)
+
+
+@pytest.mark.slow
+def test_a_network_of_ten_short_texts_is_trained_for_the_asking_and_the_gate_says_that_counting_is_better(
+    environment: dict[str, str], own_books: Path
+) -> None:
+    init, plan, run = (command.replace("my_books", str(own_books)) for command in block("Your own books"))
+    told = shell(f"{init} --kind network", environment)
+    assert "10 texts" in told and "it memorizes" in told and "may end at gate.base without a model" in told
     assert "pretrain" in shell(plan, environment)
     ended = shell(f"{run} 2>&1 || true", environment, timeout=900)
     assert "pretrain: done" in ended

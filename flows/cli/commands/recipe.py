@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,14 @@ from tasks.stage.system.command_line import did_you_mean
 app = typer.Typer()
 recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
 app.add_typer(recipe_app, name="recipe")
+
+
+class ModelKind(StrEnum):
+    """`flows.recipe.initialize.Kind`."""
+
+    AUTO = "auto"
+    NETWORK = "network"
+    COUNTS = "counts"
 
 
 @app.command()
@@ -43,6 +52,13 @@ def init(
             "whose wheel holds a .gguf file",
         ),
     ] = "",
+    kind: Annotated[
+        ModelKind,
+        typer.Option(
+            help="network: train one, however little text there is; counts: count runs of tokens, in seconds; auto: a network, or "
+            "counts where text or minutes are too few for one that beats them",
+        ),
+    ] = ModelKind.AUTO,
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="with --base: general text mixed into your own, so the model forgets less")
     ] = None,
@@ -54,6 +70,8 @@ def init(
     # Said before the imports, which take seconds, as reading the texts does.
     typer.echo(f"Looking at the texts below {folder}, then timing this machine.", err=True)
     if base:
+        if kind is not ModelKind.AUTO:
+            raise typer.BadParameter(f"--kind {kind.value} is for a model of your texts alone, and --base starts from one; leave one out")
         from flows.recipe.initialize_opened import write_opened_recipe
 
         print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
@@ -62,7 +80,7 @@ def init(
         raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
-    print(write_recipe(folder, minutes, measure=True))
+    print(write_recipe(folder, minutes, kind=kind.value, measure=True))
 
 
 @recipe_app.command()
