@@ -33,6 +33,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from model.hardware.devices import GIB
 from model.networks.base import NetworkBase
 from model.networks.meta import example_inputs, fake_network, parameters_by_role
+from model.networks.network import Role
 from model.objectives.chunked import chunk_rows
 from model.training.job import Job
 from model.training.precision import autocast
@@ -181,7 +182,7 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, process + engine)
 
 
-def _step(job: Job, roles: Mapping[str, int]) -> int:
+def _step(job: Job, roles: Mapping[Role, int]) -> int:
     """Bytes that an update holds while it is made: now and then a copy of the weights, to measure by how much they change, and what the
     optimizer computes of one tensor. Under ZeRO, which updates group after group, a tensor is a worker's part of one."""
     optimizer, parallel = job.train.optimizer, job.resources.parallel

@@ -74,7 +74,7 @@ class GgufHeader:
         if self.size < 24:
             raise self._wrong(f"it has {self.size} bytes")
         self._data: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
-        self._view = memoryview(self._data)
+        self._view = self._data.data
         self._end = min(self.size, HEADER_BYTES)
         if (magic := bytes(self._view[:4])) != b"GGUF":
             raise self._wrong(f"it begins with {magic!r}")

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from flows.cli.way_out import way_out
 
+from flows.cli.approving import way_out
 from flows.cli.run import beginnings, conversation
 from flows.recipe.loading import load
 from tasks.reporting.gates import gate_text

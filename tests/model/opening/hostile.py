@@ -38,7 +38,10 @@ JSON_FILES = (
 FILES = (*JSON_FILES, "chat_template.jinja", *WEIGHTS, "README.md")
 HEADER = struct.Struct("<Q")
 NUMBERS = (0, -1, 2, 0.5, 10**8, 2**31, 2**60, 2**63, 2**64, -(2**63), 10**30, 1e308, 5e-324)
-OTHERS = (None, True, "", "text", "\ud800", "1e999999999", "../..", "\x00", [], {}, [[]], {"": {}}, [1] * 1000, "x" * 3_000_000)
+OTHERS: tuple[Any, ...] = (
+    *(None, True, "", "text", "\ud800", "1e999999999", "../..", "\x00"),
+    *([], {}, [[]], {"": {}}, [1] * 1000, "x" * 3_000_000),
+)
 VALUES = (*NUMBERS, *NUMBERS, *OTHERS)
 RAW = ("NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "[" * 100_000, '{"a":' * 100 + "1" + "}" * 100, '{"a": 1, "a": 2}', "")
 TEMPLATES = (
@@ -163,7 +166,7 @@ def _bytes(folder: Path, rng: random.Random) -> str:
     if action == "flip":
         for _ in range(8):
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    changed = {
+    changed: dict[str, bytes | bytearray] = {
         **{"cut": content[:at], "empty": b"", "bom": b"\xef\xbb\xbf" + content, "latin": content[:at] + b"\xff\xe9" + content[at:]},
         **{"flip": content, "null": content[:at] + b"\0" * 9 + content[at:], "twice": content + content},
     }
