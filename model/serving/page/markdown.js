@@ -1,13 +1,17 @@
 // Markdown to elements. Nothing is ever read as HTML: text enters as text nodes alone, and of links only http and https ones lead anywhere.
 
-function inline(text, into) {
+// What is nested deeper than anyone reads is shown as it is written: each level is a call, and a page of them would end the script.
+const DEEPEST = 12;
+
+function inline(text, into, depth = 0) {
+  if (depth > DEEPEST) { into.append(text); return into; }
   const rules = [
     [/`([^`\n]+)`/, (found) => element("code", found[1])],
-    [/\*\*(?=\S)([\s\S]*?\S)\*\*/, (found) => inlined("strong", found[1])],
-    [/__(?=\S)([\s\S]*?\S)__/, (found) => inlined("strong", found[1])],
-    [/\*(?=[^\s*])([^*\n]*[^\s*])\*/, (found) => inlined("em", found[1])],
-    [/(?<![\w])_(?=[^\s_])([^_\n]*[^\s_])_(?![\w])/, (found) => inlined("em", found[1])],
-    [/~~(?=\S)([^~\n]+)~~/, (found) => inlined("del", found[1])],
+    [/\*\*(?=\S)([\s\S]{0,2000}?\S)\*\*/, (found) => inlined("strong", found[1], depth)],
+    [/__(?=\S)([\s\S]{0,2000}?\S)__/, (found) => inlined("strong", found[1], depth)],
+    [/\*(?=[^\s*])([^*\n]{0,2000}[^\s*])\*/, (found) => inlined("em", found[1], depth)],
+    [/(?<![\w])_(?=[^\s_])([^_\n]{0,2000}[^\s_])_(?![\w])/, (found) => inlined("em", found[1], depth)],
+    [/~~(?=\S)([^~\n]{1,2000})~~/, (found) => inlined("del", found[1], depth)],
     [/\[([^\]\n]+)\]\(\s*(https?:\/\/[^\s)]+)\s*\)/, (found) => link(found[1], found[2])],
     [/https?:\/\/[^\s<>"'`)\]]+/, (found) => link(found[0], found[0])],
   ];
@@ -32,8 +36,8 @@ function element(name, text) {
   return made;
 }
 
-function inlined(name, text) {
-  return inline(text, element(name));
+function inlined(name, text, depth = 0) {
+  return inline(text, element(name), depth + 1);
 }
 
 function link(text, address) {
@@ -54,8 +58,9 @@ const HEADING = /^(#{1,6})\s+(.*?)\s*#*$/;
 const RULE = /^\s{0,3}([-*_])(\s*\1){2,}\s*$/;
 const CELLS = /^\s*\|(.+)\|\s*$/;
 
-function markdown(text) {
+function markdown(text, depth = 0) {
   const into = document.createDocumentFragment();
+  if (depth > DEEPEST) { into.append(element("p", text)); return into; }
   const lines = text.replace(/\r\n?/g, "\n").split("\n");
   let at = 0;
   while (at < lines.length) {
@@ -80,10 +85,10 @@ function markdown(text) {
       const body = [];
       for (; at < lines.length && /^\s{0,3}>/.test(lines[at]); at += 1) body.push(lines[at].replace(/^\s{0,3}>\s?/, ""));
       const block = element("blockquote");
-      block.append(markdown(body.join("\n")));
+      block.append(markdown(body.join("\n"), depth + 1));
       into.append(block);
     } else if (ITEM.test(line)) {
-      at = list(lines, at, into);
+      at = list(lines, at, into, depth);
     } else if (CELLS.test(line) && at + 1 < lines.length && /^\s*\|[\s:|-]+\|\s*$/.test(lines[at + 1])) {
       at = table(lines, at, into);
     } else {
@@ -104,7 +109,7 @@ function starts(line) {
   return FENCE.test(line) || HEADING.test(line) || ITEM.test(line) || /^\s{0,3}>/.test(line);
 }
 
-function list(lines, at, into) {
+function list(lines, at, into, depth) {
   const [, indent, mark] = ITEM.exec(lines[at]);
   const ordered = /\d/.test(mark);
   const made = element(ordered ? "ol" : "ul");
@@ -112,8 +117,8 @@ function list(lines, at, into) {
   while (at < lines.length) {
     const found = ITEM.exec(lines[at]);
     if (!found || found[1].length < indent.length || /\d/.test(found[2]) !== ordered) break;
-    if (found[1].length > indent.length) {
-      at = list(lines, at, made.lastElementChild || made);
+    if (found[1].length > indent.length && depth < DEEPEST) {
+      at = list(lines, at, made.lastElementChild || made, depth + 1);
       continue;
     }
     const item = inlined("li", found[3]);

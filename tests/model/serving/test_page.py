@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,40 @@ def test_the_page_is_one_file_that_asks_this_server_alone(address: str) -> None:
     assert not re.findall(r"""(?:src|href)=["'](?!#)""", answer.text.split("<script>")[0])
     assert answer.headers["X-Frame-Options"] == "DENY" and answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "innerHTML" not in answer.text and "eval(" not in answer.text
+
+
+# A document without a window, and its text. Printed for each case: the milliseconds that it took, and the characters that it shows.
+WITHOUT_A_WINDOW = """
+class Element {
+  constructor() { this.parts = []; this.lastElementChild = null; }
+  append(...parts) { for (const part of parts) { this.parts.push(part); if (part instanceof Element) this.lastElementChild = part; } }
+  set textContent(text) { this.parts = [text]; }
+  get text() { return this.parts.map((part) => (part instanceof Element ? part.text : part)).join(""); }
+}
+globalThis.document = { createElement: () => new Element(), createDocumentFragment: () => new Element(), createTextNode: (text) => text };
+"""
+NESTED = {
+    "quotes": '">".repeat(50000) + " deep"',
+    "quotes of quotes": 'Array.from({ length: 1500 }, (_, depth) => "> ".repeat(depth) + "deep").join("\\n")',
+    "lists of lists": 'Array.from({ length: 2000 }, (_, depth) => " ".repeat(depth) + "- deep").join("\\n")',
+    "bold in bold": '"**__".repeat(5000) + "deep" + "__**".repeat(5000)',
+    "bold without an end": '"__a ".repeat(20000) + "deep"',
+    "stars without an end": '"*a ".repeat(20000) + "deep"',
+    "links without an end": '"[a](".repeat(20000) + "deep"',
+}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
+@pytest.mark.parametrize("name", NESTED)
+def test_text_that_is_nested_by_thousands_or_never_closed_is_shown_and_ends_no_script(name: str) -> None:
+    script = (Path(str(files("model.serving.page"))) / "markdown.js").read_text(encoding="utf-8")
+    asked = (
+        f"const began = Date.now(); const shown = markdown({NESTED[name]}).text; console.log(Date.now() - began, shown.includes('deep'))"
+    )
+    ran = subprocess.run(["node", "-e", WITHOUT_A_WINDOW + script + asked], capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr[-500:]
+    milliseconds, whole = ran.stdout.split()
+    assert whole == "true" and int(milliseconds) < 10_000
 
 
 @pytest.fixture
@@ -213,6 +249,24 @@ def test_two_models_answer_side_by_side_and_a_fault_is_told(tab: Any, models: li
     tab.wait_for_selector(".pane:first-child .wrong")
     assert "context" in tab.locator(".wrong").inner_text()
     tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-two.png")
+
+
+@pytest.mark.slow
+@browsing
+def test_two_conversations_on_a_phone_stand_one_below_the_other(browser: Any, models: list[Any]) -> None:
+    with serving(models, LIMITS) as address:
+        context = browser.new_context(viewport={"width": 360, "height": 640})
+        tab = context.new_page()
+        tab.goto(address)
+        tab.wait_for_selector(".pane select")
+        tab.click("#compare")
+        for summary in tab.locator(".about summary").all():
+            summary.click()
+        first, second = (tab.locator(".pane").nth(number).bounding_box() for number in (0, 1))
+        inside = [part.bounding_box() for part in tab.locator(".pane").first.locator(":scope > *").all()]
+        assert first["y"] + first["height"] <= second["y"] + 1
+        assert all(part["y"] + part["height"] <= second["y"] + 1 for part in inside)
+        context.close()
 
 
 @pytest.mark.slow
