@@ -98,7 +98,10 @@ def propose(text: Text, machine: Machine, present: Job, *, parameters: float | N
     shape = rules.shape_for(budget.parameters, vocabulary, present.network)
     # A shape comes only near to the wanted size, and a run that is to end in time has to be shorter by as much as it is larger.
     tokens = budget.tokens * min(1.0, budget.parameters / count_parameters(shape, vocabulary))
-    candidates = [estimate(proposed_job(shape, vocabulary, factor * tokens, machine, present), text, machine) for factor in FACTORS]
+    # More passes than the text is worth are no alternative.
+    most = max(tokens, rules.MOST_EPOCHS * text.tokens(vocabulary))
+    lengths = [factor * tokens for factor in FACTORS if factor * tokens <= most]
+    candidates = [estimate(proposed_job(shape, vocabulary, length, machine, present), text, machine) for length in lengths]
     return Proposal(text, machine, estimate(present, text, machine), candidates[FACTORS.index(1)], tuple(candidates), budget.reason)
 
 
