@@ -66,5 +66,5 @@ def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
             block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
             block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
         network.logits(example_inputs(config, 1, length))
-    last_block = counts[-2] + counts[-1]
-    return counter.get_total_flops() + last_block * (config.layers - config.shallow.layers)
+    last_blocks = sum(counts[-2 * config.period :])
+    return counter.get_total_flops() + last_blocks * ((config.layers - config.shallow.layers) // config.period)

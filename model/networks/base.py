@@ -80,8 +80,16 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
 
     @property
     def shallow(self) -> Self:
-        """The same network with the fewest blocks that determine the sizes of any number: two, where all are alike."""
-        return self.model_copy(update={"layers": min(self.layers, 2)})
+        """The same network with the fewest blocks that determine the sizes of any number: two, where all are alike.
+
+        Its last `period` blocks stand for the others, since the first may keep what all of them share.
+        """
+        return self.model_copy(update={"layers": min(self.layers, 2 * self.period + self.layers % self.period)})
+
+    @property
+    def period(self) -> int:
+        """How many consecutive blocks are alike with as many before them: 1 where all are alike."""
+        return 1
 
     @property
     def without_dropout(self) -> Self:

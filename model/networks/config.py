@@ -175,14 +175,14 @@ class HybridConfig(DecoderShape, frozen=True, extra="forbid"):
         return any(mixer.ATTENDS for mixer in self.block_mixers)
 
     @property
-    def shallow(self) -> Self:
-        """The network itself: no block stands for the others."""
-        return self
+    def period(self) -> int:
+        """The mixers repeat."""
+        return len(self.mixers)
 
     @property
     def attended(self) -> int:
-        """The most tokens that one token attends to, itself included."""
-        return super().attended if self.attends else 1
+        """The most tokens that one token is compared with, itself included: those of its chunk, where no block attends."""
+        return super().attended if self.attends else min(self.context, max(mixer.compared for mixer in self.block_mixers))
 
     @model_validator(mode="after")
     def _blocks_can_be_built(self) -> HybridConfig:

@@ -251,13 +251,14 @@ def _require_weights(config: NetworkBase, vocab_size: int, form: HubForm | None,
         raise ModelError(f"{path} describes {config.layers:,} layers, but {files[0].name} has {len(held):,} tensors; fetch the model again")
     with naming(path):
         described, numbers = count_parameters(config, vocab_size), sum(math.prod(shape) for _, shape in held.values())
-        named = len(meta_network(config.shallow, vocab_size).state_dict()) * config.layers
+        small = meta_network(config.shallow, vocab_size).state_dict()
+    named, counts = len(small) * config.layers, {name for name, tensor in small.items() if not tensor.is_floating_point()}
     if len(held) > 4 * named + 100:  # a class may store what is one tensor here as some
         raise ModelError(f"{path} describes {config.layers:,} layers, but {files[0].name} has {len(held):,} tensors; fetch the model again")
     if described > numbers:
         raise ModelError(f"{path} describes {described:,} parameters, but {files[0].name} has {numbers:,}; fetch the model again")
     for name, (kind, _) in held.items():
-        if kind not in FLOATS and (form is None or not re.fullmatch(form.hub.BUFFERS, name)):
+        if kind not in FLOATS and name not in counts and (form is None or not re.fullmatch(form.hub.BUFFERS, name)):
             raise ModelError(f"{files[0]} holds {name} as {kind}, and weights are {', '.join(FLOATS)}; take the model in full precision")
 
 

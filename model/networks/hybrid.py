@@ -29,7 +29,7 @@ from model.layers.norms import make_norm
 from model.networks.config import HybridConfig
 from model.networks.decoder import Decoder, Trunk
 from model.networks.decoding import DecodingNetwork, DecodingState
-from model.networks.network import Role, draw_normal
+from model.networks.network import CutPlan, Network, Role, StageParts, draw_normal
 from model.networks.prefix import Entries
 
 
@@ -97,6 +97,15 @@ class Hybrid(Decoder):
 
     def decoding(self) -> DecodingNetwork:
         return DecodingHybrid(self)
+
+    def cut_plan(self) -> CutPlan:
+        return Network.cut_plan(self)
+
+    def divide_heads(self, parts: int) -> None:
+        Network.divide_heads(self, parts)
+
+    def stage_parts(self) -> StageParts:
+        return Network.stage_parts(self)
 
 
 class HybridState:

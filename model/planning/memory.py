@@ -73,8 +73,8 @@ def row_activations(config: NetworkBase, vocab_size: int, rounding: Rounding, *,
         return row_activations(config, vocab_size, rounding, packed=False)
     each = {part: two[part] - one[part] for part in two}
     blocks = [each[number] for number in range(shallow.layers)]
-    # The second of two blocks represents the others: the first may save what all of them share.
-    blocks += blocks[-1:] * (config.layers - shallow.layers)
+    # The last blocks represent the others: the first may save what all of them share.
+    blocks += blocks[-config.period :] * ((config.layers - shallow.layers) // config.period)
     return RowActivations(each[OUTSIDE], tuple(blocks), each[INPUT])
 
 

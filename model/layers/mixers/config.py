@@ -19,6 +19,11 @@ class MixerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     kind: str
 
+    @property
+    def compared(self) -> int:
+        """The most tokens that one token is compared with in training, itself included."""
+        return 1
+
     def problems(self, width: int) -> Iterator[str]:
         """Yield why a residual stream of `width` numbers does not suit it."""
         yield from ()
@@ -58,6 +63,10 @@ class StateMixerBase(MixerBase, frozen=True, extra="forbid"):
     head_width: int = Field(32, ge=4, description="numbers of a head's value")
     taps: int = Field(4, ge=2, le=64, description="of the short convolution before it; tokens, its own included")
     chunk: int = Field(64, ge=2, le=1024, description="tokens computed at once in training; changes the result by rounding alone")
+
+    @property
+    def compared(self) -> int:
+        return self.chunk
 
 
 class Mamba2Mixer(StateMixerBase, frozen=True, extra="forbid"):
