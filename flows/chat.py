@@ -30,6 +30,7 @@ class Chat(NamedTuple):
     model: StageInput
     measured: StageOutput
     verdict: StageOutput
+    steps: Mapping[str, StageOutput]  # by name, what was measured after each step, if there are several
     adapters: Mapping[str, StageInput]  # by name, the folder of each
     judges: Mapping[str, StageOutput]  # by name, the reward models that tuning made
 
@@ -40,6 +41,7 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
     around = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     model: StageInput = base.model
     judges: dict[str, StageOutput] = {}
+    steps: dict[str, StageOutput] = {}
     last = max((number for number, step in enumerate(recipe.tuning, start=1) if step.MAKES_POLICY), default=0)
     for number, step in enumerate(recipe.tuning, start=1):
         found = read(step, rows, judges, model, corpus, base)
@@ -51,11 +53,12 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
         model = made
         if number < last:
             measuring, judge = by_judge(recipe.evaluate.chat, judges)
-            evaluate.at(step.name)(measuring, model=model, **around, **judge)
+            steps[step.name] = evaluate.at(step.name)(measuring, model=model, **around, **judge)
     measuring, judge = by_judge(recipe.evaluate.chat, judges)
     measured = evaluate.at("chat")(measuring, model=model, **around, **judge)
-    verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, opened=base.opened, baseline=base.compared)
-    require(verdict, recipe.gates.chat)
+    bounds = recipe.judging_tuning
+    verdict = gate.at("chat")(bounds, chat=measured, base=base.measured, opened=base.opened, baseline=base.compared)
+    require(verdict, bounds)
     adapters: dict[str, StageInput] = {}
     for step in recipe.adapters:
         found = read(step, rows, judges, model, corpus, base)
@@ -64,7 +67,8 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
         evaluate.at(step.name)(measuring, model=adapted, **around, **judge)
         if step.adapter.KEEPS_BASE:
             adapters[step.name] = adapted.part("adapter")
-    return Chat(model, measured, verdict, adapters, judges)
+    steps |= {recipe.tuning[last - 1].name: measured} if steps else {}
+    return Chat(model, measured, verdict, steps, adapters, judges)
 
 
 def by_judge(config: EvaluateConfig, judges: Mapping[str, StageOutput]) -> tuple[EvaluateConfig, dict[str, StageInput]]:

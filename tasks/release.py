@@ -8,11 +8,16 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
-from model.evaluation.gate import FidelityConfig
+from model.evaluation.gate import FIDELITY, FidelityConfig
+from model.evaluation.plain_words import Standing as ModelStanding
+from model.evaluation.plain_words import passes_over
 from model.names import NOT_IDENTITY
+from model.networks.directory import read_config
 from model.quantization.config import VariantConfig
+from model.quantization.config import quantize as quantize_model
 from model.release.card import ModelCard, OriginFact, TrainingFact, corpus_facts, training_facts
 from model.release.config import CardConfig, ExportConfig
+from model.training.telemetry.step_log import validation_curve
 from tasks.gate import read_verdict
 from tasks.lineage.hook import Holding, Inspection, LineageHook, derived_model
 from tasks.reporting.hook import ReportHook
@@ -28,8 +33,6 @@ from tasks.stage.system.progress import log
 @stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
     """A model directory, with packed rows if the kind calibrates and a tokenizer if it needs one -> a smaller model directory."""
-    from model.quantization.config import quantize as quantize_model
-
     return quantize_model(model, work.output, config, rows, tokenizer)
 
 
@@ -48,6 +51,7 @@ def measure(config: FidelityConfig, work: Workspace, model: Path, variant: Path,
     return measure_fidelity(model, variant, packed, work.output, config, threads=work.threads)
 
 
+STEP = "step."  # before the number and name of inputs that say what was measured after each step of tuning
 ADAPTER = "adapter."  # before the names of inputs that are adapters of the model; a variant's name has no dot
 
 
@@ -82,24 +86,26 @@ def export(
     **others: Path,
 ) -> Metrics:
     """A model, its variants and adapters, what was measured, tokenizer, step log, verdict, sources of its text -> a release directory."""
-    from model.evaluation.gate import FIDELITY
-    from model.evaluation.plain_words import Standing, passes_over
     from model.hardware.flops import training_flops
-    from model.networks.directory import read_config
     from model.release.export import export as export_model
-    from model.training.telemetry.step_log import validation_curve
 
     network, vocabulary = read_config(model)
     rows_of = config.row_length or network.context
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
-    curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history else ((), 0)
+    stepped = history is not None and not network.counted
+    curve, read = (validation_curve(history), config.training[0].length.sequences(rows_of)) if history and stepped else ((), 0)
+    # Numbered, since inputs keep their names and not their order.
+    numbered = sorted((name.removeprefix(STEP), path) for name, path in others.items() if name.startswith(STEP))
+    steps = [(name.partition(".")[2], json.loads(path.read_text())) for name, path in numbered]
+    passes = passes_over(read, compared)
+    told = ModelStanding(base, tuned, steps, compared, curve, passes, {}, (measured_rows, baseline_rows), counted=network.counted)
     card = ModelCard(
         **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=corpus_facts(funnel, conversations, config.licences),
-        **Standing(base, tuned, compared, curve, passes_over(read, compared), {}, (measured_rows, baseline_rows)).card_facts(),
-        training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
+        **told.card_facts(),
+        training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=stepped),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in json.loads(verdict.read_text())["rows"]),
@@ -108,7 +114,7 @@ def export(
     adapters, fidelity = (
         {name.removeprefix(kind): folder for name, folder in others.items() if name.startswith(kind)} for kind in (ADAPTER, FIDELITY)
     )
-    variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY))}
+    variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY, STEP))}
     return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)
 
 

@@ -30,7 +30,7 @@ HOMES = {
     "prefect_dask": ("tasks/stage/execution/worker_pool.py",),
     "prefect_ray": ("tasks/stage/execution/worker_pool.py",),
     "duckdb": ("data/",),
-    "reasoning_gym": ("data/problems/make.py", "model/rewards/kinds.py"),
+    "reasoning_gym": ("data/problems/make.py", "data/shards/gym_scores.py"),
     "torch": ("model/",),
     "typer": ("flows/cli/",),
 }

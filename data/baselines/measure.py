@@ -31,10 +31,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.baselines.config import BaselineConfig
-from data.baselines.ngram import Targets, joined, kneser_ney, read_targets, row_sums
 from data.documents.sharding import split_files
 from data.documents.stream import Files, merged
 from data.shards.metadata import ShardMetadata
+from data.shards.ngrams import Targets, joined, kneser_ney, read_targets, row_sums, spread
 from data.shards.reader import ShardReader
 
 Question = Mapping[str, Any]
@@ -117,7 +117,7 @@ def measure_baselines(packed: Path, splits: Sequence[Path], examples: Path, conf
 
     `splits`: the folders of the shards."""
     reader = ShardReader(packed / "train")
-    counted = _spread(len(reader), max(1, config.most_tokens // reader.metadata.sequence_length))
+    counted = spread(len(reader), config.most_tokens // reader.metadata.sequence_length)
     train, text = read_targets(reader, counted), read_text(split_files(splits, "train"))
     shared = _documents_in_train(packed / "documents.parquet")
     metrics: dict[str, float] = {"train.rows": float(len(reader)), "ngram.rows_counted": float(len(counted))}
@@ -137,11 +137,6 @@ def measure_baselines(packed: Path, splits: Sequence[Path], examples: Path, conf
     guessed = {name: chances(questions, seen) for name, questions in asked.items() if questions}
     metrics |= {f"chance.questions.{name}": float(found.mean()) for name, found in guessed.items()}
     return Baselines(metrics, rows, guessed)
-
-
-def _spread(rows: int, most: int) -> NDArray[np.int64]:
-    """Return all rows, or `most` of them spread evenly."""
-    return np.arange(rows, dtype=np.int64) if rows <= most else np.arange(most, dtype=np.int64) * rows // most
 
 
 def _scores(train: Targets, scored: Mapping[str, ShardReader], order: int) -> dict[str, RowScores]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from data.conversations.records import mix_rows_in, write_rows
 from data.problems.config import GymProblems, ProgramProblems
+from data.shards.gym_scores import PROBED, refusal, score_entry
 
 Row = dict[str, Any]
 CANDIDATES = 4  # most problems that are made for each one that is wanted, since long ones are left out
@@ -21,9 +22,31 @@ CANDIDATES = 4  # most problems that are made for each one that is wanted, since
 
 def gym_rows(config: GymProblems) -> tuple[list[Row], list[Row], list[Row]]:
     """Return conversations that state answers, questions, and held-out questions. Raise ValueError for a data set that can't give them."""
+    wanted = config.taught + config.asked + config.heldout
+    rows = _rows(config, wanted)
+    if len(rows) < wanted:
+        raise ValueError(
+            f"examples.gym: of {CANDIDATES * wanted} problems of dataset={config.dataset} {len(rows)} have answers and different questions "
+            f"of at most most_characters={config.most_characters}, and {wanted} are wanted; raise that, or lower taught, asked and heldout"
+        )
+    if why := refusal(config.dataset, [row["entry"] for row in rows[:PROBED]]):
+        raise ValueError(f"examples.gym: {why}")
+    shown = [{"messages": _turns(row), "topic": f"gym {config.dataset}"} for row in rows[: config.taught]]
+    return shown, rows[config.taught : config.taught + config.asked], rows[config.taught + config.asked :]
+
+
+def gym_problem(config: GymProblems) -> str:
+    """Return why a data set can't be used, tried on some of its problems; empty if it can."""
+    try:
+        return refusal(config.dataset, [row["entry"] for row in _rows(config, PROBED)])
+    except ValueError as error:
+        return str(error)
+
+
+def _rows(config: GymProblems, wanted: int) -> list[Row]:
+    """Return so many problems, or as many as there are among some times the number."""
     import reasoning_gym
 
-    wanted = config.taught + config.asked + config.heldout
     try:
         made = reasoning_gym.create_dataset(config.dataset, seed=config.seed, size=CANDIDATES * wanted, **config.settings)
     except (ValueError, TypeError, AssertionError) as error:
@@ -33,7 +56,7 @@ def gym_rows(config: GymProblems) -> tuple[list[Row], list[Row], list[Row]]:
     for place in range(CANDIDATES * wanted):
         row = _row(config.dataset, place, made[place])
         if row is not None and row["question"] not in seen and len(row["question"]) <= config.most_characters:
-            if made.score_answer(row["answers"][0], row["entry"]) < 1.0:
+            if score_entry(row["answers"][0], row["entry"]) < 1.0:
                 raise ValueError(
                     f"examples.gym: the scorer of dataset={config.dataset} does not know its own answers again once they were written as "
                     "JSON; choose another data set"
@@ -42,13 +65,7 @@ def gym_rows(config: GymProblems) -> tuple[list[Row], list[Row], list[Row]]:
             rows.append(row)
         if len(rows) == wanted:
             break
-    if len(rows) < wanted:
-        raise ValueError(
-            f"examples.gym: of {CANDIDATES * wanted} problems of dataset={config.dataset} {len(rows)} have answers and different questions "
-            f"of at most most_characters={config.most_characters}, and {wanted} are wanted; raise that, or lower taught, asked and heldout"
-        )
-    shown = [{"messages": _turns(row), "topic": f"gym {config.dataset}"} for row in rows[: config.taught]]
-    return shown, rows[config.taught : config.taught + config.asked], rows[config.taught + config.asked :]
+    return rows
 
 
 def _turns(row: Row) -> list[Row]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, nodes
+from jinja2 import Template, TemplateError, nodes
 from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from data.shards.model_folder import ModelError
 from data.shards.template_limits import BoundedEnvironment
 
 BEGIN, END = "\ue002", "\ue003"
@@ -81,6 +83,15 @@ def template_environment(*, marked: bool = False) -> ImmutableSandboxedEnvironme
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     return environment
+
+
+def parse_template(source: str, path: Path, *, marked: bool = False) -> Template:
+    """Return the template of a file; raise ModelError that names it for one that can't be compiled."""
+    try:
+        return template_environment(marked=marked).from_string(source)
+    # Python compiles what Jinja writes, and refuses what is nested too deep in several ways.
+    except (TemplateError, SyntaxError, ValueError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+        raise ModelError(f"{path} is not a template of Jinja: {type(error).__name__}: {error}; fetch the model again") from error
 
 
 def _to_json(

@@ -125,8 +125,12 @@ class _BoundedTemplate(Template):
         held = _budget.set(_Budget())
         try:
             return str(_sized(super().render(*args, **kwargs)))
+        except TemplateError:
+            raise
         except (RecursionError, MemoryError, OverflowError) as error:
             raise TemplateLimitError(f"it ended in a {type(error).__name__}") from None
+        except Exception as error:  # what the template computes may raise anything, such as a TypeError
+            raise TemplateError(f"it ended in a {type(error).__name__}: {error}") from error
         finally:
             _budget.reset(held)
 

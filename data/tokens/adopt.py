@@ -12,9 +12,10 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.shards.tokenizer_file import parse_tokenizer
+from data.shards.chat_template import parse_template
+from data.shards.model_folder import MOST_TOKENS, optional_json, present, read_text, read_tokenizer, token_text
 from data.tokens.encoder import TextEncoder, TokenizerError
-from data.tokens.special import ROLES_FILE, SPECIAL_TOKENS, TokenRoles, write_roles
+from data.tokens.special import ROLES_FILE, SPECIAL_TOKENS, TokenRoles, read_roles, write_roles
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,12 +42,12 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     """
     output.mkdir(parents=True, exist_ok=True)
     path = directory / "tokenizer.json"
-    shutil.copyfile(path, output / "tokenizer.json")
-    tokenizer = parse_tokenizer(path.read_bytes())
+    content, tokenizer = read_tokenizer(path)
+    (output / "tokenizer.json").write_bytes(content)
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= vocabulary:
         raise TokenizerError(f"{path} has a token of id {highest}, but the model knows {vocabulary}: they do not belong together")
-    stated = _read(directory / "tokenizer_config.json")
+    stated = optional_json(directory / "tokenizer_config.json")
     named = {name: token for name in NAMES if (token := _named(name, stated, directory, tokenizer))}
     config = stated | named
     if config.get("eos_token") not in _special(tokenizer):
@@ -57,7 +58,8 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     template = _template(directory, config)
     says_all = all(stated.get(name) for name in named)
     for name, value, stays in (("tokenizer_config.json", config, says_all), ("special_tokens_map.json", named, True)):
-        if stays and (directory / name).is_file():
+        if stays and present(directory / name):
+            optional_json(directory / name)
             shutil.copyfile(directory / name, output / name)
         else:
             (output / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -67,7 +69,8 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
             raise TokenizerError(
                 f"{path} is folio's own, with fewer tokens than the {vocabulary} of the model: they do not belong together"
             )
-    elif (directory / ROLES_FILE).is_file() and not (begin or end):
+    elif present(directory / ROLES_FILE) and not (begin or end):
+        read_roles(directory)
         shutil.copyfile(directory / ROLES_FILE, output / ROLES_FILE)
     else:
         write_roles(output, _roles(tokenizer, config, vocabulary, begin, end, path))
@@ -75,31 +78,37 @@ def adopt_tokenizer(directory: Path, output: Path, vocabulary: int, *, begin: st
     return {"vocab_size": float(vocabulary), "own_template": float(bool(template))}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
 def _named(name: str, stated: dict[str, Any], directory: Path, tokenizer: Tokenizer) -> str:
     """Return the text of the token that is for something; "" if none is.
 
     What tokenizer_config.json leaves out stands in special_tokens_map.json, or, of eos_token, in the model's config.json, as GPT-2's does.
     """
-    token = stated.get(name) or _read(directory / "special_tokens_map.json").get(name)
-    if not token and name == "eos_token":
-        number = _read(directory / "config.json").get("eos_token_id")
-        number = number[0] if isinstance(number, list) and number else number
-        token = tokenizer.id_to_token(number) if isinstance(number, int) else None
-    return str(token["content"] if isinstance(token, dict) else token or "")
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        path = directory / file
+        if token := token_text(path, name, (stated if file == "tokenizer_config.json" else optional_json(path)).get(name)):
+            return token
+    if name != "eos_token":
+        return ""
+    number = optional_json(directory / "config.json").get("eos_token_id")
+    number = number[0] if isinstance(number, list) and number else number
+    return (tokenizer.id_to_token(number) or "") if isinstance(number, int) and 0 <= number < MOST_TOKENS else ""
 
 
 def _template(directory: Path, config: dict[str, Any]) -> str:
     """Return the model's chat template; empty if it has none. Of several with names, the default one."""
     path, template = directory / "chat_template.jinja", config.get("chat_template") or ""
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    if isinstance(template, list):
-        return next((str(one["template"]) for one in template if one["name"] == "default"), "")
-    return str(template)
+    if present(path):
+        source = read_text(path)
+    else:
+        path = directory / "tokenizer_config.json"
+        named = template if isinstance(template, list) else [{"name": "default", "template": template}]
+        sources = [one.get("template") for one in named if isinstance(one, dict) and one.get("name") == "default"]
+        stated = sources[0] if sources else ""
+        if not isinstance(stated, str):
+            raise TokenizerError(f"{path}: chat_template is {stated!r}, not a text; correct it")
+        source = stated
+    parse_template(source, path)
+    return source
 
 
 def _roles(tokenizer: Tokenizer, config: dict[str, Any], vocabulary: int, begin: str, end: str, path: Path) -> TokenRoles:

@@ -15,7 +15,6 @@ Thoughts before an earlier question don't count: templates drop them on purpose.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.shards.chat_template import BEGIN, END, OPEN, Guard
-from data.shards.tokenizer_file import parse_tokenizer
+from data.shards.chat_template import BEGIN, END, OPEN, Guard, parse_template
+from data.shards.model_folder import parse_tokenizer, read_json, read_text, read_tokenizer, token_text
 
 Messages = list[dict[str, Any]]
 Render = Callable[[Messages, list[dict[str, Any]]], str]
@@ -65,13 +64,10 @@ def _is_same(render: Render, text: str, messages: Messages, tools: list[dict[str
 
 Message = Mapping[str, Any]
 BATCH = 256
+WHOLE = "conversations are encoded by the tokenizer's whole directory"
 OTHER = "\ue006"
 """What no conversation says: a character for private use."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
-
-
-class ChatTemplateError(ValueError):
-    """A tokenizer directory lacks what its chat template needs."""
 
 
 class Chat(NamedTuple):
@@ -103,25 +99,22 @@ class ChatTemplate:
     """A tokenizer directory, opened for rendering conversations."""
 
     def __init__(self, directory: Path) -> None:
-        content = _read(directory / "tokenizer.json")
-        config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
-        source = _read(directory / "chat_template.jinja")
-        self._tokenizer: Any = parse_tokenizer(content.encode())
+        content, opened = read_tokenizer(directory / "tokenizer.json", lacking=WHOLE)
+        settings = directory / "tokenizer_config.json"
+        config = read_json(settings, lacking=WHOLE)
+        source = read_text(directory / "chat_template.jinja", lacking=WHOLE)
+        self._tokenizer: Any = opened
         self._tokenizer.encode_special_tokens = False
-        self._as_text: Any = parse_tokenizer(content.encode())
+        self._as_text: Any = parse_tokenizer(content)
         self._as_text.encode_special_tokens = True
         self._special = {token.content: number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
-        # An added token is written as text, or as an object that describes it.
-        named = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
-        self._names = {name: str(token["content"] if isinstance(token, dict) else token) for name, token in named.items() if token}
+        named = {name: token_text(settings, name, config.get(name)) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+        self._names = {name: token for name, token in named.items() if token}
         self._guard = Guard(self._special, (BEGIN, END))
         longest_first = sorted(self._special, key=len, reverse=True)
         self._structure = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if self._special else None
         self._marks = bool(_MARKED.search(source))
-        # Imported here, so a stage that renders no template does not depend on Jinja's version.
-        from data.shards.chat_template import template_environment
-
-        self._template = template_environment(marked=True).from_string(source)
+        self._template = parse_template(source, directory / "chat_template.jinja", marked=True)
 
     def encode(self, chats: Iterable[Chat]) -> Iterator[TokenizedChat]:
         """Yield the ids of each conversation, in order. One that the template rejects has a fault and no ids."""
@@ -238,10 +231,3 @@ def _tokenized(ids: list[int], offsets: NDArray[np.int64], answers: tuple[tuple[
         if end > begin
     ]
     return TokenizedChat(np.array(ids, np.int64), tuple(ranges))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        raise ChatTemplateError(f"{path} does not exist: conversations are encoded by the tokenizer's whole directory") from None

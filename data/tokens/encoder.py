@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data.shards.tokenizer_file import parse_tokenizer
+from data.shards.model_folder import ModelError, read_tokenizer
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN, TokenRoles, read_roles
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ SPACE = "\u2581"
 _WORD_END = re.compile(r"(?<=\S)[ \n]")  # the tokenizer's pattern and Python disagree on rarer white space
 
 
-class TokenizerError(ValueError):
+class TokenizerError(ModelError):
     """The directory has no tokenizer written by folio, or the tokenizer breaks a guarantee."""
 
 
@@ -72,12 +72,10 @@ class TextEncoder:
 
     def __init__(self, directory: Path) -> None:
         path = Path(directory) / "tokenizer.json"
-        if not path.is_file():
-            raise TokenizerError(f"{path} does not exist: fit a tokenizer there first")
         self.directory = Path(directory)
-        content = path.read_bytes()
+        content, tokenizer = read_tokenizer(path, lacking="fit a tokenizer there first")
         self.digest = hashlib.sha256(content).hexdigest()
-        self.tokenizer: Tokenizer = parse_tokenizer(content)
+        self.tokenizer: Tokenizer = tokenizer
         adopted = read_roles(directory)
         self.roles = adopted or TokenRoles()
         self.vocab_size: int = self.roles.vocabulary or self.tokenizer.get_vocab_size(with_added_tokens=True)

@@ -12,10 +12,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data.shards.model_folder import present, token_ids
+
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 UNKNOWN = "<|unk|>"  # the eighth, in tokenizers that can't encode every text
 PAD, BOS, EOS, SYSTEM, USER, ASSISTANT, END = range(7)
 ROLES_FILE = "token_roles.json"
+ROLES = ("document_begin", "document_end", "padding")
 
 # Jinja for Hugging Face's apply_chat_template. It is here and not in a file of its own so that a change to it is a change of code, which
 # stage keys see. A tool's result has the user's authority, not the system's. What the assistant writes, its end token included, is marked
@@ -70,10 +73,8 @@ class TokenRoles:
 
 def read_roles(directory: Path) -> TokenRoles | None:
     """Return the roles of an adopted tokenizer; None for one that folio fitted."""
-    try:
-        return TokenRoles(**json.loads((Path(directory) / ROLES_FILE).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
+    path = Path(directory) / ROLES_FILE
+    return TokenRoles(**token_ids(path, ROLES)) if present(path) else None
 
 
 def write_roles(directory: Path, roles: TokenRoles) -> None:

@@ -5,26 +5,51 @@ from __future__ import annotations
 import atexit
 import os
 import platform
+import re
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from flows.cli.commands.corpus import corpus_app
-from flows.cli.commands.lineage import lineage_app
-from flows.cli.commands.models import chat_app, generate_app, serve_app
-from flows.cli.commands.push import card_app, push_app
-from flows.cli.commands.recipe import recipe_app, recipes_app
-from flows.cli.commands.run import run_app
-from flows.cli.commands.runs import runs_app
-from flows.cli.commands.upkeep import services_app, store_app
+from flows.cli.modules import uncollected
 from flows.cli.signals import INTERRUPTED
 from flows.services import servers
+from tasks.stage.system.command_line import did_you_mean, program
+from tasks.stage.system.explanations import explain, is_server_away
 
+WRONG_USAGE = 2
+# Options of other tools -> what does the same here.
+ELSEWHERE = {
+    "--dry-run": "folio plan RECIPE shows what a run would do, and changes nothing",
+    "--gpu": "a GPU is used if PyTorch sees one; folio doctor says whether it does",
+    "--gpus": "--set resources.training.parallel.workers=2 trains on two; folio doctor says what is there",
+    "--device": "a GPU is used if PyTorch sees one; folio doctor says whether it does",
+    "--resume": "the same command goes on where the last run ended",
+    "--force": "--refresh STAGE runs a stage again; what did not change is never made again otherwise",
+    "--epochs": "--set pretrain.tokens=2000000 says how much is read; folio size RECIPE says how often that is",
+    "--lr": "--set pretrain.learning_rate=0.001 sets it for pretraining, sft.learning_rate for tuning",
+    "--learning-rate": "--set pretrain.learning_rate=0.001 sets it for pretraining, sft.learning_rate for tuning",
+    "--steps": "--set pretrain.tokens=2000000 says how much is read, sft.steps=100 how long tuning is",
+    "--batch-size": "--set pretrain.global_batch=32 sets the rows of a step; resources.training.micro_batch those computed at once",
+    "--config": "the recipe is named without an option: folio run my_books/recipe.yaml",
+    "--output": "FOLIO_HOME=DIR or store in the recipe says where all goes; folio runs shows where it is",
+    "--verbose": "folio --debug COMMAND shows tracebacks; folio logs RECIPE what a run said",
+    "--debug": "it stands before the command: folio --debug COMMAND",
+}
+# What the parser says of a value -> what it should say.
+WORDS = {
+    r"valid number.*": "needs a number, such as 0.5",
+    r"valid float.*": "needs a number, such as 0.5",
+    r"valid integer.*": "needs a whole number, such as 8",
+    r"greater than or equal to (\S+)": r"must be at least \1",
+    r"less than or equal to (\S+)": r"must be at most \1",
+}
 LIBRARIES = ("prefect", "mlflow", "duckdb", "torch", "deepspeed")
 
 
@@ -32,7 +57,7 @@ def show_version(wanted: bool) -> None:
     """Print the versions of folio, its code, Python and the libraries that matter most, and end the command."""
     if not wanted:
         return
-    from tasks.stage.store.origin import git_state
+    from tasks.stage.store.origin import git_state  # takes a tenth of a second, for this option alone
 
     commit, dirty = git_state()
     code = f" (commit {commit[:12]}{', with changes' if dirty else ''})" if commit else ""
@@ -48,7 +73,82 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-GROUPS = (run_app, chat_app, serve_app, generate_app, push_app, recipes_app, runs_app, lineage_app, card_app, store_app, services_app)
+class Listed(NamedTuple):
+    """A command as `folio --help` lists it. `module`: the file of `flows.cli.commands` that defines it."""
+
+    module: str
+    panel: str
+    help: str
+
+
+# The first sentence of each command's own help: to import them all for a list takes seconds.
+COMMANDS = {
+    "run": Listed("run", "Make a model", "Run a recipe: the stages that changed, and no others."),
+    "plan": Listed("run", "Make a model", "Show what a run would do, stage by stage, and why."),
+    "refresh": Listed("run", "Make a model", "Run a recipe with one stage run again."),
+    "approve": Listed("run", "Make a model", "Approve the verdict of a gate that passed and asks a person, so the next run continues."),
+    "accept": Listed("run", "Make a model", "Vouch that a change does not alter a stage's output, instead of running the stage again."),
+    "chat": Listed("models", "Make a model", "Talk to a model."),
+    "serve": Listed(
+        "models", "Make a model", "Serve models on this machine: an OpenAI-compatible API under /v1, and a page to talk to them at /."
+    ),
+    "generate": Listed("models", "Make a model", "Answer a file of prompts."),
+    "push": Listed("push", "Make a model", "Send a released model to a model hub or to a folder."),
+    "recipes": Listed("recipe", "Recipes", "List the recipes that come with folio."),
+    "init": Listed(
+        "recipe", "Recipes", "Look at a folder of your own texts, time this machine, write a recipe that fits both, and say what to expect."
+    ),
+    "size": Listed(
+        "recipe",
+        "Recipes",
+        "Propose a model size for a corpus and a machine: memory, time, cost, and warnings if it is too big or too small.",
+    ),
+    "recipe": Listed("recipe", "Recipes", "Show, compare and describe recipes."),
+    "runs": Listed("runs", "Runs", "List the runs of a store: when they began, how they ended, and what they made or reused."),
+    "status": Listed("runs", "Runs", "Show what is running: every live run with its progress, or one run; and the servers."),
+    "stop": Listed("runs", "Runs", "Stop a live run at its next checkpoint, and wait until it has."),
+    "logs": Listed("runs", "Runs", "Print what a run has said, with times in UTC."),
+    "lineage": Listed("lineage", "Look inside", "Show what made a thing, or what was made from it."),
+    "takedown": Listed(
+        "lineage", "Look inside", "List everything that holds a document, inside the store and out, and the steps that remove it."
+    ),
+    "compare": Listed("lineage", "Look inside", "Show what differed between two runs, and what that changed."),
+    "card": Listed(
+        "push",
+        "Look inside",
+        "Print a release's model card: what its export wrote, with its evaluation, gates, decisions of people and cost.",
+    ),
+    "corpus": Listed("corpus", "Look inside", "Look at what happened to every document and every piece of text."),
+    "gc": Listed("store", "Look after", "List what no kept run and no registered model needs, or delete it."),
+    "verify": Listed("store", "Look after", "Read every file in the store again and name what is damaged."),
+    "sync": Listed("store", "Look after", "Bring MLflow and Prefect up to date with a store's runs."),
+    "up": Listed("services", "Look after", "Start the Prefect server and the MLflow page on this machine, if they are not running."),
+    "down": Listed("services", "Look after", "Stop the servers that `folio up` or `folio run` started."),
+    "doctor": Listed("services", "Look after", "Look at this machine: versions, ports, disk, memory, accelerators."),
+    "env": Listed("services", "Look after", "Print the settings that let `prefect` and `mlflow` find this home."),
+}
+
+
+class CommandTable(TyperGroup):
+    """The commands of `COMMANDS`: listed without importing any, and imported once one is asked for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands.update(
+            {name: TyperCommand(name, help=listed.help, rich_help_panel=listed.panel) for name, listed in COMMANDS.items()}
+        )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the arguments name, imported, and the arguments that are left for it."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return (name, load_command(name), rest) if name is not None else (None, None, rest)
+
+
+def load_command(name: str) -> Any:
+    """Import the module of a command and return the command."""
+    with uncollected():
+        module = import_module(f"flows.cli.commands.{COMMANDS[name].module}")
+    return typer.main.get_group(module.app).commands[name]
 
 
 def settings(
@@ -59,22 +159,11 @@ def settings(
     servers.configure()
 
 
-def command_line(words: Sequence[str] = ()) -> typer.Typer:
-    """Return the command line; if the first word is a command of a group, with that group alone, since building all takes a while."""
-    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+def command_line() -> typer.Typer:
+    """Return the command line."""
+    app = typer.Typer(cls=CommandTable, no_args_is_help=True, pretty_exceptions_enable=False)
     app.callback()(settings)
-    named = [group for group in GROUPS if words and words[0] in _commands(group)]
-    for group in named or GROUPS:
-        app.add_typer(group)
-    if not named:
-        app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
-        app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
     return app
-
-
-def _commands(group: typer.Typer) -> set[str]:
-    """Return the names of a group's commands."""
-    return {typer.main.get_command_name(one.name or one.callback.__name__) for one in group.registered_commands if one.callback}
 
 
 def main() -> NoReturn:
@@ -108,13 +197,10 @@ def run_command() -> NoReturn:
     """Run the command in `sys.argv`; raise SystemExit with its exit code."""
     sys.argv[1:] = asked_help(sys.argv[1:])
     try:
-        sys.exit(command_line(sys.argv[1:])(prog_name="folio", standalone_mode=False) or 0)
+        sys.exit(command_line()(prog_name="folio", standalone_mode=False) or 0)
     except typer.Abort:  # Ctrl-C in a command that needs no cleanup
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
-        from flows.cli.usage import usage_error
-        from tasks.stage.system.explanations import explain, is_server_away
-
         misused = usage_error(error)
         if misused is None and "--debug" in sys.argv:
             raise
@@ -126,6 +212,48 @@ def run_command() -> NoReturn:
             sys.stdout.flush()
             os._exit(code)
         raise SystemExit(code) from None
+
+
+def usage_error(error: Exception) -> tuple[str, int] | None:
+    """Return the message and the exit code for an error of the command line's parser; None for any other error."""
+    wording: Any = getattr(error, "format_message", None)
+    if wording is None:
+        return None
+    context: Any = getattr(error, "ctx", None)
+    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+        return wording(), WRONG_USAGE  # the help that a group shows by itself leaves nothing to say
+    where = context.command_path.removeprefix("folio").strip()
+    said = _unknown_option(error, context) or _wrong_value(error) or wording()
+    ended = said if said.endswith((".", "?")) else f"{said}."
+    return f"{where}{': ' if where else ''}{ended} See: {' '.join(filter(None, (program(), where, '--help')))}", WRONG_USAGE
+
+
+def _unknown_option(error: Exception, context: Any) -> str:
+    if type(error).__name__ != "NoSuchOption":
+        return ""
+    unknown: str = getattr(error, "option_name", "")
+    known = [name for parameter in context.command.params for name in (*parameter.opts, *parameter.secondary_opts) if name[:1] == "-"]
+    if unknown in ELSEWHERE and unknown not in known:
+        return f"{unknown} is not an option; {ELSEWHERE[unknown]}"
+    return f"{unknown} is not an option{did_you_mean(unknown, known)}"
+
+
+def _wrong_value(error: Exception) -> str:
+    """Return what an option's or an argument's value should be, with the value that was given."""
+    parameter: Any = getattr(error, "param", None)
+    message = str(getattr(error, "message", ""))
+    for pattern, words in WORDS.items():
+        if parameter is not None and (found := re.search(pattern, message)):
+            name = parameter.opts[-1] if parameter.opts[-1][:1] == "-" else parameter.human_readable_name
+            return f"{name}{_given(name)}: {found.expand(words) if found.groups() else words}"
+    return ""
+
+
+def _given(name: str) -> str:
+    """Return the last value that the command line gives an option, behind a space; "" if it can't be told."""
+    values = [value for option, value in zip(sys.argv, sys.argv[1:], strict=False) if option == name]
+    values += [word.partition("=")[2] for word in sys.argv if word.startswith(f"{name}=")]
+    return f" {values[-1]}" if values else ""
 
 
 if __name__ == "__main__":

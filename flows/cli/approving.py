@@ -1,17 +1,23 @@
-"""Ask on the terminal whether a gate may be passed, and `folio approve`, which answers where nobody was asked."""
+"""Gates on a terminal: ask whether one may be passed, answer one later (`folio approve`), and say the way out of one that failed."""
 
 from __future__ import annotations
 
 import getpass
+import re
 import sys
+from collections.abc import Iterator, Mapping
 
 from flows.cli.planning import plan_recipe
+from flows.deployed import tell
 from flows.recipe.loading import recipe_argument
+from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
+from tasks.reporting.wording import rough
 from tasks.stage.execution.approving import AwaitsApproval, record_answer
+from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.verdicts import Answer, Approver, Question
 from tasks.stage.system.command_line import folio
-from tasks.stage.system.progress import undrawn
+from tasks.stage.system.progress import format_duration, undrawn
 
 
 def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
@@ -22,8 +28,6 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
         command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
         way = f"Answer by: {command}   Then run it again to continue."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            from flows.deployed import tell
-
             tell(notify, question.title, f"{question.shown}\n\n{way}")
             raise AwaitsApproval(f"{question.title} {way}")
         try:
@@ -72,3 +76,66 @@ def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: boo
         )
     answer = record_answer(plan.store, plan.recipe.name, position, verdict, approved=approved, who=who or getpass.getuser(), reason=reason)
     return f"{position}: {answer.words}"
+
+
+COUNTING, TUNED = r"beats baseline\.ngram(: \S+)?", r"(x base\.\S+|no worse than base( by [\d.]+)?(: \S+)?)"  # bounds
+LONGER = 2  # times the tokens: the least that shows
+
+
+def way_out(recipe: Recipe, argument: str, position: str, failure: str, made: Mapping[str, Artifact]) -> str:
+    """Return the lines that follow the failure of the gate at a position; none where a person refused, who said why.
+
+    argument: what names the recipe in commands. failure: the gate's message. made: artifacts by position.
+    """
+    if not position:
+        return ""
+    commands = list(_commands(recipe, argument, position, made))
+    width = max(len(command) for command, _ in commands)
+    told = [f"  {command.ljust(width)}  {why}" if width <= 64 else f"  {command}\n      {why}" for command, why in commands]
+    return "\n".join(["", f"What it means: {_meaning(failure, position)}", "Nothing is lost: what was made is kept and reused.", *told])
+
+
+def _meaning(failure: str, position: str) -> str:
+    if _failed(COUNTING, failure):
+        return (
+            "counting runs of words predicts unseen text as well as\n"
+            "this model does, so it has learned too little to be of use. It needs more\n"
+            "training, more text, or a start from an open model."
+        )
+    if position == "gate.chat" and _failed(TUNED, failure):
+        return (
+            "tuning undid part of what pretraining had learned. Tune more gently:\na lower learning_rate, fewer steps, or rows of "
+            "pretraining replayed among its own."
+        )
+    if position == "gate.corpus":
+        return (
+            "the texts are not what the recipe asks for, so no model is trained on them.\n`folio corpus stats` shows what each stage took."
+        )
+    return "a measured value is beyond its bound in the recipe, so nothing after this\ngate may use the model."
+
+
+def _failed(bound: str, failure: str) -> bool:
+    """Return whether a bound failed, by the table of a gate, in columns or with its cells stacked."""
+    return re.search(rf"{bound} (margin )?\S+ (verdict )?FAILED", " ".join(failure.split())) is not None
+
+
+def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
+    trained = made.get("pretrain")
+    if position == "gate.base" and recipe.takes_steps and trained is not None:
+        tokens = round(trained.metrics.get("tokens", recipe.pretrain.tokens) * LONGER)
+        seconds = trained.cost.wall_seconds * LONGER
+        longer = f"train {LONGER} times as long: {rough(tokens)} tokens, about {format_duration(seconds)}"
+        yield folio("run", argument, "--set", f"pretrain.tokens={tokens}"), longer
+    if position == "gate.chat" and recipe.splits_of_tuning and not recipe.tuning[0].replay_share:
+        yield folio("run", argument, "--set", "tuning[0].replay=0.25"), "replay rows of pretraining in the first step"
+    if position == "gate.base" and recipe.base is None:
+        yield folio("init", "FOLDER", "--base", "MODEL"), "write a recipe that starts from an open model"
+    if position == "gate.base" and recipe.base is None and recipe.takes_steps:
+        yield folio("init", "FOLDER", "--kind", "counts"), "write a recipe of the counts themselves, made in seconds"
+    if position == "gate.corpus":
+        yield folio("corpus", "stats", argument), "what came in, what was taken out, and why"
+    else:
+        yield folio("chat", argument, "--unreleased"), "look at the model all the same"
+    gate = position.removeprefix("gate.")
+    if gate in type(recipe.gates).model_fields:
+        yield folio("run", argument, "--set", f"gates.{gate}.overrule=REASON"), "let it pass, in writing"

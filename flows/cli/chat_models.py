@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from data.shards.model_folder import JSON_BYTES, present, read_bytes
 from data.tokens.config import TOKENIZER_FILE
 from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
 from flows.recipe.validation import RecipeError
@@ -15,17 +16,16 @@ from model.networks.directory import CONFIG, HEADS
 from model.release.adapters import BESIDE
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import model_form, rough, size
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.journal import Journal
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, open_store
 from tasks.stage.system.command_line import did_you_mean, folio
 
 
 def model_directory(model: str, store: str = "") -> Path:
     """Return a model's directory as given, or a recipe's newest released export. Raises LookupError."""
     path = Path(model)
-    if (path / "config.json").is_file():
+    if present(path / "config.json"):
         return path
     name, opened = _store_of(model, store)
     graph = ProvenanceGraph.load(opened)
@@ -129,7 +129,7 @@ def release_objection(graph: ProvenanceGraph, exported: Artifact) -> str:
 
 def _read(record: Path | None) -> Artifact | None:
     try:
-        return Artifact.unsealed(record.read_bytes()) if record is not None else None
+        return Artifact.unsealed(read_bytes(record, JSON_BYTES)) if record is not None else None
     except ValueError:
         return None
 
@@ -160,7 +160,7 @@ def description(directory: Path, network: Any, adapter: Path | None = None) -> I
     parameters = made.metrics.get("parameters", 0) if made else 0
     parameters = parameters or network.parameters
     name = made.label if made else directory.name
-    yield f"{name}: a {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
+    yield f"{name}: {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
     yield f"  in {directory.absolute()}"
     if adapter is not None:
         yield f"  with the adapter in {adapter.absolute()}, {size(sum(file.stat().st_size for file in adapter.iterdir()))}"
@@ -200,3 +200,17 @@ def judge_directory(directory: Path, named: str | None) -> Path:
     there = f"it was made with {', '.join(sorted(made))}" if made else "it was made with none"
     asked = f"no reward model {named!r}" if named is not None else "not one reward model"
     raise LookupError(f"{directory} has {asked}: {there}; give --judge the name of one, or its folder.")
+
+
+def find_model(name: str, store: str = "") -> Path:
+    """Return the folder or GGUF file of a model: as given, a recipe's newest released one, or one of its forms. Raises LookupError."""
+    path = Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise LookupError(f"{name} is not a file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
+        return path
+    if path.is_dir() and (any(path.glob("*.gguf")) or present(path / "config.json")):
+        return path
+    model, _, variant = name.partition(":")
+    directory = model_directory(model, store)
+    return variant_directory(directory, variant) if variant else directory

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, unreleased_directory, variant_directory
 from flows.cli.views.diff_rendering import printable
 from flows.recipe.validation import given, sentence
+from model.hardware.waiting import watch
+from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 
 WAITING, ERASED = "…", "\r\x1b[K"
@@ -47,9 +49,6 @@ def talk(
             raise ValueError(f"--variant {variant} and --adapter {adapter}: adapters were trained on full precision; keep one of the two")
     chosen_by = _judge_of(directory if variant is None else directory.parent, best_of, judge, sampling)
     folder = None if adapter is None else adapter_directory(directory, adapter)
-    from model.hardware.waiting import watch
-    from model.inference.chat import ChatModel
-
     watch()
     session = ChatModel.open(directory, adapter=folder)
     if options.get("max_new_tokens") is None:

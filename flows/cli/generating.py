@@ -11,9 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.cli.chat_models import find_model
 from flows.cli.chat_session import sampling_of
-from flows.cli.serving import find_model
 from flows.cli.signals import stoppable
+from model.hardware.transfers import torch_threads
+from model.inference.answering import Answerer, Answering, digest_of
+from model.inference.chat import ChatModel
+from model.inference.open_model import fingerprint
+from model.inference.prompt_files import Ledger
 from tasks.stage.system.locks import try_lock
 
 
@@ -43,12 +48,6 @@ def answer_file(
     schema = json_schema.read_text(encoding="utf-8") if json_schema else None
     directory = find_model(model, store)
     draft_directory = None if draft is None else find_model(draft, store)
-    from model.hardware.transfers import torch_threads
-    from model.inference.answering import Answerer, Answering, digest_of
-    from model.inference.chat import ChatModel
-    from model.inference.open_model import fingerprint
-    from model.inference.prompt_files import Ledger
-
     opened = ChatModel.open(directory)
     drafting = None if draft_directory is None else ChatModel.open(draft_directory, tokenizer=directory).network
     asked, count = Answering(settings, seed, batch, beams, stop, schema), threads or os.cpu_count() or 1

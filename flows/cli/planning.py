@@ -15,16 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.pipeline import compose
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
 from tasks.forecast.execution import History
 from tasks.forecast.forecast import Forecast, Forecaster, load_now, stage_seconds, total
 from tasks.forecast.rates import Load, Range
+from tasks.gate import GateFailed
 from tasks.reporting.wording import plural
 from tasks.stage.execution.approving import NotAcceptable, accept
 from tasks.stage.execution.plan import WORDS, Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
+from tasks.stage.execution.run_context import open_run
 from tasks.stage.stage import STAGES, Stage
 from tasks.stage.store.old_artifacts import old_lines
 from tasks.stage.store.store import Store
@@ -225,10 +228,6 @@ def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ve
 
 def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = False) -> Plan:
     """Return what a run of a recipe would do. Changes nothing."""
-    from flows.pipeline import compose
-    from tasks.gate import GateFailed
-    from tasks.stage.execution.run_context import open_run
-
     stopped = ""
     with use_options(RunOptions(planning=True, refresh=refresh, verify=verify)), open_run(**recipe.run_settings()) as run:
         try:
@@ -241,7 +240,7 @@ def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = F
 def precision_line(recipe: Recipe) -> str:
     """Return what each training's `auto` precision resolves to on this machine; empty if none is `auto`."""
     steps = {
-        **({"pretrain": recipe.pretrain} if recipe.pretrains else {}),
+        **({"pretrain": recipe.pretrain} if recipe.takes_steps else {}),
         **{f"tune.{step.name}": step for step in recipe.tuning},
         **{f"adapt.{step.name}": step for step in recipe.adapters},
     }
@@ -266,8 +265,6 @@ def accept_changes(position: str, name: str, changes: tuple[str, ...], reason: s
 
 def stages() -> dict[str, Stage]:
     """Return the stages of the pipeline by name."""
-    import flows.pipeline  # noqa: F401  # it imports every stage
-
     return STAGES
 
 
@@ -279,12 +276,12 @@ def check_stage_name(name: str, option: str) -> None:
         raise RecipeError(f"{option} {name!r}: there is no stage of that name{hint}")
 
 
-def stages_to_refresh(names: list[str] | None, recipe: str, changes: tuple[str, ...]) -> frozenset[str]:
+def stages_to_refresh(names: Sequence[str], recipe: str, changes: tuple[str, ...]) -> frozenset[str]:
     """Return what `--refresh` names: stages, or positions such as evaluate.base or clean[3].
 
     Raises RecipeError for any other name, and for a position that the recipe does not have.
     """
-    for name in names or ():
+    for name in names:
         check_stage_name(name, "--refresh")
     if names:
         plan = plan_recipe(recipe, changes, frozenset(), False)
@@ -293,4 +290,4 @@ def stages_to_refresh(names: list[str] | None, recipe: str, changes: tuple[str, 
         if not plan.stopped and (unknown := [name for name in names if name not in known]):
             hint = did_you_mean(unknown[0], known) or f"; it has {', '.join(known)}."
             raise RecipeError(f"--refresh {unknown[0]!r}: {plan.recipe.name} has no such position{hint}")
-    return frozenset(names or ())
+    return frozenset(names)

@@ -11,23 +11,34 @@ a run with room loses no time.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from data.problems.make import gym_problem
+from data.sources.config import ManifestSource, RemoteSource
+from data.sources.errors import SourceError
+from data.sources.fetching.manifest import read_manifest
+from data.sources.fetching.urls import storage_scheme
 from flows.cli.planning import Plan, walk
 from flows.recipe.opening import shape_problems, tokenizer_problems
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
+from flows.services.home import unwritable
+from model.adapters.protocol import AdapterError
 from model.networks.base import ModelError
+from model.networks.directory import read_config
+from model.pairing.config import ConstitutionPairs, EndpointCritic
+from model.training.job import JobError
+from model.training.launch.hosts import HostsError, chosen_hosts
 from tasks.reporting.wording import size
 from tasks.stage.execution.resources import ClusterError
-from tasks.stage.execution.run_context import open_store, resolve
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, open_store, resolve
 
 if TYPE_CHECKING:
     from model.training.config import TrainConfig
@@ -76,21 +87,8 @@ def _unwritable(recipe: Recipe) -> Iterator[str]:
             yield f"{key}={folder} {why}; make it writable, or name another folder"
 
 
-def unwritable(folder: Path) -> str:
-    """Return why a folder, which need not exist yet, can't be written; empty if it can."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not existing.is_dir():
-        return f"can't be a folder: {existing} is a file"
-    return "" if os.access(existing, os.W_OK | os.X_OK) else f"can't be written: {existing} is read-only for this user"
-
-
 def _drivers(recipe: Recipe) -> Iterator[str]:
     """Missing drivers for the addresses of sources, and manifests that can't be read."""
-    from importlib.util import find_spec
-
-    from data.sources.errors import SourceError
-    from data.sources.fetching.urls import storage_scheme
-
     sources = [(f"ingest.sources[{n}]", source) for n, source in enumerate(recipe.ingest.sources)]
     sources += [(f"examples.sources[{n}]", source) for n, source in enumerate(getattr(recipe.examples, "sources", ()))]
     for key, source in sources:
@@ -101,39 +99,34 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
             continue
         for named, url in addresses.items():
             extra = storage_scheme(url)
-            if (driver := DRIVERS.get(extra)) and find_spec(driver) is None:
+            if (driver := DRIVERS.get(extra)) and importlib.util.find_spec(driver) is None:
                 yield f"{key}.{named} needs {driver}, which is not installed: pip install 'folio[{extra}]'"
 
 
 def _addresses(source: object, root: Path) -> dict[str, str]:
     """Return {key and value: URL} of a source; of a manifest, one URL for each kind of store. Raise SourceError if it can't be read."""
-    from data.sources.config import ManifestSource, RemoteSource
-
     if isinstance(source, RemoteSource):
         return {f"url={source.url}": source.url}
     if not isinstance(source, ManifestSource):
         return {}
-    from data.sources.fetching.manifest import read_manifest
-    from data.sources.fetching.urls import storage_scheme
-
     urls = [entry.url for entry in read_manifest(source, root).values()]
     return {f"manifest={source.manifest}: {url}": url for url in {storage_scheme(url): url for url in reversed(urls)}.values()}
 
 
 def _libraries(recipe: Recipe) -> Iterator[str]:
     """Missing extras for quantized forms and for problems."""
-    from importlib.util import find_spec
-
     told = getattr(recipe.examples, "generated", recipe.examples)
-    if (problems := getattr(told, "gym", ())) and find_spec("reasoning_gym") is None:
-        key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
+    key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
+    if (problems := getattr(told, "gym", ())) and importlib.util.find_spec("reasoning_gym") is None:
         yield (
             f"{key} has {problems[0].dataset} and needs reasoning_gym, which is not installed: pip install 'folio[gym]', or leave gym out"
         )
+    elif problems:
+        yield from (f"{key}: {why.removeprefix('examples.gym: ')}" for why in map(gym_problem, problems) if why)
 
     for number, variant in enumerate(recipe.release.variants):
         for module, extra in variant.LIBRARIES.items():
-            if find_spec(module) is None:
+            if importlib.util.find_spec(module) is None:
                 yield (
                     f"release.variants[{number}] is of kind {variant.kind} and needs {module}, which is not installed: "
                     f"pip install 'folio[{extra}]', or leave the variant out"
@@ -142,15 +135,11 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
 
 def _critics(recipe: Recipe) -> Iterator[str]:
     """Critics behind an address: the client that asks them, which is an extra, and their key."""
-    from importlib.util import find_spec
-
-    from model.pairing.config import ConstitutionPairs, EndpointCritic
-
     for section, step in recipe.trainings.items():
         pairs = getattr(step, "pairing", None)
         if not isinstance(pairs, ConstitutionPairs) or not isinstance(pairs.critic, EndpointCritic):
             continue
-        if find_spec("openai") is None:
+        if importlib.util.find_spec("openai") is None:
             yield f"{section}pairs.critic.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]', or take kind own"
         if (named := pairs.critic.key_variable) and not os.environ.get(named):
             yield f"{section}pairs.critic.key_variable={named}, and the environment has no such variable; set it to the key"
@@ -158,25 +147,19 @@ def _critics(recipe: Recipe) -> Iterator[str]:
 
 def _word_list(recipe: Recipe) -> Iterator[str]:
     """The word list of the cleaning rule that asks for one, which is an extra."""
-    from importlib.util import find_spec
-
-    if recipe.clean.ocr_words and find_spec("symspellpy") is None:
+    if recipe.clean.ocr_words and importlib.util.find_spec("symspellpy") is None:
         yield "clean.ocr_words=true needs symspellpy, which is not installed: pip install 'folio[ocr]', or set it to false"
 
 
 def _names(recipe: Recipe) -> Iterator[str]:
     """What runs the model that finds names of people, which is an extra."""
-    from importlib.util import find_spec
-
     pii = recipe.filter.pii
-    if pii.enabled and pii.name != "off" and find_spec("spacy") is None:
+    if pii.enabled and pii.name != "off" and importlib.util.find_spec("spacy") is None:
         yield f"filter.pii.name={pii.name} needs spacy, which is not installed: pip install 'folio[names]', or set it to off"
 
 
 def _launcher(recipe: Recipe) -> Iterator[str]:
     """A missing program to start workers on other machines, or a missing host file."""
-    from model.training.launch.hosts import HostsError, chosen_hosts
-
     parallel = recipe.resources.training.parallel
     program = LAUNCHERS.get(parallel.launcher)
     if program and shutil.which(program) is None:
@@ -188,14 +171,18 @@ def _launcher(recipe: Recipe) -> Iterator[str]:
             yield f"resources.training.parallel.{error}"
 
 
+def _network(recipe: Recipe) -> Any:
+    """Return the network of a recipe without weights."""
+    from model.networks.meta import meta_network  # loads torch, which most recipes do without here
+
+    return meta_network(recipe.model, recipe.tokenizer.vocab_size)
+
+
 def _eight_bits(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
     """fp8 on a machine that lacks it, or for a network whose layer sizes the kernels do not accept."""
     if not train.precision.EIGHT_BITS:
         return
-    from model.networks.meta import meta_network
-    from model.training.job import JobError
-
-    network = meta_network(recipe.model, recipe.tokenizer.vocab_size)
+    network = _network(recipe)
     try:
         train.precision.prepare(network)
     except JobError as error:
@@ -206,11 +193,8 @@ def _targets(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
     """Adapter targets that the network does not have."""
     if not train.adapter.KEEPS_BASE:
         return
-    from model.adapters.protocol import AdapterError
-    from model.networks.meta import meta_network
-
     try:
-        train.adapter.build().check(meta_network(recipe.model, recipe.tokenizer.vocab_size))
+        train.adapter.build().check(_network(recipe))
     except AdapterError as error:
         yield f"{section}{error}"
 
@@ -219,8 +203,6 @@ def _initial(recipe: Recipe) -> Iterator[str]:
     """A starting model whose shape differs from the recipe's."""
     if not recipe.pretrain.initial:
         return
-    from model.networks.directory import read_config
-
     try:
         theirs = read_config(Path(recipe.root) / recipe.pretrain.initial)[0]
     except ModelError as error:

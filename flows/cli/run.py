@@ -10,43 +10,46 @@ The end of a run: gates, how good the model is, probes, a conversation, and wher
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from flows.cli.approving import asking
-from flows.cli.modules import uncollected
+from httpx import HTTPError
+from prefect.exceptions import CancelledRun
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from flows.cli.approving import asking, way_out
+from flows.cli.planning import stages_to_refresh, walk
 from flows.cli.preflight import require_machine, require_space
 from flows.cli.signals import stoppable
 from flows.cli.views.diff_rendering import printable
-from flows.cli.way_out import way_out
+from flows.pipeline import pipeline
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.services import servers
-from flows.services.home import home, store_url, tracking_url
+from flows.services.home import home
+from tasks.gate import GateFailed
 from tasks.reporting.abilities import HEADER as SKILLS_HEADER
 from tasks.reporting.abilities import skill_rows
 from tasks.reporting.gates import HEADER, gate_text
 from tasks.reporting.page import LIST
-from tasks.reporting.standing import TUNED, previous_metrics, standing_of
+from tasks.reporting.summary import TUNED, previous_metrics, standing_of
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.live_runs import home_in_use
 from tasks.stage.execution.run import RunOptions, use_options
-from tasks.stage.execution.run_context import open_store
-from tasks.stage.recovery.dead_runs import Servers
-from tasks.stage.recovery.follower import settle_earlier_runs
+from tasks.stage.execution.run_context import begin_flow
 from tasks.stage.store.artifact import Artifact, without_shard
-from tasks.stage.store.journal import Journal
+from tasks.stage.store.store import open_store
 from tasks.stage.system.command_line import folio
-from tasks.stage.system.progress import TerminalHandler, format_duration, log
+from tasks.stage.system.live_bars import LiveBars
+from tasks.stage.system.progress import format_duration, log, show_on_terminal
 from tasks.stage.tracking.cost import total_cost
 
 
@@ -56,8 +59,6 @@ def bars(recipe: Recipe) -> Iterator[None]:
     if not sys.stdout.isatty():
         yield
         return
-    from tasks.stage.system.live_bars import LiveBars
-
     drawing = LiveBars(recipe.name)
 
     def look_ahead() -> None:
@@ -74,8 +75,6 @@ def bars(recipe: Recipe) -> Iterator[None]:
 
 def expected_seconds(recipe: Recipe) -> dict[str, float | None]:
     """Return a recipe's stages and the expected seconds of each; None if unknown, 0 if reused."""
-    from flows.cli.planning import walk
-
     plan = walk(recipe)
     ahead = plan.estimate().stages
     likely = {stage: seconds.likely if seconds is not None else None for stage, (seconds, _) in ahead.items()}
@@ -162,11 +161,12 @@ def _samples(folder: Path, kind: str) -> list[dict[str, Any]]:
     return [sample for sample in map(json.loads, filter(None, lines)) if sample["kind"] == kind]
 
 
-def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
-    """Run a recipe, then print the gates, a sample conversation, and where everything is."""
+def run_recipe(name: str, changes: tuple[str, ...], refresh: Sequence[str] = (), *, verify: bool = False) -> None:
+    """Run a recipe, then print the gates, a sample conversation, and where everything is. `refresh`: stages or positions to run again."""
+    again = stages_to_refresh(refresh, name, changes)
     recipe = load(name, changes)
     argument, approver = recipe_argument(name), asking(name, changes, recipe.resources.notify)
-    options = RunOptions(refresh=refresh, verify=verify, argument=argument, approver=approver)
+    options = RunOptions(refresh=again, verify=verify, argument=argument, approver=approver)
     artifacts, seconds = execute_recipe(recipe, options)
     print(summary(recipe, artifacts, seconds, argument), flush=True)
     if not servers.answers(servers.prefect_server()):
@@ -185,15 +185,6 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
     require_space(recipe)
     show_on_terminal()
     server = servers.ensure_prefect()
-    from httpx import HTTPError
-    from prefect.exceptions import CancelledRun
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    with uncollected():
-        from flows.pipeline import pipeline
-        from tasks.gate import GateFailed
-        from tasks.stage.execution.run_context import begin_flow
-
     print(f"{recipe.name}: running; watch it at {server.url}", flush=True)
     started = time.monotonic()
     # Prefect's heartbeat would report a dead run after minutes, and its thread takes a second to stop; its follower reports it at once.
@@ -220,38 +211,3 @@ def _without_server(options: RunOptions, url: str, error: Exception) -> dict[str
         raise error
     log(f"the Prefect server at {url} went away; the next run, `folio up` or `folio sync` tells it how this one ended")
     return run.artifacts
-
-
-def close_dead_runs() -> None:
-    """Mark runs in folio's own store that died as crashed, bring both servers up to date, and wait for that."""
-    show_on_terminal()
-    settling = settle_earlier_runs(Journal(open_store(store_url(), Path.cwd(), home())), _servers())
-    if settling is not None:
-        settling.wait()
-
-
-def sync(store: str) -> tuple[list[str], bool]:
-    """Bring MLflow and Prefect up to date with a store's journal; return one line for each run, and whether all succeeded."""
-    from tasks.stage.recovery.settlement import synchronize
-
-    journal = Journal(open_store(store or store_url(), Path.cwd(), home()))
-    done = list(synchronize(journal, _servers()))
-    lines = []
-    for one in done:
-        problems = "; ".join(f"{name}: {problem}" for name, problem in one.problems.items())
-        lines.append(f"run {one.run.id} of {one.run.recipe}, {one.run.status}: {f'not told ({problems})' if problems else 'told'}")
-    return lines or ["nothing to do: MLflow and Prefect know every run of this store"], not any(one.problems for one in done)
-
-
-def _servers() -> Servers:
-    return Servers(tracking_url(), f"{servers.prefect_server().url}/api", home())
-
-
-def show_on_terminal() -> None:
-    """Print folio's own log lines on standard output, without decoration."""
-    # A handler that can't write, such as Prefect's while its server is away, must not fill the terminal with tracebacks.
-    logging.raiseExceptions = False
-    logger = logging.getLogger("folio")
-    if not any(getattr(handler, "stream", None) is sys.stdout for handler in logger.handlers):
-        logger.addHandler(TerminalHandler(sys.stdout))
-    logger.propagate = False

@@ -1,7 +1,4 @@
-"""Runs seen from outside their process: find them, show them as text and JSON (`folio runs`, `folio status`), and stop them.
-
-`folio runs` and `folio status` as text and as JSON.
-"""
+"""Runs seen from outside their process: find them, show them as text and JSON, stop them, and tell the servers how they ended."""
 
 from __future__ import annotations
 
@@ -18,16 +15,18 @@ from typing import Any
 
 import psutil
 
-from flows.cli.run import show_on_terminal
-from flows.services.home import home, store_url
+from flows.services import servers
+from flows.services.home import home, store_url, tracking_url
 from tasks.reporting.wording import plural
 from tasks.stage.execution.live_runs import LiveRun, live_runs, log_path
-from tasks.stage.execution.run_context import open_store
-from tasks.stage.recovery.dead_runs import close_dead_run, is_gone, process_of
+from tasks.stage.recovery.dead_runs import Servers, close_dead_run, is_gone, process_of
+from tasks.stage.recovery.follower import settle_earlier_runs
+from tasks.stage.recovery.settlement import synchronize
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord
+from tasks.stage.store.store import open_store
 from tasks.stage.system.columns import columns
-from tasks.stage.system.progress import format_duration, log
+from tasks.stage.system.progress import format_duration, log, show_on_terminal
 
 HEADER = ("run", "recipe", "status", "began", "took", "made", "reused", "error")
 ERROR_WIDTH = 32
@@ -253,3 +252,26 @@ def checkpoints(run: FoundRun) -> dict[str, str]:
                 step = max(json.loads(latest.read_text())["step"], steps.get(position, 0))
                 steps[position], found[position] = step, f"last checkpoint: step {step}"
     return found
+
+
+def close_dead_runs() -> None:
+    """Mark runs in folio's own store that died as crashed, bring both servers up to date, and wait for that."""
+    show_on_terminal()
+    settling = settle_earlier_runs(Journal(open_store(store_url(), Path.cwd(), home())), _servers())
+    if settling is not None:
+        settling.wait()
+
+
+def sync(store: str) -> tuple[list[str], bool]:
+    """Bring MLflow and Prefect up to date with a store's journal; return one line for each run, and whether all succeeded."""
+    journal = Journal(open_store(store or store_url(), Path.cwd(), home()))
+    done = list(synchronize(journal, _servers()))
+    lines = []
+    for one in done:
+        problems = "; ".join(f"{name}: {problem}" for name, problem in one.problems.items())
+        lines.append(f"run {one.run.id} of {one.run.recipe}, {one.run.status}: {f'not told ({problems})' if problems else 'told'}")
+    return lines or ["nothing to do: MLflow and Prefect know every run of this store"], not any(one.problems for one in done)
+
+
+def _servers() -> Servers:
+    return Servers(tracking_url(), f"{servers.prefect_server().url}/api", home())

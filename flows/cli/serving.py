@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +11,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from flows.cli.chat_models import description, lineage_of, model_directory, variant_directory
+from data.shards.model_folder import require_regular
+from flows.cli.chat_models import description, find_model, lineage_of
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
+from model.networks.directory import ModelError, read_config, tensor_shapes
 from model.release.adapters import adapters_beside
+from model.serving.app import bound, compute_with, serve
+from model.serving.opening import Offer, open_together
+from model.serving.served import ServeLimits
 from tasks.reporting.wording import size
-from tasks.stage.system.command_line import did_you_mean
 
 KEY = "FOLIO_SERVE_KEY"
 
@@ -36,10 +41,6 @@ def serve_models(
     found = find_served(models, store, every_adapter=backend in ("auto", "folio"))
     draft_directory = None if draft is None else find_model(draft, store)
     key = read_key(key_file)
-    from model.serving.app import bound, compute_with, serve
-    from model.serving.opening import Offer, open_together
-    from model.serving.served import ServeLimits
-
     settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
     compute_with(count)
     served: dict[str, Any] = {}
@@ -87,20 +88,6 @@ def find_served(models: Sequence[str], store: str = "", *, every_adapter: bool =
     return found
 
 
-def find_model(name: str, store: str = "") -> Path:
-    """Return the folder or GGUF file of a model: as given, a recipe's newest released one, or one of its forms. Raises LookupError."""
-    path = Path(name)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise LookupError(f"{name} is not a file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
-        return path
-    if path.is_dir() and (any(path.glob("*.gguf")) or (path / "config.json").is_file()):
-        return path
-    model, _, variant = name.partition(":")
-    directory = model_directory(model, store)
-    return variant_directory(directory, variant) if variant else directory
-
-
 def read_key(file: Path | None) -> str | None:
     """Return the key that callers must show: a file's, or the environment's; None for neither. Raises ValueError for an unusable one."""
     named = f"--key-file {file}" if file is not None else KEY
@@ -122,12 +109,10 @@ def read_key(file: Path | None) -> str | None:
 
 def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:
     """Yield lines about a model: what it is, the adapter that it computes with, and the lineage that its store records."""
-    from model.networks.directory import ModelError, read_config
-
     folder = path.parent if path.is_file() else path
     file = path if path.is_file() else next(iter(folder.glob("*.gguf")), None)
     if file is not None:
-        yield f"{file.name}: a GGUF file of {size(file.stat().st_size)}, computed by llama.cpp"
+        yield f"{file.name}: a GGUF file of {size(require_regular(file, within=False))}, computed by llama.cpp"
         yield f"  in {folder.absolute()}"
     else:
         kind = "model"
@@ -143,17 +128,7 @@ def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:
 
 def _parameters(directory: Path) -> int:
     """Return how many numbers a folder's weight files hold, from their headers."""
-    import json
-    import math
-    import struct
-
-    total = 0
-    for path in directory.glob("*.safetensors"):
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
+    return sum(math.prod(shape) for path in sorted(directory.glob("*.safetensors")) for _, shape in tensor_shapes(path).values())
 
 
 def _short(name: str) -> str:

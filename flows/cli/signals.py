@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
+from tasks.stage.system.explanations import explain
 from tasks.stage.system.interrupts import STOPPING, interrupts_recorded
 from tasks.stage.system.progress import announce
 
@@ -60,8 +61,6 @@ def _stoppable() -> Iterator[None]:
             if not stops.number:
                 raise
             if isinstance(error, Exception):
-                from tasks.stage.system.explanations import explain
-
                 print(f"folio: {explain(error)}", file=sys.stderr, flush=True)
             raise SystemExit(128 + stops.number) from None
         stops.hear()

@@ -19,6 +19,7 @@ from typing import Any
 from data.sources.config import FilesSource, PackageSource
 from data.sources.files import find_files
 from data.universe.config import UniverseSource
+from data.universe.write import write_universe
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
@@ -29,8 +30,8 @@ from model.planning.rules import bytes_per_token, gibibytes, short, speed
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost, without_shard
+from tasks.stage.store.store import open_store
 from tasks.stage.system.columns import columns
 from tasks.stage.system.command_line import folio
 
@@ -51,9 +52,11 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
     each = " each" if machine.accelerator else ""
     used = f"of which training uses {share(machine.utilization)} ({machine.utilization_source})"
     yield f"machine: {devices}, {speed(machine.peak)}{each} ({machine.peak_source}), {used}"
-    yield from ("", "what the recipe has, and what would fit")
-    yield from _compared(found)
-    yield from ("", f"how long to train the one that would fit ({found.reason})")
+    # A size that was asked for, or the smallest for much text, may be more than the machine holds.
+    title = "what would fit" if not found.proposed.lacking else "what the rules propose, which does not fit this machine"
+    yield from ("", f"what the recipe has, and {title}")
+    yield from _compared(found, "would fit" if not found.proposed.lacking else "too big")
+    yield from ("", f"how long to train {title} ({found.reason})")
     yield from _lengths(found, currency, price)
     if price(found.proposed) is None:
         yield f"  to see the price: --set rates.{'gpu' if machine.accelerator else 'cpu'}_hour=PRICE"
@@ -61,10 +64,13 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
     room = f"micro-batches of {sequences} sequences; it has {gibibytes(machine.memory)}"
     yield from ("", f"memory of one of {machine.devices} workers, {room}" if machine.devices > 1 else f"memory of the one worker, {room}")
     yield from _memory(found)
-    for title, plan in (("the recipe as it is", found.present), ("what would fit", found.proposed)):
-        yield from ("", title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
+    for plan_title, plan in (("the recipe as it is", found.present), (title, found.proposed)):
+        yield from ("", plan_title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
         if not plan.warnings:
             yield "  no warnings"
+    if found.proposed.lacking:
+        yield from ("", "no command: it would run out of memory; give more or larger devices, fewer --params, or fewer --budget-hours")
+        return
     yield from ("", "to run what would fit:", f"  {folio('run', argument)} \\")
     changes = _changes(found.proposed, found.present)
     yield from (f"    --set {shlex.quote(change)}" + (" \\" if change != changes[-1] else "") for change in changes)
@@ -72,7 +78,7 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
         yield from ("", "in fp32 most of this device is idle; try: --set pretrain.precision=bf16")
 
 
-def _compared(found: Proposal) -> list[str]:
+def _compared(found: Proposal, title: str) -> list[str]:
     def row(plan: SizedJob) -> dict[str, str]:
         job, shape = plan.job, plan.job.network
         return {
@@ -91,7 +97,7 @@ def _compared(found: Proposal) -> list[str]:
         }
 
     present, proposed = row(found.present), row(found.proposed)
-    return columns([("", "recipe", "would fit"), *((key, present[key], proposed[key]) for key in present)], frozenset({1, 2}), indent=2)
+    return columns([("", "recipe", title), *((key, present[key], proposed[key]) for key in present)], frozenset({1, 2}), indent=2)
 
 
 def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
@@ -124,7 +130,7 @@ def _verdict(plan: SizedJob, found: Proposal) -> str:
 
 
 def _memory(found: Proposal) -> list[str]:
-    parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "framework")
+    parts = ("weights", "gradients", "optimizer", "checkpoint", "activations", "logits", "buffers", "framework")
     chosen = found.proposed.job.resources.parallel.zero_stage
     stages = found.proposed.memory
     rows = [(part, *(gibibytes(getattr(memory, part)) for memory in stages.values())) for part in parts]
@@ -170,6 +176,10 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
     Raises RecipeError for a wrong recipe, ValueError for an unknown device, LookupError if nothing says how much text there is.
     """
     recipe = load(name, changes)
+    if recipe.model.counted:
+        raise ValueError(
+            f"model.kind={recipe.model.kind} has no size to choose: it is counted, and holds the runs of tokens that the text has"
+        )
     if request.measure and request.device not in ("here", "cpu"):
         raise ValueError(f"--measure times the machine at hand and --device {request.device} is another; leave one of them out")
     if request.parameters and request.hours:
@@ -238,8 +248,6 @@ def _estimate_source(source: object, recipe: Recipe, home: Path) -> float:
         fetched = sorted((home / "cache").glob(f"{source.package}-{source.version}.*"))
         return float(sum(amount.bytes for amount in estimate_texts(fetched[:1])))
     if isinstance(source, UniverseSource):
-        from data.universe.write import write_universe
-
         with tempfile.TemporaryDirectory(prefix="folio-size-") as folder:
             write_universe(Path(folder), source)
             return float(sum(path.stat().st_size for path in Path(folder).rglob("*.txt")))

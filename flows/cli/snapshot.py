@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
 from data.provenance.tables import IngestedDocument
 from flows.services.home import home, store_url
+from tasks import base, chat, corpus, deduplication, evaluate, gate, release  # noqa: F401  # they fill STAGES
 from tasks.lineage.corpus_run import find_document
 from tasks.lineage.graph import StoreSnapshot
 from tasks.lineage.resolve import not_made_by_folio
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import open_store
 
 
 def find_in_store(snapshot: StoreSnapshot, text: str) -> tuple[IngestedDocument, list[Artifact]]:

@@ -11,6 +11,7 @@ from data.examples.config import ConversationExamples
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
+from flows.recipe.counted import counted_problems
 from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, step_gate_problems, validation_problems
 from flows.recipe.opening import opening_problems
 from model.hardware.devices import find_device
@@ -63,6 +64,7 @@ ELSEWHERE = ("synthesize", "pretrain", "pair", "revise", "tune", "examine", "ada
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield one sentence for each pair of keys that do not fit together."""
+    yield from counted_problems(recipe)
     yield from _lengths(recipe)
     if problem := recipe.pack.augment.tokenizer_problem(recipe.tokenizer.kind):
         yield f"pack.augment.{problem}"
@@ -149,6 +151,8 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
 
 def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in recipe.trainings.items():
+        if recipe.model.counted:
+            continue
         resources = recipe.resources.training.for_training(train)
         length = recipe.pack.sequence_length if section == "pretrain." else recipe.encode.sequence_length
         prefixes = {"section": section, "shape": "model.", "spread": "resources.training.parallel."}

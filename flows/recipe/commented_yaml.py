@@ -126,7 +126,7 @@ def short_yaml(recipe: BaseModel, head: str, reasons: Mapping[str, str]) -> str:
             if open_sections[: depth + 1] != sections[: depth + 1]:
                 lines.append(f"{'  ' * depth}{section}:")
         open_sections = sections
-        lines.append(f"{'  ' * len(sections)}{key}: {_scalar(getattr(value, key))}{f'  # {reason}' if reason else ''}")
+        lines.append(f"{'  ' * len(sections)}{key}: {scalar(getattr(value, key))}{f'  # {reason}' if reason else ''}")
     return "\n".join(lines) + "\n"
 
 
@@ -144,10 +144,10 @@ def _field(model: BaseModel, name: str, depth: int) -> Iterator[str]:
     comment = _meaning(model, name)
     if mark and default is REQUIRED:
         mark = f"{MARK} required"
-    elif mark and len(_scalar(default)) <= WIDTH // 3:
-        mark = f"{MARK} default: {_scalar(default)}"
+    elif mark and len(scalar(default)) <= WIDTH // 3:
+        mark = f"{MARK} default: {scalar(default)}"
     elif mark:
-        comment = f"{comment}; default: {_scalar(default)}"
+        comment = f"{comment}; default: {scalar(default)}"
     yield from textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ", break_on_hyphens=False)
     first, *others = _value(name, value, depth)
     yield f"{first}  {mark}" if mark else first
@@ -174,13 +174,13 @@ def _value(name: str, value: Any, depth: int) -> Iterator[str]:
         for item in value:
             yield from _item(item, depth + 1)
     else:
-        yield f"{indent}{name}: {_scalar(value)}"
+        yield f"{indent}{name}: {scalar(value)}"
 
 
 def _item(model: BaseModel, depth: int) -> Iterator[str]:
     """Yield one entry of a list: on one line or, where it names its kind, key by key."""
     if "kind" not in type(model).model_fields:
-        yield f"{'  ' * depth}- {_scalar(model)}"
+        yield f"{'  ' * depth}- {scalar(model)}"
         return
     first = True
     for name in type(model).model_fields:
@@ -189,18 +189,19 @@ def _item(model: BaseModel, depth: int) -> Iterator[str]:
             first = False
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """Return a value as YAML on one line."""
     if isinstance(value, BaseModel):
         given = [name for name in type(value).model_fields if name in value.model_fields_set or name == "kind"]
-        return "{" + ", ".join(f"{name}: {_scalar(getattr(value, name))}" for name in given) + "}"
+        return "{" + ", ".join(f"{name}: {scalar(getattr(value, name))}" for name in given) + "}"
     if isinstance(value, float):
         # YAML reads 1e-05 as text, so numbers are written without an exponent.
         plain = format(Decimal(repr(value)), "f")
         return plain if "." in plain else f"{plain}.0"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_scalar(item) for item in value) + "]"
+        return "[" + ", ".join(scalar(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_scalar(name)}: {_scalar(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{scalar(name)}: {scalar(item)}" for name, item in value.items()) + "}"
     if isinstance(value, str):
         quoted: str = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf)
         return quoted.rstrip("\n")

@@ -19,6 +19,7 @@ from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from model.aims.protocol import SPLIT, StepGate
 from model.evaluation.config import EvaluateConfig, unmeasured
+from model.evaluation.gate import MOST_TIMES_THE_BITS
 from model.networks.base import NetworkBase
 from model.pairing.config import ConstitutionPairs
 from tasks.stage.system.command_line import did_you_mean
@@ -192,6 +193,12 @@ CHAPTERS = ("corpus", "base", "chat", "release")
 
 def gate_problems(recipe: Recipe) -> Iterator[str]:
     """Yield one sentence for each name in a bound that the gate can't judge."""
+    most = recipe.gates.chat.most_times_the_bits
+    if most not in (None, MOST_TIMES_THE_BITS) and not recipe.splits_of_tuning:
+        yield (
+            f"gates.chat.most_times_the_bits={most:g} does nothing: there is no tuning, or no split whose bits per byte evaluate.base and "
+            "evaluate.chat both measure; leave it out"
+        )
     for chapter in CHAPTERS:
         known = metrics_of(recipe, chapter)
         positions = list(dict.fromkeys(name.partition(".")[0] for name in known))

@@ -2,7 +2,8 @@
 
 Model, vocabulary, tokens, batch and rate are the planner's, for this text and this machine; `folio size` proposes the same. About a dozen
 texts make a shard: few enough to be cleaned again quickly when one of them changes, enough to learn their words from. The recipe holds what
-differs from the defaults, with a reason beside each key. If there is too little text for a model that converses, it has no tuning.
+differs from the defaults, with a reason beside each key. If there is too little text for a model that converses, it has no tuning; if there
+is too little text or time for a network that beats counting, the model is the count itself, which takes seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import FOLDER, HIDDEN, Survey, survey
@@ -29,6 +30,7 @@ from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
+from model.networks.config import NgramConfig
 from model.planning import proposal
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import BASIS, LEAST_BYTES, Proposal, expected_bits_per_byte, may_converse
@@ -53,9 +55,17 @@ WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner prop
 PATIENCE = 4  # measurements of held-out text
 AGAIN, MANY = 2, 6  # times through the text
 # Tokens from which models of one's own texts beat n-grams, on folders of 0.4 to 2.6 MB: 1.7, 1.8, 2.3 and 3.5 million did, 0.85 did not.
-COUNTED_OUT = 1_700_000
+# On 19 kB a network lost however often it read them; between that and 0.4 MB, of which 0.3 are trained on, none was tried.
+COUNTED_OUT, LEAST_TEXT = 1_700_000, 300_000
+Kind = Literal["auto", "network", "counts"]  # which model is proposed; auto: a network if there is enough text and time for one
 LONGER = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 240)  # minutes that are proposed
 
+TRIED = (
+    f"of what was tried, {short(COUNTED_OUT)} tokens and more, of 0.4 MB of text and more, beat counting words, and half as many tokens or "
+    "less text did not"
+)
+OPENED = "folio init FOLDER --base MODEL"
+RECITES = "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
 HELD_OUT = {
     "passages": "the end of each text is held out: a whole one would be too much to lose",
     "all_train": "too little to hold any out; val and test are copies of train",
@@ -72,14 +82,16 @@ LIMITS = Gates(
 )
 
 
-def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None = None, *, measure: bool = False) -> str:
+def write_recipe(
+    folder: Path, minutes: float = MINUTES, machine: Machine | None = None, *, kind: Kind = "auto", measure: bool = False
+) -> str:
     """Write `folder/recipe.yaml` and return what was found and what can be expected.
 
-    machine: by default this one. measure: time a few real updates on it, which takes some seconds. Raises RecipeError if there are no
-    texts or a recipe is already there.
+    machine: by default this one. kind: of the model. measure: time a few real updates on the machine, which takes some seconds. Raises
+    RecipeError if there are no texts or a recipe is already there.
     """
     found = look_at(folder)
-    recipe, sized = propose(folder, found.texts, found.size, machine, minutes, measure=measure, records=found.records)
+    recipe, sized = propose(folder, found.texts, found.size, machine, minutes, kind=kind, measure=measure, records=found.records)
     about = f"Written by `folio init`, which found {found.amount}, and for them proposes what `folio size` does:"
     return write_found(found, recipe, about, list(expectations(recipe, sized, minutes, found.records)), reasons(recipe, found.texts, sized))
 
@@ -162,10 +174,11 @@ def propose(
     machine: Machine | None = None,
     minutes: float = MINUTES,
     *,
+    kind: Kind = "auto",
     measure: bool = False,
     records: RecordFiles = NO_RECORDS,
 ) -> tuple[Recipe, Proposal]:
-    """Return a recipe for `size` bytes in `texts` texts, and the plan that its sizes come from."""
+    """Return a recipe for `size` bytes in `texts` texts, and the plan of a network that its sizes come from."""
     split = split_for(texts, size)
     title = folder.resolve().name
     name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
@@ -188,9 +201,11 @@ def propose(
     if sized.proposed.epochs > MANY:
         job = job.model_copy(update={"network": job.network.model_copy(update={"dropout": SCARCE_DROPOUT})})
         sized = plan(machine, job)
-    if measure:
+    if measure and kind != "counts":
         sized = plan(with_measured_speed(machine, sized.proposed.job), job)
     job = sized.proposed.job
+    if kind == "counts" or (kind == "auto" and loses_to_counting(sized)):
+        return _counted(blank, job.vocab_size), sized
     converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
     memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"
     changes = {
@@ -218,6 +233,23 @@ def propose(
     return blank.model_copy(update=changes), sized
 
 
+def _counted(blank: Recipe, vocab_size: int) -> Recipe:
+    """Return the recipe of a model that is counted."""
+    measured = {"rows": 256, "questions": False}
+    return Recipe(
+        **{name: getattr(blank, name) for name in ("name", "description", "ingest", "split")},
+        tokenizer=TokenizerConfig(vocab_size=vocab_size),
+        pack=PackConfig(instruction_fraction=0.0),
+        model=NgramConfig(),
+        evaluate=Evaluations(
+            base=EvaluateConfig(rows=256, copying=True, copy_prompts=32),
+            chat=EvaluateConfig(**measured),
+            release=ReleaseEvaluation(**measured),
+        ),
+        card=blank.card.model_copy(update={"summary": blank.card.summary.replace("A small language model trained", "N-grams counted")}),
+    )
+
+
 def split_for(texts: int, size: int) -> SplitConfig:
     """Return how to hold texts out: the last passages of a few long ones, some of many whole, none of a handful of short ones.
 
@@ -231,12 +263,15 @@ def split_for(texts: int, size: int) -> SplitConfig:
 
 def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: RecordFiles = NO_RECORDS) -> Iterator[str]:
     """Yield what can be expected of the recipe, and why, a sentence each."""
+    if isinstance(recipe.model, NgramConfig):
+        yield from _expected_of_counting(recipe, recipe.model, sized, minutes, records)
+        return
     plan, text = sized.proposed, sized.text
     trained = f"{short(plan.tokens)} tokens, {times(plan.epochs)} through the text, in about {max(1, round(plan.seconds / 60))} min"
     yield f"model: {short(plan.parameters)} parameters, trained on {trained} ({sized.reason}; speed {sized.machine.utilization_source})"
     low, high = expected_bits_per_byte(text, plan.epochs)
     if recipe.split.mode == "all_train":
-        yield "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
+        yield RECITES
     elif text.bytes < LEAST_BYTES:
         yield (
             f"expect: it will recite. {written_bytes(text.bytes)} to learn from is far less than the least that was tried, "
@@ -257,16 +292,46 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: Recor
         )
         if records.conversations:
             yield f"mind: {records.amount} are not used; start from an open model to tune one on them: folio init FOLDER --base MODEL"
-    if recipe.split.mode != "all_train" and plan.tokens < COUNTED_OUT:
-        enough = enough_minutes(sized, minutes)
-        longer = f"`--minutes {enough}` trains on enough" if enough else "There is too little text for a longer run: add texts"
-        yield (
-            f"mind: this may end at gate.base without a model: of what was tried, {short(COUNTED_OUT)} tokens and more beat "
-            f"counting words, and half as many did not. {longer}; or start from an open model: folio init FOLDER --base MODEL"
-        )
+    if recipe.split.mode != "all_train" and loses_to_counting(sized):
+        longer = enough_time(sized, minutes) or "There is too little text for a longer run: add texts"
+        yield f"mind: this may end at gate.base without a model: {TRIED}. {longer}; or start from an open model: {OPENED}"
     yield from (f"mind: {warning}" for warning in plan.warnings)
     if round(plan.seconds / 60) > minutes:
         yield f"mind: longer than the {minutes:g} min asked for: no smaller model is proposed; lower pretrain.tokens to end sooner"
+
+
+def _expected_of_counting(recipe: Recipe, model: NgramConfig, sized: Proposal, minutes: float, records: RecordFiles) -> Iterator[str]:
+    """Yield what can be expected of counts, why they are proposed, and what would give a network."""
+    yield (
+        f"model: no network but counts, made in seconds: which tokens follow which, in runs of up to {model.order} (n-grams, modified "
+        "Kneser-Ney)"
+    )
+    if recipe.split.mode == "all_train":
+        yield RECITES
+    yield "chat: it goes on from what you write in the manner of the texts, a few words at a time, and answers no questions"
+    if records.conversations:
+        yield f"mind: {records.amount} are not used; start from an open model to tune one on them: {OPENED}"
+    tokens = short(sized.proposed.tokens)
+    if not loses_to_counting(sized):
+        yield f"network: there is text and time enough for one of {tokens} tokens, which should beat counting: leave --kind out"
+        return
+    lacking = "text" if sized.text.bytes < LEAST_TEXT else "time"
+    yield (
+        f"why: so little {lacking} that a network, trained on {tokens} tokens, would hardly beat these counts, and end without a model: "
+        f"{TRIED}. For a network: {enough_time(sized, minutes) or 'add texts'}; or start from an open model: {OPENED}; or have the small "
+        "one all the same: folio init FOLDER --kind network"
+    )
+
+
+def loses_to_counting(sized: Proposal) -> bool:
+    """Return whether there is less text or training than that from which models were seen to beat n-grams."""
+    return sized.text.bytes < LEAST_TEXT or sized.proposed.tokens < COUNTED_OUT
+
+
+def enough_time(sized: Proposal, minutes: float) -> str:
+    """Return which --minutes are enough to beat counting; empty if there is too little text for that."""
+    enough = enough_minutes(sized, minutes) if sized.text.bytes >= LEAST_TEXT else 0
+    return f"`--minutes {enough}` trains on enough" if enough else ""
 
 
 def enough_minutes(sized: Proposal, minutes: float) -> int:
@@ -286,7 +351,7 @@ def times(epochs: float) -> str:
 
 def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
     """Return why each key that differs from its default has its value, in the order in which they are written."""
-    plan = sized.proposed
+    plan, counted = sized.proposed, recipe.model.counted
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
@@ -297,6 +362,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "split.train": "a larger part than usual is held out, as a gate can't be sure of anything with a few kilobytes",
         "split.val": "",
         "split.test": "",
+        "model": "counts, made in seconds, in place of a network",
         "tokenizer.vocab_size": f"for {sized.text.bytes:,.0f} bytes of text to learn from",
         "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
         "encode.too_long": "of a conversation longer than a row the last exchanges are learned",
@@ -310,7 +376,11 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "pretrain.weight_decay": "ten times the usual, against learning by heart what is read again and again",
         "pretrain.select": "it would memorize so little text: the weights that do best on held-out text are kept",
         "pretrain.guards.patience": "and training ends when they get no better",
-        "tuning": "a few passes over the examples" if recipe.tuning else "too little text for a model that converses",
+        "tuning": "a few passes over the examples"
+        if recipe.tuning
+        else "counts can't be tuned"
+        if counted
+        else "too little text for a model that converses",
         "evaluate.base.rows": "enough for an interval, in seconds",
         "evaluate.base.copying": "small models of little text recite it; this shows how much",
         "evaluate.base.copy_prompts": "",
@@ -318,8 +388,13 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "evaluate.chat.questions": "questions about your texts, written from them",
         "evaluate.release.rows": "",
         "evaluate.release.questions": "",
-        "gates.base.bounds": "with nothing held out, only a limit that holds for any model that learned something",
+        "gates.base.bounds": "no more bits than a model of single tokens"
+        if counted
+        else "with nothing held out, only a limit that holds for any model that learned something",
+        "gates.chat.bounds": "",
         "gates.release.bounds": "",
+        "release.variants": "",
+        "export.format": "only folio opens it",
         "card.summary": "edit this and what else you want to say of your model",
     }
     differing = {difference.path for difference in differences(recipe)}

@@ -45,10 +45,12 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
 from model.loading.mixture_config import MixturePhase
 from model.networks.base import ModelError
+from model.networks.meta import count_parameters
 from model.opening.config import FolderModel, HubModel, fetch, folder_of
 from model.opening.gguf_model import GgufModel
 from model.opening.source import OpenModelConfig, Shape, file_digests
 from model.planning.machine import Machine, machine_for
+from model.planning.memory import worker_memory
 from model.planning.proposal import SizedJob, Text, described_job, estimate
 from model.planning.rules import gibibytes, short
 from model.release.config import CardConfig
@@ -235,9 +237,6 @@ def _lenient() -> Gates:
 
 def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machine: Machine | None, *, measure: bool) -> Estimate:
     """Return how long to read, up to `PASSES` through the text, and what that takes."""
-    from model.networks.meta import count_parameters
-    from model.planning.memory import worker_memory
-
     train = recipe.pretrain.resolved()
     whole = train.model_copy(update={"adapter": type(train).model_fields["adapter"].default, "mixture": ()})
     machine = machine or machine_for("here", 1, train.precision.kind)

@@ -25,13 +25,16 @@ from data.synthetic.config import SyntheticSource
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
+from flows.recipe.counted import with_counted_defaults
 from flows.recipe.opening import with_shape
 from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.aims.config import ExamineConfig
 from model.aims.protocol import StepGate
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings, GateConfig
+from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
+from model.evaluation.plain_words import TEXTS
+from model.evaluation.relations import Limit
 from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
@@ -78,9 +81,15 @@ class BaseGate(GateConfig):
 
 
 class ChatGate(GateConfig):
-    """The bounds on an aligned model; by default tuning has not undone what pretraining learned."""
+    """The bounds on an aligned model; by default tuning has not undone what pretraining learned, whatever else a recipe asks."""
 
     bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=0.1))
+    most_times_the_bits: Limit | None = Field(
+        MOST_TIMES_THE_BITS,
+        gt=0,
+        description="times the bits per byte of the base model that tuning may cost at most; the default gives way to bounds that compare "
+        "them themselves; null: not judged; ratio",
+    )
 
 
 class ReleaseGate(GateConfig):
@@ -168,7 +177,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @model_validator(mode="before")
     @classmethod
     def _shorthands(cls, given: Any) -> Any:
-        return with_shape(expand_shorthands(given)) if isinstance(given, dict) else given
+        return with_counted_defaults(with_shape(expand_shorthands(given))) if isinstance(given, dict) else given
 
     @field_validator("examples", "model", mode="before")
     @classmethod
@@ -201,6 +210,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return self.base is None or self.base.pretrain
 
     @property
+    def takes_steps(self) -> bool:
+        """Whether pretraining takes steps: a model that is counted takes none."""
+        return self.pretrains and not self.model.counted
+
+    @property
     def trainings(self) -> dict[str, PretrainStep | TuningStep]:
         """Every training, by its section, such as `tuning[0].`."""
         listed = ((name, getattr(self, name)) for name in ("tuning", "adapters"))
@@ -210,6 +224,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @property
     def pretraining(self) -> Pretraining:
         """The pretraining stage's config."""
+        if self.model.counted:  # the same counts on every machine and from every seed
+            return Pretraining(model=self.model, train=self.pretrain, seed=0, row_length=self.pack.sequence_length)
         return Pretraining(model=self.model, train=self.pretrain.resolved(), seed=self.seed, row_length=self.pack.sequence_length)
 
     def tuning_by(self, step: TuningStep) -> Tuning:
@@ -231,6 +247,26 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
             confidence=gate.confidence,
             seed=self.seed,
         )
+
+    @property
+    def judging_tuning(self) -> GateConfig:
+        """The bounds on the aligned model, with that on what tuning may cost."""
+        given, names = self.gates.chat, [f"{split}.bits_per_byte" for split in self.splits_of_tuning]
+        most = given.most_times_the_bits
+        judged = any(f"base.{name}" in (bound.relative_to, bound.other(bound.metric)) for bound in given.bounds for name in names)
+        costs = [
+            Bound(metric=f"chat.{name}", relative_to=f"base.{name}", maximum=most)
+            for name in names[:1]
+            if most is not None and not (judged and most == MOST_TIMES_THE_BITS)
+        ]
+        return GateConfig(bounds=(*given.bounds, *costs), confidence=given.confidence, overrule=given.overrule, approve=given.approve)
+
+    @property
+    def splits_of_tuning(self) -> list[str]:
+        """The splits on which the aligned model and the base model are compared, best first; none if there is nothing to compare."""
+        if "causal" not in self.model.SUPPORTS or not any(step.MAKES_POLICY for step in self.tuning):
+            return []
+        return [split for split in TEXTS if split in self.evaluate.chat.splits and split in self.evaluate.base.splits]
 
     def fidelity_of(self, variant: VariantConfig) -> FidelityConfig:
         """Return how a quantized form is compared with the model, and what must hold of it for its release."""
@@ -263,7 +299,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
                     precision=step.precision.kind,
                     may_end_early=step.guards.patience > 0,
                 )
-                for step in (step.resolved() for step in (*([self.pretrain] if self.pretrains else []), *self.tuning))
+                for step in (step.resolved() for step in (*([self.pretrain] if self.takes_steps else []), *self.tuning))
             ),
             row_length=self.pack.sequence_length,
         )

@@ -22,6 +22,8 @@ from data.sources.readers.record import ReaderOptions, Record
 from data.sources.readers.registry import SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from flows.recipe.schema import Recipe
+from model.hardware.flops import training_flops
+from model.networks.meta import count_parameters
 from model.planning.machine import Machine
 from model.planning.proposal import Text, described_job
 from model.training.job import Job
@@ -108,8 +110,6 @@ def present_job(recipe: Recipe, workers: int, offered: Collection[str] | None = 
 
 def with_measured_speed(machine: Machine, job: Job) -> Machine:
     """Return the machine with the utilization measured in a short trial of the job's shape."""
-    from model.hardware.flops import training_flops
-    from model.networks.meta import count_parameters
     from model.planning.trial import run_trial
 
     shape = job.network

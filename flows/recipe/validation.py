@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -157,7 +157,7 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
     key, value = ".".join(str(part) for part in written_key(tuple(_without_kinds(item["loc"])), data)), item["input"]
     if item["type"] == "extra_forbidden":
         word, known = str(item["loc"][-1]), _sibling_keys(item["loc"])
-        hint = did_you_mean(word, known) or _other_kinds(item["loc"]) or _elsewhere(word) or f"; known keys here: {', '.join(known)}."
+        hint = did_you_mean(word, known) or _other_kinds(item["loc"]) or _elsewhere(word, data) or f"; known keys here: {', '.join(known)}."
         return f"  {key}: unknown key (value {given(value)}){hint}"
     if item["type"] == "missing":
         return f"  {key}: missing; every recipe needs it"
@@ -179,11 +179,30 @@ def _other_kinds(location: tuple[Any, ...]) -> str:
     return f"; only kind {' or '.join(map(str, kinds))} has it." if kinds else ""
 
 
-def _elsewhere(word: str) -> str:
-    """Return `; section has a key of that name` for the sections that have it; empty if none has."""
-    sections = {name: _models(field.annotation) for name, field in Recipe.model_fields.items()}
-    having = [name for name, models in sections.items() if any(word in model.model_fields for model in models)]
-    return f"; write it as {' or '.join(f'{name}.{word}' for name in having)}." if having else ""
+def _elsewhere(word: str, data: Mapping[str, Any]) -> str:
+    """Return `; write it as section.key` for the sections of a recipe that accept the key, as it writes them; empty if none does."""
+    having = [f"{section}.{word}" for section, model in _sections(data) if word in model.model_fields]
+    return f"; write it as {' or '.join(having)}." if having else ""
+
+
+def _sections(data: Mapping[str, Any]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield the sections that a recipe has or may add, of its own lists the first entry, with the model of the kind that each is of."""
+    for name, field in Recipe.model_fields.items():
+        models, default, own = _models(field.annotation), field.get_default(call_default_factory=True), data.get(name)
+        if not models:
+            continue
+        if not isinstance(default, tuple):
+            yield name, _of_kind(models, own, default)
+        elif own is not None:
+            yield from ((f"{name}[{at}]", _of_kind(models, one, None)) for at, one in enumerate(own[:1] if isinstance(own, list) else ()))
+        else:
+            yield from ((step if step in LISTS else f"{name}[{at}]", type(one)) for at, one in enumerate(default) for step in [one.name])
+
+
+def _of_kind(models: list[type[BaseModel]], own: Any, default: Any) -> type[BaseModel]:
+    kinds = {model.model_fields["kind"].default: model for model in models if "kind" in model.model_fields}
+    named = own.get("kind") if isinstance(own, Mapping) else None
+    return kinds.get(named) or (type(default) if isinstance(default, BaseModel) else models[0])
 
 
 def _without_kinds(location: tuple[Any, ...]) -> list[Any]:

@@ -19,3 +19,11 @@ def store_url() -> str:
 def tracking_url() -> str:
     """Return the MLflow database to use unless a recipe names another."""
     return f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def unwritable(folder: Path) -> str:
+    """Return why a folder, which need not exist yet, can't be written; empty if it can."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        return f"can't be a folder: {existing} is a file"
+    return "" if os.access(existing, os.W_OK | os.X_OK) else f"can't be written: {existing} is read-only for this user"

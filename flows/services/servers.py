@@ -23,6 +23,7 @@ import psutil
 from flows.services.home import home, tracking_url
 from flows.services.processes import database_of, describe, folio_home, leader, listener, remember, started, way_to_stop
 from tasks.stage.system.interrupts import without_run
+from tasks.stage.system.locks import local_lock
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 10.0
@@ -175,8 +176,6 @@ def is_listening(service: Service) -> bool:
 
 
 def _ensure(service: Service, command: list[str], environment: dict[str, str]) -> Service:
-    from tasks.stage.system.locks import local_lock
-
     with local_lock(home() / "services.lock", lambda: None):
         if answers(service):
             require_ours(service)

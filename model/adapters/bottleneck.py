@@ -35,7 +35,7 @@ class BottleneckConfig(AdapterBase):
     MERGES: ClassVar[bool] = False
 
     kind: Literal["bottleneck"] = Field("bottleneck", description="names this kind of adapter: a narrow network after each sublayer")
-    width: int = Field(16, ge=1, description="channels of the narrow network; more: more to learn with, and more to store; count")
+    width: int = Field(16, ge=1, le=2**16, description="channels of the narrow network; more: more to learn with, and more to store; count")
 
     def supports(self) -> frozenset[str]:
         """Return what was tested."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from data.shards.model_folder import naming, read_json, require_regular
 from model.adapters.config import AdapterConfig, AnyAdapter
 from model.adapters.protocol import FIELDS, FOLDER, TENSORS, Adapter, AdapterError, read_tensors
 from model.networks.directory import CONFIG, ModelError, load_model, read_apart
@@ -33,28 +33,19 @@ def load_adapted(directory: Path) -> Network:
     if config is None:
         return network
     path = directory / FOLDER / TENSORS
-    if not path.is_file():
-        raise ModelError(
-            f"{path} does not exist, but {directory / CONFIG} names an adapter of kind={config.kind}; copy the whole directory"
-        )
-    try:
-        config.build().restore(network, read_tensors(path.parent))
-    except AdapterError as error:
-        raise ModelError(f"{path}: {error}") from error
+    require_regular(path, lacking=f"{directory / CONFIG} names an adapter of kind={config.kind}; copy the whole directory")
+    _restore(config, network, path.parent)
     return network
 
 
 def stored_adapter(folder: Path) -> AnyAdapter:
     """Return the settings of the adapter in a folder. Raise ModelError if there is none, or none that folio computes."""
     path = folder / FIELDS
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist: {folder} holds no adapter") from None
+    fields = read_json(path, lacking=f"{folder} holds no adapter")
     for kind in get_args(AnyAdapter):
         try:
             config: AnyAdapter | None = kind.from_saved(fields)
-        except (AdapterError, KeyError, ValidationError) as error:
+        except (AdapterError, KeyError, TypeError, ValidationError) as error:
             raise ModelError(f"{path}: {error}") from error
         if config is not None:
             return config
@@ -63,10 +54,19 @@ def stored_adapter(folder: Path) -> AnyAdapter:
 
 def adapt(network: Network, folder: Path) -> None:
     """Give a network the adapter in `folder`. Raise ModelError if it does not fit the network."""
+    _restore(stored_adapter(folder), network, folder)
+
+
+def _restore(config: AnyAdapter, network: Network, folder: Path) -> None:
+    path = folder / TENSORS
+    tensors = read_tensors(folder)
     try:
-        stored_adapter(folder).build().restore(network, read_tensors(folder))
-    except AdapterError as error:
-        raise ModelError(f"{folder}: {error}") from error
+        with naming(path):
+            config.build().restore(network, tensors)
+    except ModelError as error:
+        if isinstance(error.__cause__, AdapterError):
+            raise ModelError(f"{path}: {error.__cause__}") from error
+        raise
 
 
 def with_adapter(network: Network, folder: Path) -> Network:

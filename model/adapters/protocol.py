@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel
 
+from model.networks.directory import load_tensors
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -127,9 +129,7 @@ def write_adapter(own: Mapping[str, Tensor], fields: Mapping[str, Any], director
 
 def read_tensors(directory: Path) -> dict[str, Tensor]:
     """Return the tensors of an adapter's folder."""
-    from safetensors.torch import load_file
-
-    return load_file(directory / TENSORS)
+    return load_tensors(directory / TENSORS)
 
 
 def prompt_fields(kind: str, length: int) -> dict[str, Any]:

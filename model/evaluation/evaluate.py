@@ -27,6 +27,7 @@ from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
 from model.evaluation.thinking import measure_thinking
 from model.hardware.transfers import torch_threads
+from model.inference.config import SamplingConfig
 from model.networks.base import Ability
 from model.rewards.answers import is_right, messages_of, read_questions
 
@@ -221,7 +222,6 @@ def _measure_copying(
 
 def _sample_documents(network: DecodingNetwork, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Sample `samples` documents from the model without a prompt, at temperature 1."""
-    from model.inference.config import SamplingConfig
     from model.inference.generation import generate
 
     sampling = SamplingConfig(temperature=1.0, top_k=None, top_p=0.95, max_new_tokens=64)

@@ -1,4 +1,4 @@
-"""Confidence intervals: bootstrap for ratios of sums, Student's for few rows, Wilson for proportions.
+"""Confidence intervals: bootstrap for ratios of sums, Student's for few rows, Wilson for proportions, Clopper-Pearson for yes/no rows.
 
 The same numbers, seed and confidence give the same interval, and it always contains the estimate.
 
@@ -53,15 +53,16 @@ def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, 
     """Return sum(sums) / sum(counts) with a percentile bootstrap interval over rows (Efron 1979), of few rows with Student's.
 
     sums, counts: float64 [rows]. Rows are resampled, not tokens, because the tokens of one row are not independent. A single row says
-    nothing of the spread: its interval is the estimate alone, with standard error 0. Raise ValueError if all counts are 0. Cost:
-    resamples x rows random integers, one resample in memory at a time.
+    nothing of the spread: its interval is the estimate alone, with standard error 0. Where all rows are yes or no, or differences of such,
+    the interval also holds what so few rows can't rule out. Raise ValueError if all counts are 0. Cost: resamples x rows random integers,
+    one resample in memory at a time.
     """
     total = float(counts.sum())
     if not total:
         raise ValueError(f"none of {len(counts)} rows has a target, so there is nothing to measure")
     value = float(sums.sum()) / total
     if 1 < len(sums) < FEW:
-        return _students(value, sums - value * counts, total, confidence)
+        return _with_unseen(_students(value, sums - value * counts, total, confidence), sums, counts, confidence)
     generator = np.random.Generator(np.random.Philox(seed))
     ratios = np.empty(resamples)
     for number in range(resamples):
@@ -70,7 +71,8 @@ def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, 
         ratios[number] = float(drawn @ sums) / weight if weight else value
     tail = (1 - confidence) / 2
     low, high = np.quantile(ratios, [tail, 1 - tail])
-    return Estimate(value, float(ratios.std()), min(value, float(low)), max(value, float(high)))
+    found = Estimate(value, float(ratios.std()), min(value, float(low)), max(value, float(high)))
+    return _with_unseen(found, sums, counts, confidence)
 
 
 def _students(value: float, residuals: Floats, total: float, confidence: float) -> Estimate:
@@ -86,6 +88,25 @@ def _students(value: float, residuals: Floats, total: float, confidence: float) 
     return Estimate(value, error, value - half, value + half)
 
 
+def _with_unseen(found: Estimate, sums: Floats, counts: Floats, confidence: float) -> Estimate:
+    """Widen the interval of rows that count 1 each and are all 0 or 1, or all 0 or -1, to Clopper and Pearson's (1934).
+
+    Its coverage is never below what it says; Wilson's is 88 % for 4 rows of which half are right. Rows that are all alike have no spread,
+    so Student's and the bootstrap's have no width. As such rows may be differences, all 0 may still hide 1 and -1, and all 1 hide -1.
+    """
+    from scipy.special import betaincinv
+
+    rows, seen = len(sums), float(np.abs(sums).sum())
+    if (counts != 1).any() or not np.isin(sums, (-1, 0, 1)).all() or seen != abs(float(sums.sum())):
+        return found
+    tail = (1 - confidence) / 2
+    unseen = 1 - tail ** (1 / rows)  # the largest share that none of the rows would show
+    low = -unseen if not seen else 1 - 2 * unseen if seen == rows else float(betaincinv(seen, rows - seen + 1, tail))
+    high = 1.0 if seen == rows else float(betaincinv(seen + 1, rows - seen, 1 - tail))
+    ends = (low, high) if found.value >= 0 else (-high, -low)
+    return Estimate(found.value, found.error, min(found.low, *ends), max(found.high, *ends))
+
+
 def proportion(right: int, asked: int, confidence: float) -> Estimate:
     """Return right / asked with Wilson's score interval (1927), which stays within 0..1 and covers well near both ends."""
     if not 0 <= right <= asked or asked < 1:
@@ -97,8 +118,8 @@ def proportion(right: int, asked: int, confidence: float) -> Estimate:
     return Estimate(p, math.sqrt(p * (1 - p) / asked), min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
 
 
-FEW = 20
-"""From so many rows the bootstrap's percentiles are used, whose coverage comes near to what they say."""
+FEW = 50
+"""From so many rows the bootstrap's percentiles are used, whose coverage comes near to what they say; of 20 rows they covered 90 %."""
 PARTS, ROWS = ("unit", "value", "weight"), "rows"
 RESAMPLES = 2000
 FEWEST = 6

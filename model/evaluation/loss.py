@@ -42,6 +42,7 @@ from data.shards.reader import ShardReader
 from model.evaluation.intervals import Measured, Units, bits_per_byte_units, bootstrap_ratio
 from model.inputs.inputs import input_columns
 from model.loading.packed_rows import draw_passages
+from model.objectives.protocol import IGNORED
 
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
@@ -170,7 +171,6 @@ def row_sums(
     from torch.nn.functional import cross_entropy
 
     from model.objectives.masked import Masked, hide
-    from model.objectives.protocol import IGNORED
 
     device, objective = next(model.parameters()).device, Masked(seed=seed)
     sums: list[NDArray[Any]] = []

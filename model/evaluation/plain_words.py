@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from model.evaluation.gate import MOST_TIMES_THE_BITS
 
 if TYPE_CHECKING:
     from model.evaluation.intervals import Estimate
 
 Metrics = Mapping[str, float]
 BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
+# The splits on which two models are compared, best first, and what each is called.
+TEXTS = {"val": "", "test": " of test text", "train": " of text that it was trained on"}
 # What is worth saying: a change of the loss, a gap between unseen and read text, and passes after which rereading teaches little
 # (Muennighoff et al. 2023).
 NOTICEABLE, WIDE_GAP, MANY_PASSES = 0.01, 0.15, 4.0
@@ -26,22 +31,26 @@ CONFIDENCE = 0.95
 class Standing:
     """What was measured of a model.
 
-    `base` and `tuned`: before and after tuning; `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss)
-    in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before; `rows`:
-    the files with the units of the tuned model and of counting, read only where the model's own interval leaves open which is better.
+    `base` and `tuned`: before and after tuning; `steps`: after each of its steps, by name and in their order, if there are several;
+    `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss) in pretraining; `passes`: how often
+    pretraining read the training rows; `previous`: the tuned model that the recipe made before; `rows`: the files with the units of the
+    tuned model and of counting, read only where the model's own interval leaves open which is better;
+    `counted`: whether the model is itself such a count.
     """
 
     base: Metrics = field(default_factory=dict)
     tuned: Metrics = field(default_factory=dict)
+    steps: Sequence[tuple[str, Metrics]] = ()
     baseline: Metrics = field(default_factory=dict)
     curve: Sequence[tuple[int, float]] = ()
     passes: float = 0.0
     previous: Metrics = field(default_factory=dict)
     rows: tuple[Path, Path] | None = None
+    counted: bool = False
 
     def sentences(self) -> list[str]:
         """Return all that can be said without the model before."""
-        said = (self._against_counting(), self._against_guessing(), self._tuning(), self._advice())
+        said = (self._against_counting(), self._against_guessing(), *self._tuning(), self._advice())
         return [sentence for sentence in said if sentence]
 
     def since(self) -> list[str]:
@@ -84,6 +93,9 @@ class Standing:
             return f"{start}."
         others = {"a model of single tokens": f"unigram.{BITS}", "zstd, which has read the same texts,": f"zstd_after_train.{BITS}"}
         known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
+        if self.counted:
+            beside = f"; of others, {', '.join(known)}" if known else ""
+            return f"{start}{beside}. It is itself a table of the runs of tokens (n-grams) that it has read, and no trained network."
         beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
         unclear = low <= counted <= high
         lead = _lead(*self.rows) if unclear and self.rows else None
@@ -111,22 +123,24 @@ class Standing:
         worse = "far fewer than" if right < chance / 2 else "no more than"
         return f"{said}: {worse} guessing, which gets {_percent(chance)}. Don't ask it anything."
 
-    def _tuning(self) -> str:
-        effects = []
-        if BITS in self.base and BITS in self.tuned:
-            before, after = self.base[BITS], self.tuned[BITS]
-            if abs(after - before) >= NOTICEABLE * before:
-                effects.append(f"{'cost' if after > before else 'saved'} {_bits(abs(after - before))} bits per byte")
-        if ANSWERED in self.base and ANSWERED in self.tuned:
-            before, after = self.base[ANSWERED], self.tuned[ANSWERED]
-            if _percent(before) != _percent(after):
-                effects.append(f"{'raised' if after > before else 'lowered'} right answers from {_percent(before)} to {_percent(after)}")
-        return f"Tuning {' and '.join(effects)}." if effects else ""
+    def _tuning(self) -> list[str]:
+        """Say of each step what it cost and gained; of a single one only what is worth saying."""
+        if not self.steps:
+            return [f"Tuning {effect}."] if (effect := effect_of(self.base, self.tuned)) else []
+        models = [("", self.base), *self.steps]
+        effects = [(name, effect_of(before, after)) for (_, before), (name, after) in pairwise(models)]
+        return [f"Step {name} {effect or 'changed nothing that was measured by enough to matter'}." for name, effect in effects]
 
     def _advice(self) -> str:
-        """Say what would help most, by the gap between read and unseen text, the end of the curve, and passes over the text."""
+        """Say what would help most, by what tuning undid, the gap between read and unseen text, the end of the curve, and passes."""
+        if forgot(self.base, self.tuned):
+            return (
+                "What would help most is gentler tuning: a lower learning_rate, fewer steps, or replay, which mixes in rows of pretraining."
+            )
         if self.held_out is False:
             return "What would help most is more text, enough that some can be held out."
+        if self.counted:
+            return "What would help most is more text, enough for a network to be trained on it, or an open model to start from."
         read, unseen = self.base.get("train.bits_per_byte"), self.base.get(BITS)
         gap = (unseen - read) / unseen if read is not None and unseen else 0.0
         best = min(self.curve, key=lambda point: point[1], default=None)
@@ -148,6 +162,33 @@ class Standing:
             "What would help most is a larger model: this one has stopped improving, and predicts unseen text nearly as well as what it "
             f"has read{passes}."
         )
+
+
+def bits_of_both(before: Metrics, after: Metrics) -> tuple[float, float, str] | None:
+    """Return the bits per byte of two models on the best split that both were measured on, and its name; None without one."""
+    names = ((split, f"{split}.bits_per_byte") for split in TEXTS)
+    return next(((before[name], after[name], split) for split, name in names if name in before and name in after), None)
+
+
+def forgot(before: Metrics, after: Metrics) -> bool:
+    """Return whether tuning undid more of pretraining than a gate lets through by default."""
+    found = bits_of_both(before, after)
+    return found is not None and found[1] > MOST_TIMES_THE_BITS * found[0]
+
+
+def effect_of(before: Metrics, after: Metrics) -> str:
+    """Return what made a model from another did to it, such as `cost 0.31 bits per byte`; empty if nothing worth saying."""
+    effects = []
+    if found := bits_of_both(before, after):
+        then, now, split = found
+        if abs(now - then) >= NOTICEABLE * then:
+            effects.append(f"{'cost' if now > then else 'saved'} {_bits(abs(now - then))} bits per byte{TEXTS[split]}")
+        if forgot(before, after):
+            effects[-1] += f", which takes {now / then:.2g} TIMES as many as before ({_bits(then)}, then {_bits(now)}),"
+    if ANSWERED in before and ANSWERED in after and _percent(before[ANSWERED]) != _percent(after[ANSWERED]):
+        direction = "raised" if after[ANSWERED] > before[ANSWERED] else "lowered"
+        effects.append(f"{direction} right answers from {_percent(before[ANSWERED])} to {_percent(after[ANSWERED])}")
+    return " and ".join(effects).removesuffix(",")
 
 
 def passes_over(sequences: int, baseline: Metrics) -> float:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model.evaluation.config import ThinkingConfig
+from model.inference.config import SamplingConfig
 from model.rewards.answers import THINKING, Question, answer_of, first_sentence, messages_of, read_questions
 from model.rewards.kinds import is_solved
 from model.seeds import draw_seed
@@ -77,7 +78,6 @@ def attempt(
     number: int | None = None,
 ) -> list[Attempt]:
     """Answer each question with so many tokens of thinking; `number`: of a sampled attempt, None: greedily."""
-    from model.inference.config import SamplingConfig
     from model.inference.generation import sample_batch
 
     prompts = [chat_format.encode_chat(messages_of(question)) for question in questions]

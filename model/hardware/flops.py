@@ -34,7 +34,9 @@ def attention_flops(config: NetworkBase, vocab_size: int) -> float:
 
 
 def training_flops(config: NetworkBase, vocab_size: int) -> float:
-    """Operations of the forward and backward pass for one token."""
+    """Operations of the forward and backward pass for one token; 0 for a network that is counted, which multiplies nothing."""
+    if config.counted:
+        return 0.0
     return 6 * product_weights(config, vocab_size) + attention_flops(config, vocab_size)
 
 
@@ -64,5 +66,5 @@ def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
             block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
             block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
         network.logits(example_inputs(config, 1, length))
-    last_block = counts[-2] + counts[-1]
-    return counter.get_total_flops() + last_block * (config.layers - config.shallow.layers)
+    last_blocks = sum(counts[-2 * config.period :])
+    return counter.get_total_flops() + last_blocks * ((config.layers - config.shallow.layers) // config.period)

@@ -22,7 +22,7 @@ import torch
 
 from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
-from model.networks.directory import require_tokenizer
+from model.networks.directory import read_config, require_tokenizer
 from model.networks.scalar_heads import load_with_head
 from model.objectives.reward_model import HEAD, read_scores, scored_batch
 from model.rewards.answers import answer_of
@@ -51,7 +51,6 @@ class ChatModel:
         Raise ValueError, before its weights are read, for a network that writes no text.
         """
         from model.inference.open_model import open_model
-        from model.networks.directory import read_config
 
         read_config(directory)[0].require_generation()
         chat_format = ChatFormat(tokenizer or directory)

@@ -11,14 +11,14 @@ it is rendered with a placeholder for each content first, and one that drops a m
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.shards.chat_template import Guard
-from data.shards.tokenizer_file import parse_tokenizer
+from data.shards.chat_template import Guard, parse_template
+from data.shards.model_folder import ModelError, present, read_json, read_text, read_tokenizer, token_ids, token_text
+from data.shards.template_limits import TemplateLimitError
 from model.inference.reply import TextStream
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 STOP_NAMES = ("<|end|>",)
+WHOLE = "chat needs the tokenizer's whole directory"
 ROLES_FILE = "token_roles.json"
 _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
 
 
-class ChatFormatError(ValueError):
+class ChatFormatError(ModelError):
     """A tokenizer directory lacks what chat needs, or its template refuses the messages."""
 
 
@@ -41,25 +42,23 @@ class ChatFormat:
     """
 
     def __init__(self, directory: Path) -> None:
-        from data.shards.chat_template import template_environment
-
         directory = Path(directory)
-        config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
-        content = _read(directory / "tokenizer.json")
-        self.digest = hashlib.sha256(content.encode()).hexdigest()
-        self.tokenizer: Tokenizer = parse_tokenizer(content.encode())
+        self._settings, self._file = directory / "tokenizer_config.json", directory / "chat_template.jinja"
+        config = read_json(self._settings, lacking=WHOLE)
+        content, tokenizer = read_tokenizer(directory / "tokenizer.json", lacking=WHOLE)
+        self.digest = hashlib.sha256(content).hexdigest()
+        self.tokenizer: Tokenizer = tokenizer
         # Encode special tokens in text as plain characters; they enter only by id.
         self.tokenizer.encode_special_tokens = True
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
         self._guard = Guard(self._special)
-        named = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token")}
-        # A token is a string or an object that describes it; null means that there is none.
-        self._names = {name: str(token["content"] if isinstance(token, dict) else token) for name, token in named.items() if token}
+        named = {name: token_text(self._settings, name, config.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+        self._names = {name: token for name, token in named.items() if token}
         roles = _roles(directory)
         self.bos_id = roles["document_begin"] if roles else self._id("bos_token")
         self.pad_id: int | None = roles["padding"] if roles else self.tokenizer.token_to_id("<|pad|>")
         stops = {self._id("eos_token"), *(self._special[n] for n in STOP_NAMES if n in self._special)}
-        self._template = template_environment().from_string(_read(directory / "chat_template.jinja"))
+        self._template = parse_template(read_text(self._file, lacking=WHOLE), self._file)
         self.stop_ids = frozenset({*stops, roles["document_end"], *self._closing()} if roles else stops)
 
     def encode_text(self, text: str) -> list[int]:
@@ -130,6 +129,8 @@ class ChatFormat:
         messages = [{"role": role, "content": f"\ue000{n}\ue001"} for n, role in enumerate(("user", "assistant"))]
         try:
             _, _, after = self._template.render({"messages": messages, **self._names}).partition("\ue0001\ue001")
+        except TemplateLimitError as error:
+            raise ChatFormatError(f"{self._file} does not end for two messages: {error}; fetch the model again") from error
         except TemplateError:
             return []
         places = {after.find(name): number for name, number in self._special.items() if name in after}
@@ -138,18 +139,13 @@ class ChatFormat:
     def _id(self, name: str) -> int:
         token = self._names.get(name)
         if token not in self._special:
-            raise ChatFormatError(f"{name} is {token!r}, which is not a special token of tokenizer.json; fit the tokenizer again")
+            raise ChatFormatError(
+                f"{self._settings}: {name} is {token!r}, which is not a special token of tokenizer.json; fit the tokenizer again"
+            )
         return self._special[token]
 
 
 def _roles(directory: Path) -> dict[str, int]:
     """Return which tokens of a tokenizer from elsewhere begin and end documents and fill rows; nothing for one of folio's own."""
     path = directory / ROLES_FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        raise ChatFormatError(f"{path} does not exist: chat needs the tokenizer's whole directory") from None
+    return token_ids(path, ("document_begin", "document_end", "padding")) if present(path) else {}

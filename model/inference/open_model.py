@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.shards.model_folder import naming, present, require_regular
 from model.adapters.protocol import FOLDER
 from model.inference.chat_format import ROLES_FILE
 from model.quantization.config import quantizer_of
@@ -27,7 +28,11 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
     from model.adapters.opening import adapt, load_adapted
 
     quantizer = quantizer_of(directory)
-    network = load_adapted(directory) if quantizer is None else quantizer.load(directory)
+    if quantizer is None:
+        network = load_adapted(directory)
+    else:
+        with naming(directory):
+            network = quantizer.load(directory)
     if adapter is not None:
         adapt(network, adapter)
     return network.to("cuda") if torch.cuda.is_available() else network
@@ -35,7 +40,7 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
 
 def tokenizer_directory(directory: Path) -> Path:
     """Return the folder with a model's tokenizer: its own, or its release's."""
-    return directory if (directory / "tokenizer.json").is_file() else directory.parent
+    return directory if present(directory / "tokenizer.json") else directory.parent
 
 
 def fingerprint(model: Path, adapter: Path | None = None) -> str:
@@ -46,6 +51,7 @@ def fingerprint(model: Path, adapter: Path | None = None) -> str:
     """
     digest = hashlib.sha256()
     for path in [model] if model.is_file() else [*_computed_with(model), *_files(adapter)]:
+        require_regular(path, within=path != model)
         with path.open("rb") as stream:
             digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return f"folio-{digest.hexdigest()[:12]}"
@@ -54,7 +60,7 @@ def fingerprint(model: Path, adapter: Path | None = None) -> str:
 def _computed_with(directory: Path) -> list[Path]:
     weights = sorted(path for path in directory.iterdir() if path.suffix == ".safetensors" or path.name == "config.json")
     words = [tokenizer_directory(directory) / name for name in TOKENIZER_FILES]
-    return [*weights, *_files(directory / FOLDER), *(path for path in words if path.is_file())]
+    return [*weights, *_files(directory / FOLDER), *(path for path in words if present(path))]
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -16,8 +16,8 @@ GATED = ("swiglu", "geglu")
 class SizeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """Sizes of a network, and what several of its layers share."""
 
-    width: int = Field(128, ge=8, description="size of the residual stream; numbers")
-    layers: int = Field(4, ge=1, description="blocks of attention and feed-forward; count")
+    width: int = Field(128, ge=8, le=2**20, description="size of the residual stream; numbers")
+    layers: int = Field(4, ge=1, le=1_000, description="blocks of attention and feed-forward; count")
     heads: int = Field(4, ge=1, description="query heads; count; divides width into even parts unless head_width is given")
     kv_heads: int = Field(
         2, ge=1, description="key and value heads, shared by groups of query heads; count, divides heads; 1: multi-query, heads: multi-head"
@@ -25,7 +25,7 @@ class SizeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     feed_forward: int = Field(
         344, ge=8, description="inner size of the feed-forward; near 8/3 of the width if gated, else 4 times; numbers"
     )
-    context: int = Field(128, ge=2, description="longest sequence it is trained on; tokens")
+    context: int = Field(128, ge=2, le=2**31 - 1, description="longest sequence it is trained on; tokens")
     norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
     dropout: float = Field(
         0.0,

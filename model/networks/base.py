@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from data.shards.model_folder import ModelError as ModelError
 from model.inputs.config import ReadsInputs
 
 if TYPE_CHECKING:
     from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
-
-
-class ModelError(ValueError):
-    """A directory without a model that folio can load and compute."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +36,9 @@ class Layout:
 
 # causal: a token sees itself and earlier ones, so next tokens can be predicted. bidirectional: it sees all of its document.
 # generation: it keeps a state and continues texts. packed: the documents of a row do not see each other.
+# gradients: steps of training change its weights, and its hidden vectors mean something; without, it is counted.
 # recompute, tensor, pipeline: how its training may be laid out.
-Ability = Literal["causal", "bidirectional", "generation", "packed", "recompute", "tensor", "pipeline"]
+Ability = Literal["causal", "bidirectional", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"]
 
 
 class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
@@ -51,9 +49,9 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers")  # the keys that `resized` sets
 
     kind: str
-    width: int = Field(128, ge=8, description="size of the residual stream; numbers")
-    layers: int = Field(4, ge=1, description="blocks; count")
-    context: int = Field(128, ge=2, description="longest sequence it is trained on; tokens")
+    width: int = Field(128, ge=8, le=2**20, description="size of the residual stream; numbers")
+    layers: int = Field(4, ge=1, le=1_000, description="blocks; count")
+    context: int = Field(128, ge=2, le=2**31 - 1, description="longest sequence it is trained on; tokens")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights")
 
     @abstractmethod
@@ -64,6 +62,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def whole_batch(self) -> bool:
         """Whether a step's rows must be computed at once, because statistics of the whole batch enter the forward pass."""
         return False
+
+    @property
+    def counted(self) -> bool:
+        """Whether its numbers are counted in one pass over the rows, so that nothing can train it, or go on from it."""
+        return "gradients" not in self.SUPPORTS
 
     @property
     def attended(self) -> int:
@@ -77,8 +80,16 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
 
     @property
     def shallow(self) -> Self:
-        """The same network with the fewest blocks that determine the sizes of any number: two, where all are alike."""
-        return self.model_copy(update={"layers": min(self.layers, 2)})
+        """The same network with the fewest blocks that determine the sizes of any number: two, where all are alike.
+
+        Its last `period` blocks stand for the others, since the first may keep what all of them share.
+        """
+        return self.model_copy(update={"layers": min(self.layers, 2 * self.period + self.layers % self.period)})
+
+    @property
+    def period(self) -> int:
+        """How many consecutive blocks are alike with as many before them: 1 where all are alike."""
+        return 1
 
     @property
     def without_dropout(self) -> Self:
@@ -114,7 +125,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
             yield f"{kind} with {layout.spread}tensor={layout.tensor}: its matrices can't be cut; use tensor=1"
         if layout.pipeline > 1 and "pipeline" not in self.SUPPORTS:
             yield f"{kind} with {pipeline}: it can't be divided into stages; use pipeline=1"
-        elif layout.pipeline > self.layers:
+        elif layout.pipeline > max(1, self.layers):
             yield f"{layout.shape}layers={self.layers} with {pipeline}: each stage needs at least one block; use fewer stages"
         if layout.pipeline > 1 and self.inputs:
             yield f"{layout.shape}inputs with {pipeline}: stages are sent tokens alone; use pipeline=1, or no other inputs"

@@ -12,6 +12,8 @@ that is wrong.
 
 The shape of a recurrent network: everything that decides how many parameters it has and what it computes from them.
 
+The settings of an n-gram model, whose size follows from the text that it counts.
+
 Cheap to import (no torch), so a recipe can be read at start-up.
 """
 
@@ -23,12 +25,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from model.layers.config import BlockConfig
+from model.layers.mixers.config import AttentionMixer, GatedDeltaMixer, MixerConfig, RecurrenceMixer
 from model.networks.base import Ability, Layout, NetworkBase
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
     from model.networks.encoder import Encoder
     from model.networks.hub.protocol import HubForm
+    from model.networks.hybrid import Hybrid
+    from model.networks.ngram import Ngram
     from model.networks.recurrent import Recurrent
 
 
@@ -73,14 +78,11 @@ def _tensor_parallel(config: DecoderConfig, layout: Layout) -> Iterator[str]:
         yield f"{shape}positions={config.positions} with {tensor}: its parameters per head can't be cut; use tensor=1"
 
 
-class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
-    """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
-
-    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute", "tensor", "pipeline"})
+class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
+    """What every network of causal blocks has, whatever mixes their tokens."""
 
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "kv_heads", "feed_forward")
 
-    kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
     logit_soft_cap: float = Field(0.0, ge=0, description="logits become cap x tanh(logit / cap), as in Gemma 2; 0: off")
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
@@ -88,6 +90,32 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         False,
         description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
     )
+
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return a step of whole heads, of which two or four share a key and value head."""
+        return _head_width(width) * (2 if width < 768 else 4)
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the network of another size; everything else stays the same.
+
+        Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
+        that its three matrices cost as much as two of four times the width.
+        """
+        heads = width // _head_width(width)
+        wanted = heads // 4 if heads >= 8 else heads // 2
+        shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
+        inner = max(64, round(width * 8 / 3 / 64) * 64)
+        sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
+        return type(self)(**{**self.model_dump(), **sizes})
+
+
+class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
+    """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"})
+
+    kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
         """Return a decoder of this shape with initial weights drawn from the seed."""
@@ -99,24 +127,6 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
     def whole_batch(self) -> bool:
         """Batch norm's statistics cover all rows of a step."""
         return self.norm == "batch"
-
-    @classmethod
-    def width_step(cls, width: int) -> int:
-        """Return a step of whole heads, of which two or four share a key and value head."""
-        return _head_width(width) * (2 if width < 768 else 4)
-
-    def resized(self, width: int, layers: int) -> Self:
-        """Return the decoder of another size; everything else stays the same.
-
-        Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
-        that its three matrices cost as much as two of four times the width.
-        """
-        heads = width // _head_width(width)
-        wanted = heads // 4 if heads >= 8 else heads // 2
-        shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
-        inner = max(64, round(width * 8 / 3 / 64) * 64)
-        sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
-        return type(self)(**{**self.model_dump(), **sizes})
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
         """Yield also what norm, heads, positions and biases do not allow."""
@@ -142,6 +152,72 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         return form_of(self)
 
 
+class HybridConfig(DecoderShape, frozen=True, extra="forbid"):
+    """A decoder whose blocks differ in what mixes their tokens: attention, convolutions, state spaces, delta rules, recurrences."""
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute"})
+
+    kind: Literal["hybrid"] = Field("hybrid", description="which network: blocks with token mixers of several kinds")
+    mixers: tuple[MixerConfig, ...] = Field(
+        (GatedDeltaMixer(), GatedDeltaMixer(), GatedDeltaMixer(), AttentionMixer()),
+        min_length=1,
+        description="what mixes the tokens of each block, first to last, repeated until all blocks have one",
+    )
+
+    @property
+    def block_mixers(self) -> tuple[MixerConfig, ...]:
+        """The mixer of each block."""
+        return tuple(self.mixers[layer % len(self.mixers)] for layer in range(self.layers))
+
+    @property
+    def attends(self) -> bool:
+        """Whether any block is attention."""
+        return any(mixer.ATTENDS for mixer in self.block_mixers)
+
+    @property
+    def period(self) -> int:
+        """The mixers repeat."""
+        return len(self.mixers)
+
+    @property
+    def attended(self) -> int:
+        """The most tokens that one token is compared with, itself included: those of its chunk, where no block attends."""
+        return super().attended if self.attends else min(self.context, max(mixer.compared for mixer in self.block_mixers))
+
+    @model_validator(mode="after")
+    def _blocks_can_be_built(self) -> HybridConfig:
+        if all(mixer.ATTENDS for mixer in self.mixers):
+            raise ValueError("mixers: attention alone is a decoder; set kind: decoder, or name another mixer, too")
+        if self.norm == "batch" or self.norm_place == "post":
+            wrong = "norm=batch" if self.norm == "batch" else "norm_place=post"
+            raise ValueError(f"{wrong} with kind=hybrid: its blocks norm each token before each sublayer; use its default")
+        for mixer in self.mixers:
+            for problem in mixer.problems(self.width):
+                raise ValueError(f"mixers: {mixer.kind}: {problem}")
+        return self
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Also refuse recomputation of recurrences under ZeRO 3."""
+        yield from super().layout_problems(layout)
+        if any(isinstance(mixer, RecurrenceMixer) for mixer in self.block_mixers):
+            yield from recurrence_layout_problems(self, layout)
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> Hybrid:
+        """Return a network of this shape with initial weights drawn from the seed."""
+        from model.networks.hybrid import Hybrid
+
+        return Hybrid(self, vocab_size, seed=seed)
+
+
+def recurrence_layout_problems(config: NetworkBase, layout: Layout) -> Iterator[str]:
+    """Refuse recomputation under ZeRO 3: a recurrence gathers other weights on a worker whose rows hold a single document."""
+    if layout.recompute != "none" and layout.zero_stage == 3 and layout.workers > 1:
+        yield (
+            f"{layout.shape}kind={config.kind} with recompute={layout.recompute} and {layout.spread}zero_stage=3 on "
+            f"{layout.spread}workers={layout.workers}: they would exchange different weights; set recompute=none, or zero_stage=2"
+        )
+
+
 def _head_width(width: int) -> int:
     return 32 if width < 512 else 64 if width < 2048 else 128
 
@@ -149,7 +225,7 @@ def _head_width(width: int) -> int:
 class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
     """A bidirectional Transformer encoder: every token sees all of its document, so it fills gaps and cannot continue a text."""
 
-    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"bidirectional", "packed", "recompute"})
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"bidirectional", "packed", "gradients", "recompute"})
 
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "feed_forward")
 
@@ -222,7 +298,7 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
 class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     """A language model of gated recurrent units: its state has a fixed size, so a new token costs the same however long the text is."""
 
-    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute"})
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute"})
 
     kind: Literal["recurrent"] = Field("recurrent", description="which network: gated recurrent units (GRU)")
     dropout: float = Field(
@@ -238,13 +314,9 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
         return False
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
-        """Also refuse recomputation under ZeRO 3: it gathers other weights on a worker whose rows hold a single document."""
+        """Also refuse recomputation under ZeRO 3."""
         yield from super().layout_problems(layout)
-        if layout.recompute != "none" and layout.zero_stage == 3 and layout.workers > 1:
-            yield (
-                f"{layout.shape}kind={self.kind} with recompute={layout.recompute} and {layout.spread}zero_stage=3 on "
-                f"{layout.spread}workers={layout.workers}: they would exchange different weights; set recompute=none, or zero_stage=2"
-            )
+        yield from recurrence_layout_problems(self, layout)
 
     def resized(self, width: int, layers: int) -> Self:
         """Return the network of another size; it has no inner sizes."""
@@ -257,6 +329,71 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
         return Recurrent(self, vocab_size, seed=seed)
 
 
-AnyKind = DecoderConfig | RecurrentConfig | EncoderConfig
+class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
+    """An n-gram model with modified Kneser-Ney smoothing: it counts which tokens follow which in the training rows, in one pass.
+
+    It needs no training, so a few pages are enough for a model, and it knows no more than the runs of tokens that it has read. Its tables
+    are those of the baseline `ngram`, and give the same probabilities.
+    """
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed"})
+    INITIAL: ClassVar[frozenset[str]] = frozenset()
+    SIZES: ClassVar[tuple[str, ...]] = ()
+
+    kind: Literal["ngram"] = Field("ngram", description="which network: counted n-grams, with modified Kneser-Ney smoothing")
+    order: int = Field(5, ge=2, le=8, description="length of the longest n-grams: the token and those before it; tokens")
+    most_tokens: int = Field(
+        20_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="training tokens counted at most, in whole rows spread evenly; each needs 120 bytes of memory; tokens",
+    )
+    if not TYPE_CHECKING:  # These are no fields of it, and mypy refuses to make a field a constant.
+        width: ClassVar[int] = 0
+        layers: ClassVar[int] = 0
+        initial_std: ClassVar[float] = 0.0
+
+    @model_validator(mode="after")
+    def _tokens_alone_are_counted(self) -> NgramConfig:
+        if self.inputs:
+            raise ValueError(
+                f"inputs={', '.join(config.kind for config in self.inputs)} with kind=ngram: it counts tokens alone; leave it out"
+            )
+        return self
+
+    @property
+    def attended(self) -> int:
+        """The tokens before the next one that are looked up."""
+        return self.order - 1
+
+    @property
+    def masks_documents(self) -> bool:
+        """A context ends where its document begins."""
+        return False
+
+    @property
+    def shallow(self) -> Self:
+        """It has no blocks."""
+        return self
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Also refuse workers, ZeRO and micro-batches, since counting is one pass of one process."""
+        yield from super().layout_problems(layout)
+        for key, value, plain in (
+            (f"{layout.spread}workers", layout.workers // (layout.tensor * layout.pipeline), 1),
+            (f"{layout.spread}zero_stage", layout.zero_stage, 0),
+            ("micro_batch", layout.micro_batch, 0),
+        ):
+            if value != plain:
+                yield f"{key}={value} with {layout.shape}kind={self.kind}, which is counted by one process; set {key}={plain}"
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> Ngram:
+        """Return a model that has counted nothing yet: every token is as likely."""
+        from model.networks.ngram import Ngram
+
+        return Ngram(self, vocab_size)
+
+
+AnyKind = DecoderConfig | HybridConfig | RecurrentConfig | EncoderConfig | NgramConfig
 NetworkConfig = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: dict[str, type[NetworkBase]] = {kind.model_fields["kind"].default: kind for kind in get_args(AnyKind)}

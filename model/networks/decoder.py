@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from model.layers.decoding.state import SlotState, Window
 from model.layers.linear import head_product, soft_cap
 from model.layers.norms import make_norm
 from model.layers.positions import Alibi, LearnedPositions, RelativeBias, RotaryTable, SinusoidalPositions
-from model.networks.config import DecoderConfig
+from model.networks.config import DecoderShape
 from model.networks.decoding import DecodingNetwork, DecodingState
 from model.networks.network import CutPlan, Inputs, Network, Role, StageParts, initialize
 from model.networks.prefix import Entries, Prefix
@@ -40,11 +40,11 @@ class Trunk(nn.Module):
 
     embed_tokens: TokenEmbedding
 
-    def __init__(self, config: DecoderConfig, vocab_size: int) -> None:
+    def __init__(self, config: DecoderShape, vocab_size: int) -> None:
         super().__init__()
         self.config, self.recompute, self.parts = config, False, 1
         add_inputs(self, config.all_inputs, vocab_size, config.width)
-        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.layers = nn.ModuleList(self.make_block(layer) for layer in range(config.layers))
         self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
         self.rotary = RotaryTable(config, config.rotary_width) if config.positions == "rope" else None
         self.embed_positions: LearnedPositions | SinusoidalPositions | None = None
@@ -54,6 +54,10 @@ class Trunk(nn.Module):
         self.position_bias: Alibi | RelativeBias | None = None
         if config.positions in ("alibi", "relative"):
             self.position_bias = (Alibi if config.positions == "alibi" else RelativeBias)(config)
+
+    def make_block(self, layer: int) -> nn.Module:
+        """Return one of the blocks, with weights that are not drawn yet."""
+        return Block(self.config, layer)
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm. See `Decoder.forward` for the arguments."""
@@ -86,10 +90,12 @@ class Trunk(nn.Module):
 class Decoder(Network):
     """A decoder-only Transformer over `vocab_size` tokens, initialized from `seed`."""
 
-    def __init__(self, config: DecoderConfig, vocab_size: int, *, seed: int = 0) -> None:
+    TRUNK: ClassVar[type[Trunk]] = Trunk
+
+    def __init__(self, config: DecoderShape, vocab_size: int, *, seed: int = 0) -> None:
         super().__init__(config, vocab_size)
-        self.config: DecoderConfig = config
-        self.model = Trunk(config, vocab_size)
+        self.config: DecoderShape = config
+        self.model = self.TRUNK(config, vocab_size)
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.width, vocab_size, bias=False)
         initialize(self, seed, zero_outputs=config.zero_outputs)
 

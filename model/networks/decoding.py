@@ -23,8 +23,11 @@ class DecodingState(Protocol):
     cuts: whether a row can be shortened, because its entries for each token are independent.
     """
 
-    lengths: list[int]  # tokens of each row so far
     cuts: bool
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row so far."""
 
     def add(self, rows: int) -> None:
         """Append empty rows."""

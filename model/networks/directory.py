@@ -1,4 +1,4 @@
-"""Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
+"""Save and load a network as a directory: `model.safetensors` (fp32, or whole numbers that were counted) and `config.json`.
 
 A network that a transformers class can represent (see `hub_form`) is written as that class, and `transformers` loads it
 with the same logits. Any other gets model_type `folio`, which transformers refuses to open, and so does a network with an adapter that
@@ -17,14 +17,17 @@ vocabularies have the same size. A model from elsewhere names no tokenizer and p
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from data.shards.model_folder import MOST_TOKENS, naming, present, read_json, require_regular
 from model.networks.base import ModelError as ModelError
 from model.networks.base import NetworkBase
 from model.networks.config import KINDS
@@ -37,7 +40,11 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 WEIGHTS = "model.safetensors"
+HEADER_BYTES, MOST_TENSORS = 8 * 2**20, 20_000
+"""Of one file of weights. Files of 5 GB have some hundreds of tensors, and each is looked up by its name in half a millisecond."""
+FLOATS = ("F64", "F32", "F16", "BF16")
 INDEX = "model.safetensors.index.json"
+_SHARD = re.compile(r"[\w-][\w.-]{0,200}\.safetensors")
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 CONFIG = "config.json"
 HEADS = "heads.safetensors"  # next to the weights: heads that output one number (see `scalar_heads.py`)
@@ -68,20 +75,23 @@ def read_config(directory: Path) -> tuple[NetworkBase, int]:
 
 
 def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
-    """Return the config in config.json and the form of the weights next to it: None for folio's own."""
     path = directory / CONFIG
-    fields = _fields(path)
+    return parse_fields(read_fields(path), path)
+
+
+def parse_fields(fields: dict[str, Any], path: Path) -> tuple[NetworkBase, int, HubForm | None]:
+    """Return the config in the fields of a config.json, the vocabulary size, and the form of the weights: None for folio's own."""
     model_type = fields.get("model_type")
-    if model_type != FOLIO and model_type not in BY_MODEL_TYPE:
+    if not isinstance(model_type, str) or (model_type != FOLIO and model_type not in BY_MODEL_TYPE):
         raise ModelError(f"{path}: model_type is {model_type!r}; those that can be loaded are {', '.join((FOLIO, *BY_MODEL_TYPE))}")
     theirs = {} if model_type == FOLIO else {ours: name for name, ours in BY_MODEL_TYPE[model_type].FIELDS.items()}
     try:
-        if not isinstance(vocab_size := fields["vocab_size"], int):
-            raise ModelError(f"{path}: vocab_size is {vocab_size!r}, not a whole number; fetch the model again")
+        if type(vocab_size := fields["vocab_size"]) is not int or not 0 < vocab_size <= MOST_TOKENS:
+            raise ModelError(f"{path}: vocab_size is {vocab_size!r}, not a whole number up to {MOST_TOKENS:,}; fetch the model again")
         if model_type == FOLIO:
             return _own_config(fields, path), vocab_size, None
         hub = BY_MODEL_TYPE[model_type]
-        method = (fields.get("quantization_config") or {}).get("quant_method")
+        method = (_entry(fields, "quantization_config", path) or {}).get("quant_method")
         if method and "quantization" not in fields:  # a variant of ours has that entry, and its kind reads the weights
             raise ModelError(f"{path}: quantization_config says that the weights are in {method!r}; take the model in full precision")
         config = hub.decoder(fields, path)
@@ -91,18 +101,13 @@ def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
     except ValidationError as error:
         wrong = "; ".join(_said(each, theirs) for each in error.errors())
         raise ModelError(f"{path} does not describe a network that this version has: {wrong}") from error
+    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:  # of what isn't what a field should be
+        raise ModelError(f"{path} does not describe a network that this version has: {error}; fetch the model again") from error
 
 
-def _fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path} does not exist: {path.parent} is not a model directory") from None
-    except ValueError as error:  # what is no UTF-8 is a ValueError, too
-        raise ModelError(f"{path} is not JSON: {error}; fetch the model again") from error
-    if not isinstance(fields, dict):
-        raise ModelError(f"{path} holds a {type(fields).__name__}, not the fields of a model; fetch the model again")
-    return fields
+def read_fields(path: Path) -> dict[str, Any]:
+    """Return the fields of a model directory's config.json."""
+    return read_json(path, lacking=f"{path.parent} is not a model directory")
 
 
 def _said(wrong: ErrorDetails, theirs: Mapping[str, str]) -> str:
@@ -132,7 +137,7 @@ def save_tensors(
     extra: Mapping[str, Any] | None = None,
     apart: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model as `save_model` does, from tensors by parameter name; any type is stored as fp32.
+    """Write a model as `save_model` does, from tensors by parameter name; counts stay whole numbers, all else is stored as fp32.
 
     `apart`: settings of an adapter that the weights do not have.
     """
@@ -143,8 +148,8 @@ def save_tensors(
     directory.mkdir(parents=True, exist_ok=True)
     form = config.hub_form()
     form = form if form is not None and form.hub.EXACT and apart is None else None
-    fp32 = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in tensors.items()}
-    stored = {name: tensor.contiguous() for name, tensor in (fp32 if form is None else form.to_hub(fp32)).items()}
+    kept = {name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None) for name, tensor in tensors.items()}
+    stored = {name: tensor.contiguous() for name, tensor in (kept if form is None else form.to_hub(kept)).items()}
     write_atomically(directory / WEIGHTS, save(stored, metadata={"format": "pt"}))
     fields = {**config_fields(config, vocab_size, form), **(extra or {}), **({} if apart is None else {APART: dict(apart)})}
     write_atomically(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
@@ -153,35 +158,52 @@ def save_tensors(
 def weight_files(directory: Path) -> list[Path]:
     """Return the file of the weights, or the files that an index names; raise ModelError if there is none."""
     path, index = Path(directory) / WEIGHTS, Path(directory) / INDEX
-    if path.exists():
+    if present(path):
+        require_regular(path)
         return [path]
-    if not index.exists():
+    if not present(index):
         pickled = sorted(file.name for pattern in PICKLES for file in Path(directory).glob(pattern))
         why = f"{pickled[0]} there is a pickle, which can run code when it is read; convert it to safetensors" if pickled else ""
         raise ModelError(f"{path} does not exist: {why or f'{directory} has no weights'}")
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, LookupError, AttributeError) as error:
-        raise ModelError(f"{index} is not an index of weights: {error}") from error
-    files = [Path(directory) / name for name in names]
-    for name, file in zip(names, files, strict=True):
-        if Path(name).name != name or not file.exists():
-            raise ModelError(f"{index} names {name}, which is not a file in that directory")
+    files = [Path(directory) / name for name in shards_of(index)]
+    for file in files:
+        require_regular(file, lacking=f"{index} names it, which is not a file in that directory")
     return files
+
+
+def shards_of(index: Path) -> list[str]:
+    """Return the names of the files that an index of weights names."""
+    tensors = read_json(index).get("weight_map")
+    if not isinstance(tensors, dict) or not tensors:
+        raise ModelError(f"{index}: weight_map is {tensors!r}, not files by the names of tensors; fetch the model again")
+    for tensor, name in tensors.items():
+        if not isinstance(name, str) or not _SHARD.fullmatch(name):
+            raise ModelError(f"{index} names {name!r} for {tensor}, which is not a file of safetensors in that directory; fetch it again")
+    return sorted(set(tensors.values()))
 
 
 def model_files(directory: Path) -> list[Path]:
     """Return the files that define a model: configuration, weights, and the tokenizer if present."""
     config, tokenizer = Path(directory) / CONFIG, Path(directory) / "tokenizer.json"
-    if not config.exists():
-        raise ModelError(f"{config} does not exist: {directory} is not a model directory")
-    return [config, *weight_files(directory), *([tokenizer] if tokenizer.exists() else [])]
+    require_regular(config, lacking=f"{directory} is not a model directory")
+    return [config, *weight_files(directory), *([tokenizer] if present(tokenizer) and require_regular(tokenizer) else [])]
 
 
 def read_apart(directory: Path) -> dict[str, Any] | None:
     """Return the settings of a model directory's separate adapter; None without one."""
-    settings = _fields(directory / CONFIG).get(APART)
-    return None if settings is None else dict(settings)
+    return read_entry(directory, APART)
+
+
+def read_entry(directory: Path, name: str) -> dict[str, Any] | None:
+    """Return an object that config.json holds under a name; None without one."""
+    path = Path(directory) / CONFIG
+    return _entry(read_fields(path), name, path)
+
+
+def _entry(fields: dict[str, Any], name: str, path: Path) -> dict[str, Any] | None:
+    if (entry := fields.get(name)) is not None and not isinstance(entry, dict):
+        raise ModelError(f"{path}: {name} is {entry!r}, not an object; fetch the model again")
+    return entry
 
 
 def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> Network:
@@ -192,8 +214,6 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
 
     It is built on the meta device, so nothing is drawn and then overwritten.
     """
-    from safetensors.torch import load_file
-
     from model.networks.meta import fill, meta_network
 
     if not bare and (settings := read_apart(Path(directory))) is not None:
@@ -203,17 +223,68 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
         )
     config, vocab_size, form = _read(Path(directory))
     files = weight_files(directory)
+    _require_weights(config, vocab_size, form, files, Path(directory) / CONFIG)
     network = meta_network(config if dropout else config.without_dropout, vocab_size)
-    tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
+    tensors: dict[str, Tensor] = {}
+    for path in files:
+        for name, tensor in load_tensors(path).items():
+            if name in tensors:
+                raise ModelError(f"{path} holds {name}, and so does another file beside it; fetch the model again")
+            tensors[name] = tensor
     for copied in network.tied_names():
         tensors.pop(copied, None)
-    if form is not None:
-        tensors = form.from_hub({name: tensor.float() for name, tensor in tensors.items()})
     try:
+        if form is not None:
+            tensors = form.from_hub({name: tensor.float() for name, tensor in tensors.items()})
         fill(network, tensors)
-    except RuntimeError as error:
+    except (RuntimeError, LookupError, ModelError) as error:
         raise ModelError(f"{files[0]} does not match the {CONFIG} beside it: {error}") from error
     return network.eval()
+
+
+def _require_weights(config: NetworkBase, vocab_size: int, form: HubForm | None, files: Sequence[Path], path: Path) -> None:
+    """Raise ModelError if a config describes more than its files of weights hold, before any of it is built, or they hold no weights."""
+    from model.networks.meta import count_parameters, meta_network
+
+    held = {name: stored for file in files for name, stored in tensor_shapes(file).items()}
+    if config.layers > len(held):
+        raise ModelError(f"{path} describes {config.layers:,} layers, but {files[0].name} has {len(held):,} tensors; fetch the model again")
+    with naming(path):
+        described, numbers = count_parameters(config, vocab_size), sum(math.prod(shape) for _, shape in held.values())
+        small = meta_network(config.shallow, vocab_size).state_dict()
+    named, counts = len(small) * config.layers, {name for name, tensor in small.items() if not tensor.is_floating_point()}
+    if len(held) > 4 * named + 100:  # a class may store what is one tensor here as some
+        raise ModelError(f"{path} describes {config.layers:,} layers, but {files[0].name} has {len(held):,} tensors; fetch the model again")
+    if described > numbers:
+        raise ModelError(f"{path} describes {described:,} parameters, but {files[0].name} has {numbers:,}; fetch the model again")
+    for name, (kind, _) in held.items():
+        if kind not in FLOATS and name not in counts and (form is None or not re.fullmatch(form.hub.BUFFERS, name)):
+            raise ModelError(f"{files[0]} holds {name} as {kind}, and weights are {', '.join(FLOATS)}; take the model in full precision")
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the type and shape of each tensor in a file of safetensors, from its header alone."""
+    size = require_regular(path)
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if not 2 <= length <= min(size - 8, HEADER_BYTES):
+        raise ModelError(f"{path} says that its header has {length:,} bytes, of a file of {size:,}; fetch the model again")
+    from safetensors import safe_open
+
+    with naming(path), safe_open(path, framework="pt") as stored:
+        if len(names := stored.keys()) > MOST_TENSORS:
+            raise ModelError(f"{path} holds {len(names):,} tensors, and one file may hold {MOST_TENSORS:,}; save it in shards")
+        slices = {name: stored.get_slice(name) for name in names}
+        return {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file of safetensors; raise ModelError for one that is damaged."""
+    from safetensors.torch import load_file
+
+    tensor_shapes(path)
+    with naming(path):
+        return load_file(path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -237,10 +308,7 @@ def flush_to_disk(path: Path) -> None:
 
 def read_tokenizer_digest(directory: Path) -> str | None:
     """Return the SHA-256 (hex) of the tokenizer.json that the model in `directory` was trained with; None if not recorded."""
-    path = Path(directory) / CONFIG
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: {directory} is not a model directory")
-    digest = json.loads(path.read_text(encoding="utf-8")).get(TOKENIZER_DIGEST)
+    digest = read_fields(Path(directory) / CONFIG).get(TOKENIZER_DIGEST)
     return None if digest is None else str(digest)
 
 

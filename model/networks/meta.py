@@ -45,6 +45,9 @@ def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
     They are copied, since what a file is mapped to changes with the file. Raise RuntimeError, as torch does, unless names and shapes are
     those of the network.
     """
+    if {name: tensor.shape for name, tensor in network.state_dict().items()} != {name: tensor.shape for name, tensor in tensors.items()}:
+        # Raises before memory is taken for what the file doesn't hold.
+        network.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()}, strict=True)
     network.to_empty(device="cpu").load_state_dict(tensors, strict=True)
 
 
@@ -65,8 +68,9 @@ def example_inputs(config: NetworkBase, rows: int, length: int) -> dict[str, Ten
 
 def parameters_by_role(config: NetworkBase, vocab_size: int) -> Mapping[Role, int]:
     """Count the parameters of a network by their role."""
-    counts, last_block = _counted(config.shallow, vocab_size)
-    return {role: count + last_block[role] * (config.layers - config.shallow.layers) for role, count in counts.items()}
+    counts, last_blocks = _counted(config.shallow, vocab_size)
+    more = (config.layers - config.shallow.layers) // config.period
+    return {role: count + last_blocks[role] * more for role, count in counts.items()}
 
 
 def count_parameters(config: NetworkBase, vocab_size: int) -> int:
@@ -76,9 +80,9 @@ def count_parameters(config: NetworkBase, vocab_size: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _counted(config: NetworkBase, vocab_size: int) -> tuple[Mapping[Role, int], Mapping[Role, int]]:
-    """Count the parameters by role: of the whole network, and of its last block."""
+    """Count the parameters by role: of the whole network, and of its last `period` blocks."""
     network = meta_network(config, vocab_size)
-    roles, last = network.roles(), {id(parameter) for parameter in network.blocks()[-1].parameters()}
+    roles, last = network.roles(), {id(parameter) for block in network.blocks()[-config.period :] for parameter in block.parameters()}
     whole, block = Counter[Role](), Counter[Role]()
     for name, parameter in network.named_parameters():
         whole[roles[name]] += parameter.numel()

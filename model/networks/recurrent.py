@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -26,33 +25,11 @@ from model.inputs.inputs import TokenEmbedding, add_inputs, embed_inputs
 from model.layers.decoding.projection import split_norm, whole_norm
 from model.layers.decoding.state import KeptRow
 from model.layers.linear import head_product
+from model.layers.mixers.recurrence import DocumentSequences
 from model.layers.norms import RMSNorm
-from model.layers.positions import positions_in_documents
 from model.networks.config import RecurrentConfig
 from model.networks.decoding import DecodingNetwork, DecodingState
 from model.networks.network import Inputs, Network, Role, draw_normal
-
-
-@dataclass(frozen=True)
-class DocumentSequences:
-    """The documents of packed rows as torch's packed sequences: first tokens of all documents, longest first, then second tokens, ...
-
-    order_N: the place of each of those tokens among the N of all rows; place_N: its inverse; counts_P: documents that have a token at
-    each position, on the CPU. Not a tuple, since ZeRO unpacks a block's tuples.
-    """
-
-    order_N: Tensor
-    place_N: Tensor
-    counts_P: Tensor
-
-    @classmethod
-    def of(cls, documents_BT: Tensor) -> DocumentSequences:
-        """Return the sequences of packed rows; a document that reaches the end of its row ends there."""
-        position_N = positions_in_documents(documents_BT).flatten()
-        document_N = (position_N == 0).cumsum(0) - 1
-        longest_first = document_N.bincount().argsort(descending=True, stable=True)
-        order_N = (position_N * len(longest_first) + longest_first.argsort()[document_N]).argsort()
-        return cls(order_N, order_N.argsort(), position_N.bincount().cpu())
 
 
 class RecurrentBlock(nn.Module):

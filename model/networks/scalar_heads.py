@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from data.shards.model_folder import naming, present
 from model.networks.base import ModelError
-from model.networks.directory import HEADS, load_model, write_atomically
+from model.networks.directory import HEADS, load_model, load_tensors, tensor_shapes, write_atomically
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -56,25 +57,19 @@ def save_heads(heads: Mapping[str, Tensor], directory: Path) -> None:
 
 def has_head(directory: Path, name: str) -> bool:
     """Return whether the network in `directory` was saved with a head of this name."""
-    from safetensors import safe_open
-
     path = directory / HEADS
-    if not path.is_file():
-        return False
-    with safe_open(path, framework="pt") as tensors:
-        return any(key.startswith(f"{PREFIX}{name}.") for key in tensors.keys())  # noqa: SIM118  # not a mapping
+    return present(path) and any(key.startswith(f"{PREFIX}{name}.") for key in tensor_shapes(path))
 
 
 def load_with_head(directory: Path, name: str) -> Network:
     """Load the network in `directory` with its head of this name; raise ModelError without one."""
-    from safetensors.torch import load_file
-
     path = directory / HEADS
     network = load_model(directory, dropout=False)
-    tensors = load_file(path) if path.is_file() else {}
+    tensors = load_tensors(path) if present(path) else {}
     own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{PREFIX}{name}.")}
     if not own:
         raise ModelError(f"{directory} has no head called {name!r}: it was trained for something else; name a model with that head")
     add_head(network, name)
-    network.load_state_dict(own, strict=False)
+    with naming(path):
+        network.load_state_dict(own, strict=False)
     return network.eval()

@@ -5,14 +5,14 @@ A model of a hub such as huggingface.co, pinned by commit and by the sha256 of i
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from data.shards.model_folder import present, require_regular
 from model.networks.base import ModelError
-from model.networks.directory import CONFIG, INDEX, WEIGHTS, model_files, read_config
+from model.networks.directory import CONFIG, INDEX, WEIGHTS, model_files, read_config, shards_of
 from model.opening.gguf_model import GgufModel
 from model.opening.source import NOT_IDENTITY, Opened, OpenModelConfig, Shape, Surroundings, file_digests, stated_licence
 
@@ -42,15 +42,14 @@ class FolderModel(OpenModelConfig):
 
     def local_files(self, root: Path) -> list[Path]:
         directory = root / self.path
-        return [*model_files(directory), *(directory / name for name in BESIDE if (directory / name).is_file())]
+        return [*model_files(directory), *(path for name in BESIDE if present(path := directory / name) and require_regular(path) >= 0)]
 
     def shape(self, around: Surroundings) -> Shape:
         return Shape(*read_config(around.root / self.path))
 
     def open(self, around: Surroundings) -> Opened:
         directory = around.root / self.path
-        if not (directory / "tokenizer.json").is_file():
-            raise ModelError(f"{directory / 'tokenizer.json'} does not exist: a model needs its own tokenizer; put it there")
+        require_regular(directory / "tokenizer.json", lacking="a model needs its own tokenizer; put it there")
         files = {path.name: path for path in self.local_files(around.root) if path.name != CONFIG}
         origin = {"kind": self.kind, "name": directory.resolve().name, "revision": "", "sha256": file_digests(files)}
         return Opened(directory, {**origin, "licence": self.licence or stated_licence(directory)})
@@ -139,8 +138,7 @@ def fetch(repository: str, revision: str, folder: Path) -> Path:
     for name in BESIDE:
         get(name)
     if get(INDEX):
-        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-        if lacking := [name for name in names if not get(name)]:
+        if lacking := [name for name in shards_of(folder / INDEX) if not get(name)]:
             raise ModelError(f"{repository} at {revision[:12]} names {lacking[0]} and has no such file")
     elif not get(WEIGHTS):
         raise ModelError(f"{repository} at {revision[:12]} has no {WEIGHTS}: folio reads safetensors alone, never pickles")

@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from model.networks.base import ModelError
-from model.opening.gguf.parts import is_part, parts_of
+from model.networks.directory import parse_fields
+from model.opening.gguf.files import is_part, parts_of
 from model.opening.source import UNSTATED, Opened, OpenModelConfig, Shape, Surroundings, file_digests
 
 LARGEST = 64 * 2**30
@@ -55,12 +56,10 @@ class GgufModel(OpenModelConfig):
         return [] if self.package else parts_of(root / self.path)
 
     def shape(self, around: Surroundings) -> Shape:
-        from model.networks.hub.registry import BY_MODEL_TYPE
         from model.opening.gguf.metadata import GgufFile
 
         path = self._file(around)
-        fields = GgufFile(path).config()
-        return Shape(BY_MODEL_TYPE[fields["model_type"]].decoder(fields, path), fields["vocab_size"])
+        return Shape(*parse_fields(GgufFile(path).config(), path)[:2])
 
     def open(self, around: Surroundings) -> Opened:
         from model.opening.gguf.unpack import unpack

@@ -1,7 +1,9 @@
-"""The interface of every open model: a Hugging Face directory, its shape, and its description."""
+"""The interface of every open model: a Hugging Face directory, its shape, its description, and how it becomes one of folio's."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,23 +13,25 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, Field
 
-from model.networks.base import NetworkBase
+from data.shards.model_folder import TEXT_BYTES, TOKENIZER_BYTES, present, read_bytes
+from model.networks.base import ModelError, NetworkBase
+from model.networks.directory import TOKENIZER_DIGEST, load_model, save_model
 
 UNSTATED = "not stated"
 
 
 def stated_licence(directory: Path) -> str:
     """Return the licence that the front matter of the directory's README.md names; `not stated` if it names none."""
-    try:
-        text = (directory / "README.md").read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    path = directory / "README.md"
+    if not present(path):
         return UNSTATED
+    text = read_bytes(path, TEXT_BYTES).decode(errors="replace")
     parts = text.split("---", 2)
     if len(parts) < 3 or parts[0].strip():
         return UNSTATED
     try:
         front = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError, ValueError):
         return UNSTATED
     stated = front.get("license_name") if isinstance(front, dict) and front.get("license") == "other" else None
     stated = stated or (front.get("license") if isinstance(front, dict) else None)
@@ -101,10 +105,27 @@ class OpenModelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
     """Return the sha256 of files by name."""
-    import hashlib
-
     found: dict[str, str] = {}
     for name, path in sorted(files.items()):
         with path.open("rb") as stream:
             found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return found
+
+
+def adopt_model(directory: Path, output: Path) -> dict[str, float]:
+    """Write the model in a Hugging Face directory into `output`, in fp32, bound to its tokenizer; return parameters, vocab_size, context.
+
+    Raise ModelError for one that folio can't compute, and for one that can't be trained by next tokens. Memory: the model in fp32, twice.
+    """
+    network = load_model(directory)
+    if "causal" not in network.config.SUPPORTS:
+        raise ModelError(f"{directory} is of kind {network.config.kind}, which does not predict next tokens; start from one that does")
+    digest = hashlib.sha256(read_bytes(directory / "tokenizer.json", TOKENIZER_BYTES)).hexdigest()
+    save_model(network, output, extra={TOKENIZER_DIGEST: digest})
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return {"parameters": float(parameters), "vocab_size": float(network.vocab_size), "context": float(network.config.context)}
+
+
+def write_origin(output: Path, origin: dict[str, object]) -> None:
+    """Write where a model is from, for the card and the report."""
+    (output / "origin.json").write_text(json.dumps(origin, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

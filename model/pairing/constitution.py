@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from model.hardware.transfers import torch_threads
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
@@ -61,7 +62,6 @@ def revise_by_principles(
     Return metrics with the split as prefix: questions, pairs, set_aside, and set_aside.REASON for each reason there was.
     Raise ValueError if no pair for training is left, and EndpointError for an address that does not answer.
     """
-    from model.hardware.transfers import torch_threads
     from model.inference.open_model import open_model
     from model.networks.directory import require_tokenizer
 

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from model.hardware.transfers import torch_threads
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
@@ -104,7 +105,6 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
     answer), unended (sampled replies that were cut off).
     Raise ValueError if no pair for training is left.
     """
-    from model.hardware.transfers import torch_threads
     from model.inference.open_model import open_model
     from model.networks.directory import require_tokenizer
 

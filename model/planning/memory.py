@@ -3,9 +3,9 @@
 Weights, gradients and optimizer state are fp32 in every precision of the trainer: 16 bytes per parameter for AdamW. ZeRO (Rajbhandari et
 al. 2020) partitions them over the workers: in stage 1 the optimizer state, in 2 also gradients, in 3 also weights. Added to these are what
 DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage 3),
-the activations that the network saves for the backward pass, and the process itself. Within 15 % of measured runs on CPU
-in fp32, and within 10 % of the tensors of a step at 124 million and a billion parameters, counted without numbers. Offloaded
-memory is not counted.
+the activations that the network saves for the backward pass, what an update holds while it is made, a checkpoint on its way to disk, and
+the process itself. `python -m tests.benchmarks.planned_memory` compares it with training processes on a CPU; it is within 10 % of the
+tensors of a step at 124 million and a billion parameters, counted without numbers. Offloaded memory is not counted.
 
 Measure on the network itself what a training row keeps in memory for its backward pass.
 
@@ -20,7 +20,7 @@ A worker knows how much memory its card has free, but not what a micro-batch nee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from model.hardware.devices import GIB
 from model.networks.base import NetworkBase
 from model.networks.meta import example_inputs, fake_network, parameters_by_role
+from model.networks.network import Role
 from model.objectives.chunked import chunk_rows
 from model.training.job import Job
 from model.training.precision import autocast
@@ -72,8 +73,8 @@ def row_activations(config: NetworkBase, vocab_size: int, rounding: Rounding, *,
         return row_activations(config, vocab_size, rounding, packed=False)
     each = {part: two[part] - one[part] for part in two}
     blocks = [each[number] for number in range(shallow.layers)]
-    # The second of two blocks represents the others: the first may save what all of them share.
-    blocks += blocks[-1:] * (config.layers - shallow.layers)
+    # The last blocks represent the others: the first may save what all of them share.
+    blocks += blocks[-config.period :] * ((config.layers - shallow.layers) // config.period)
     return RowActivations(each[OUTSIDE], tuple(blocks), each[INPUT])
 
 
@@ -115,22 +116,24 @@ def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, 
 FP32 = 4
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
-# Measured on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries; then what the engine loads, without and with ZeRO.
-CPU_PROCESS = 290_000_000
-CPU_ENGINE = {False: 97_000_000, True: 153_000_000}
+# Measured on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries; then what a training loads, without and with ZeRO.
+CPU_PROCESS = 270_000_000
+CPU_ENGINE = {False: 165_000_000, True: 221_000_000}
 # A CUDA context with NCCL's buffers and cuBLAS's workspaces: an assumption, not measured.
 GPU_PROCESS = round(1.5 * GIB)
-# Blocks that malloc holds after they are freed: 6 to 25 % of the memory in twelve CPU runs. The CUDA allocator wastes less; an assumption.
-CPU_SLACK, GPU_SLACK = 0.20, 0.05
+# Blocks that malloc holds after they are freed: 29 to 49 % of the tensors in eight CPU runs. The CUDA allocator wastes less; an assumption.
+CPU_SLACK, GPU_SLACK = 0.33, 0.05
+MAPPED = 32 << 20  # bytes; glibc gives a block of this size back to the system as soon as it is freed
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one worker by purpose."""
+    """Bytes of one worker by purpose. `checkpoint`: the copy that is written to disk while training goes on."""
 
     weights: int
     gradients: int
     optimizer: int
+    checkpoint: int
     activations: int
     logits: int
     buffers: int
@@ -156,7 +159,10 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     gradients = part if stage >= 2 else whole
     copies = train.optimizer.STATE + (1 if train.ema_decay else 0)
     optimizer = copies * (part if stage else whole) + (part if stage else 0)
-    optimizer -= (train.optimizer.STATE - train.optimizer.matrix_state) * FP32 * roles["matrix"]
+    spared = (train.optimizer.STATE - train.optimizer.matrix_state) * FP32 * roles["matrix"] // parallel.pipeline
+    optimizer -= spared // parallel.data_workers if stage else spared
+    # An accelerator's checkpoint is copied to the host's memory.
+    checkpoint = 0 if accelerator else ((1 + copies) * whole - spared) // parallel.data_workers
     if accelerator and stage and parallel.offload_optimizer != "none":
         optimizer = 0
     if accelerator and stage == 3 and parallel.offload_weights != "none":
@@ -164,16 +170,31 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     activations, logits = _forward(job, accelerator)
     # Autocast holds a rounded copy of each weight until the backward pass is done.
     rounded = 0 if train.precision.PRODUCTS == "fp32" else whole // 2
-    buffers = _buffers(job, whole, part, accelerator)
-    if stage < 2:
-        # The flat copy of gradients is made after the activations are freed.
-        buffers = max(0, buffers - activations - logits - rounded)
-    buffers += rounded
-    held = weights + gradients + optimizer + activations + logits + buffers
-    slack = round(held * (GPU_SLACK if accelerator else CPU_SLACK))
+    buffers, step = _buffers(job, whole, part, accelerator), _step(job, roles)
+    # The flat copy of gradients in stages 0 and 1 is made, and an update too, after the activations are freed.
+    early, late = (0, buffers + step) if stage < 2 else (buffers, step)
+    buffers = early + rounded + max(0, late - activations - logits - rounded)
+    held = weights + gradients + optimizer + checkpoint + activations + logits + buffers
+    large = logits if not accelerator and logits // 3 >= MAPPED else 0
+    slack = round((held - large) * (GPU_SLACK if accelerator else CPU_SLACK))
     process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS
     engine = 0 if accelerator else CPU_ENGINE[stage > 0]
-    return Memory(weights, gradients, optimizer, activations, logits, buffers + slack, process + engine)
+    return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, process + engine)
+
+
+def _step(job: Job, roles: Mapping[Role, int]) -> int:
+    """Bytes that an update holds while it is made: now and then a copy of the weights, to measure by how much they change, and what the
+    optimizer computes of one tensor. Under ZeRO, which updates group after group, a tensor is a worker's part of one."""
+    optimizer, parallel = job.train.optimizer, job.resources.parallel
+    whole, matrices = sum(roles.values()), roles.get("matrix", 0)
+    apart = optimizer.MATRIX_STATE is not None  # matrices are a group of their own
+    if parallel.zero_stage:
+        group = (max(matrices, whole - matrices) if apart else whole) // parallel.data_workers
+        return FP32 * (group + optimizer.STEP * ((matrices // parallel.data_workers) if apart else group))
+    # The largest matrix of a block is about a quarter of it.
+    block = matrices // (4 * job.network.layers)
+    tensor = block if apart else max(block, roles.get("embedding", 0))
+    return FP32 * (whole // parallel.pipeline + optimizer.STEP * tensor)
 
 
 def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
@@ -182,7 +203,7 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
     # A bucket is allocated at its full size; on a CPU only the pages written to take memory.
     bucket = FP32 * BUCKET if accelerator else min(whole, FP32 * BUCKET)
     if stage == 0:
-        return min(whole, FP32 * BUCKET)
+        return min(whole, FP32 * BUCKET) if workers > 1 else 0
     if stage == 1:
         return part + (part if workers > 1 else 0)
     if stage == 2:

@@ -44,7 +44,7 @@ class Text:
 
 @dataclass(frozen=True)
 class SizedJob:
-    """A job and its estimated cost. `seconds`: of the whole machine; `memory`: of one worker, by ZeRO stage."""
+    """A job and its estimated cost. `seconds`: of the whole machine; `memory`: of one worker, by ZeRO stage; `usable`: what it has."""
 
     job: Job
     tokens: float
@@ -53,11 +53,17 @@ class SizedJob:
     seconds: float
     memory: Mapping[int, Memory]
     warnings: tuple[str, ...]
+    usable: float
 
     @property
     def parameters(self) -> int:
         """Number of weights, embeddings included."""
         return count_parameters(self.job.network, self.job.vocab_size)
+
+    @property
+    def lacking(self) -> int:
+        """Bytes that a worker has too little; 0: it fits."""
+        return max(0, round(self.memory[self.job.resources.parallel.zero_stage].total - self.usable))
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -92,7 +98,10 @@ def propose(text: Text, machine: Machine, present: Job, *, parameters: float | N
     shape = rules.shape_for(budget.parameters, vocabulary, present.network)
     # A shape comes only near to the wanted size, and a run that is to end in time has to be shorter by as much as it is larger.
     tokens = budget.tokens * min(1.0, budget.parameters / count_parameters(shape, vocabulary))
-    candidates = [estimate(proposed_job(shape, vocabulary, factor * tokens, machine, present), text, machine) for factor in FACTORS]
+    # More passes than the text is worth are no alternative.
+    most = max(tokens, rules.MOST_EPOCHS * text.tokens(vocabulary))
+    lengths = [factor * tokens for factor in FACTORS if factor * tokens <= most]
+    candidates = [estimate(proposed_job(shape, vocabulary, length, machine, present), text, machine) for length in lengths]
     return Proposal(text, machine, estimate(present, text, machine), candidates[FACTORS.index(1)], tuple(candidates), budget.reason)
 
 
@@ -181,7 +190,7 @@ def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
     different = text.tokens(job.vocab_size)
     stage = job.resources.parallel.zero_stage
     warnings = [*warnings_of(count_parameters(job.network, job.vocab_size), tokens, different), *_memory_warnings(memory, stage, machine)]
-    return SizedJob(job, tokens, tokens / different, flops, seconds, memory, tuple(warnings))
+    return SizedJob(job, tokens, tokens / different, flops, seconds, memory, tuple(warnings), USABLE * machine.memory)
 
 
 def warnings_of(parameters: int, tokens: float, different: float) -> list[str]:
@@ -199,12 +208,14 @@ def warnings_of(parameters: int, tokens: float, different: float) -> list[str]:
         warnings.append(
             f"reads the text {epochs:,.0f} times: after {rules.GOOD_EPOCHS} epochs repeating is worth less and less, and {ends}"
         )
-    if each < UNDERTRAINED * 0.95 and epochs < rules.GOOD_EPOCHS * 0.7:
+    undertrained = each < UNDERTRAINED * 0.95 and epochs < rules.GOOD_EPOCHS * 0.7
+    if undertrained:
         warnings.append(
             f"undertrained: {each:.1f} tokens per parameter instead of {rules.TOKENS_PER_PARAMETER}; "
             "a smaller model would learn more in that time"
         )
-    if parameters < different / OVERTRAINED or each > OVERTRAINED * 1.05:
+    # Never beside advice to make it smaller: a run too short for its model is so whatever the text, and one too big for it gains nothing.
+    if not undertrained and parameters <= 2 * largest and (parameters < different / OVERTRAINED or each > OVERTRAINED * 1.05):
         warnings.append(
             f"too small: {short(parameters)} parameters for {short(max(different, tokens))} tokens underfit; "
             "a larger model would learn more from this text"

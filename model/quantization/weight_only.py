@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
+from data.shards.model_folder import require_regular
+from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, load_tensors, read_config
 from model.quantization.protocol import Use, write_quantization
 
 if TYPE_CHECKING:
@@ -111,18 +112,15 @@ class WeightOnlyQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory as fp32, on the CPU, in evaluation mode; raise ModelError if its files do not match."""
-        from safetensors.torch import load_file
-
         from model.networks.meta import fill, meta_network
 
         path = Path(directory) / self.file
-        if not path.is_file():
-            raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
+        require_regular(path, lacking=f"{directory} has a configuration but no weights")
         config, vocab_size = read_config(directory)
         network = meta_network(config, vocab_size)
         shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         try:
-            fill(network, self.decode(load_file(path), shapes))
+            fill(network, self.decode(load_tensors(path), shapes))
         except RuntimeError as error:
             raise ModelError(f"{path} does not match the {CONFIG} beside it: {error}") from error
         return network.eval()

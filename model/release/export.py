@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.adapters.opening import adapter_apart, load_adapted
 from model.adapters.protocol import FOLDER
-from model.inference.chat_format import ROLES_FILE
+from model.inference.chat_format import ROLES_FILE, ChatFormat
 from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, require_tokenizer
 from model.quantization.config import quantizer_of
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
@@ -61,8 +61,6 @@ def export(
     release: 0 for float32 bit by bit, else rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not
     match, or the release computes other logits than the source. The weights are held in memory twice.
     """
-    from model.inference.chat_format import ChatFormat
-
     if quantizer_of(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = read_variants(variants or {}, fidelity or {})
@@ -105,7 +103,7 @@ def export(
         "parameters": parameters,
         "vocabulary": network.vocab_size,
         "context": network.config.context,
-        "dtype": config.dtype,
+        "dtype": "int32, counts" if network.config.counted else config.dtype,
         "variants": [variant.card_facts(parameters) for variant in quantized],
         "full": full_precision(quantized, (output / WEIGHTS).stat().st_size, parameters),
         "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),
@@ -168,7 +166,8 @@ def _write_weights(tensors: Mapping[str, Tensor], form: HubForm | None, path: Pa
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
     weights = tensors if form is None else form.to_hub(tensors)
-    save_file({name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}, path, metadata={"format": "pt"})
+    rounded = {name: tensor.to(dtype if tensor.is_floating_point() else None).contiguous() for name, tensor in weights.items()}
+    save_file(rounded, path, metadata={"format": "pt"})
 
 
 def _write_json(path: Path, fields: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from data.shards.gym_scores import score_entry
 from model.rewards.answers import Question, Trial, answer_of, contains, first_sentence, is_right, numbers
 
 if TYPE_CHECKING:
@@ -263,23 +264,11 @@ class GymReward(RewardBase):
 
 
 class GymScore:
-    """The scorer's number for what the reply says after thinking; 0 for a question that is not one of its problems."""
+    """The scorer's number for what the reply says after thinking, 0 where it fails; 0 for a question that is not one of its problems."""
 
     def score(self, reply: Reply) -> float:
         entry = reply.question.get("entry")
         return score_entry(answer_of(reply.text), entry) if entry is not None else 0.0
-
-
-def score_entry(answer: str, entry: Mapping[str, Any]) -> float:
-    """Return what the scorer of an entry's data set gives an answer, 0 to 1."""
-    import reasoning_gym
-
-    scorer = reasoning_gym.get_score_answer_fn(entry["metadata"]["source_dataset"])
-    try:
-        found = float(scorer(answer.strip(), dict(entry)))
-    except Exception:  # noqa: BLE001  # scorers raise anything for a reply of another form; such a reply earns nothing
-        return 0.0
-    return min(1.0, max(0.0, found))
 
 
 AnyReward = AnswerReward | ConciseReward | NumberReward | SoleReward | FormatReward | LengthReward | ProgramReward | GymReward

@@ -1,10 +1,13 @@
-"""The HTTP application: OpenAI's paths, health, metrics and the page."""
+"""The HTTP application: OpenAI's paths, health, metrics and the page, which may do nothing but ask this server."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
 from typing import TypeVar
 
 import uvicorn
@@ -17,10 +20,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from model.hardware.waiting import watch
 from model.serving.connections import server_config
 from model.serving.guard import Guard, is_loopback
 from model.serving.own import OwnModel
-from model.serving.page.page import page
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from model.serving.served import ApiError, ServedModel, ServeLimits, error_body, from_validation
 
@@ -198,8 +201,6 @@ def compute_with(threads: int) -> None:
     """Make every engine compute with this many threads."""
     import torch
 
-    from model.hardware.waiting import watch
-
     torch.set_num_threads(threads)
     watch()
 
@@ -216,3 +217,24 @@ def serve(
     finally:
         for model in models.values():
             model.close()
+
+
+SCRIPTS = ("markdown.js", "stream.js", "pane.js", "chat.js")
+POLICY = (
+    "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+def page() -> tuple[str, str]:
+    """Return the page and its Content-Security-Policy, which allows its style and script by their hashes alone."""
+    folder = files("model.serving.page")
+    style = folder.joinpath("chat.css").read_text(encoding="utf-8")
+    script = '"use strict";\n' + "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
+    html = folder.joinpath("chat.html").read_text(encoding="utf-8")
+    whole = html.replace("/*STYLE*/", style).replace("/*SCRIPT*/", script)
+    return whole, POLICY.format(script=_source(script), style=_source(style))
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

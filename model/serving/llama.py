@@ -9,6 +9,7 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 
+from model.opening.gguf.files import GgufHeader, parts_of
 from model.serving.child import KEY, PARENT, Child, ChildError, ChildModel, python
 from model.serving.served import About, ServeLimits
 
@@ -32,6 +33,8 @@ def serve_gguf(file: Path, about: About, limits: ServeLimits, threads: int) -> C
     """Start llama.cpp on a file. Raise ChildError if it is not installed or does not start."""
     if find_spec("xllamacpp") is None:
         raise ChildError(f"{file} is served by llama.cpp, and xllamacpp is not installed; install it with: pip install 'folio[llama]'")
+    for part in parts_of(file):
+        GgufHeader(part)  # what contradicts itself is named here, since llama.cpp just ends
     command = python("model.serving.llama", str(file), "{port}", str(min(limits.rows, 64)), str(threads), about.id, str(about.context or 0))
     return ChildModel(Child(command, "llama.cpp"), about, limits, NAMES, DEFAULTS)
 

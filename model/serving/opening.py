@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
 
 Backend = Literal["auto", "folio", "llama.cpp", "vllm"]
-WRITES = ("chat", "completions", "embeddings")
+WRITES = ("chat", "completions")
+EMBEDS = ("embeddings",)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def open_together(
     served: list[ServedModel] = []
     try:
         for offer in offers:
-            about = _about(offer, path, config.context, WRITES, "folio")
+            about = _about(offer, path, config.context, (*WRITES, *EMBEDS), "folio")
             adapted = network if offer.adapter is None else with_adapter(network, offer.adapter)
             served.append(OwnModel(adapted.decoding().prepared(), chat_format, about, limits, drafting))
     except BaseException:
@@ -75,7 +76,7 @@ def open_served(
     if (file is not None or backend == "vllm") and draft is not None:
         raise ValueError("--draft proposes tokens to models that folio computes; leave it out for llama.cpp and vLLM")
     if file is not None:
-        about = _about(offer, file, _context(file.parent), ("chat", "completions"), "llama.cpp")
+        about = _about(offer, file, _context(file.parent), WRITES, "llama.cpp")
         return serve_gguf(file, about, limits, threads)
     if offer.path.is_file():
         raise ModelError(
@@ -83,16 +84,16 @@ def open_served(
         )
     config, _ = read_config(offer.path)
     if backend == "vllm":
-        return serve_vllm(offer.path, _about(offer, offer.path, config.context, ("chat", "completions"), "vllm"), limits)
+        return serve_vllm(offer.path, _about(offer, offer.path, config.context, WRITES, "vllm"), limits)
     chat_format = ChatFormat(tokenizer_directory(offer.path))
     require_tokenizer(offer.path, chat_format.digest)
     if "generation" not in config.SUPPORTS and "bidirectional" in config.SUPPORTS:
         if draft is not None:
             raise ValueError(f"--draft proposes tokens, and {offer.name} is of kind={config.kind}, which writes none; leave it out")
-        about = _about(offer, offer.path, config.context, ("embeddings",), "folio")
+        about = _about(offer, offer.path, config.context, EMBEDS, "folio")
         return OwnEncoder(open_model(offer.path), chat_format, about, limits)
     config.require_generation()
-    about = _about(offer, offer.path, config.context, WRITES, "folio")
+    about = _about(offer, offer.path, config.context, WRITES if config.counted else (*WRITES, *EMBEDS), "folio")
     return OwnModel(
         open_model(offer.path).decoding().prepared(), chat_format, about, limits, None if draft is None else _draft(draft, chat_format)
     )

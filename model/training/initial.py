@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from data.shards.model_folder import TOKENIZER_BYTES, present, read_bytes
 from data.shards.reader import ShardReader
 from model.adapters.opening import Reference
 from model.inputs.inputs import inputs_of
@@ -77,7 +78,7 @@ def _differences(shape: NetworkBase, vocab_size: int, job: Job) -> list[str]:
 def _require_tokenizer(directory: Path, job: Job) -> None:
     """Raise JobError unless its tokenizer.json, or the digest in its config.json, is that of the shards."""
     path = directory / "tokenizer.json"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else read_tokenizer_digest(directory)
+    digest = hashlib.sha256(read_bytes(path, TOKENIZER_BYTES)).hexdigest() if present(path) else read_tokenizer_digest(directory)
     if digest is None:
         raise JobError(
             f"{directory} does not say which tokenizer it uses, so its tokens may mean other words; put its tokenizer.json there, or train "

@@ -51,7 +51,7 @@ class TrainConfig(TrainingLength):
     """
 
     TITLE: ClassVar[str]
-    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal", "gradients"})
     INPUTS: ClassVar[tuple[str, ...]] = ("train_shards",)
     MODELS: ClassVar[tuple[str, ...]] = ()
     HEADS: ClassVar[tuple[str, ...]] = ()

@@ -12,8 +12,7 @@ from tasks.reporting.charts import Bar, Curve, curve_chart
 from tasks.reporting.hook import Topic
 from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure, figure
-from tasks.reporting.standing import TUNED
-from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.summary import TUNED, Results, RunSummary
 from tasks.reporting.wording import count, number, plural, share
 
 BASE = "evaluate.base"

@@ -9,7 +9,7 @@ from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import joined, plural
-from tasks.stage.system.columns import columns
+from tasks.stage.system.columns import table
 
 WORDS = {"failed": "failed", "overruled": "failed, overruled", "passed": "passed"}
 TONES = {"failed": "bad", "overruled": "warned", "passed": "good"}
@@ -46,12 +46,8 @@ def _gate(results: Results, position: str) -> Gate:
 
 
 def gate_text(rows: Sequence[Sequence[str]]) -> str:
-    """Return the rows of a verdict as a table for a terminal; verdicts that it cuts follow below it, whole."""
-    table = [HEADER, *map(with_ratio, rows)]
-    rule = tuple("-" * max(len(row[i]) for row in table) for i in range(len(HEADER)))
-    lines = columns([HEADER, rule, *table[1:]])
-    cut = [f"{metric}: {verdict}" for (metric, *_, verdict), line in zip(rows, lines[2:], strict=True) if not line.endswith(verdict)]
-    return "\n".join([*lines, *cut])
+    """Return the rows of a verdict as a table for a terminal; where it has no room for the columns, the cells of each row stand stacked."""
+    return "\n".join(table([HEADER, *map(with_ratio, rows)]))
 
 
 def with_ratio(row: Sequence[str]) -> tuple[str, ...]:

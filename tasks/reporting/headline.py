@@ -15,9 +15,8 @@ from tasks.reporting.hook import report_hook
 from tasks.reporting.lineage_drawing import as_file, draw_run, maker
 from tasks.reporting.sizes import parameters_of, signed, variant_cost
 from tasks.reporting.stages import spent
-from tasks.reporting.standing import standing_of
-from tasks.reporting.summary import Results, RunSummary
-from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
+from tasks.reporting.summary import Results, RunSummary, standing_of
+from tasks.reporting.wording import count, joined, model_form, number, plural, rough, seconds, share
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.tracking.cost import total_cost
 
@@ -148,12 +147,24 @@ def _quality(results: Results) -> KeyFigure | None:
         metrics = results.metrics(position)
         for split in ("test", "val", "train"):
             bits, found = metrics.get(f"{split}.bits_per_byte"), metrics.get(f"{split}.masked_accuracy")
+            model = f"{model_name(position)} model on {told_split(results, split)}"
+            model = f"{model_name(position)} model on {told_split(results, split)}"
             if bits is not None:
-                return KeyFigure("bits per byte", number(bits), f"{model_name(position)} model on {split}")
+                return KeyFigure("bits per byte", number(bits), model)
             if found is not None:
-                loss = number(metrics[f"{split}.masked_loss"])
-                return KeyFigure("hidden tokens found", share(found), f"{model_name(position)} model on {split}; masked loss {loss}")
+                remark = f"{model}; masked loss {number(metrics[f'{split}.masked_loss'])}"
+                return KeyFigure("hidden tokens found", share(found), remark)
     return None
+
+
+def told_split(results: Results, split: str) -> str:
+    """Return the name of a split; of one that train holds as well, that and how much of it."""
+    if not (shared := results.metrics("baseline").get(f"{split}.documents_in_train", 0.0)):
+        return split
+    # Every run of words of the split's documents is in train.
+    whole = results.metrics("audit").get(f"leak_{split}", 0.0) >= 1.0
+    copied = "a copy of train" if whole else f"of which train holds {plural(shared, 'document')}"
+    return f"{split}, {copied}, so not on unseen text"
 
 
 def _variant(results: Results, name: str) -> KeyFigure | None:

@@ -91,7 +91,7 @@ def _lead(results: Results) -> str:
     parameters = parameters_of(results)
     shape = results.artifacts["pretrain"].config.get("model", {}) if "pretrain" in results.artifacts else {}
     if parameters:
-        form = f": {shape['layers']} layers of width {shape['width']}, {shape['context']} tokens of context" if shape else ""
+        form = f": {shape['layers']} layers of width {shape['width']}, {shape['context']} tokens of context" if "layers" in shape else ""
         sentences.append(f"The model has {count(parameters)} parameters{form}.")
     for name in results.variants():
         cost = variant_cost(results, name)

@@ -11,8 +11,7 @@ from model.rewards.answers import messages_of
 from tasks.reporting.gates import TONES, WORDS, gates_of
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table, spread
-from tasks.reporting.standing import TUNED
-from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.summary import TUNED, Results, RunSummary
 from tasks.reporting.wording import count, number, seconds, share, size
 
 HEADER = ("step", "measure", "unit", "before", "after", "better by", "measured on", "gate")

@@ -1,4 +1,4 @@
-"""Train in worker processes: a job from a stage's inputs, launched, its progress shown and recorded.
+"""Train in worker processes: a job from a stage's inputs, launched, its progress shown and recorded; or count, in this process.
 
 Checkpoints are in the workspace's `resume` folder, so a run that was killed continues from the last one under the same key."""
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.networks.base import NetworkBase
+from model.networks.config import NgramConfig
+from model.networks.directory import read_config, read_tokenizer_digest
 from tasks.stage.stage import Metrics, Workspace
 from tasks.stage.system.progress import log
 from tasks.training.config import PipelineResources, Pretraining, Tuning
@@ -52,7 +54,8 @@ def train(
     Rows are `shards/train`, validated on `shards/val`, with some of `replayed` among them, or replies sampled to `questions` in the chat
     format of `tokenizer`, scored by the reward model `judge` if the step names one.
     """
-    from model.networks.directory import read_config
+    if isinstance(config, Pretraining) and isinstance(config.model, NgramConfig):
+        return _count(config.model, work, shards)
     from model.planning.memory import with_memory_estimates
     from model.training.job import Job
     from model.training.launch.launch import launch
@@ -106,10 +109,22 @@ def train(
     return metrics
 
 
+def _count(config: NgramConfig, work: Workspace, shards: Path | None) -> Metrics:
+    from model.networks.ngram import count_model
+
+    if shards is None:
+        raise ValueError("shards: counting needs rows")
+    metrics = count_model(config, shards, work.output)
+    if metrics["rows_counted"] < metrics["rows"]:
+        log(
+            f"counted {metrics['rows_counted']:,.0f} of {metrics['rows']:,.0f} rows, spread evenly, since model.most_tokens="
+            f"{config.most_tokens:,}; raise it for all of them"
+        )
+    return metrics
+
+
 def _vocabulary(shards: Path | None, initial: Path | None) -> tuple[int, str]:
     """Return the size of the vocabulary and the digest of the tokenizer that the rows are of, or without rows the model."""
-    from model.networks.directory import read_config, read_tokenizer_digest
-
     if shards is not None:
         index = json.loads((shards / "train" / "shards.json").read_text())
         return index["vocab_size"], index["tokenizer_digest"]

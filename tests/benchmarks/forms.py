@@ -19,13 +19,11 @@ from model.evaluation.fidelity import measure_fidelity
 from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.networks.directory import ModelError
 from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
-from model.quantization.config import VariantConfig, quantize
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, OnnxConfig, VariantConfig, quantize
 from model.quantization.integers import Int4Config, Int8Config
-from model.quantization.onnx.config import OnnxConfig
 from tasks.lineage.graph import ProvenanceGraph
-from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.store import open_store
 
 FORMS: dict[str, VariantConfig] = {
     "INT8": Int8Config(kind="int8"),

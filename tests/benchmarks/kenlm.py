@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.baselines.ngram import Targets, kneser_ney, targets_of
+from data.shards.ngrams import Targets, kneser_ney, targets_of
 
 UNKNOWN, BEGIN, END, FIRST = range(4)
 BOUND = 0.001

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from flows.cli.run import show_on_terminal
 from flows.cli.signals import stoppable
+from tasks.stage.system.progress import show_on_terminal
 from tests.tasks import toys
 from tests.tasks.toy_bodies import Collect
 

@@ -16,8 +16,7 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from model.networks.config import DecoderConfig
 from model.networks.directory import save_model
-from model.quantization.config import quantize
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, quantize
 from model.quantization.integers import Int8Config
 from model.quantization.protocol import QuantizerConfig
 from model.release.card import ModelCard

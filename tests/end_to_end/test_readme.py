@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typer.main import get_command
 
-from flows.cli.app import command_line
+from flows.cli.app import command_line, load_command
 from flows.recipe.loading import load
 from tests.end_to_end.readme import READMES, ROOT, block, commands, free_port, shell, standing, wait_until
 
@@ -86,7 +86,7 @@ def test_every_command_and_option_of_folio_exists(folder: str) -> None:
             command: Any = get_command(command_line())
             words = shlex.split(called.replace("'", ""))
             while words and words[0] in getattr(command, "commands", {}):
-                command = command.commands[words.pop(0)]
+                command = load_command(words.pop(0)) if not command.name else command.commands[words.pop(0)]
             assert not hasattr(command, "commands") or not words or words[0].startswith("-") or words[0].isupper(), line
             options = {name for option in command.params for name in option.opts}
             assert {word.split("=")[0] for word in words if word.startswith("--")} <= options | {"--help"}, line
@@ -95,7 +95,7 @@ def test_every_command_and_option_of_folio_exists(folder: str) -> None:
 @pytest.mark.parametrize("folder", READMES)
 def test_every_module_and_make_target_exists(folder: str) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    for module in re.findall(r"python -m (tests[.\w]+)", READMES[folder]):
+    for module in re.findall(r"python -m ((?:tests|flows)[.\w]+)", READMES[folder]):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file() or (ROOT / module.replace(".", "/") / "__main__.py").is_file(), module
     assert {*re.findall(r"^make ([a-z-]+)", READMES[folder], re.MULTILINE)} <= {*targets}
 
@@ -111,17 +111,38 @@ def test_what_is_served_is_what_folio_chat_says(environment: dict[str, str], qui
     assert said["choices"][0]["message"]["content"].strip() in ("sat.", "slept.")
 
 
-@pytest.mark.slow
-def test_ten_short_texts_of_one_s_own_are_trained_on_and_the_gate_says_that_counting_is_better(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+@pytest.fixture
+def own_books(tmp_path: Path) -> Path:
+    """Ten short texts."""
     books = tmp_path / "my_books"
     books.mkdir()
     for name, text in TEXTS.items():
         (books / name).write_text(text)
-    init, plan, run = (command.replace("my_books", str(books)) for command in block("Your own books"))
+    return books
+
+
+@pytest.mark.slow
+def test_ten_short_texts_of_one_s_own_are_counted_and_become_a_model_to_talk_to(environment: dict[str, str], own_books: Path) -> None:
+    init, plan, run = (command.replace("my_books", str(own_books)) for command in block("Your own books"))
     told = shell(init, environment)
-    assert "10 texts" in told and "it memorizes" in told
+    assert "10 texts" in told and "why: so little text" in told and "--kind network" in told
+    assert "pretrain" in shell(plan, environment)
+    ended = shell(f"{run} 2>&1", environment, timeout=900)
+    assert re.search(r"^release\.test\.bits_per_byte .* <= 1 x baseline\.unigram.* passed", ended, re.MULTILINE)
+    assert "It is itself a table of the runs of tokens" in ended and "What the base model writes by itself" in ended
+    asked = re.search(r"^talk to it +(\S*folio chat \S+)", ended, re.MULTILINE)
+    assert asked
+    assert "went from" in shell(f"{asked[1]} --ask 'On day 7 the heron' --max-new-tokens 16", environment)
+    assert "has no size to choose" in shell(f"folio size {own_books / 'recipe.yaml'} 2>&1 || true", environment)
+
+
+@pytest.mark.slow
+def test_a_network_of_ten_short_texts_is_trained_for_the_asking_and_the_gate_says_that_counting_is_better(
+    environment: dict[str, str], own_books: Path
+) -> None:
+    init, plan, run = (command.replace("my_books", str(own_books)) for command in block("Your own books"))
+    told = shell(f"{init} --kind network", environment)
+    assert "10 texts" in told and "it memorizes" in told and "may end at gate.base without a model" in told
     assert "pretrain" in shell(plan, environment)
     ended = shell(f"{run} 2>&1 || true", environment, timeout=900)
     assert "pretrain: done" in ended

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.store_maintenance import garbage_report, verify_store
+from flows.cli.commands.store import garbage_report, verify_store
 from flows.services import servers
 from tasks.stage.store.artifact import RECORD
 from tasks.stage.store.store import Store

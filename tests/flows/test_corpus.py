@@ -14,7 +14,7 @@ from prefect import flow
 from data.documents.sharding import document_id, shard_of
 from data.sources.errors import SourceError
 from data.splits.config import SplitConfig
-from flows.cli.views.corpus_stats import corpus_stats
+from flows.cli.views.corpus_removed import corpus_stats
 from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import load

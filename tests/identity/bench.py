@@ -220,8 +220,8 @@ def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
 def last_run(site: Site) -> tuple[Journal, RunRecord]:
     """The journal, and what it has of the last run."""
     from flows.recipe.loading import load
-    from tasks.stage.execution.run_context import open_store
     from tasks.stage.store.journal import Journal
+    from tasks.stage.store.store import open_store
 
     recipe = load("recipe.yaml", site.asked.changes)
     settings: dict[str, Any] = recipe.run_settings()

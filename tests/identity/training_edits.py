@@ -167,8 +167,8 @@ USED = [
     TrainingEdit(
         "the optimizer of tuning",
         "model/training/optimizers/config.py",
-        "weight_decay), (self.beta1, self.beta2)\n        return torch.optim.AdamW(",
-        "2 * weight_decay), (self.beta1, self.beta2)\n        return torch.optim.AdamW(",
+        "(self.beta1, self.beta2)\n        return torch.optim.AdamW(",
+        "(self.beta2, self.beta1)\n        return torch.optim.AdamW(",
         "tune.sft",
     ),
     TrainingEdit(

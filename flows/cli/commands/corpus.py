@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.sources.config import ManifestSource
+from data.sources.errors import SourceError
+from data.sources.fetching.manifest import manifest_line, read_manifest
+from data.sources.fetching.prefix import pin_prefix
+from data.sources.formats import FORMATS, USUAL
 from flows.cli.commands.arguments import AsJson, StoreUrl
+from flows.cli.views.corpus_removed import corpus_stats, explain_duplicates, show_removed
+from flows.cli.views.corpus_show import show_document
+from flows.cli.views.diff_rendering import print_styled
+from flows.services.home import home
+from tasks.stage.system.atomic_files import write_atomically
 
+if TYPE_CHECKING:
+    from data.sources.fetching.manifest import Entry
+
+app = typer.Typer()
 corpus_app = typer.Typer(no_args_is_help=True, help="Look at what happened to every document and every piece of text.")
+app.add_typer(corpus_app, name="corpus")
 OfRun = Annotated[
     str,
     typer.Argument(
@@ -32,17 +48,12 @@ def show(
 
     Examples: `folio corpus show alice.txt`, `folio corpus show alice.txt --rule "running heads" --limit 5`
     """
-    from flows.cli.views.corpus_show import show_document
-    from flows.cli.views.diff_rendering import print_styled
-
     print_styled(show_document(document, recipe, full=full, rule=rule, limit=limit, as_json=as_json, store=store))
 
 
 @corpus_app.command()
 def stats(recipe: OfRun = "", as_json: AsJson = False, store: StoreUrl = "") -> None:
     """Show how much text came in, what each stage and rule took, and what is left, by source, format, language and split."""
-    from flows.cli.views.corpus_stats import corpus_stats
-
     print(corpus_stats(recipe, as_json=as_json, store=store))
 
 
@@ -58,8 +69,6 @@ def removed(
 
     Examples: `folio corpus removed` lists the rules, `folio corpus removed dedup/paragraph universe` shows what one took
     """
-    from flows.cli.views.corpus_removed import show_removed
-
     print(show_removed(rule, recipe, limit=limit, as_json=as_json, store=store))
 
 
@@ -72,8 +81,6 @@ def why(
     store: StoreUrl = "",
 ) -> None:
     """Explain why two documents were called duplicates: the pairs that link them, and the passages they share."""
-    from flows.cli.views.corpus_removed import explain_duplicates
-
     print(explain_duplicates(first, second, recipe, as_json=as_json, store=store))
 
 
@@ -94,6 +101,42 @@ def pin(
 
     Example: `folio corpus pin s3://bucket/books/ books.tsv`, then in the recipe `{kind: manifest, manifest: books.tsv}`
     """
-    from flows.cli.pinning import pin_below
-
     print(pin_below(url, manifest, tuple(formats or ()), max_megabytes, max_hours))
+
+
+def pin_below(url: str, manifest: Path, formats: tuple[str, ...], max_megabytes: int, max_hours: float) -> str:
+    """Write the manifest and return what was pinned, in a line.
+
+    The file is written whole or not at all. What was pinned when a call ends early is kept beside it, where the next one goes on. Raise
+    ValueError for a format that is not known, a file that exists or can't be written there, and for damage in what was kept.
+    """
+    if unknown := next((name for name in formats if name not in FORMATS), None):
+        raise ValueError(f"--format {unknown} is not one of {', '.join(FORMATS)}")
+    if manifest.exists():
+        raise ValueError(f"{manifest} exists; name another file, or remove it first")
+    if not manifest.parent.is_dir():
+        raise ValueError(f"{manifest.parent} is not a folder; create it first")
+    so_far = manifest.with_name(f".{manifest.name}.partial")
+    pinned = _pinned_before(so_far)
+    lines, before = [], 0
+    for entry in pin_prefix(url, home() / "cache", formats or USUAL, max_megabytes, max_hours, pinned):
+        lines.append(f"{manifest_line(entry)}\n")
+        if entry.url in pinned:
+            before += 1
+            continue
+        with so_far.open("a", encoding="utf-8") as kept:
+            kept.write(lines[-1])
+    write_atomically(manifest, "".join(lines).encode())
+    so_far.unlink(missing_ok=True)
+    again = f", {before} of them pinned before" if before else ""
+    return f"{manifest} lists {len(lines)} files{again}; read them with a source {{kind: manifest, manifest: {manifest}}}"
+
+
+def _pinned_before(so_far: Path) -> Mapping[str, Entry]:
+    """Return {URL: file} of what an earlier call kept. Raise ValueError if it can't be read."""
+    if not so_far.exists():
+        return {}
+    try:
+        return {entry.url: entry for entry in read_manifest(ManifestSource(manifest=so_far.name), so_far.parent).values()}
+    except SourceError as error:
+        raise ValueError(f"{so_far} should hold what was pinned before; remove it to begin anew. {error}") from error

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, StoreUrl
+from flows.cli.views.lineage import compare_runs, show_lineage
+from flows.cli.views.takedown import show_takedown
 
-lineage_app = typer.Typer()
+app = typer.Typer()
 
 
-@lineage_app.command(rich_help_panel="Look inside")
+@app.command()
 def lineage(
     thing: Annotated[
         str, typer.Argument(help="an artifact, key, digest, file, run, document, or registered model such as folio-universe@champion")
@@ -27,12 +29,10 @@ def lineage(
 
     Examples: `folio lineage model.safetensors`, `folio lineage books/alice.txt --forward`
     """
-    from flows.cli.views.lineage import show_lineage
-
     print(show_lineage(thing, forward=forward, unfold=unfold, as_json=as_json, drawing=drawing, store=store))
 
 
-@lineage_app.command(rich_help_panel="Look inside")
+@app.command()
 def takedown(
     document: Annotated[str, typer.Argument(help="a document's id, path or title, or its file")],
     search: Annotated[bool, typer.Option("--search/--no-search", help="also search all files that folio keeps for its words")] = True,
@@ -40,12 +40,10 @@ def takedown(
     store: StoreUrl = "",
 ) -> None:
     """List everything that holds a document, inside the store and out, and the steps that remove it. Changes nothing."""
-    from flows.cli.views.takedown import show_takedown
-
     print(show_takedown(document, search=search, as_json=as_json, store=store))
 
 
-@lineage_app.command(rich_help_panel="Look inside")
+@app.command()
 def compare(
     first: Annotated[
         str, typer.Argument(help="a run: its id or the beginning of it, an MLflow run id, a recipe, or universe~1 for the one before")
@@ -58,6 +56,4 @@ def compare(
 
     Example: `folio compare universe~1 universe`
     """
-    from flows.cli.views.lineage import compare_runs
-
     print(compare_runs(first, second, as_json=as_json, store=store))

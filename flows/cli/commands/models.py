@@ -1,4 +1,7 @@
-"""`folio chat`, `folio generate` and `folio serve`: talk to a model, answer a file of prompts, and serve models over OpenAI's API."""
+"""`folio chat`, `folio generate` and `folio serve`: talk to a model, answer a file of prompts, and serve models over OpenAI's API.
+
+What loads torch is imported inside the commands, so that help and a mistyped option take no seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ import typer
 
 from flows.cli.commands.arguments import StoreUrl
 
-chat_app = typer.Typer()
+app = typer.Typer()
 
 
-@chat_app.command(rich_help_panel="Make a model")
+@app.command()
 def chat(
     model: Annotated[
         str, typer.Argument(metavar="RECIPE|FOLDER", help="a recipe, to talk to its newest released model, or the folder of a model")
@@ -64,10 +67,7 @@ def chat(
     talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased)
 
 
-generate_app = typer.Typer()
-
-
-@generate_app.command(rich_help_panel="Make a model")
+@app.command()
 def generate(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="a recipe, for its newest released model, RECIPE:VARIANT, or the folder of a model")
@@ -116,9 +116,6 @@ def generate(
     )  # fmt: skip
 
 
-serve_app = typer.Typer()
-
-
 class BackendName(StrEnum):
     """What computes the models."""
 
@@ -128,7 +125,7 @@ class BackendName(StrEnum):
     VLLM = "vllm"
 
 
-@serve_app.command(rich_help_panel="Make a model")
+@app.command()
 def serve(
     models: Annotated[
         list[str],

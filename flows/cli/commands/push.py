@@ -1,4 +1,7 @@
-"""`folio card` and `folio push`: show a release's model card, and send the release to a hub or a folder."""
+"""`folio card` and `folio push`: show a release's model card, and send the release to a hub or a folder.
+
+What loads torch is imported inside the commands, so that help and a mistyped option take no seconds.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ import typer
 
 from flows.cli.commands.arguments import StoreUrl
 
-card_app = typer.Typer()
+app = typer.Typer()
 
 
-@card_app.command(rich_help_panel="Look inside")
+@app.command()
 def card(
     model: Annotated[
         str, typer.Argument(metavar="RECIPE|FOLDER", help="a recipe, for its newest released model, or the folder of a released model")
@@ -35,10 +38,7 @@ def card(
         output.write_text(text, encoding="utf-8")
 
 
-push_app = typer.Typer()
-
-
-@push_app.command(rich_help_panel="Make a model")
+@app.command()
 def push(
     model: Annotated[
         str, typer.Argument(metavar="RECIPE|FOLDER", help="a recipe, to send its newest released model, or that model's folder")

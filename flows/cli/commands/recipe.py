@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName
+from flows.recipe.commented_yaml import MARK, commented, commented_key, commented_section, compare_recipes
+from flows.recipe.loading import built_in, load
+from flows.recipe.schema import Recipe
+from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING
+from flows.recipe.validation import RecipeError
+from tasks.stage.system.command_line import did_you_mean
 
-recipes_app = typer.Typer()
+app = typer.Typer()
 recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
+app.add_typer(recipe_app, name="recipe")
 
 
-@recipes_app.command(rich_help_panel="Recipes")
+class ModelKind(StrEnum):
+    """`flows.recipe.initialize.Kind`."""
+
+    AUTO = "auto"
+    NETWORK = "network"
+    COUNTS = "counts"
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes that come with folio."""
-    from flows.recipe.loading import built_in, load
-
     for name, path in built_in().items():
         print(f"{name:12} {load(name).description}\n{'':12} {path}")
 
 
-@recipes_app.command(rich_help_panel="Recipes")
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")],
     minutes: Annotated[
@@ -36,6 +52,13 @@ def init(
             "whose wheel holds a .gguf file",
         ),
     ] = "",
+    kind: Annotated[
+        ModelKind,
+        typer.Option(
+            help="network: train one, however little text there is; counts: count runs of tokens, in seconds; auto: a network, or "
+            "counts where text or minutes are too few for one that beats them",
+        ),
+    ] = ModelKind.AUTO,
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="with --base: general text mixed into your own, so the model forgets less")
     ] = None,
@@ -44,7 +67,11 @@ def init(
 
     Example: `folio init books --minutes 10` looks at every text below books and writes books/recipe.yaml
     """
+    # Said before the imports, which take seconds, as reading the texts does.
+    typer.echo(f"Looking at the texts below {folder}, then timing this machine.", err=True)
     if base:
+        if kind is not ModelKind.AUTO:
+            raise typer.BadParameter(f"--kind {kind.value} is for a model of your texts alone, and --base starts from one; leave one out")
         from flows.recipe.initialize_opened import write_opened_recipe
 
         print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
@@ -53,7 +80,7 @@ def init(
         raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
-    print(write_recipe(folder, minutes, measure=True))
+    print(write_recipe(folder, minutes, kind=kind.value, measure=True))
 
 
 @recipe_app.command()
@@ -69,8 +96,6 @@ def show(
 
     Example: `folio recipe show universe dedup.near`
     """
-    from flows.recipe.explaining import show_recipe
-
     print(show_recipe(recipe, section, tuple(changes or ())), end="")
 
 
@@ -80,20 +105,16 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="RECIPE", help="the recipe to compare it with")],
 ) -> None:
     """Print the keys in which two recipes differ, with both values."""
-    from flows.recipe.explaining import diff_recipes
-
     print(diff_recipes(first, second))
 
 
 @recipe_app.command()
 def schema() -> None:
     """Print the JSON schema of recipe files, which lets an editor complete and check them."""
-    from flows.recipe.explaining import recipe_schema
-
     print(recipe_schema())
 
 
-@recipes_app.command(rich_help_panel="Recipes")
+@app.command()
 def size(
     recipe: RecipeName = "universe",
     changes: Changes = None,
@@ -118,7 +139,65 @@ def size(
     as_json: AsJson = False,
 ) -> None:
     """Propose a model size for a corpus and a machine: memory, time, cost, and warnings if it is too big or too small."""
-    from flows.cli.sizing import SizeRequest, size_recipe
+    from flows.cli import sizing  # loads torch
 
-    request = SizeRequest(device, devices, budget_hours, params, text_bytes, measure)
-    print(size_recipe(recipe, tuple(changes or ()), request, as_json=as_json))
+    request = sizing.SizeRequest(device, devices, budget_hours, params, text_bytes, measure)
+    print(sizing.size_recipe(recipe, tuple(changes or ()), request, as_json=as_json))
+
+
+def show_recipe(name: str, section: str = "", changes: tuple[str, ...] = ()) -> str:
+    """Return every key of a recipe, or of a section such as dedup.near, as YAML with meaning, unit and default. Raises RecipeError."""
+    recipe = load(name, changes)
+    if not section:
+        return commented(recipe, f"Recipe {recipe.name}, every key. Those marked {MARK} differ from their default.")
+    *parents, last = section.replace("[", ".").replace("]", "").split(".")
+    holder: Any = recipe
+    for depth, part in enumerate(parents):
+        holder = _inside(holder, part, section, depth)
+    value = _inside(holder, last, section, len(parents))
+    return commented_key(holder, last) if last in _fields(holder) else commented_section(last, value)
+
+
+def _inside(holder: Any, part: str, section: str, depth: int) -> Any:
+    """Return the key `part` of a model, or the entry of a list by its number or its name. Raises RecipeError if it is not there."""
+    inside: dict[str, Any] = {name: getattr(holder, name) for name in _fields(holder)}
+    if isinstance(holder, tuple):
+        inside = {str(number): item for number, item in enumerate(holder)} | {item.name: item for item in holder if hasattr(item, "name")}
+    known = [name for name in inside if not name.isdigit()]
+    if isinstance(holder, Recipe):
+        # A step of tuning can be given as a section of its name.
+        inside |= {step.name: step for step in holder.tuning if step.name in STEPS}
+        known = list(inside)
+    if part not in inside:
+        where = ".".join(section.split(".")[:depth]) or "a recipe"
+        hint = did_you_mean(part, known) or (f"; it has {', '.join(known)}." if known else "; it is a single value.")
+        raise RecipeError(f"{section!r}: {where} has no key {part!r}{hint}")
+    return inside[part]
+
+
+def _fields(holder: Any) -> list[str]:
+    return list(type(holder).model_fields) if isinstance(holder, BaseModel) else []
+
+
+def diff_recipes(first: str, second: str) -> str:
+    """Return each key that differs between two recipes, with both values. Raises RecipeError."""
+    one, other = load(first), load(second)
+    lines = [f"{name}: {a or 'not there'} -> {b or 'not there'}" for name, a, b in compare_recipes(one, other)]
+    return "\n".join(lines) or f"{first} and {second} say the same."
+
+
+def recipe_schema() -> str:
+    """Return the JSON schema of a recipe file, with which editors complete, explain and check its keys."""
+    schema: dict[str, Any] = Recipe.model_json_schema()
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "title": "Extends",
+        "description": "recipe that this one builds on: a name that comes with folio, or a path relative to this file",
+    }
+    for step in TUNING:
+        schema["properties"][step.name] = {"$ref": f"#/$defs/{type(step).__name__}"}
+    schema["properties"][QUANTIZE] = {"oneOf": schema["$defs"]["Releasing"]["properties"]["variants"]["items"]["oneOf"]}
+    # What a recipe extends may bring what it must have.
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
+    schema["$defs"]["IngestConfig"].pop("required")
+    return json.dumps(schema, indent=1)

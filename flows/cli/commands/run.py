@@ -1,4 +1,7 @@
-"""`folio run`, `plan`, `refresh`, `accept`: make what a recipe describes, or say what that would take."""
+"""`folio run`, `plan`, `refresh`, `approve`, `accept`: make what a recipe describes, or say what that would take.
+
+What loads Prefect is imported inside the commands, so that help, a shell's completion and a mistyped option take no second.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, S
 from flows.cli.modules import uncollected
 from flows.cli.signals import stoppable
 
-run_app = typer.Typer()
+app = typer.Typer()
 
 
-@run_app.command(rich_help_panel="Make a model")
+@app.command()
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: the stages that changed, and no others.
 
@@ -22,14 +25,12 @@ def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refre
     """
     with stoppable(last=True):
         with uncollected():
-            from flows.cli.planning import stages_to_refresh
             from flows.cli.run import run_recipe
 
-        settings = tuple(changes or ())
-        run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
+        run_recipe(recipe, tuple(changes or ()), refresh or (), verify=verify)
 
 
-@run_app.command(rich_help_panel="Make a model")
+@app.command()
 def plan(
     recipe: RecipeName = "universe",
     changes: Changes = None,
@@ -42,33 +43,31 @@ def plan(
     Example: `folio plan universe --set clean.ocr=false`
     """
     with uncollected():
-        from flows.cli.planning import plan_recipe, plan_table, precision_line, stages_to_refresh
-        from flows.cli.preflight import require_machine, space_line
+        from flows.cli import planning, preflight
 
     settings = tuple(changes or ())
-    plan = plan_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
-    require_machine(plan.recipe)
+    plan = planning.plan_recipe(recipe, settings, planning.stages_to_refresh(refresh or (), recipe, settings), verify)
+    preflight.require_machine(plan.recipe)
     estimate = plan.estimate()
     if as_json:
         print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate.row(), "stopped": plan.stopped}, indent=1))
     else:
-        parts = plan_table(plan.decisions, plan.stopped, estimate), precision_line(plan.recipe), space_line(plan, estimate.written)
+        table = planning.plan_table(plan.decisions, plan.stopped, estimate)
+        parts = table, planning.precision_line(plan.recipe), preflight.space_line(plan, estimate.written)
         print("\n".join(filter(None, parts)))
 
 
-@run_app.command(rich_help_panel="Make a model")
+@app.command()
 def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
     """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
     with stoppable(last=True):
         with uncollected():
-            from flows.cli.planning import stages_to_refresh
             from flows.cli.run import run_recipe
 
-        settings = tuple(changes or ())
-        run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
+        run_recipe(recipe, tuple(changes or ()), [stage])
 
 
-@run_app.command(rich_help_panel="Make a model")
+@app.command()
 def approve(
     gate: Annotated[str, typer.Argument(help="a gate that asks a person: corpus, base, chat or release")],
     reason: Annotated[str, typer.Option(help="why; kept in the lineage")],
@@ -83,7 +82,7 @@ def approve(
     print(answer_gate(gate, recipe, tuple(changes or ()), approved=not refuse, who=name, reason=reason))
 
 
-@run_app.command(rich_help_panel="Make a model")
+@app.command()
 def accept(
     stage: StageName,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="why the change leaves the output as it is; kept in the lineage")],

@@ -9,12 +9,26 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, StoreUrl, complete_live_run, complete_recipe, complete_run, complete_stage
+from flows.cli.running import (
+    FoundRun,
+    ask_to_stop,
+    checkpoints,
+    find_run,
+    journal_of,
+    live,
+    log_lines,
+    newest_progress,
+    run_json,
+    runs_table,
+    status_lines,
+    wait_for_end,
+)
+from flows.services.servers import states
 
-runs_app = typer.Typer()
-PANEL = "Runs"
+app = typer.Typer()
 
 
-@runs_app.command(rich_help_panel=PANEL)
+@app.command()
 def runs(
     recipe: Annotated[str, typer.Option(help="only the runs of this recipe", autocompletion=complete_recipe)] = "",
     limit: Annotated[int, typer.Option(min=1, help="how many, the newest first")] = 20,
@@ -22,8 +36,6 @@ def runs(
     store: StoreUrl = "",
 ) -> None:
     """List the runs of a store: when they began, how they ended, and what they made or reused."""
-    from flows.cli.running import FoundRun, journal_of, run_json, runs_table
-
     journal = journal_of(store)
     newest = (record for record in journal.newest() if recipe in ("", record.recipe))
     found = [(record, FoundRun(journal, record).status) for record in islice(newest, limit)]
@@ -33,16 +45,13 @@ def runs(
         print(runs_table(found) if found else f"no run{f' of {recipe}' if recipe else ''} in {journal.store.url}")
 
 
-@runs_app.command(rich_help_panel=PANEL)
+@app.command()
 def status(
     run: Annotated[str, typer.Argument(help="a run's id, the beginning of it, or a recipe", autocompletion=complete_run)] = "",
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
     """Show what is running: every live run with its progress, or one run; and the servers."""
-    from flows.cli.running import checkpoints, find_run, live, newest_progress, run_json, status_lines
-    from flows.services.servers import states
-
     found = [find_run(run, store)] if run else live()
     if as_json:
         rows = [
@@ -64,7 +73,7 @@ def status(
         print(f"{name}: {state}")
 
 
-@runs_app.command(rich_help_panel=PANEL)
+@app.command()
 def stop(
     run: Annotated[
         str,
@@ -76,8 +85,6 @@ def stop(
     store: StoreUrl = "",
 ) -> None:
     """Stop a live run at its next checkpoint, and wait until it has. The same `folio run` continues it."""
-    from flows.cli.running import ask_to_stop, find_run, wait_for_end
-
     found = find_run(run, store)
     if found.status != "running":
         print(f"run {found.record.id} is not live: it {'was' if found.status in ('stopped',) else 'has'} {found.status}")
@@ -88,7 +95,7 @@ def stop(
     print(f"run {ended.record.id}: {ended.record.status}" + (f"; {ended.record.error}" if ended.record.error else ""))
 
 
-@runs_app.command(rich_help_panel=PANEL)
+@app.command()
 def logs(
     run: Annotated[
         str, typer.Argument(help="a run's id, the beginning of it, or a recipe for its newest run", autocompletion=complete_run)
@@ -98,7 +105,5 @@ def logs(
     store: StoreUrl = "",
 ) -> None:
     """Print what a run has said, with times in UTC."""
-    from flows.cli.running import find_run, log_lines
-
     for line in log_lines(find_run(run, store), stage, follow=follow):
         print(line, flush=follow)

@@ -113,7 +113,8 @@ def with_names(history: DocumentHistory, text: str) -> str:
 def _changes_shown(history: DocumentHistory, found: StepChanges, limit: int) -> Iterator[Line]:
     yield ()
     if not found:
-        yield (("no rule changed it", ""),)
+        edited = any(row["action"] == "changed" for step in history.steps for row in step.ledger)
+        yield (("the counts above are all that was recorded of its changes" if edited else "no rule changed it", ""),)
         return
     shown = sample_by_rule(found, limit)
     rest = f"; {len(found) - len(shown):,} more with --full, --limit or --rule" if len(shown) < len(found) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from model.networks.base import ModelError
 from model.networks.hub.protocol import require_one_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def rope_fields(config: DecoderConfig, **more: Any) -> dict[str, Any]:
 def rope_settings(fields: Mapping[str, Any], where: object, **more: object) -> dict[str, Any]:
     """Return the settings of rotary positions; ModelError for unsupported ones. `more`: further fields allowed, with their values."""
     rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
+        raise ModelError(f"{where}: rope_parameters or rope_scaling is {rope!r}, not an object; fetch the model again")
     kind = rope.get("rope_type", rope.get("type", "default"))
     require_one_of(where, "rope_type", kind, tuple(SCALINGS))
     for name in sorted(rope.keys() - {"rope_type", "type", "rope_theta", *SCALINGS[kind]}):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from model.networks.config import DecoderConfig
 
 BOTH = (False, True)
+LARGEST = 2**31
 PLAIN = ("relu", "relu2", "gelu", "gelu_tanh", "silu")
 # What classes call the activations without a gate: two names for one approximation of GELU.
 PLAIN_NAMES: Mapping[str, str] = {
@@ -111,6 +112,9 @@ class HubClass:
         activation = known[self.ACTIVATION]
         require_one_of(where, self.ACTIVATION, activation, tuple(self.ACTIVATIONS))
         settings = {ours: known[theirs] for theirs, ours in self.FIELDS.items()}
+        for theirs, ours in self.FIELDS.items():  # before a class computes with them
+            if not isinstance(known[theirs], int | float) or abs(known[theirs]) > LARGEST or (ours == "layers" and known[theirs] > 1_000):
+                raise ModelError(f"{where}: {theirs} is {known[theirs]!r}, which no network has; fetch the model again")
         settings |= {"tied_embeddings": known["tie_word_embeddings"], "activation": self.ACTIVATIONS[activation]}
         return DecoderConfig(**settings, dropout=known.get(self.DROPOUTS[0]) or 0.0, **self.more_settings(known, where))
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from data.shards.model_folder import naming
 from model.networks.base import ModelError
-from model.opening.gguf.parts import parts_of
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
-    from gguf.gguf_reader import ReaderTensor
+from model.opening.gguf.files import MOST_PARTS, GgufHeader, StoredTensor, parts_of
 
 BLOCK = {
     **{"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj"},
@@ -106,16 +104,22 @@ class GgufFile:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            from gguf import GGUFReader
-        except ModuleNotFoundError:
-            raise ModelError("kind=gguf needs gguf: pip install 'folio[gguf]', or take the model as a Hugging Face directory") from None
+        if not find_spec("gguf"):
+            raise ModelError("kind=gguf needs gguf: pip install 'folio[gguf]', or take the model as a Hugging Face directory")
         self.path = path
-        self._readers: list[GGUFReader] = [_opened(part, GGUFReader) for part in parts_of(path)]
-        self._reader = self._readers[0]
+        self._headers = [GgufHeader(part) for part in parts_of(path)]
+        self._fields = self._headers[0].fields
         self._check_parts()
+        self.tensors: dict[str, StoredTensor] = {}
+        for header in self._headers:
+            for name, tensor in header.tensors().items():
+                if name in self.tensors:
+                    raise ModelError(f"{header.path} holds {name}, and so does a part before it; fetch the parts again")
+                self.tensors[name] = tensor
+        if (count := self.get("split.tensors.count")) is not None and count != len(self.tensors):
+            raise ModelError(f"{path} and its parts hold {len(self.tensors)} tensors of {count}; fetch the parts again")
         name = self.need("general.architecture")
-        if name not in ARCHITECTURES:
+        if not isinstance(name, str) or name not in ARCHITECTURES:
             raise ModelError(
                 f"{path} holds architecture {name!r}; those that can be read are {', '.join(ARCHITECTURES)}; others may be as a "
                 "Hugging Face directory"
@@ -125,23 +129,22 @@ class GgufFile:
 
     def _check_parts(self) -> None:
         """Raise ModelError unless the files are all parts of one model, in order."""
-        count, tensors = self.get("split.count", 1), self.get("split.tensors.count")
-        if count > 1 and len(self._readers) != count:
+        count = self.get("split.count", 1)
+        if not isinstance(count, int) or not 0 <= count <= MOST_PARTS:
+            raise ModelError(f"{self.path}: split.count is {count!r}, not a number of parts; fetch the parts again")
+        if count > 1 and len(self._headers) != count:
             raise ModelError(
                 f"{self.path} is one of {count} parts, and its name does not say which; name the files as they were, "
                 f"NAME-00001-of-{count:05d}.gguf"
             )
-        for number, reader in enumerate(self._readers):
-            told = [field and field.contents() for field in map(reader.fields.get, ("split.no", "split.count"))]
-            if len(self._readers) > 1 and told != [number, len(self._readers)]:
-                raise ModelError(f"{parts_of(self.path)[number]} is not part {number + 1} of {len(self._readers)}; fetch the parts again")
-        if tensors is not None and tensors != len(self.tensors):
-            raise ModelError(f"{self.path} and its parts hold {len(self.tensors)} tensors of {tensors}; fetch the parts again")
+        for number, header in enumerate(self._headers):
+            told = [header.fields.get(key) for key in ("split.no", "split.count")]
+            if len(self._headers) > 1 and told != [number, len(self._headers)]:
+                raise ModelError(f"{header.path} is not part {number + 1} of {len(self._headers)}; fetch the parts again")
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key; `default` without one."""
-        found = self._reader.fields.get(key)
-        value = default if found is None else found.contents()
+        value = self._fields.get(key, default)
         # The file holds single precision, which writes 1e-05 as 9.999999747378752e-06.
         return float(f"{value:.7g}") if isinstance(value, float) else value
 
@@ -155,13 +158,12 @@ class GgufFile:
         """Return a value of the metadata that belongs to the architecture."""
         return self.get(f"{self.name}.{key}", default)
 
-    @property
-    def tensors(self) -> dict[str, ReaderTensor]:
-        """The tensors by name, not yet read."""
-        return {tensor.name: tensor for reader in self._readers for tensor in reader.tensors}
-
     def config(self) -> dict[str, Any]:
-        """Return config.json."""
+        """Return config.json; raise ModelError for metadata that are not what they should be."""
+        with naming(self.path):
+            return self._config()
+
+    def _config(self) -> dict[str, Any]:
         import numpy as np
 
         known, tensors = self.architecture, self.tensors
@@ -205,18 +207,11 @@ class GgufFile:
         if WAVES not in self.tensors:
             return {}
         stored = np.asarray(self.tensors[WAVES].data, dtype=np.float64)
+        if stored.shape != (width // 2,):
+            raise ModelError(f"{self.path}: {WAVES} has shape {stored.shape}, and heads are {width} wide; fetch the model again")
         turns = LLAMA3["original_max_position_embeddings"] / (2 * np.pi * theta ** (np.arange(0, width, 2) / width))
         share = ((turns - LLAMA3["low_freq_factor"]) / (LLAMA3["high_freq_factor"] - LLAMA3["low_freq_factor"])).clip(0, 1)
         for factor in LLAMA3_FACTORS:
             if np.allclose(stored, 1 / ((1 - share) / factor + share), rtol=1e-4):
                 return {"rope_type": "llama3", "factor": factor, **LLAMA3}
         raise ModelError(f"{self.path}: {WAVES} holds wavelengths that are not Llama 3.1's; take the model as a Hugging Face directory")
-
-
-def _opened(path: Path, reader: type[GGUFReader]) -> GGUFReader:
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: it should be a GGUF file")
-    try:
-        return reader(path)
-    except (ValueError, IndexError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} can't be read as a GGUF file: {error}; fetch it again") from error

@@ -40,6 +40,8 @@ BY_PATTERN = {pattern: name for name, pattern in reversed(SPLITS.items()) if pat
 
 
 SPACE = "\u2581"
+LONGEST, MOST_CHARACTERS = 1_024, 8_000_000
+"""Characters of one piece and of all, each of which is tried as a place to cut. Llama 2's 32,000 pieces have 220,000."""
 
 
 def sentencepiece_tokenizer(file: GgufFile) -> Tokenizer:
@@ -49,6 +51,11 @@ def sentencepiece_tokenizer(file: GgufFile) -> Tokenizer:
     tokens, scores = file.need("tokenizer.ggml.tokens"), file.need("tokenizer.ggml.scores")
     unknown = tokens[file.get("tokenizer.ggml.unknown_token_id", 0)]
     vocabulary = {token: number for number, token in enumerate(tokens)}
+    if max(map(len, tokens)) > LONGEST or sum(map(len, tokens)) > MOST_CHARACTERS or len(scores) != len(tokens):
+        raise ModelError(
+            f"{file.path}: tokenizer.ggml.tokens has {len(tokens):,} pieces of {sum(map(len, tokens)):,} characters, the longest of "
+            f"{max(map(len, tokens)):,}, with {len(scores):,} scores; a score each, {LONGEST:,} and {MOST_CHARACTERS:,} characters are read"
+        )
     merges = merges_of(vocabulary, scores)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaced = file.get("tokenizer.ggml.add_space_prefix", True)

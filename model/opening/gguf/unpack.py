@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.shards.model_folder import naming
 from model.networks.base import ModelError
-from model.networks.directory import CONFIG, WEIGHTS
+from model.networks.directory import CONFIG, WEIGHTS, parse_fields
 from model.opening.gguf.metadata import WAVES, GgufFile
 from model.opening.gguf.tokenizer import write_tokenizer
 
 if TYPE_CHECKING:
-    from gguf.gguf_reader import ReaderTensor
     from torch import Tensor
+
+    from model.opening.gguf.files import StoredTensor
 
 
 def read_tensors(file: GgufFile) -> dict[str, Tensor]:
@@ -42,16 +44,16 @@ def unpermuted(weight: Tensor, heads: int) -> Tensor:
     return weight.reshape(heads, pairs, 2, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape)
 
 
-def _dequantized(file: GgufFile, tensor: ReaderTensor) -> Tensor:
+def _dequantized(file: GgufFile, tensor: StoredTensor) -> Tensor:
     import numpy as np
     import torch
     from gguf.quants import dequantize
 
     try:
-        values = dequantize(tensor.data, tensor.tensor_type)
+        values = dequantize(tensor.data, tensor.kind)
     except NotImplementedError:
         raise ModelError(
-            f"{file.path}: {tensor.name} is of type {tensor.tensor_type.name}, which can't be read; take a file in F16, BF16 or Q8_0"
+            f"{file.path}: {tensor.name} is of type {tensor.kind.name}, which can't be read; take a file in F16, BF16 or Q8_0"
         ) from None
     # A copy: the data is a view of the file.
     return torch.from_numpy(np.array(values, dtype=np.float32))
@@ -66,7 +68,10 @@ def unpack(path: Path, directory: Path) -> dict[str, str]:
 
     file = GgufFile(path)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / CONFIG).write_text(json.dumps(file.config(), indent=2, default=float) + "\n", encoding="utf-8")
-    write_tokenizer(file, directory)
-    save_file(read_tensors(file), directory / WEIGHTS, metadata={"format": "pt"})
-    return {"name": file.get("general.name", ""), "licence": file.get("general.license", "")}
+    fields = file.config()
+    parse_fields(fields, path)  # what it describes is checked before its weights are read
+    (directory / CONFIG).write_text(json.dumps(fields, indent=2, default=float) + "\n", encoding="utf-8")
+    with naming(path):
+        write_tokenizer(file, directory)
+        save_file(read_tensors(file), directory / WEIGHTS, metadata={"format": "pt"})
+    return {"name": str(file.get("general.name", "")), "licence": str(file.get("general.license", ""))}

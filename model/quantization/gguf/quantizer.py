@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.base import NetworkBase
 from model.networks.directory import WEIGHTS, ModelError, load_model, read_config
+from model.opening.gguf.files import GgufHeader
 from model.quantization.gguf.architectures import Architecture, architecture_of
 from model.quantization.gguf.vocabulary import MODELFILE, write_modelfile, write_vocabulary
 from model.quantization.protocol import Use, write_quantization
@@ -176,15 +177,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     import torch
 
     gguf = library()
-    try:
-        reader = gguf.GGUFReader(path)
-    except (ValueError, IndexError, OSError) as error:
-        raise ModelError(f"{path} is not a GGUF file: {error}") from error
     return {
-        tensor.name: torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype("float32", copy=True)).reshape(
-            [int(size) for size in reversed(tensor.shape.tolist())]
-        )
-        for tensor in reader.tensors
+        name: torch.from_numpy(gguf.quants.dequantize(tensor.data, tensor.kind).astype("float32", copy=True)).reshape(tensor.shape[::-1])
+        for name, tensor in GgufHeader(path).tensors().items()
     }
 
 
@@ -237,8 +232,8 @@ def _errors(named: Mapping[str, Any], path: Path) -> dict[str, float]:
     import torch
 
     gguf = library()
-    kinds = {tensor.name: tensor.tensor_type for tensor in gguf.GGUFReader(path).tensors}
-    sizes = {tensor.name: int(tensor.n_bytes) for tensor in gguf.GGUFReader(path).tensors}
+    stored = GgufHeader(path).tensors()
+    kinds, sizes = ({name: tensor.kind for name, tensor in stored.items()}, {name: tensor.data.nbytes for name, tensor in stored.items()})
     back = read_tensors(path)
     largest, relative, rounded = 0.0, [], 0
     for name, weight in named.items():

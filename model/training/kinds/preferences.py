@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from model.aims.held_out import LogRatioAim, OddsRatioAim, RankingAim, SignedRewardAim, TokenRatioAim
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.pairing.config import OwnPairs, Pairing, PairSource
 from model.training.kinds.sft import ReplayingConfig
@@ -118,8 +119,6 @@ class DpoConfig(ReferenceConfig):
 
     def aim(self) -> LogRatioAim | TokenRatioAim:
         """Return the aim: a larger margin between chosen and rejected, per token where the loss is per token."""
-        from model.aims.held_out import LogRatioAim, TokenRatioAim
-
         return TokenRatioAim(kind="token_ratio") if self.loss == "ipo" else LogRatioAim(kind="log_ratio", beta=self.beta)
 
     def own_objective(self) -> Dpo:
@@ -141,8 +140,6 @@ class OrpoConfig(PreferenceConfig):
 
     def aim(self) -> OddsRatioAim:
         """Return the aim: better odds of the chosen answer against the rejected one."""
-        from model.aims.held_out import OddsRatioAim
-
         return OddsRatioAim(kind="odds_ratio")
 
     def own_objective(self) -> Orpo:
@@ -167,8 +164,6 @@ class SimpoConfig(PreferenceConfig):
 
     def aim(self) -> TokenRatioAim:
         """Return the aim: a larger margin per token between chosen and rejected."""
-        from model.aims.held_out import TokenRatioAim
-
         return TokenRatioAim(kind="token_ratio", factor=self.beta)
 
     def own_objective(self) -> Simpo:
@@ -192,8 +187,6 @@ class RewardModelConfig(PreferenceConfig):
 
     def aim(self) -> RankingAim:
         """Return the aim: a higher reward for the chosen answer than for the rejected one."""
-        from model.aims.held_out import RankingAim
-
         return RankingAim(kind="ranking")
 
     def own_objective(self) -> RewardModel:
@@ -219,8 +212,6 @@ class KtoConfig(ReferenceConfig):
 
     def aim(self) -> SignedRewardAim:
         """Return the aim: good answers more likely, bad ones less."""
-        from model.aims.held_out import SignedRewardAim
-
         return SignedRewardAim(kind="signed_reward", beta=self.beta)
 
     def own_objective(self) -> Kto:

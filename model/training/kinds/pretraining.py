@@ -45,7 +45,7 @@ class PretrainConfig(CorpusTrainConfig):
 class MaskedConfig(CorpusTrainConfig):
     """Masked language modelling over packed documents: some tokens are hidden and predicted from all others."""
 
-    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"bidirectional"})
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"bidirectional", "gradients"})
     HAS_NEXT_TOKENS: ClassVar[bool] = False
     # The head reads the chosen tokens alone.
     COUNTS_OPERATIONS: ClassVar[bool] = False

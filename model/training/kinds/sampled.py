@@ -39,7 +39,7 @@ class SampledConfig(TuningConfig):
 
     READS: ClassVar[RowKind] = "questions"
     TITLE: ClassVar[str] = "reinforcement learning"
-    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation"})
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "gradients"})
     INPUTS: ClassVar[tuple[str, ...]] = ("questions", "tokenizer")
     MODELS: ClassVar[tuple[str, ...]] = ("reference",)
     HAS_NEXT_TOKENS: ClassVar[bool] = False

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from model.aims.held_out import AnswerLossAim
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.training.train_config import RowKind, TuningConfig
 
@@ -79,8 +80,6 @@ class SftConfig(ReplayingConfig):
 
     def aim(self) -> AnswerLossAim:
         """Return the aim: a lower loss on the assistant's tokens."""
-        from model.aims.held_out import AnswerLossAim
-
         return AnswerLossAim(kind="answer_loss", within_documents=self.within_documents)
 
     def build_objective(self) -> Objective:

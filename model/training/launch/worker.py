@@ -14,6 +14,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from model.training.distributed import import_deepspeed, join, leave, rank_from_environment
 from model.training.launch.lifeline import STOPPED, die_with_launcher, report_error, require_recording
 
 
@@ -35,7 +36,6 @@ def main(path: Path) -> int:
     import torch
 
     from model.hardware.waiting import watch
-    from model.training.distributed import import_deepspeed, join, rank_from_environment
     from model.training.job import Job, JobError
     from model.training.telemetry.progress import start_heartbeat
 
@@ -89,6 +89,4 @@ if __name__ == "__main__":
         code = 1
         report_error(error, again=True)
         traceback.print_exc()
-    from model.training.distributed import leave
-
     leave(code)

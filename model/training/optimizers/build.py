@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,9 +35,21 @@ from model.training.train_config import TrainConfig
 Groups = list[dict[str, Any]]
 
 
-def trained_parameters(network: nn.Module) -> list[nn.Parameter]:
-    """Return a network's trainable parameters."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+@dataclass(frozen=True)
+class TrainedParameters:
+    """A network's trainable parameters, in groups with and without weight decay."""
+
+    network: nn.Module
+    weight_decay: float
+
+    def groups(self) -> Groups:
+        """Return all of them."""
+        return decay_groups([parameter for parameter in self.network.parameters() if parameter.requires_grad], self.weight_decay)
+
+    def groups_by_role(self) -> dict[Role, Groups]:
+        """Return the groups of each role that a parameter has."""
+        assert isinstance(self.network, Network), "a layout refuses optimizers that need whole matrices where the network is divided"
+        return {role: decay_groups(parameters, self.weight_decay) for role, parameters in parameters_by_role(self.network).items()}
 
 
 def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> Groups:
@@ -89,7 +102,7 @@ def rate_factor(update: int, total: int, config: TrainConfig) -> float:
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer of a network's trainable parameters."""
-    optimizer = config.optimizer.build(network, config.learning_rate, config.weight_decay)
+    optimizer = config.optimizer.build(TrainedParameters(network, config.weight_decay), config.learning_rate)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
-    from torch import nn
     from torch.optim import Optimizer
 
     from model.networks.base import NetworkBase
+    from model.networks.network import Role
+    from model.training.optimizers.build import TrainedParameters
 
 # What may keep an optimizer from seeing whole matrices: ZeRO's partitions, offload to disk, pipeline or tensor parallelism.
 Division = Literal["zero", "nvme", "tensor", "pipeline"]
@@ -31,12 +32,14 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     `NEEDS_WHOLE`: ways of dividing or storing weights that it can't be used with, as it needs whole matrices.
     `DRAWS_TARGETS`: it learns the loss's curvature from targets drawn from the model itself.
     `STATE`: numbers that it keeps for each weight; `MATRIX_STATE`: for each weight of a matrix inside the blocks, if that differs.
+    `STEP`: numbers that it holds besides for each weight of the tensor that it is updating.
     """
 
     NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset()
     DRAWS_TARGETS: ClassVar[bool] = False
     STATE: ClassVar[int] = 0
     MATRIX_STATE: ClassVar[int | None] = None
+    STEP: ClassVar[int] = 0
 
     kind: str = Field(description="optimizer")
 
@@ -54,8 +57,8 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
         """Yield the keys that are set and have no effect on this network."""
         yield from ()
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters. `learning_rate`: its peak."""
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters. `learning_rate`: its peak."""
         raise NotImplementedError
 
 
@@ -76,16 +79,15 @@ class AdafactorConfig(OptimizerBase):
     """
 
     NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset({"zero", "tensor", "pipeline"})
+    STEP: ClassVar[int] = 2
 
     kind: Literal["adafactor"] = Field("adafactor", description="optimizer")
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         import torch
 
-        from model.training.optimizers.build import decay_groups, trained_parameters
-
-        return torch.optim.Adafactor(decay_groups(trained_parameters(network), weight_decay), lr=learning_rate)
+        return torch.optim.Adafactor(trained.groups(), lr=learning_rate)
 
 
 class AdamConfig(MomentsConfig):
@@ -93,13 +95,11 @@ class AdamConfig(MomentsConfig):
 
     kind: Literal["adam"] = Field("adam", description="optimizer")
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         import torch
 
-        from model.training.optimizers.build import decay_groups, trained_parameters
-
-        groups, betas = decay_groups(trained_parameters(network), weight_decay), (self.beta1, self.beta2)
+        groups, betas = trained.groups(), (self.beta1, self.beta2)
         return torch.optim.Adam(groups, lr=learning_rate, betas=betas, eps=self.epsilon, fused=True)
 
 
@@ -108,13 +108,11 @@ class AdamWConfig(MomentsConfig):
 
     kind: Literal["adamw"] = Field("adamw", description="optimizer")
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         import torch
 
-        from model.training.optimizers.build import decay_groups, trained_parameters
-
-        groups, betas = decay_groups(trained_parameters(network), weight_decay), (self.beta1, self.beta2)
+        groups, betas = trained.groups(), (self.beta1, self.beta2)
         return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=self.epsilon, fused=True)
 
 
@@ -122,17 +120,17 @@ class LionConfig(OptimizerBase):
     """Lion (Chen et al., 2023): every weight moves by the learning rate, which should be 3 to 10 times smaller than AdamW's."""
 
     STATE: ClassVar[int] = 1
+    STEP: ClassVar[int] = 1
 
     kind: Literal["lion"] = Field("lion", description="optimizer")
     beta1: float = Field(0.9, ge=0, lt=1, description="share of the momentum in an update's direction")
     beta2: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum")
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
-        from model.training.optimizers.build import decay_groups, trained_parameters
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         from model.training.optimizers.lion_and_sophia import Lion
 
-        return Lion(decay_groups(trained_parameters(network), weight_decay), lr=learning_rate, betas=(self.beta1, self.beta2))
+        return Lion(trained.groups(), lr=learning_rate, betas=(self.beta1, self.beta2))
 
 
 class MomentumConfig(OptimizerBase):
@@ -144,13 +142,11 @@ class MomentumConfig(OptimizerBase):
     momentum: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum")
     nesterov: bool = Field(True, description="Nesterov momentum")
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         import torch
 
-        from model.training.optimizers.build import decay_groups, trained_parameters
-
-        groups = decay_groups(trained_parameters(network), weight_decay)
+        groups = trained.groups()
         return torch.optim.SGD(groups, lr=learning_rate, momentum=self.momentum, nesterov=self.nesterov, fused=True)
 
 
@@ -164,6 +160,7 @@ class MuonConfig(OptimizerBase):
     NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset({"tensor", "pipeline", "nvme"})
     STATE: ClassVar[int] = 2
     MATRIX_STATE: ClassVar[int] = 1
+    STEP: ClassVar[int] = 2
 
     kind: Literal["muon"] = Field("muon", description="optimizer")
     learning_rate: float = Field(0.0, ge=0, description="peak learning rate of the blocks' matrices; 0: that of the training")
@@ -181,26 +178,19 @@ class MuonConfig(OptimizerBase):
         if self.head_learning_rate and getattr(network, "tied_embeddings", False):
             yield "head_learning_rate"
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
-        from model.networks.network import Network, Role
-        from model.training.optimizers.build import decay_groups, parameters_by_role
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         from model.training.optimizers.muon import Muon
 
-        assert isinstance(network, Network), "a layout refuses Muon where the network is divided"
-        parameters = parameters_by_role(network)
-        matrices = [{"params": parameters["matrix"], "lr": self.learning_rate or learning_rate, "weight_decay": weight_decay}]
+        groups = trained.groups_by_role()
         rates: dict[Role, float] = {
             "embedding": self.embedding_learning_rate or EMBEDDING_FACTOR * learning_rate,
-            "head": self.head_learning_rate,
-            "vector": self.vector_learning_rate,
+            "head": self.head_learning_rate or learning_rate,
+            "vector": self.vector_learning_rate or learning_rate,
         }
-        others = [
-            {**group, "lr": rate or learning_rate} for role, rate in rates.items() for group in decay_groups(parameters[role], weight_decay)
-        ]
         return Muon(
-            [group for group in matrices if group["params"]],
-            [group for group in others if group["params"]],
+            [{**group, "lr": self.learning_rate or learning_rate} for group in groups.get("matrix", ())],
+            [{**group, "lr": rate} for role, rate in rates.items() for group in groups.get(role, ())],
             lr=learning_rate,
             momentum=self.momentum,
             nesterov=self.nesterov,
@@ -213,13 +203,11 @@ class SgdConfig(OptimizerBase):
 
     kind: Literal["sgd"] = Field("sgd", description="optimizer")
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         import torch
 
-        from model.training.optimizers.build import decay_groups, trained_parameters
-
-        return torch.optim.SGD(decay_groups(trained_parameters(network), weight_decay), lr=learning_rate, fused=True)
+        return torch.optim.SGD(trained.groups(), lr=learning_rate, fused=True)
 
 
 class SophiaConfig(OptimizerBase):
@@ -227,6 +215,7 @@ class SophiaConfig(OptimizerBase):
 
     DRAWS_TARGETS: ClassVar[bool] = True
     STATE: ClassVar[int] = 2
+    STEP: ClassVar[int] = 2
 
     kind: Literal["sophia"] = Field("sophia", description="optimizer")
     beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
@@ -240,12 +229,11 @@ class SophiaConfig(OptimizerBase):
         """Updates between estimates of the curvature."""
         return self.every
 
-    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of a network's trainable parameters."""
-        from model.training.optimizers.build import decay_groups, trained_parameters
+    def build(self, trained: TrainedParameters, learning_rate: float) -> Optimizer:
+        """Return the optimizer of the parameters."""
         from model.training.optimizers.lion_and_sophia import Sophia
 
-        groups, betas = decay_groups(trained_parameters(network), weight_decay), (self.beta1, self.beta2)
+        groups, betas = trained.groups(), (self.beta1, self.beta2)
         return Sophia(groups, lr=learning_rate, betas=betas, gamma=self.gamma, epsilon=self.epsilon)
 
 

@@ -127,6 +127,11 @@ def partitioned_matrices(engine: DeepSpeedEngine) -> FindMatrices:
     return find
 
 
+def workers_here() -> int:
+    """Return how many workers share the computing; 1 where there is no process group."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
 def map_matrices(
     held: Sequence[Tensor],
     values: Sequence[Tensor],
@@ -140,7 +145,7 @@ def map_matrices(
     `values` are laid out as the tensors `held` by the optimizer, in which `find` finds matrices. The workers share the computing, and
     each is given up to `at_once` matrices at a time.
     """
-    workers = distributed.get_world_size() if distributed.is_initialized() else 1
+    workers = workers_here()
     rank = distributed.get_rank() if workers > 1 else 0
     results = [torch.zeros_like(value) for value in values]
     found = [(matrix, value, result) for tensor, value, result in zip(held, values, results, strict=True) for matrix in find(tensor)]

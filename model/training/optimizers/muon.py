@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.training.optimizers.matrices import FindMatrices, map_matrices, whole_matrices
+from model.training.optimizers.matrices import FindMatrices, map_matrices, whole_matrices, workers_here
 
 MOMENTUM = "momentum_buffer"
 # As torch's Muon: five iterations of a polynomial of degree five (Jordan et al., 2024).
@@ -59,19 +59,23 @@ class Muon(torch.optim.Optimizer):
 
     def _step_matrices(self, group: dict[str, Any]) -> None:
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-        directions = []
-        for parameter in parameters:
-            state = self.state[parameter]
-            if MOMENTUM not in state:
-                state[MOMENTUM] = torch.zeros_like(parameter.grad)
-            state[MOMENTUM].lerp_(parameter.grad, 1 - group["momentum"])
-            directions.append(parameter.grad.lerp(state[MOMENTUM], group["momentum"]) if group["nesterov"] else state[MOMENTUM])
         stacked = bool(parameters) and parameters[0].is_cuda
-        steps = map_matrices(
-            parameters, directions, self._find, stacked_steps if stacked else single_steps, at_once=STACKED if stacked else 1
-        )
-        for parameter, step in zip(parameters, steps, strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=group["lr"])
+        compute, at_once = (stacked_steps, STACKED) if stacked else (single_steps, 1)
+        # As many tensors as the workers compute at once: directions and steps of all would be two more copies of the matrices.
+        together = at_once * workers_here()
+        for held in (parameters[first : first + together] for first in range(0, len(parameters), together)):
+            directions = [self._direction(parameter, group) for parameter in held]
+            for parameter, step in zip(held, map_matrices(held, directions, self._find, compute, at_once=at_once), strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=group["lr"])
+
+    def _direction(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        """Move the momentum by the gradient and return where the tensor is to go."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if MOMENTUM not in state:
+            state[MOMENTUM] = torch.zeros_like(parameter.grad)
+        momentum: Tensor = state[MOMENTUM].lerp_(parameter.grad, 1 - group["momentum"])
+        return parameter.grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
 
 
 def single_steps(directions: Sequence[Tensor]) -> list[Tensor]:

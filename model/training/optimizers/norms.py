@@ -102,6 +102,8 @@ class UpdateRatio:
     @torch.no_grad()
     def _compare(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         for parameter, before in self._before.items():
-            norms = (torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in (parameter - before, before))
-            self.squares += torch.stack([norm.square() for norm in norms]).to(self._device)
+            weights = torch.linalg.vector_norm(before, dtype=torch.float64)
+            # Into the copy: under ZeRO a tensor is a worker's whole part of a group.
+            change = torch.linalg.vector_norm(torch.sub(parameter, before, out=before), dtype=torch.float64)
+            self.squares += torch.stack((change.square(), weights.square())).to(self._device)
         self._before = {}

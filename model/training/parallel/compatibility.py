@@ -41,7 +41,7 @@ def incompatibilities(
         )
         return
     yield from _warm_up(train, row_length or network.context, section)
-    yield from network.layout_problems(_layout(train, resources, section, shape, spread))
+    yield from network.layout_problems(layout_of(train, resources, section, shape, spread))
     yield from _abilities(network, train, resources, section, shape)
     yield from _adapter(train, parallel, section, spread)
     if network.whole_batch and train.COMPARES:
@@ -70,7 +70,8 @@ def _warm_up(train: TrainConfig, context: int, section: str) -> Iterator[str]:
             yield f"{section}{key}={rise} is longer than {length}, so {what} never gets to its peak; lower it, or train longer"
 
 
-def _layout(train: TrainConfig, resources: TrainResources, section: str, shape: str, spread: str) -> Layout:
+def layout_of(train: TrainConfig, resources: TrainResources, section: str, shape: str, spread: str) -> Layout:
+    """Return how a training would be laid out, with the prefixes of its keys."""
     parallel = resources.parallel
     return Layout(
         workers=parallel.workers,

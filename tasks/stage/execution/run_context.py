@@ -25,7 +25,6 @@ from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunStopped, current_options, use_run
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
-from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.key import flatten
 from tasks.stage.identity.tracing.source import LIBRARY, Project, Source
 from tasks.stage.recovery.dead_runs import Servers
@@ -34,7 +33,7 @@ from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.old_artifacts import old_lines, old_of_last_run
 from tasks.stage.store.origin import LIBRARY_FOLDER, git_state, now
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, open_store, resolve
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.process_identity import ProcessIdentity
 from tasks.stage.system.progress import log
@@ -46,18 +45,6 @@ BUSY, BUSY_SECONDS = 503, 60.0
 SOONEST, LATEST = 0.05, 0.5
 """Seconds until the next try."""
 Result = TypeVar("Result")
-
-
-def resolve(url: str, root: Path) -> str:
-    """Resolve a store or database given by a path against the recipe's root; return a URL unchanged."""
-    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
-        return f"sqlite:///{(root / url.removeprefix('sqlite:///')).resolve()}"
-    return url if "://" in url else str((root / url).resolve())
-
-
-def open_store(url: str, root: Path, home: Path) -> Store:
-    """Open the store at a URL, or at a path relative to `root`; remote artifacts are cached in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts", DigestCache(home / "cache" / "digests.db"))
 
 
 @contextmanager

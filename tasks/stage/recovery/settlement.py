@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from tasks.stage.recovery.dead_runs import Servers, close_dead_run
 from tasks.stage.store.journal import ExportRecord, Journal, RunRecord
 from tasks.stage.system.locks import local_lock, try_lock
-from tasks.stage.tracking.export import Told
+from tasks.stage.tracking.export import RunExport, Told
+from tasks.stage.tracking.mlflow_database import MlflowDatabase
 
 if TYPE_CHECKING:
     from tasks.stage.tracking.export import RunExport
@@ -45,9 +46,6 @@ class Settlement:
     @cached_property
     def _export(self) -> RunExport:
         # Importing MLflow takes seconds, which a run without it is spared.
-        from tasks.stage.tracking.export import RunExport
-        from tasks.stage.tracking.mlflow_database import MlflowDatabase
-
         return RunExport(MlflowDatabase(self._servers.mlflow, self._servers.home / "mlflow"), self._journal)
 
     def tell_progress(self) -> str:

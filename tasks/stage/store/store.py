@@ -30,7 +30,7 @@ from tasks.stage.system.leases import is_leased, lease_lock, lease_seconds
 from tasks.stage.system.locks import LeaseLost, Lock, shared_lock, signed_lock, try_lock
 from tasks.stage.system.progress import log
 
-__all__ = ["Damaged", "Store", "StoreError"]
+__all__ = ["Damaged", "Store", "StoreError", "open_store", "resolve"]
 
 STORE_LOCK = "store.lock"
 DAMAGE_REPORT = "damage.txt"
@@ -318,3 +318,15 @@ class Store:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return final
+
+
+def resolve(url: str, root: Path) -> str:
+    """Resolve a store or database given by a path against the recipe's root; return a URL unchanged."""
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        return f"sqlite:///{(root / url.removeprefix('sqlite:///')).resolve()}"
+    return url if "://" in url else str((root / url).resolve())
+
+
+def open_store(url: str, root: Path, home: Path) -> Store:
+    """Open the store at a URL, or at a path relative to `root`; remote artifacts are cached in `home`."""
+    return Store(resolve(url, root), home / "cache" / "artifacts", DigestCache(home / "cache" / "digests.db"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 
@@ -45,6 +46,27 @@ def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset(), 
         for row in cells
     )
     return [" " * indent + fit(line.rstrip(), whole) for line in lines]
+
+
+def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None) -> list[str]:
+    """Return rows under their header and a rule, in columns if none has to be cut; else each row stacked, a line for each cell, whole."""
+    header, *others = rows
+    rule = ["-" * max(cell_len(row[i]) for row in rows) for i in range(len(header))]
+    whole = room or terminal_width()
+    if sum(map(len, rule)) + GAP * (len(header) - 1) <= whole:
+        return columns([header, rule, *others], right, whole)
+    label = max(cell_len(name) for name in header[1:]) + GAP
+    lines: list[str] = []
+    for first, *cells in others:
+        lines.append(first)
+        for name, cell in zip(header[1:], cells, strict=True):
+            lines += _stacked(f"  {name.ljust(label)}", cell, whole)
+    return lines
+
+
+def _stacked(head: str, cell: str, room: int) -> list[str]:
+    """Return a cell behind its heading, on several lines where it is longer than the room."""
+    return wrap(cell, room, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False) or [head.rstrip()]
 
 
 def _least(cells: Sequence[Sequence[str]], right: frozenset[int]) -> list[int]:

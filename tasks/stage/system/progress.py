@@ -98,6 +98,16 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
         return f"\r\x1b[2K{record.getMessage()}" if self.stream.isatty() else record.getMessage()
 
 
+def show_on_terminal() -> None:
+    """Print folio's own log lines on standard output, without decoration."""
+    # A handler that can't write, such as Prefect's while its server is away, must not fill the terminal with tracebacks.
+    logging.raiseExceptions = False
+    logger = logging.getLogger("folio")
+    if not any(getattr(handler, "stream", None) is sys.stdout for handler in logger.handlers):
+        logger.addHandler(TerminalHandler(sys.stdout))
+    logger.propagate = False
+
+
 class ProgressMeter:
     """Shows progress under a label: in the last line of a terminal if this process may use one, else as log lines."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from data.problems.config import REFUSED, GymProblems, ProgramProblems
 from data.problems.make import add_problems
 from data.problems.programs import HELD_OUT, program_rows
+from data.shards.gym_scores import score_entry
 from model.rewards.answers import Question, read_questions
 from model.rewards.kinds import is_solved
 
@@ -119,6 +121,43 @@ def test_every_scorer_that_evaluates_a_reply_is_in_the_table_of_those_refused() 
             found.add(name)
     assert found <= set(REFUSED), found - set(REFUSED)
     assert {"countdown", "n_queens", "spiral_matrix"} <= found
+
+
+@installed
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ("coin_flip", "does not come through the reply '1e999999999': it takes 1 second of the processor and more"),
+        ("game_of_life_halting", r"pays 1\.00 of 1 for the reply '\\x00'"),
+        ("complex_arithmetic", r"pays 1\.00 of 1 for the reply 'nan'"),
+        ("chain_sum", ""),
+    ],
+)
+def test_a_data_set_whose_scorer_pays_for_garbage_or_does_not_end_is_refused_by_name(dataset: str, said: str) -> None:
+    from data.problems.make import gym_problem
+
+    found = gym_problem(GymProblems(dataset=dataset, most_characters=2000))
+    assert re.search(said, found) and f"dataset={dataset}" in found if said else found == ""
+
+
+@installed
+@pytest.mark.slow
+def test_every_data_set_is_refused_or_pays_its_answers_and_comes_through_every_reply() -> None:
+    """Refused by the table, by the probe, or for what its problems lack; each ends."""
+    from reasoning_gym.factory import DATASETS
+
+    from data.problems.make import gym_problem
+
+    refused = {name for name in sorted(set(DATASETS) - set(REFUSED)) if gym_problem(GymProblems(dataset=name, most_characters=5000))}
+    assert {"coin_flip", "complex_arithmetic", "game_of_life_halting", "polynomial_equations"} <= refused
+    assert not refused & {"chain_sum", "basic_arithmetic", "gcd", "spell_backward", "letter_counting", "syllogism", "word_sorting"}
+
+
+@installed
+def test_a_reply_that_a_scorer_does_not_survive_earns_nothing_and_the_next_is_scored() -> None:
+    entry = {"question": "?", "answer": "0.5", "metadata": {"source_dataset": "coin_flip", "num_trials": 1, "difficulty": {}}}
+    assert score_entry("1e999999999", entry) == 0.0
+    assert score_entry("0.5", entry) == 1.0
 
 
 @installed

@@ -13,8 +13,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from data.shards.chat_template import template_environment
+from data.shards.model_folder import parse_tokenizer
 from data.shards.template_limits import BoundedEnvironment, TemplateLimitError
-from data.shards.tokenizer_file import parse_tokenizer
 
 LOOP = "{% for a in range(99999) %}"
 HOSTILE = {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows.cli.app import asked_help, command_line
+from flows.cli.app import COMMANDS, asked_help, command_line, load_command
 from flows.cli.commands.arguments import complete_live_run, complete_recipe, complete_run, complete_stage
+from tests.flows.cli.command import ROOT
 
 
 def test_the_version_names_the_code_and_the_libraries_that_matter() -> None:
@@ -20,12 +24,38 @@ def test_the_version_names_the_code_and_the_libraries_that_matter() -> None:
     assert f"Python {sys.version.split()[0]}, prefect 3." in shown.output
 
 
-def test_every_command_is_found_by_its_name_alone() -> None:
-    whole = typer.main.get_group(command_line()).commands
-    assert {"run", "chat", "recipe", "corpus"} <= set(whole)
-    for name, command in whole.items():
-        alone = typer.main.get_group(command_line([name])).commands[name]
-        assert [(one.name, one.opts) for one in alone.params] == [(one.name, one.opts) for one in command.params], name
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_listed_as_it_describes_itself(name: str) -> None:
+    command = load_command(name)
+    assert command.name == name
+    assert " ".join((command.help or "").split()).startswith(COMMANDS[name].help)
+
+
+def test_every_command_is_listed() -> None:
+    for module in {listed.module for listed in COMMANDS.values()}:
+        defined = typer.main.get_group(import_module(f"flows.cli.commands.{module}").app).commands
+        assert set(defined) == {name for name, listed in COMMANDS.items() if listed.module == module}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["chat", "--help"], ["status"]], ids=" ".join)
+def test_help_and_a_look_at_what_runs_wait_for_no_large_library(words: list[str], tmp_path: Path) -> None:
+    large = {"prefect", "torch", "duckdb", "mlflow"}
+    program = (
+        "import os, sys; from flows.cli import app\ntry: app.run_command()\n"
+        f"except SystemExit: os.write(2, repr(sorted({large} & set(sys.modules))).encode())"
+    )
+    environment = {**os.environ, "FOLIO_HOME": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-c", program, *words], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stderr == "[]"
+    assert ended.stdout
+
+
+def test_a_look_into_the_store_knows_every_stage_without_the_flows() -> None:
+    program = (
+        "import sys, flows.cli.snapshot as s; known = set(s.STAGES); assert 'prefect' not in sys.modules\n"
+        "import flows.pipeline; print(known == set(s.STAGES), 'pretrain' in known)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "True True\n"
 
 
 def test_recipes_stages_and_runs_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import app as cli
-from flows.cli.commands import recipe, upkeep
+from flows.cli.commands import recipe, services
 from flows.cli.planning import TimeEstimate, plan_table
 from flows.recipe.loading import load
 from tasks.forecast.forecast import Forecast
@@ -174,7 +174,7 @@ def test_the_recipes_are_listed_with_their_files(capsys: pytest.CaptureFixture[s
 
 
 def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
-    upkeep.env()
+    services.env()
     script = capsys.readouterr().out + '\nprintf "%s" "$PREFECT_API_URL"'
     read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
     assert read.stdout.startswith("http://127.0.0.1:")

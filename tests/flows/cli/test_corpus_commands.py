@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from data.splits.config import LargeCluster
-from flows.cli.views.corpus_removed import explain_duplicates, show_removed
+from flows.cli.views.corpus_removed import corpus_stats, explain_duplicates, show_removed
 from flows.cli.views.corpus_show import show_document
-from flows.cli.views.corpus_stats import corpus_stats
 from flows.cli.views.diff_rendering import CUT, NEW, OLD, differing, plain, printable
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.edited_corpus import ALICE, IDS, SHELF, WHITE, EditedCorpus

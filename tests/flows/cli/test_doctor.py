@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.doctor import Finding, examine, report
+from flows.cli.commands.services import Finding, examine, report
 
 
 def found(what: str) -> Finding:

@@ -14,9 +14,10 @@ from flows.cli.planning import walk
 from flows.cli.preflight import free_bytes, machine_problems, require_machine, require_space, space_line
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
+from flows.services.home import unwritable
 from model.networks.config import DecoderConfig
 from model.networks.directory import save_model
-from model.quantization.onnx.config import OnnxConfig
+from model.quantization.config import OnnxConfig
 
 NO_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
 LORA = "tuning=[{kind: sft, adapter: {kind: lora, targets: [querry]}}]"
@@ -109,8 +110,8 @@ def test_a_library_of_a_form_that_is_not_installed_is_named_with_its_extra(monke
 
 def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    assert preflight.unwritable(tmp_path / "new" / "store") == f"can't be written: {tmp_path} is read-only for this user"
-    assert preflight.unwritable(tmp_path.parent) == ""
+    assert unwritable(tmp_path / "new" / "store") == f"can't be written: {tmp_path} is read-only for this user"
+    assert unwritable(tmp_path.parent) == ""
 
 
 def test_a_disk_that_is_too_small_is_refused_with_what_is_needed_and_a_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

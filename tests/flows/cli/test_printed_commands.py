@@ -40,7 +40,7 @@ def test_what_is_printed_runs_from_another_folder(
     here, elsewhere = tmp_path / "my texts", tmp_path / "some where"
     (here / "old books").mkdir(parents=True)
     elsewhere.mkdir()
-    (here / "old books" / "one.txt").write_text("The cat sat on the mat. " * 2000)
+    (here / "old books" / "one.txt").write_text("The cat sat on the mat. " * 20_000)  # enough for a network
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(here)
     printed = said(capsys, monkeypatch, "plan", "old books", code=1)

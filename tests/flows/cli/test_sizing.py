@@ -21,6 +21,16 @@ def test_the_command_names_the_recipe_so_that_it_is_found_from_any_folder(tmp_pa
     assert f"folio run {tmp_path / 'recipe.yaml'} \\" in proposed
 
 
+@pytest.mark.parametrize(("parameters", "fits"), [(2e9, False), (1e6, True)])
+def test_what_does_not_fit_is_not_said_to_fit_and_gets_no_command(
+    parameters: float, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    (tmp_path / "recipe.yaml").write_text(SHORT, encoding="utf-8")
+    said = size_recipe(str(tmp_path), (), SizeRequest(device="t4", text_bytes=1e9, parameters=parameters))
+    assert ("would fit" in said) == fits == ("folio run" in said) and ("does not fit" in said) != fits
+
+
 def test_the_text_of_the_newest_corpus_is_that_of_all_its_shards(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(SHORT, encoding="utf-8")
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"), "mine")

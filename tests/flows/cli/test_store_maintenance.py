@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.store_maintenance import newest_users, verify_store
-from tasks.stage.execution.run_context import open_store
+from flows.cli.commands.store import newest_users, verify_store
 from tasks.stage.store.journal import Journal
-from tasks.stage.store.store import Store, StoreError
+from tasks.stage.store.store import Store, StoreError, open_store
 from tasks.stage.system.command_line import folio as command
 from tests.flows.cli.command import folio
 from tests.tasks.records import committed, ran

@@ -108,7 +108,7 @@ def sparse(folder: Path, sizes: list[int]) -> Path:
 def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float) -> None:
     with TemporaryDirectory() as home:
         folder = sparse(Path(home) / "books", [round(10**scale / texts)] * texts)
-        said = write_recipe(folder, minutes, MACHINE_AT_HAND)
+        said = write_recipe(folder, minutes, MACHINE_AT_HAND, kind="network")
         recipe, written = load(str(folder)), (folder / "recipe.yaml").read_text()
         text = guessed_text(recipe, sum(path.stat().st_size for path in folder.glob("*.txt")))
         sized = proposal.propose(text, MACHINE_AT_HAND, present_job(recipe, 1), hours=minutes / 60)
@@ -149,7 +149,7 @@ def test_of_little_text_more_is_held_out(size: int, share: float) -> None:
 
 def test_of_too_little_text_no_figure_is_promised(tmp_path: Path) -> None:
     folder = sparse(tmp_path / "books", [900] * 6)
-    said = write_recipe(folder, machine=MACHINE_AT_HAND)
+    said = write_recipe(folder, machine=MACHINE_AT_HAND, kind="network")
     assert "expect: it will recite. 4.3 kB to learn from is far less" in said
     assert "bits per byte on" not in said
 
@@ -208,14 +208,28 @@ def test_a_recipe_that_is_written_while_the_machine_is_timed_is_kept(tmp_path: P
 
 
 @settings(max_examples=15, deadline=None)
-@given(size=st.sampled_from((30_000, 300_000, 3_000_000)), minutes=st.sampled_from((1.0, 2.0, 5.0, 60.0)))
-def test_a_run_too_short_to_beat_counting_is_told_with_what_would_be_enough(size: int, minutes: float) -> None:
+@given(size=st.sampled_from((30_000, 3_000_000)), minutes=st.sampled_from((1.0, 2.0, 5.0, 60.0)))
+def test_of_too_little_text_or_time_to_beat_counting_it_counts_and_says_what_would_be_enough(size: int, minutes: float) -> None:
     with TemporaryDirectory() as place:
         folder = library(Path(place), tuple(f"{number}.txt" for number in range(12)), size // 12)
-        said = write_recipe(folder, minutes, MACHINE_AT_HAND)
-        tokens = load(str(folder)).pretrain.tokens
-        assert ("may end at gate.base without a model" in said) == (tokens < initialize.COUNTED_OUT)
-        if enough := re.search(r"`--minutes (\d+)` trains on enough", said):
+        said = {}
+        for kind in ("network", "auto"):
+            (folder / "recipe.yaml").unlink(missing_ok=True)
+            said[kind] = write_recipe(folder, minutes, MACHINE_AT_HAND, kind=kind)
+            if kind == "network":
+                tokens = load(str(folder)).pretrain.tokens
+        recipe = load(str(folder))
+        few = tokens < initialize.COUNTED_OUT or size < initialize.LEAST_TEXT
+        assert recipe.model.counted == ("why: so little " in said["auto"]) == ("without a model" in said["network"]) == few
+        assert not few or ("--kind network" in said["auto"] and "--base MODEL" in said["auto"])
+        if enough := re.search(r"`--minutes (\d+)` trains on enough", said["auto"]):
             (folder / "recipe.yaml").unlink()
             write_recipe(folder, float(enough[1]), MACHINE_AT_HAND)
-            assert load(str(folder)).pretrain.tokens >= initialize.COUNTED_OUT
+            assert load(str(folder)).pretrain.tokens >= initialize.COUNTED_OUT and not load(str(folder)).model.counted
+
+
+def test_counts_are_there_for_the_asking_and_a_machine_is_not_timed_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(initialize, "with_measured_speed")
+    folder = sparse(tmp_path / "novels", [420_000] * 6)
+    said = write_recipe(folder, machine=MACHINE_AT_HAND, kind="counts", measure=True)
+    assert load(str(folder)).model.counted and "text and time enough for" in said

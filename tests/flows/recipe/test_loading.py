@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ WRONG = [
     ("dedup.near.enabled=perhaps", "dedup.near.enabled: needs true or false (given: 'perhaps')"),
     ("split=train", "split: needs keys of its own, such as {key: value} (given: 'train')"),
     ("examples={kind: conversations, critiques: 0.1}", "critiques: unknown key (value 0.1); only kind universe has it."),
+    ("learning_rate=1", "write it as pretrain.learning_rate or sft.learning_rate or dpo.learning_rate."),
     ("ocr=true", "ocr: unknown key (value true); write it as clean.ocr."),
     ("sft.learning_rate", "--set 'sft.learning_rate': write key=value, such as sft.learning_rate=0.001."),
     ("seed.more=1", "--set 'seed.more=1': 'seed' is a single value, so nothing can be set inside it."),
@@ -316,3 +318,17 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
     with pytest.raises(RecipeError, match=r"There is no recipe 'univers': not among those that come with folio \(.*universe.*\), and no"):
         load("univers")
+
+
+@pytest.mark.parametrize("name", ["universe", "four_books", "adapters", "reasoner"])
+@pytest.mark.parametrize("key", ["learning_rate=0.1", "precision=fp32", "optimizer=adamw", "vocab_size=512", "rank=3"])
+def test_a_key_that_a_hint_names_is_accepted_there(name: str, key: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        load(name, (key,))
+    hints = re.findall(r"[a-z_]+(?:\[\d+\])?\.[a-z_]+(?= or|\.$)", str(refused.value).partition("write it as ")[2])
+    assert hints or key == "rank=3"
+    for hint in hints:
+        try:
+            load(name, (f"{hint}={key.partition('=')[2]}",))
+        except RecipeError as error:
+            assert "unknown key" not in str(error) and "both are given" not in str(error)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.recipe.explaining import diff_recipes, show_recipe
+from flows.cli.commands.recipe import diff_recipes, show_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
-from model.networks.config import EncoderConfig, RecurrentConfig
+from model.networks.config import EncoderConfig, NgramConfig, RecurrentConfig
 
 GATES = {
     "base": {"bounds": [{"metric": "base.val.masked_accuracy", "minimum": 0.2}]},
@@ -22,6 +22,8 @@ RECURRENT: dict[str, Any] = {"model": {"kind": "recurrent", "width": 64}, "expor
 ENCODER: dict[str, Any] = {
     "model": {"kind": "encoder", "width": 64}, "pretrain": {"kind": "masked"}, "tuning": [], "gates": GATES, "export": {"format": "folio"},
 }  # fmt: skip
+
+NGRAM: dict[str, Any] = {"model": {"kind": "ngram"}}
 
 
 def recipe(folder: Path, sections: dict[str, Any], **changes: Any) -> str:
@@ -38,7 +40,28 @@ def test_a_kind_is_chosen_by_its_name_and_brings_its_own_keys(tmp_path: Path) ->
     assert 'kind: "encoder"' in shown and "heads: 4" in shown and "kv_heads" not in shown
 
 
-@pytest.mark.parametrize("sections", [RECURRENT, ENCODER], ids=["recurrent", "encoder"])
+def test_a_model_that_is_counted_needs_no_other_key_and_is_compared_with_single_tokens(tmp_path: Path) -> None:
+    loaded = load(recipe(tmp_path, NGRAM))
+    assert loaded.model == NgramConfig()
+    assert (loaded.tuning, loaded.release.variants, loaded.export.format) == ((), (), "folio")
+    asked = {chapter: str(getattr(loaded.gates, chapter).bounds[0]) for chapter in ("base", "chat", "release")}
+    assert asked == {
+        "base": "<= 1 x baseline.unigram.val.bits_per_byte",
+        "chat": "<= 1 x base.val.bits_per_byte",
+        "release": "<= 1 x baseline.unigram.test.bits_per_byte",
+    }
+    overruled = load(recipe(tmp_path, NGRAM, gates={"base": {"overrule": "for a reason"}}))
+    assert overruled.gates.base.bounds == loaded.gates.base.bounds and overruled.gates.base.overrule == "for a reason"
+    own = load(recipe(tmp_path, NGRAM, gates={"base": {"bounds": [{"metric": "base.val.bits_per_byte", "maximum": 3}]}}))
+    assert [str(bound) for bound in own.gates.base.bounds] == ["<= 3"]
+
+
+def test_neither_seed_nor_machine_changes_what_is_counted(tmp_path: Path) -> None:
+    assert load(recipe(tmp_path, NGRAM, seed=5)).pretraining == load(recipe(tmp_path, NGRAM, seed=6)).pretraining
+    assert load(recipe(tmp_path, NGRAM)).pretraining.train.precision.kind == "auto"
+
+
+@pytest.mark.parametrize("sections", [RECURRENT, ENCODER, NGRAM], ids=["recurrent", "encoder", "ngram"])
 def test_what_is_shown_of_a_recipe_is_the_recipe(tmp_path: Path, sections: dict[str, Any]) -> None:
     original = recipe(tmp_path, sections)
     loaded = load(original)
@@ -97,6 +120,29 @@ WRONG = [
     ),
     (ENCODER, {"export": {"format": "folio", "max_new_tokens": 9}}, "export.max_new_tokens=9 does nothing: kind=encoder writes no text"),
     (ENCODER, {"resources": {"training": {"sample_every": 5}}}, "sample_every=5 with model.kind=encoder, which writes no text"),
+    (NGRAM, {"model": {"kind": "ngram", "width": 64}}, "model.width: unknown key (value 64)"),
+    (NGRAM, {"model": {"kind": "ngram", "order": 9}}, "model.order: must be at most 8"),
+    (
+        NGRAM,
+        {"model": {"kind": "ngram", "inputs": [{"kind": "tokens"}, {"kind": "vectors", "column": "a", "size": 2}]}},
+        "counts tokens alone",
+    ),
+    (NGRAM, {"pretrain": {"tokens": 5}}, "pretrain.tokens=5 does nothing: model.kind=ngram counts the training rows, once"),
+    (NGRAM, {"pretrain": {"kind": "masked"}}, "pretrain.kind=masked does nothing: model.kind=ngram"),
+    (NGRAM, {"tuning": [{"kind": "sft"}]}, "tuning has a step of kind=sft, and model.kind=ngram is counted, so no step can train it"),
+    (NGRAM, {"sft": {"steps": 5}}, "tuning has a step of kind=sft, and model.kind=ngram is counted"),
+    (NGRAM, {"adapters": [{"kind": "sft", "name": "a"}]}, "adapters has a step of kind=sft, and model.kind=ngram is counted"),
+    (NGRAM, {"quantize": {}}, "release.variants has one of kind=int8, and model.kind=ngram holds counts, which nothing rounds"),
+    (NGRAM, {"export": {"format": "huggingface"}}, "no class of transformers computes this model: none computes kind=ngram"),
+    (NGRAM, {"export": {"dtype": "bfloat16"}}, "export.dtype=bfloat16 does nothing: model.kind=ngram holds counts"),
+    (NGRAM, {"resources": {"training": {"parallel": {"zero_stage": 2}}}}, "resources.training.parallel.zero_stage=2 with model.kind=ngram"),
+    (NGRAM, {"resources": {"training": {"sample_every": 5}}}, "resources.training.sample_every=5 does nothing: model.kind=ngram"),
+    (
+        NGRAM,
+        {"gates": {"base": {"bounds": [{"metric": "base.val.bits_per_byte", "beats": "baseline.ngram"}]}}},
+        "gates.base.bounds[0] compares base.val.bits_per_byte with baseline.ngram, and model.kind=ngram is that count, so it would be "
+        "compared with itself",
+    ),
     (ENCODER, {"pretrain": {"kind": "masked", "copy_rows": 5}}, "pretrain.copy_rows: unknown key (value 5)"),
 ]
 

@@ -13,9 +13,9 @@ import yaml
 from data.examples.config import ConversationExamples, CorpusExamples
 from data.sources.config import FilesSource
 from data.sources.files import find_files
+from flows.cli.commands.recipe import diff_recipes, show_recipe
 from flows.cli.preflight import machine_problems
 from flows.pipeline import compose
-from flows.recipe.explaining import diff_recipes, show_recipe
 from flows.recipe.initialize_opened import write_opened_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.commands.recipe import diff_recipes, recipe_schema, show_recipe
 from flows.recipe.commented_yaml import MACHINE, differences
-from flows.recipe.explaining import diff_recipes, recipe_schema, show_recipe
 from flows.recipe.initialize import propose, reasons
 from flows.recipe.loading import built_in, load
 from flows.recipe.schema import Recipe

@@ -121,3 +121,39 @@ def test_a_gate_that_could_not_be_judged_is_refused_by_name(changes: tuple[str, 
     with pytest.raises(RecipeError) as refused:
         load("universe", (*quiet, *splits, *bounds, release, *changes))
     assert words in str(refused.value)
+
+
+def test_a_recipe_whose_own_bounds_do_not_judge_what_tuning_costs_gets_a_bound_on_it() -> None:
+    own = "gates.chat.bounds=[{metric: chat.train.bits_per_byte, maximum: 8.0}]"
+    *given, cost = load("four_books", (own,)).judging_tuning.bounds
+    assert [str(bound) for bound in given] == ["<= 8"]
+    assert (cost.metric, str(cost)) == ("chat.train.bits_per_byte", "<= 1.25 x base.train.bits_per_byte")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("four_books", ("gates.chat.bounds=[{metric: chat.train.bits_per_byte, relative_to: base.train.bits_per_byte, maximum: 9}]",)),
+        ("four_books", ("gates.chat.bounds=[{metric: chat.train.bits_per_byte, no_worse_than: base, by: 3}]",)),
+        ("adapters", ("gates.chat.bounds=[{metric: chat.train.bits_per_byte, maximum: 8}]",)),
+        ("four_books", ("gates.chat.bounds=[{metric: chat.val.bits_per_byte, maximum: 8}]", "evaluate.chat.splits=[val]")),
+        ("four_books", ("gates.chat={bounds: [{metric: chat.train.bits_per_byte, maximum: 8}], most_times_the_bits: null}",)),
+    ],
+)
+def test_a_recipe_that_judges_it_or_tunes_nothing_or_measures_no_text_of_both_keeps_its_bounds(name: str, changes: tuple[str, ...]) -> None:
+    recipe = load(name, changes)
+    assert recipe.judging_tuning.bounds == recipe.gates.chat.bounds
+
+
+def test_a_recipe_may_say_what_its_tuning_may_cost_and_is_refused_where_nothing_could_judge_it() -> None:
+    *_, cost = load("four_books", ("gates.chat.most_times_the_bits=3",)).judging_tuning.bounds
+    assert str(cost) == "<= 3 x base.train.bits_per_byte"
+    with pytest.raises(RecipeError, match="most_times_the_bits=3 does nothing"):
+        load("adapters", ("gates.chat.most_times_the_bits=3",))
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_every_packaged_recipe_judges_what_its_tuning_costs(name: str) -> None:
+    recipe = load(name)
+    bases = [bound.relative_to or bound.other(bound.metric) for bound in recipe.judging_tuning.bounds]
+    assert not recipe.tuning or any(other.startswith("base.") and other.endswith("bits_per_byte") for other in bases)

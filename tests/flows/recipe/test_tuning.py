@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.commands.recipe import show_recipe
 from flows.cli.preflight import machine_problems
 from flows.pipeline import compose
-from flows.recipe.explaining import show_recipe
 from flows.recipe.loading import built_in, load
 from flows.recipe.validation import RecipeError
 from model.training.config import DpoConfig, SftConfig

@@ -194,7 +194,7 @@ def test_its_directory_opens_with_it_and_is_refused_without(config: AnyAdapter, 
     with pytest.raises(ValueError, match="folio"):
         AutoConfig.from_pretrained(folder)
     (folder / FOLDER / "adapter_model.safetensors").unlink()
-    with pytest.raises(ModelError, match=rf"does not exist, but .*config.json names an adapter of kind={config.kind}; copy the whole"):
+    with pytest.raises(ModelError, match=rf"does not exist: .*config.json names an adapter of kind={config.kind}; copy the whole"):
         load_adapted(folder)
 
 

@@ -17,8 +17,7 @@ from model.evaluation.fidelity import measure_fidelity
 from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.inference.open_model import open_model
 from model.networks.decoder import Decoder
-from model.quantization.config import quantize
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, quantize
 from model.quantization.integers import Int4Config, Int8Config
 
 BOUNDS = (Bound(metric="bits_per_byte_ratio", maximum=1.1), Bound(metric="kl", maximum=0.2))

@@ -35,6 +35,12 @@ def test_a_model_is_compared_with_counting(bits: float, said: str) -> None:
     assert said in words(tuned=measured(bits))
 
 
+def test_a_model_that_is_a_count_itself_is_not_compared_with_counting() -> None:
+    said = words(tuned=measured(2.0), baseline={**BASELINE, "unigram.val.bits_per_byte": 3.0}, counted=True)
+    assert "2.00 bits for each byte; of others, a model of single tokens 3.00. It is itself a table of the runs of tokens" in said
+    assert "counting does" not in said and "more text, enough for a network" in said
+
+
 def test_what_rows_in_common_make_certain_is_said_as_the_gate_says_it(tmp_path: Path) -> None:
     drawing = np.random.default_rng(1)
     hard, size = drawing.uniform(1, 3, 200), np.full(200, 256.0)
@@ -76,6 +82,20 @@ def test_what_tuning_cost_and_gained_is_said() -> None:
     )
     assert "Tuning" not in words(base=measured(1.63), tuned=measured(1.631))
     assert "Tuning" not in words(base=measured(1.63, 0.9925), tuned=measured(1.631, 0.9851)), "both are 99 %"
+
+
+def test_each_of_several_steps_is_told_what_it_cost_and_gained() -> None:
+    after = measured(1.94, 0.6)
+    said = words(base=measured(1.63, 0.1), tuned=after, steps=[("sft", after), ("dpo", after)])
+    assert "Step sft cost 0.310 bits per byte and raised right answers from 10 % to 60 %." in said
+    assert "Step dpo changed nothing that was measured" in said
+
+
+def test_tuning_that_undid_pretraining_is_called_so_and_the_advice_is_to_tune_gently() -> None:
+    base, tuned = {"train.bits_per_byte": 0.171}, {"train.bits_per_byte": 2.279}
+    said = words(base=base, tuned=tuned, baseline={"val.documents_in_train": 4.0})
+    assert "of text that it was trained on, which takes 13 TIMES as many as before (0.171, then 2.28)." in said
+    assert "gentler tuning" in said and "more text" not in said
 
 
 @pytest.mark.parametrize(

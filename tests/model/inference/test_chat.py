@@ -19,6 +19,7 @@ from model.inference.config import SamplingConfig
 from model.inference.grammar import TokenBytes
 from model.inference.reply import TextStream
 from model.networks.decoder import Decoder
+from model.networks.directory import ModelError
 from tests.model.opening.tiny import write_sentencepiece
 
 SPECIAL = ["<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
@@ -130,7 +131,7 @@ def test_an_unknown_role_is_refused_with_its_name(chat_format: ChatFormat) -> No
 
 
 def test_a_directory_without_its_tokenizer_names_the_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(ChatFormatError, match=r"tokenizer_config\.json does not exist"):
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json does not exist"):
         ChatFormat(tmp_path)
 
 

@@ -19,12 +19,19 @@ from model.inference.generation import generate, generate_batch, sample_batch
 from model.inference.request import Request
 from model.inference.sampling import choose, uniforms
 from model.layers.decoding import projection
-from model.networks.config import RecurrentConfig
+from model.networks.config import HybridConfig, RecurrentConfig
 from model.networks.network import Network
 from tests.model.networks.decoders import EVERY, VOCABULARY, small_config, spread_decoder, tokens
 from tests.model.networks.spread import spread
 
-NAMES = [*EVERY, "recurrent", "recurrent-untied"]
+HYBRIDS: dict[str, list[dict[str, object]]] = {
+    "convolution": [{"kind": "convolution", "taps": 4, "dilation": 2}],
+    "mamba2": [{"kind": "mamba2", "head_width": 16, "state": 8, "chunk": 5}],
+    "gated-delta": [{"kind": "gated_delta", "head_width": 16, "chunk": 5}],
+    "rnn-lstm-gru": [{"kind": "rnn"}, {"kind": "lstm"}, {"kind": "gru"}],
+    "mixed": [{"kind": "gated_delta", "head_width": 8}, {"kind": "attention"}, {"kind": "mamba2", "head_width": 8, "state": 4}],
+}
+NAMES = [*EVERY, *HYBRIDS, "recurrent", "recurrent-untied"]
 each = pytest.mark.parametrize("name", NAMES)
 Packed = Literal["for several vectors", "always"]
 
@@ -46,6 +53,9 @@ def network_of(name: str) -> Network:
             with torch.no_grad():
                 decoder.train().logits({"tokens": tokens(4, 30, seed=9)})
         return decoder.eval()
+    if name in HYBRIDS:
+        shape = {"width": 32, "layers": 3, "context": 32, "heads": 4, "kv_heads": 2, "feed_forward": 48, "initial_std": 0.2}
+        return spread(HybridConfig.model_validate({**shape, "mixers": HYBRIDS[name]}).build(VOCABULARY, seed=3)).eval()
     config = RecurrentConfig(width=32, layers=2, context=32, tied_embeddings=name == "recurrent", initial_std=0.2)
     return spread(config.build(VOCABULARY, seed=3)).eval()
 

@@ -49,6 +49,7 @@ def write(decoder: Decoder, directory: Path) -> None:
     """Write a decoder as the class that computes it, also where that changes its numbers."""
     from safetensors.torch import save_file
 
+    assert isinstance(decoder.config, DecoderConfig)
     form = of(decoder.config)
     directory.mkdir(exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in form.to_hub(decoder.state_dict()).items()}
@@ -172,6 +173,7 @@ def test_a_directory_of_ours_gives_its_weights_back_bit_by_bit(name: str, choice
     decoder = spread_decoder(small_config(**choice))
     save_model(decoder, tmp_path)
     back = load_model(tmp_path).state_dict()
+    assert isinstance(decoder.config, DecoderConfig)
     assert all(torch.equal(tensor, back[parameter]) for parameter, tensor in decoder.state_dict().items())
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == (
         "folio" if name.startswith("Vault") else of(decoder.config).hub.MODEL_TYPE

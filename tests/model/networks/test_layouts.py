@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from model.networks.base import Layout, NetworkBase
-from model.networks.config import KINDS
+from model.networks.config import KINDS, NgramConfig
 
 ALONE = Layout(workers=1, tensor=1, pipeline=1, micro_batch=0, global_batch=8, batch_warmup_steps=0, recompute="none", spread="parallel.")
+TRAINED = {name: kind for name, kind in KINDS.items() if "gradients" in kind.SUPPORTS}
 ASKED = {
     "tensor": (replace(ALONE, workers=2, tensor=2), "parallel.tensor=2: its matrices can't be cut; use tensor=1"),
     "pipeline": (replace(ALONE, workers=2, pipeline=2), "parallel.pipeline=2: it can't be divided into stages; use pipeline=1"),
@@ -27,7 +28,13 @@ def test_a_layout_is_admitted_exactly_where_the_kind_supports_it(kind: type[Netw
     assert problems == ([] if ability in kind.SUPPORTS else [f"kind={shape.kind} with {sentence}"])
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+def test_counting_is_one_pass_of_one_process() -> None:
+    for layout, key in ((replace(ALONE, workers=2), "workers=2"), (replace(ALONE, zero_stage=1), "zero_stage=1")):
+        (problem,) = NgramConfig().layout_problems(layout)
+        assert problem.startswith(f"parallel.{key} with kind=ngram, which is counted by one process")
+
+
+@pytest.mark.parametrize("kind", TRAINED.values(), ids=TRAINED.keys())
 def test_a_network_that_supports_a_layout_has_what_the_trainer_asks_it_for(kind: type[NetworkBase]) -> None:
     network = kind(layers=2).build(50)  # type: ignore[call-arg]
     plan = network.cut_plan()

@@ -76,6 +76,7 @@ def test_latent_attention_matches_deepseek_v3(latent_query: int, scaling: str) -
         small_config(**OWN["latent"], latent_query_width=latent_query, attention_bias=True, norm_epsilon=1e-6, **scaled)
     )
     config = decoder.config
+    assert isinstance(config, DecoderConfig)
     theirs = transformers.DeepseekV3ForCausalLM(
         transformers.DeepseekV3Config(
             **{

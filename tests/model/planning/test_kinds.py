@@ -10,14 +10,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.hardware.flops import training_flops
 from model.networks.base import NetworkBase
-from model.networks.config import KINDS, RecurrentConfig
+from model.networks.config import KINDS, NgramConfig, RecurrentConfig
 from model.networks.meta import count_parameters, example_inputs, parameters_by_role
 from model.planning.memory import row_activations
 from model.planning.rules import shape_for
 from tests.model.networks.decoders import EVERY, small_config
 
 VOCABULARY, CONTEXT = 61, 24
-OTHERS = {name: kind for name, kind in KINDS.items() if name != "decoder"}
+TRAINED = {name: kind for name, kind in KINDS.items() if "gradients" in kind.SUPPORTS}
+OTHERS = {name: kind for name, kind in TRAINED.items() if name != "decoder"}
 SHAPES: dict[str, NetworkBase] = {
     **{name: small_config(**choice, layers=3) for name, choice in EVERY.items()},
     "vector-input": small_config(layers=3, inputs=[{"kind": "tokens"}, {"kind": "vectors", "column": "spelling", "size": 12}]),
@@ -64,7 +65,7 @@ def test_what_a_row_keeps_is_what_autograd_saves(shape: NetworkBase, packed: boo
     assert counted.block_input == 4 * shape.width * shape.context
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("kind", TRAINED.values(), ids=TRAINED.keys())
 def test_training_operations_are_those_that_torch_counts(kind: type[NetworkBase]) -> None:
     shape = kind(width=32, layers=3, context=CONTEXT)  # type: ignore[call-arg]
     network = shape.build(VOCABULARY)
@@ -75,11 +76,15 @@ def test_training_operations_are_those_that_torch_counts(kind: type[NetworkBase]
     assert training_flops(shape, VOCABULARY) * CONTEXT == pytest.approx(counter.get_total_flops(), rel=0.01)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("kind", TRAINED.values(), ids=TRAINED.keys())
 @pytest.mark.parametrize("parameters", [1e6, 3e7, 2e9])
 def test_a_shape_of_about_so_many_parameters_is_found_for_every_kind_with_a_rule(kind: type[NetworkBase], parameters: float) -> None:
     found = shape_for(parameters, 4096, kind(context=CONTEXT))  # type: ignore[arg-type, call-arg]
     assert count_parameters(found, 4096) == pytest.approx(parameters, rel=0.25)
+
+
+def test_a_model_that_is_counted_multiplies_nothing_and_has_no_size_before_it_has_counted() -> None:
+    assert (training_flops(NgramConfig(), VOCABULARY), count_parameters(NgramConfig(), VOCABULARY)) == (0.0, 5)
 
 
 def test_a_kind_without_a_rule_is_refused_by_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from model.planning.trial import run_trial
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from model.training.kinds.pretraining import MaskedConfig
+from tests.benchmarks.planned_memory import OPTIMIZERS, Case, compared, generated, job_of
 
 SMALL = DecoderConfig(width=64, layers=3, heads=4, kv_heads=2, feed_forward=192, context=32)
 
@@ -91,35 +93,37 @@ def test_a_larger_micro_batch_takes_more_memory_and_recomputing_takes_less() -> 
     assert worker_memory(job().model_copy(update={"resources": resources}), accelerator=True).activations < whole.activations
 
 
-# Peak resident MiB on Linux, torch 2.13, DeepSpeed 0.19, one thread, fp32; the process alone had 249.
-BROAD = DecoderConfig(width=512, layers=8, heads=8, kv_heads=2, feed_forward=1376, context=64)
 LONG = DecoderConfig(width=192, layers=6, heads=6, kv_heads=2, feed_forward=512, context=256)
+DEEP, WIDE = Case(192, 4, 512, 256, 4096, 8), Case(448, 3, 1344, 64, 8192, 1)
+# Megabytes that training processes took beyond what they had before the model was built, by `tests.benchmarks.planned_memory`, of which
+# these had three steps; Linux, torch 2.13, DeepSpeed 0.19, one thread.
 MEASURED = [
-    (LONG, 4096, 16, 8, 1, 847),
-    (LONG, 4096, 32, 32, 1, 1411),
-    (BROAD.model_copy(update={"context": 256}), 4096, 2, 1, 1, 1200),
-    (BROAD, 4096, 1, 1, 0, 897),
-    (BROAD, 4096, 1, 1, 1, 990),
-    (BROAD, 4096, 1, 1, 2, 1002),
-    (BROAD, 4096, 1, 1, 3, 1199),
-    (BROAD, 4096, 4, 1, 0, 877),
-    (BROAD, 4096, 4, 1, 1, 1091),
-    (BROAD, 4096, 4, 1, 2, 1104),
-    (BROAD, 4096, 4, 1, 3, 1207),
-    (DecoderConfig(width=768, layers=8, heads=12, kv_heads=4, feed_forward=2048, context=64), 8192, 4, 1, 1, 1993),
+    ("adamw", DEEP, 572),
+    ("muon", DEEP, 570),
+    ("sgd", WIDE, 451),
+    ("adamw", WIDE, 648),
+    ("muon", WIDE, 620),
+    ("adamw", WIDE._replace(stage=1), 833),
+    ("muon", WIDE._replace(stage=1), 810),
 ]
 
 
-@pytest.mark.parametrize(("shape", "vocabulary", "batch", "micro", "stage", "mebibytes"), MEASURED)
-def test_the_estimate_is_within_fifteen_percent_of_measured_runs(
-    shape: DecoderConfig, vocabulary: int, batch: int, micro: int, stage: int, mebibytes: int
-) -> None:
-    counted = worker_memory(job(shape, vocabulary, batch, micro, zero_stage=stage), accelerator=False, framework=249 * 2**20)
-    assert counted.total == pytest.approx(mebibytes * 2**20, rel=0.15)
+@pytest.mark.parametrize(("optimizer", "case", "megabytes"), MEASURED)
+def test_the_estimate_is_within_ten_percent_of_measured_processes(optimizer: str, case: Case, megabytes: int, tmp_path: Path) -> None:
+    said = worker_memory(job_of(case, optimizer, tmp_path), accelerator=False, framework=0).total
+    assert said == pytest.approx(megabytes * 1e6, rel=0.10)
 
 
 @pytest.mark.slow
-def test_memory_and_time_of_runs_are_predicted_within_fifteen_and_thirty_percent() -> None:
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_is_said_of_every_optimizer_is_within_ten_percent_of_what_a_process_takes(optimizer: str) -> None:
+    found = [compared(generated(number, optimizer), optimizer).ratio for number in range(3)]
+    print(f"\n{optimizer}: said for each byte used " + ", ".join(f"{ratio:.2f}" for ratio in found))
+    assert found == pytest.approx([1.0] * len(found), abs=0.10)
+
+
+@pytest.mark.slow
+def test_the_time_of_runs_is_predicted_within_thirty_percent() -> None:
     shapes = [
         (DecoderConfig(width=128, layers=4, heads=4, kv_heads=2, feed_forward=344, context=128), 3072, 16, 16),
         (LONG, 4096, 16, 8),
@@ -131,7 +135,6 @@ def test_memory_and_time_of_runs_are_predicted_within_fifteen_and_thirty_percent
         short = run_trial(asked.model_copy(update={"network": short_shape(shape)}))
         speed = short.tokens * training_flops(short_shape(shape), vocabulary) / short.cpu_seconds
         run = run_trial(asked, updates=6)
-        assert worker_memory(asked, accelerator=False, framework=run.baseline_bytes).total == pytest.approx(run.peak_bytes, rel=0.15)
         assert run.tokens * training_flops(shape, vocabulary) / speed == pytest.approx(run.cpu_seconds, rel=0.30)
 
 
@@ -140,7 +143,7 @@ def short_shape(shape: DecoderConfig) -> DecoderConfig:
     return shape.model_copy(update={"layers": 2})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if "gradients" in kind.SUPPORTS])
 def test_the_memory_of_every_kind_of_network_is_known_without_building_it(kind: str) -> None:
     network = KINDS[kind].model_validate({"width": 64, "layers": 2, "context": 32})
     train: Any = (MaskedConfig if "bidirectional" in network.SUPPORTS else PretrainConfig)(global_batch=64, precision="fp32")

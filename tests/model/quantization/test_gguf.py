@@ -22,8 +22,7 @@ from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
 from model.opening.gguf.metadata import GgufFile
-from model.quantization.config import quantize, quantizer_of
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, quantize, quantizer_of
 from model.quantization.gguf.llama_cpp import LlamaCpp
 from tests.model.networks.spread import spread
 
@@ -182,7 +181,7 @@ def test_damage_is_refused_by_name(model_dir: Path, tokenizer_dir: Path, tmp_pat
     quantize(model_dir, tmp_path, GgufConfig(type="Q8_0"), tokenizer=tokenizer_dir)
     file = tmp_path / "model-Q8_0.gguf"
     file.write_bytes(b"no such thing" + file.read_bytes()[13:])
-    with pytest.raises(ModelError, match=r"model-Q8_0\.gguf is not a GGUF file"):
+    with pytest.raises(ModelError, match=r"model-Q8_0\.gguf can't be read as a GGUF file"):
         open_model(tmp_path)
     with pytest.raises(ModelError, match=r"llama\.cpp does not open .*magic"):
         LlamaCpp(file, 64)

@@ -18,8 +18,7 @@ from model.evaluation.tools import open_tool
 from model.inference.open_model import open_model
 from model.networks.config import DecoderConfig
 from model.networks.directory import ModelError, save_model
-from model.quantization.config import quantize, quantizer_of
-from model.quantization.onnx.config import OnnxConfig
+from model.quantization.config import OnnxConfig, quantize, quantizer_of
 from tests.model.networks.spread import spread
 
 SHAPE = {"width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "feed_forward": 64, "context": 64, "initial_std": 0.2}

@@ -19,7 +19,7 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch
 from model.inference.open_model import open_model
-from model.networks.config import EncoderConfig, RecurrentConfig
+from model.networks.config import EncoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model, save_model
 from model.networks.network import Network
 from model.quantization.config import quantize
@@ -33,6 +33,7 @@ from tests.model.networks.spread import spread
 ROOT = Path(__file__).parents[3]
 CONFIGS: dict[str, Any] = {
     "recurrent": RecurrentConfig(width=32, layers=2, context=CONTEXT, initial_std=0.4),
+    "hybrid": HybridConfig(width=32, layers=4, heads=2, kv_heads=1, feed_forward=64, context=CONTEXT, initial_std=0.4),
     "encoder": EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.4),
 }
 CARD = ModelCard(name="small", summary="A small network.", recipe="small", intended_use=("Testing.",), limits=("It knows nothing.",))
@@ -59,7 +60,7 @@ def test_each_is_measured_by_what_it_can_do(saved: Path, tokenizer_dir: Path, pa
     metrics = evaluate(saved, tokenizer_dir, packed, None, tmp_path / "out", config, threads=1)
     names = {name.removeprefix("val.") for name in metrics if not name.endswith(("_low", "_high", "_error"))}
     samples = (tmp_path / "out" / "samples.jsonl").read_text()
-    if saved.name == "recurrent":
+    if saved.name != "encoder":
         assert names == {"loss", "perplexity", "bits_per_byte", "rows", "targets"} and len(samples.splitlines()) == config.samples
     else:
         assert names == {"masked_loss", "masked_accuracy", "rows", "hidden"} and samples == ""
@@ -98,7 +99,7 @@ def test_a_release_computes_the_same_logits_and_its_card_says_how_to_use_it(save
     fields = json.loads((release / "config.json").read_text())
     assert fields["model_type"] == "folio" and fields[saved.name]["width"] == 32 and "kind" not in fields[saved.name]
     card = (release / "README.md").read_text()
-    writes = saved.name == "recurrent"
+    writes = saved.name != "encoder"
     assert (release / "generation_config.json").exists() == ("folio chat ." in card) == ("text-generation" in card) == writes
     assert open_model(release / "int8").config == CONFIGS[saved.name]
 
@@ -120,10 +121,11 @@ def test_an_encoder_is_neither_talked_to_nor_continued(chat_format: ChatFormat, 
         load_model(directory).decoding()
 
 
-def test_a_recurrent_network_continues_many_prompts_as_it_does_each_alone(
-    chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["recurrent", "hybrid"])
+def test_a_network_with_a_state_continues_many_prompts_as_it_does_each_alone(
+    kind: str, chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path
 ) -> None:
-    directory = made("recurrent", tmp_path, chat_format)
+    directory = made(kind, tmp_path, chat_format)
     network = load_model(directory)
     prompts = [[1, 5, 9, 30], [1, 7], [1, 40, 41, 42, 43, 44]]
     alone = [list(generate(network.decoding(), prompt, SamplingConfig(max_new_tokens=12), {17})) for prompt in prompts]

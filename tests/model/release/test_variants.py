@@ -12,8 +12,7 @@ import pytest
 from model.evaluation.fidelity import measure_fidelity
 from model.evaluation.gate import Bound, FidelityConfig, FidelitySettings
 from model.inference.open_model import open_model
-from model.quantization.config import quantize
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, quantize
 from model.quantization.integers import Int4Config
 from model.release.card import ModelCard
 from model.release.config import ExportConfig

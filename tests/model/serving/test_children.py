@@ -19,8 +19,7 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.networks.decoder import Decoder
-from model.quantization.config import quantize
-from model.quantization.gguf.config import GgufConfig
+from model.quantization.config import GgufConfig, quantize
 from model.serving.child import Child, ChildError, ChildModel, python
 from model.serving.llama import gguf_file
 from model.serving.opening import Offer, open_served

@@ -16,7 +16,7 @@ import pytest
 
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
-from model.serving.page.page import page
+from model.serving.app import page
 from tests.model.serving.running import LIMITS, own_model, serving
 from tests.model.serving.scripted import HOSTILE, RICH, ScriptedModel
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.networks.config import EncoderConfig, RecurrentConfig
+from model.layers.mixers.config import AttentionMixer, ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer
+from model.networks.config import EncoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.job import Job, JobError
@@ -23,14 +24,23 @@ from tests.model.training.test_killed import killed_after_a_checkpoint
 
 RECURRENT = RecurrentConfig(width=32, layers=2, context=CONTEXT)
 ENCODER = EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
-KINDS = ("recurrent", "encoder")
+HYBRID = HybridConfig(
+    width=32,
+    layers=4,
+    heads=4,
+    feed_forward=64,
+    context=CONTEXT,
+    mixers=(ConvolutionMixer(), Mamba2Mixer(head_width=16, state=8, chunk=16), GatedDeltaMixer(head_width=16, chunk=16), AttentionMixer()),
+)
+CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID}
+KINDS = (*CAUSAL, "encoder")
 
 
 def of_kind(job: Job, kind: str) -> Job:
     """The job with another network, which learns what it can: next tokens, or those that are hidden."""
     fields = job.model_dump()
-    if kind == "recurrent":
-        return Job.model_validate({**fields, "network": RECURRENT})
+    if kind in CAUSAL:
+        return Job.model_validate({**fields, "network": CAUSAL[kind]})
     train = {name: value for name, value in fields["train"].items() if name in MaskedConfig.model_fields}
     return Job.model_validate({**fields, "network": ENCODER, "train": {**train, "kind": "masked", "share": 0.3}})
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from data.audit.config import AuditConfig
 from tests.data.audit.sharded import audit_shards
 from tests.data.dedup.books import prose, write
-from tests.tasks.reporting.example_run import FUNNEL, HOSTILE, Page, RunMaker
+from tests.tasks.reporting.example_run import FUNNEL, HOSTILE, Page, RunMaker, predicted
 
 
 def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]) -> Page:
@@ -52,3 +54,14 @@ def test_an_audit_that_measured_no_leaks_has_no_such_section(tmp_path: Path) -> 
     maker = RunMaker(tmp_path)
     maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 1.0, "documents_kept": 1.0})
     assert "held-out" not in maker.page().sections
+
+
+@pytest.mark.parametrize(
+    ("leaked", "said"), [(1.0, "test, a copy of train, so not on unseen text"), (0.4, "test, of which train holds 4 documents, so not on")]
+)
+def test_the_tile_of_a_test_set_that_was_trained_on_says_so(tmp_path: Path, leaked: float, said: str) -> None:
+    maker = RunMaker(tmp_path)
+    maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 4.0, "documents_kept": 4.0, "leak_test": leaked})
+    maker.made("baseline", metrics={"test.documents_in_train": 4.0})
+    maker.made("evaluate.release", {"samples.jsonl": []}, metrics=predicted(0.2))
+    assert said in maker.page().text

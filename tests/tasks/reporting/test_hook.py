@@ -42,5 +42,5 @@ def test_a_stage_goes_by_its_title_or_else_by_its_name() -> None:
 
 
 def test_what_draws_no_chart_imports_no_library_for_it() -> None:
-    program = "import sys, flows.cli.app, flows.pipeline; print(sorted({'matplotlib', 'networkx'} & set(sys.modules)))"
+    program = "import sys, flows.cli.run, flows.cli.commands.lineage; print(sorted({'matplotlib', 'networkx'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

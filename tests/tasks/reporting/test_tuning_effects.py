@@ -36,3 +36,13 @@ def test_every_metric_with_an_interval_is_shown_before_and_after_each_step(maker
 def test_without_a_step_there_is_nothing_to_compare(maker: RunMaker) -> None:
     maker.made("evaluate.base", {"samples.jsonl": []}, metrics=_measured(1.6, 0.2))
     assert "tuning" not in maker.page().sections
+
+
+def test_the_top_says_what_each_step_cost_and_gained_and_leaves_out_what_made_no_model(maker: RunMaker) -> None:
+    _tuned(maker, "sft", "reward", "grpo")
+    for position, bits, right in (("base", 1.63, 0.2), ("sft", 1.94, 0.5), ("chat", 1.7, 0.625)):
+        maker.made(f"evaluate.{position}", {"samples.jsonl": []}, metrics=_measured(bits, right))
+    said = maker.page().text
+    assert "Step sft cost 0.310 bits per byte and raised right answers from 20 % to 50 %." in said
+    assert "Step grpo saved 0.240 bits per byte and raised right answers from 50 % to 62 %." in said
+    assert "Step reward" not in said

@@ -18,7 +18,7 @@ from data.sources.fetching.prefix import pin_prefix
 from data.sources.files import source_state
 from data.sources.formats import USUAL
 from data.sources.ingest import IngestInputs, ingest
-from flows.cli.pinning import pin_below
+from flows.cli.commands.corpus import pin_below
 from tests.data.sources.fetching.loopback import serving_folder
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import Shard, digests, limits, outcome, read, states, write

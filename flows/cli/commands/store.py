@@ -1,8 +1,4 @@
-"""`folio gc` and `folio verify`: find what a store no longer needs, and check its files against their records.
-
-Healing quarantines damaged artifacts and reruns the recipes whose newest run used them, with that run's config. Everything else is
-reused, so only damaged artifacts are remade. If today's code would make a different artifact, healing says so.
-"""
+"""`folio gc`, `verify` and `sync`: keep the store in order, and the servers told."""
 
 from __future__ import annotations
 
@@ -13,19 +9,70 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from flows.cli.commands.arguments import AsJson, StoreUrl
+from flows.cli.running import sync
+from flows.cli.snapshot import find_in_store, open_snapshot
+from flows.recipe.validation import validate
 from flows.services.home import home, store_url
+from tasks.lineage.holdings import find_holdings
 from tasks.reporting.wording import count, plural, size
-from tasks.stage.execution.run_context import open_store
+from tasks.stage.execution.run import RunOptions
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.garbage import GarbageSurvey, VerificationReport, collect_garbage, exclusive_use, verify_artifacts
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, open_store
 from tasks.stage.system.command_line import folio
-from tasks.stage.system.progress import format_duration, log
+from tasks.stage.system.progress import format_duration, log, show_on_terminal
+
+app = typer.Typer()
+
+
+@app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="delete it; without this it is only listed")] = False,
+    keep: Annotated[int, typer.Option(min=1, help="how many of each recipe's newest finished runs to keep")] = 3,
+    keep_run: Annotated[list[str] | None, typer.Option(help="keep this run too, by its id or the beginning of it (repeatable)")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="delete what holds this document or learned from it, even if a run needs it (repeatable)")
+    ] = None,
+    unrecorded: Annotated[bool, typer.Option("--unrecorded", help="include artifacts from before runs were recorded")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """List what no kept run and no registered model needs, or delete it. Refuses while a run is going on."""
+    named, documents = tuple(keep_run or ()), tuple(without or ())
+    print(garbage_report(delete=delete, keep=keep, named=named, without=documents, unrecorded=unrecorded, as_json=as_json, store=store))
+
+
+@app.command()
+def verify(
+    heal: Annotated[bool, typer.Option("--heal", help="quarantine what is damaged and make it again")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Read every file in the store again and name what is damaged. Exits with 1 if anything is."""
+    text, healthy = verify_store(heal=heal, as_json=as_json, store=store)
+    print(text)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@app.command("sync")
+def sync_command(
+    store: Annotated[str, typer.Argument(help="path or fsspec URL of a store; by default the one in folio's home")] = "",
+) -> None:
+    """Bring MLflow and Prefect up to date with a store's runs. Exits with 1 if that fails."""
+    lines, told = sync(store)
+    print("\n".join(lines))
+    if not told:
+        raise typer.Exit(1)
+
 
 SHOWN = 40
 
@@ -48,9 +95,6 @@ def garbage_report(
 
 def _holding(documents: tuple[str, ...], store: str) -> dict[str, str]:
     """Return the address of each artifact that holds one of the documents or learned from it, and why it goes."""
-    from flows.cli.snapshot import find_in_store, open_snapshot
-    from tasks.lineage.holdings import find_holdings
-
     snapshot = open_snapshot(store)
     return {
         holding.artifact.address: f"holds or learned from {document.name}"
@@ -154,8 +198,6 @@ def _locations(run: RunRecord) -> set[str]:
 
 def _again(store: Store, run: RunRecord) -> str:
     from flows.cli.run import execute_recipe
-    from flows.recipe.validation import validate
-    from tasks.stage.execution.run import RunOptions
 
     started = now()
     try:
@@ -182,8 +224,6 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
 @contextmanager
 def _log_lines_shown(as_json: bool) -> Iterator[None]:
     """Print log lines during the block, on standard error if standard output is JSON."""
-    from flows.cli.run import show_on_terminal
-
     logging.getLogger("folio").setLevel(logging.INFO)
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
         show_on_terminal()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.baselines.ngram import Targets, kneser_ney, row_sums, targets_of
-from tests.data.baselines.slow_kneser_ney import SlowKneserNey
+from data.shards.ngrams import Targets, kneser_ney, row_sums, targets_of
+from tests.data.shards.slow_kneser_ney import SlowKneserNey
 
 BOS, VOCABULARY = 1, 9
 Segments = list[list[int]]

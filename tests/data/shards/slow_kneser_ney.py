@@ -40,7 +40,7 @@ class SlowKneserNey:
             return 0.5, 1.0, 1.5
         y = of[1] / (of[1] + 2 * of[2])
         found = 1 - 2 * y * of[2] / of[1], 2 - 3 * y * of[3] / of[2], 3 - 4 * y * of[4] / of[3]
-        return found if all(0 <= d <= n + 1 for n, d in enumerate(found)) else (0.5, 1.0, 1.5)
+        return found if all(0 < d <= n + 1 for n, d in enumerate(found)) else (0.5, 1.0, 1.5)
 
     def probability(self, context: Gram, token: int) -> float:
         """P(token | context), by the longest part of the context that was seen."""
