@@ -40,7 +40,8 @@ from tasks.reporting.abilities import HEADER as SKILLS_HEADER
 from tasks.reporting.abilities import skill_rows
 from tasks.reporting.gates import HEADER, gate_text
 from tasks.reporting.page import LIST
-from tasks.reporting.summary import TUNED, previous_metrics, standing_of
+from tasks.reporting.standing import standing_of
+from tasks.reporting.summary import TUNED, previous_metrics
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.live_runs import home_in_use
 from tasks.stage.execution.run import RunOptions, use_options

@@ -15,7 +15,8 @@ from tasks.reporting.hook import report_hook
 from tasks.reporting.lineage_drawing import as_file, draw_run, maker
 from tasks.reporting.sizes import parameters_of, signed, variant_cost
 from tasks.reporting.stages import spent
-from tasks.reporting.summary import Results, RunSummary, standing_of
+from tasks.reporting.standing import standing_of
+from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, model_form, number, plural, rough, seconds, share
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.tracking.cost import total_cost

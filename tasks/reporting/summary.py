@@ -1,4 +1,4 @@
-"""What the report knows of a run: its artifacts and their files, what was reused, why the rest ran, and how good the model is.
+"""What the report knows of a run: its artifacts and their files, what was reused, and why the rest ran.
 
 Taken once, when the report starts, so every section describes the same moment.
 """
@@ -12,12 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Concatenate, ParamSpec
 
-from model.evaluation.plain_words import Metrics, Standing, passes_over
-from model.evaluation.relations import UNITS
-from model.networks.config import KINDS
-from model.training.kinds.preferences import RewardModelConfig
-from model.training.length import TrainingLength
-from model.training.telemetry.step_log import validation_curve
 from tasks.reporting.page_cache import cached_rows
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact, without_shard
@@ -29,6 +23,7 @@ from tasks.stage.tracking.cost import Rates
 P = ParamSpec("P")
 # How causes begin that only pass on what another stage did.
 FOLLOWS = ("input ", "waits on ")
+TUNED = "evaluate.chat"
 
 
 @dataclass(frozen=True)
@@ -158,56 +153,9 @@ class RunSummary:
         return list(dict.fromkeys(without_shard(position) for position in self.causes if position not in self.results.artifacts))
 
 
-TUNED = "evaluate.chat"
-JUDGE = RewardModelConfig.model_fields["kind"].default  # a step that leaves the model as it was
-
-
-def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], Path], previous: Metrics) -> Standing:
-    """Return what the artifacts of a run, by position, say of its model; `previous`: of the one before."""
-
-    def metrics(position: str) -> Metrics:
-        return artifacts[position].metrics if position in artifacts else {}
-
-    def rows(position: str) -> Path:
-        return folder(artifacts[position]) / UNITS
-
-    tunes = {position: made.config["train"]["kind"] for position, made in artifacts.items() if made.stage == "tune"}
-    names = [position.partition(".")[2] for position, kind in tunes.items() if kind != JUDGE]
-    steps = [(name, metrics(TUNED if name == names[-1] else f"evaluate.{name}")) for name in names]
-    pretrained, baseline = artifacts.get("pretrain"), metrics("baseline")
-    counted = pretrained is not None and _is_counted(pretrained)
-    return Standing(
-        base=metrics("evaluate.base"),
-        tuned=metrics(TUNED),
-        steps=[(name, found) for name, found in steps if found] if len(steps) > 1 else [],
-        baseline=baseline,
-        curve=validation_curve(folder(pretrained) / "history.jsonl") if pretrained else [],
-        passes=passes_over(_sequences(pretrained), baseline) if pretrained and not counted else 0.0,
-        previous=previous,
-        rows=(rows(TUNED), rows("baseline")) if artifacts.keys() >= {TUNED, "baseline"} else None,
-        counted=counted,
-    )
-
-
-def previous_metrics(store: Store, recipe: str, current: Artifact | None) -> Metrics:
+def previous_metrics(store: Store, recipe: str, current: Artifact | None) -> Mapping[str, float]:
     """Return the metrics of the last other tuned model that the recipe made; nothing if there is none."""
     if current is None:
         return {}
     stage, where = TUNED.split(".")
     return next((made.metrics for made in store.labelled(stage, f"{recipe}-{where}") if made.digest != current.digest), {})
-
-
-def _is_counted(pretrained: Artifact) -> bool:
-    """Return whether a model is one of counted n-grams, by its config."""
-    model = pretrained.config.get("model")
-    kind = KINDS.get(str(model.get("kind"))) if isinstance(model, Mapping) else None
-    return kind is not None and "gradients" not in kind.SUPPORTS
-
-
-def _sequences(pretrained: Artifact) -> int:
-    """Return how many rows a model was trained on, by its config; 0 if that does not say."""
-    train, model = pretrained.config.get("train"), pretrained.config.get("model")
-    if not isinstance(train, Mapping) or not isinstance(model, Mapping) or "context" not in model:
-        return 0
-    length = TrainingLength.model_validate({name: train[name] for name in TrainingLength.model_fields if name in train})
-    return length.sequences(int(model["context"]))
