@@ -1,33 +1,60 @@
-"""The header of a GGUF model's file, checked against the file before it is believed.
+"""The files of a GGUF model: its parts by their names, and the header of each, checked against the file before it is believed.
 
 gguf's own reader takes every count for true, and one of 2^60 elements keeps it busy for ever. Here each count and length is compared with
 the bytes that are left, and each tensor with the file, so a header costs no more than it is long.
+
+A model in several files is as llama.cpp's gguf-split writes it: NAME-00001-of-00003.gguf and so on, metadata in the first.
+The recipe's schema needs the names alone, so numpy is loaded where a header is read: no plan and no reused run pays for it.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data.shards.model_folder import require_regular
 from model.networks.base import ModelError
 
 if TYPE_CHECKING:
+    import numpy as np
     from gguf import GGMLQuantizationType
+    from numpy.typing import NDArray
 
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+MOST_PARTS = 1_000
 HEADER_BYTES = 256 * 2**20
 """Metadata and the list of tensors. The largest vocabularies take 15 MB."""
 MOST_ITEMS = 4_000_000
 """Items of all arrays: 260,000 tokens with scores, types and merges are 1.3 million."""
 MOST_TENSORS = 100_000
-SCALARS = {0: "u1", 1: "i1", 2: "u2", 3: "i2", 4: "u4", 5: "i4", 6: "f4", 7: "?", 10: "u8", 11: "i8", 12: "f8"}
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+"""Types of numbers, as `struct` calls them."""
 TEXT, ARRAY = 8, 9
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Return the files of a model whose first part this is, by its name alone; any other file stands alone.
+
+    Raise ModelError for a later part, which lacks the metadata.
+    """
+    found = _PART.fullmatch(path.name)
+    if found is None:
+        return [path]
+    if (count := int(found["count"])) > MOST_PARTS:
+        raise ModelError(f"{path} is named as one of {count:,} parts, and at most {MOST_PARTS:,} are read; rename it if it is whole")
+    names = [f"{found['stem']}-{number:05d}-of-{found['count']}.gguf" for number in range(1, count + 1)]
+    if path.name != names[0]:
+        raise ModelError(f"{path} is a later part of a model; give its first, {names[0]}")
+    return [path.with_name(name) for name in names]
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file is named as a part of a model."""
+    return _PART.fullmatch(name) is not None
 
 
 class StoredTensor(NamedTuple):
@@ -43,6 +70,8 @@ class GgufHeader:
     """The metadata of one file, as Python's values, and where its tensors are. Raise ModelError for a file that contradicts itself."""
 
     def __init__(self, path: Path) -> None:
+        import numpy as np
+
         self.path, self._at, self._items = path, 0, MOST_ITEMS
         self.size = require_regular(path, lacking="it should be a GGUF file", within=False)
         if self.size < 24:
@@ -53,19 +82,20 @@ class GgufHeader:
         if (magic := bytes(self._view[:4])) != b"GGUF":
             raise self._wrong(f"it begins with {magic!r}")
         self._at = 4
-        if (version := self._number("u4")) not in (2, 3):
+        if (version := self._number("I")) not in (2, 3):
             raise self._wrong(f"its version is {version}, and 2 and 3 are read, in little-endian order")
-        tensors, pairs = self._number("u8"), self._number("u8")
+        tensors, pairs = self._number("Q"), self._number("Q")
         self.fields: dict[str, Any] = {}
         for _ in range(self._count("pairs of metadata", pairs, 13)):
             key = self._text()
             if key in self.fields:
                 raise self._wrong(f"the key {key[:100]!r} stands twice")
-            self.fields[key] = self._value(self._number("u4"), key)
+            self.fields[key] = self._value(self._number("I"), key)
         self._stored = self._tensor_list(min(self._count("tensors", tensors, 24), MOST_TENSORS + 1))
 
     def tensors(self) -> dict[str, StoredTensor]:
         """Return the tensors by name; raise ModelError unless they lie in the file, one beside the other."""
+        import numpy as np
         from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
         from gguf.quants import quant_shape_to_byte_shape
 
@@ -101,12 +131,12 @@ class GgufHeader:
             name = self._text()
             if name in listed:
                 raise self._wrong(f"tensor {name[:100]} stands twice")
-            if not 1 <= (dimensions := self._number("u4")) <= 4:
+            if not 1 <= (dimensions := self._number("I")) <= 4:
                 raise self._wrong(f"tensor {name[:100]} has {dimensions:,} dimensions")
-            shape = tuple(self._number("u8") for _ in range(dimensions))
+            shape = tuple(self._number("Q") for _ in range(dimensions))
             if not all(shape) or math.prod(shape) > 8 * self.size:  # no type has less than a bit a number
                 raise self._wrong(f"tensor {name[:100]} has shape {shape}, in a file of {self.size:,} bytes")
-            listed[name] = (name, shape, self._number("u4"), self._number("u8"))
+            listed[name] = (name, shape, self._number("I"), self._number("Q"))
         alignment = self.fields.get("general.alignment", 32)
         if type(alignment) is not int or not 0 < alignment <= 2**20 or alignment & (alignment - 1):
             raise self._wrong(f"general.alignment is {alignment!r}, not a power of two")
@@ -120,25 +150,23 @@ class GgufHeader:
             return self._number(SCALARS[kind])
         if kind != ARRAY:
             raise self._wrong(f"{key[:100]} is of type {kind}, which GGUF does not have")
-        inner, count = self._number("u4"), self._number("u8")
+        inner, count = self._number("I"), self._number("Q")
         if inner != TEXT and inner not in SCALARS:
             raise self._wrong(f"{key[:100]} is an array of type {inner}, which is not read")
-        width = 8 if inner == TEXT else np.dtype(SCALARS[inner]).itemsize
+        width = 8 if inner == TEXT else struct.calcsize(f"<{SCALARS[inner]}")
         self._items -= self._count(f"items of {key[:100]}", count, width)
         if self._items < 0:
             raise self._wrong(f"with the {count:,} of {key[:100]} its arrays have more than {MOST_ITEMS:,} items")
         if inner == TEXT:
             return [self._text() for _ in range(count)]
-        start = self._take(count * width)
-        return self._data[start : self._at].view(f"<{SCALARS[inner]}").tolist()
+        return list(struct.unpack_from(f"<{count}{SCALARS[inner]}", self._view, self._take(count * width)))
 
     def _number(self, code: str) -> Any:
-        dtype = np.dtype(f"<{code}")
-        start = self._take(dtype.itemsize)
-        return self._data[start : self._at].view(dtype)[0].item()
+        (found,) = struct.unpack_from(f"<{code}", self._view, self._take(struct.calcsize(f"<{code}")))
+        return found
 
     def _text(self) -> str:
-        (length,) = struct.unpack_from("<Q", self._view, self._take(8))
+        length = self._number("Q")
         start = self._take(length)
         try:
             return str(self._view[start : self._at], "utf-8")
