@@ -68,10 +68,10 @@ class Importing:
                 self.sequence += [module] if module not in self.sequence else []
 
     def _star_modules(self, item: Item) -> list[str]:
-        """Return the modules that a star import has imported, since its package names them in `__all__`."""
-        stars = [(module, self.modules.path_of(module)) for local, module, _ in item.imports if local == "*"]
-        lists = [(module, item.piece) for module, path in stars if path for item in self.modules.bound(path, "__all__")]
-        return [name for module, piece in lists for word in piece.words if (name := f"{module}.{word}") in self.marks.modules]
+        """Return the modules that a star import has imported: of a package with `__all__`, those directly in it that were."""
+        stars = [module for local, module, _ in item.imports if local == "*"]
+        listed = {module for module in stars if (path := self.modules.path_of(module)) and self.modules.bound(path, "__all__")}
+        return [name for name in self.marks.modules if name.rpartition(".")[0] in listed]
 
     def is_loose(self, path: str, item: Item) -> bool:
         """Return whether a definition does nothing when its statement runs but bind its name."""
