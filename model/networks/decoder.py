@@ -176,18 +176,47 @@ class Decoder(Network):
         return soft_cap(head_product(x_ND, weight_VD), self.config.logit_soft_cap)
 
 
-class DecodingDecoder(DecodingNetwork):
+class DecodingTrunk(DecodingNetwork):
+    """What every decoder has as it writes, whatever its blocks are: inputs, positions, slots for keys and values, and the head."""
+
+    @torch.no_grad()
+    def __init__(self, decoder: Decoder, *, rotary: bool) -> None:
+        self.shape, trunk = decoder.config, decoder.model
+        super().__init__(decoder, trunk)
+        self.positions, self.bias = trunk.embed_positions, trunk.position_bias
+        self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
+        self.norm = whole_norm(trunk.norm)
+
+    def new_slots(self, layers: int, before: Sequence[Tensor] | None = None) -> SlotState:
+        """Return slots without rows for that many blocks of attention."""
+        config = self.shape
+        latent = config.attention == "latent"
+        entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
+        return SlotState(layers, entry, config.context, self.device, before)
+
+    def embed(self, tokens_NT: Tensor, window: Window) -> tuple[Tensor, Tensor | None]:
+        """Return x_MD of new tokens, which the first block reads, and how heads are turned at their places, if they are."""
+        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        if self.positions is not None:
+            x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
+        return x_NTD.flatten(0, 1), None if self.rotation is None else self.rotation.of(window)
+
+    def normed(self, x_ND: Tensor) -> Tensor:
+        return self.norm(x_ND)
+
+    def read(self, x_ND: Tensor) -> Tensor:
+        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)
+
+
+class DecodingDecoder(DecodingTrunk):
     """See `DecodingNetwork`."""
 
     @torch.no_grad()
     def __init__(self, decoder: Decoder) -> None:
-        self.shape, trunk = decoder.config, decoder.model
-        super().__init__(decoder, trunk)
-        self.positions, self.bias = trunk.embed_positions, trunk.position_bias
-        rotary = self.shape.rotary_width > 0
-        self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
+        trunk, rotary = decoder.model, decoder.config.rotary_width > 0
+        super().__init__(decoder, rotary=rotary)
         self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
-        self.norm, (_, self.after) = whole_norm(trunk.norm), split_norm(trunk.norm)
+        _, self.after = split_norm(trunk.norm)
         self.most_rows = most_rows(self.shape, self.blocks, self.head, self.device)
         self.before = None if trunk.prefix is None else [entry_of(*pair, rotary=rotary) for pair in trunk.prefix(trunk)]
 
@@ -202,10 +231,7 @@ class DecodingDecoder(DecodingNetwork):
         return self
 
     def new_state(self) -> SlotState:
-        config = self.shape
-        latent = config.attention == "latent"
-        entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
-        return SlotState(config.layers, entry, config.context, self.device, self.before)
+        return self.new_slots(self.shape.layers, self.before)
 
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
@@ -217,19 +243,9 @@ class DecodingDecoder(DecodingNetwork):
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, SlotState)
         window = Window(state, first, tokens_NT.shape[1])
-        x_NTD = functional.embedding(tokens_NT, self.table_VD)
-        if self.positions is not None:
-            x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
-        turn_MXR = None if self.rotation is None else self.rotation.of(window)
+        x_MD, turn_MXR = self.embed(tokens_NT, window)
         plan = decoding_plan(self.shape, window, self.bias)
-        x_MD = x_NTD.flatten(0, 1)
         for block in self.blocks:
             x_MD = block(x_MD, turn_MXR, plan, window)
         window.advance(counts)
         return x_MD
-
-    def normed(self, x_ND: Tensor) -> Tensor:
-        return self.norm(x_ND)
-
-    def read(self, x_ND: Tensor) -> Tensor:
-        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)

@@ -19,15 +19,14 @@ from torch.nn import functional
 
 from model.layers.attention_plan import AttentionInputs, AttentionPlan
 from model.layers.block import Block, BlockInputs, FeedForward
-from model.layers.decoding.block import DecodingBlock, DecodingFeedForward, Rotation, decoding_plan
+from model.layers.decoding.block import DecodingBlock, DecodingFeedForward, decoding_plan
 from model.layers.decoding.projection import split_norm, whole_norm
 from model.layers.decoding.state import KeptRow, SlotState, Window
-from model.layers.linear import soft_cap
 from model.layers.mixers.config import MixerConfig
 from model.layers.mixers.mixer import Mixer, Places, State
 from model.layers.norms import make_norm
 from model.networks.config import HybridConfig
-from model.networks.decoder import Decoder, Trunk
+from model.networks.decoder import Decoder, DecodingTrunk, Trunk
 from model.networks.decoding import DecodingNetwork, DecodingState
 from model.networks.network import CutPlan, Network, Role, StageParts, draw_normal
 from model.networks.prefix import Entries
@@ -185,41 +184,31 @@ class DecodingMixerBlock:
         return self.feed_forward(x_MD, self.scale(x_MD))
 
 
-class DecodingHybrid(DecodingNetwork):
+class DecodingHybrid(DecodingTrunk):
     """See `DecodingNetwork`."""
 
     @torch.no_grad()
     def __init__(self, network: Hybrid) -> None:
-        self.shape, trunk = network.config, network.model
-        super().__init__(network, trunk)
-        self.positions, self.bias = trunk.embed_positions, trunk.position_bias
-        rotary = self.shape.attends and self.shape.rotary_width > 0
-        self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
-        self.blocks = [_decoding_block(block, rotary=rotary) for block in trunk.layers]
+        rotary = network.config.attends and network.config.rotary_width > 0
+        super().__init__(network, rotary=rotary)
+        self.blocks = [_decoding_block(block, rotary=rotary) for block in network.model.layers]
         attention = [block.attention for block in self.blocks if isinstance(block, DecodingBlock)]
         for slot, layer in enumerate(attention):
             layer.layer = slot
         self.attention_blocks = len(attention)
-        self.norm = whole_norm(trunk.norm)
 
     def new_state(self) -> HybridState:
-        config = self.shape
-        latent = config.attention == "latent"
-        entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
-        slots = SlotState(self.attention_blocks, entry, config.context, self.device)
-        return HybridState(slots, [block.mixer.empty(0, self.device) for block in self.blocks if isinstance(block, DecodingMixerBlock)])
+        mixers = [block.mixer.empty(0, self.device) for block in self.blocks if isinstance(block, DecodingMixerBlock)]
+        return HybridState(self.new_slots(self.attention_blocks), mixers)
 
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, HybridState)
         time = tokens_NT.shape[1]
         window = Window(state.slots, first, time)
-        x_NTD = functional.embedding(tokens_NT, self.table_VD)
-        if self.positions is not None:
-            x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
-        turn_MXR = None if self.rotation is None else self.rotation.of(window)
+        x_MD, turn_MXR = self.embed(tokens_NT, window)
         plan = decoding_plan(self.shape, window, self.bias) if self.attention_blocks else AttentionPlan()
         counts_N = None if time == 1 else torch.tensor(counts, device=self.device)
-        x_MD, mixers = x_NTD.flatten(0, 1), iter(state.mixers)
+        mixers = iter(state.mixers)
         for block in self.blocks:
             if isinstance(block, DecodingBlock):
                 x_MD = block(x_MD, turn_MXR, plan, window)
@@ -227,12 +216,6 @@ class DecodingHybrid(DecodingNetwork):
                 x_MD = block(x_MD, time, counts_N, next(mixers), first)
         window.advance(counts)
         return x_MD
-
-    def normed(self, x_ND: Tensor) -> Tensor:
-        return self.norm(x_ND)
-
-    def read(self, x_ND: Tensor) -> Tensor:
-        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)
 
 
 def _decoding_block(block: nn.Module, *, rotary: bool) -> DecodingBlock | DecodingMixerBlock:
