@@ -188,6 +188,8 @@ class HybridConfig(DecoderShape, frozen=True, extra="forbid"):
     def _blocks_can_be_built(self) -> HybridConfig:
         if all(mixer.ATTENDS for mixer in self.mixers):
             raise ValueError("mixers: attention alone is a decoder; set kind: decoder, or name another mixer, too")
+        if not self.attends and (unused := next(self._of_attention(), "")):
+            raise ValueError(f"{unused} does nothing: no block's mixer is attention; leave it out, or name attention among the mixers")
         if self.norm == "batch" or self.norm_place == "post":
             wrong = "norm=batch" if self.norm == "batch" else "norm_place=post"
             raise ValueError(f"{wrong} with kind=hybrid: its blocks norm each token before each sublayer; use its default")
@@ -195,6 +197,14 @@ class HybridConfig(DecoderShape, frozen=True, extra="forbid"):
             for problem in mixer.problems(self.width):
                 raise ValueError(f"mixers: {mixer.kind}: {problem}")
         return self
+
+    def _of_attention(self) -> Iterator[str]:
+        """Yield the settings of attention alone that are not their defaults. Numbers of heads may stand: a width decides them."""
+        for name in ("attention", "head_width", "attention_bias", "qk_norm", "attention_soft_cap", "pattern", "rope_theta", "rope_scaling"):
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                yield f"{name}={value}"
+        if self.positions in ("alibi", "relative"):
+            yield f"positions={self.positions}"
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
         """Also refuse recomputation of recurrences under ZeRO 3."""

@@ -218,6 +218,16 @@ def test_a_state_that_decays_differs_from_head_to_head_and_steps_are_small_at_fi
     assert (steps > 0.0009).all() and (steps < 0.11).all() and steps.max() / steps.min() > 5
 
 
+@pytest.mark.parametrize(
+    "key", ["attention=latent", "head_width=8", "qk_norm=True", "pattern=sliding", "rope_theta=500.0", "positions=alibi"]
+)
+def test_a_setting_of_attention_alone_is_refused_where_no_block_attends(key: str) -> None:
+    name, _, value = key.partition("=")
+    with pytest.raises(ValidationError, match=f"{name}={value} does nothing: no block's mixer is attention"):
+        HybridConfig.model_validate({"mixers": [{"kind": "mamba2"}], name: value})
+    HybridConfig.model_validate({"mixers": [{"kind": "mamba2"}, {"kind": "attention"}], name: value})
+
+
 def test_what_can_not_be_built_or_laid_out_is_refused_by_name() -> None:
     with pytest.raises(ValidationError, match="attention alone is a decoder; set kind: decoder"):
         HybridConfig.model_validate({"mixers": [{"kind": "attention"}]})
