@@ -1,20 +1,8 @@
 """Every kind of network, as one type: the `model:` section of a recipe, and a field of config.json.
 
-A decoder's shape: everything that decides how many parameters it has and what it computes from them.
-
-Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the
-field that is wrong, before anything runs. `hub_form` says which class of transformers computes it.
-
-The shape of a bidirectional encoder: everything that decides how many parameters it has and what it computes from them.
-
-Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the field
-that is wrong.
-
-The shape of a recurrent network: everything that decides how many parameters it has and what it computes from them.
-
-The settings of an n-gram model, whose size follows from the text that it counts.
-
-Cheap to import (no torch), so a recipe can be read at start-up.
+A config is everything that decides how many parameters a network has and what it computes from them; an n-gram model's size follows from
+the text that it counts. Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with
+the field that is wrong, before anything runs. `hub_form` says which class of transformers computes it.
 """
 
 from __future__ import annotations
