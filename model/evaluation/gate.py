@@ -191,7 +191,8 @@ def _shortfall(bound: Bound, gained: float, worst: float, best: float) -> str:
     if best < 0:
         return f"is worse by {-gained:.4g} ({-best:.4g} to {-worst:.4g}){allowed}"
     if bound.no_worse_than:
-        return f"may be worse by {-worst:.4g}{allowed}: changed by {gained:+.4g} ({worst:+.4g} to {best:+.4g})"
+        more = "" if gained < -bound.by else "; more rows or questions would tell"
+        return f"may be worse by {-worst:.4g}{allowed}: changed by {gained:+.4g} ({worst:+.4g} to {best:+.4g}){more}"
     return f"is not certainly better: by {gained:+.4g} ({worst:+.4g} to {best:+.4g})"
 
 
