@@ -195,6 +195,11 @@ class TrainConfig(TrainingLength):
         return False
 
     @property
+    def balances_experts(self) -> bool:
+        """Whether it keeps a network's experts in even use: where all weights learn from rows of tokens, each read once."""
+        return False
+
+    @property
     def judge(self) -> str:
         """The name of the earlier step whose model scores its replies; empty: none."""
         return ""
