@@ -42,6 +42,11 @@ SIZES: dict[str, tuple[Any, ...]] = {
     "block": (2, 3),
     "relative_buckets": (8, 4),
     "relative_distance": (20, 10),
+    "experts": (
+        None,
+        {"count": 4, "active": 2, "shared": 1},
+        {"count": 5, "active": 2, "score": "softmax", "balance": {"kind": "loss"}, "router_loss": 0.01, "capacity": 1.25},
+    ),
 }
 # What can't be held against one process: workers draw other random numbers; other inputs need columns that these rows lack.
 UNCOMPARED = {"kind", "dropout", "inputs"}
