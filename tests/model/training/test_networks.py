@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from model.adapters.lora import LoraConfig
 from model.layers.mixers.config import AttentionMixer, ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer
 from model.networks.config import DecoderConfig, EncoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model
@@ -143,7 +144,7 @@ def test_the_step_log_has_the_use_of_experts_whose_biases_move_only_while_all_we
         assert 0 <= line["expert_least"] <= 1 <= line["expert_most"] <= 2 and line["expert_dropped"] == 0
         assert line["loss"] == pytest.approx(line["next_token_loss"] + 0.001 * line["router_loss"]) and line["expert_balance"] > 0.5
     short = {"steps": 3, "tokens": 0, "global_batch": 4, "warmup_steps": 0, "eval_rows": 4}
-    moves = {"sft": SftConfig(**short), "lora": SftConfig(**short, adapter="lora")}  # type: ignore[arg-type]
+    moves = {"sft": SftConfig(**short), "lora": SftConfig(**short, adapter=LoraConfig(kind="lora"))}  # type: ignore[arg-type]
     for name, train in moves.items():
         tuned = follow_up(base, shards, train, name)
         train_here(tuned)
