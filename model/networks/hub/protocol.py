@@ -56,7 +56,7 @@ class HubClass:
     COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {}  # of each setting, the values it computes, where they are not the usual
     FIELDS: ClassVar[Mapping[str, str]] = {}  # its fields that map to a setting unchanged
     DEFAULTS: ClassVar[Mapping[str, object]] = {}  # what its fields mean where a file leaves them out
-    # Of each setting of a mixture of experts, the values it computes, empty: it computes none; then whether it also computes networks without.
+    # Of each setting of a mixture of experts, the values it computes, empty: it has none; then whether it computes networks without, too.
     EXPERTS: ClassVar[Mapping[str, tuple[object, ...]]] = {}
     DENSE: ClassVar[bool] = True
     ALWAYS: ClassVar[Mapping[str, object]] = {}  # its fields that have one value for every decoder

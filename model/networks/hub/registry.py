@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from model.networks.config import DecoderConfig
 
 CLASSES: tuple[HubClass, ...] = (
-    Llama(), Qwen3(), Mistral(), SmolLM3(), Arcee(), StableLm(), Starcoder2(), GPT2(), Opt(), DeepseekV3(), VaultGemma(), Mixtral(), Qwen3Moe(),
-    Glm4Moe(),
+    Llama(), Qwen3(), Mistral(), SmolLM3(), Arcee(), StableLm(), Starcoder2(), GPT2(), Opt(), DeepseekV3(), VaultGemma(),
+    Mixtral(), Qwen3Moe(), Glm4Moe(),
 )  # fmt: skip
 BY_MODEL_TYPE: dict[str, HubClass] = {one.MODEL_TYPE: one for one in CLASSES}
 

@@ -13,12 +13,14 @@ from torch.nn import functional
 from model.adapters.config import AnyAdapter
 from model.adapters.lora import LoraConfig
 from model.adapters.qlora import QLoraConfig
+from model.hardware.flops import product_weights
 from model.layers import experts as layer_module
 from model.layers.config import ExpertsConfig
 from model.layers.experts import TILE, Experts, Routing, TiledLinear, rebalance
 from model.networks.base import Layout
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.meta import active_parameters, count_parameters
 from model.quantization.config import GgufConfig, OnnxConfig
 from model.quantization.integers import Int8Config
 from tests.model.adapters.adapted import adapted
@@ -291,6 +293,9 @@ def test_what_can_not_be_computed_or_laid_out_is_refused_by_name() -> None:
     assert not Int8Config().refusal(config, bits)
 
 
-def test_experts_that_a_token_uses_are_together_as_wide_as_one_feed_forward_of_the_planner() -> None:
+def test_the_planner_counts_what_a_token_uses_and_makes_it_as_wide_as_one_feed_forward() -> None:
+    config = small_config(experts={"count": 8, "active": 3, "shared": 1}, layers=5)
+    assert count_parameters(config, VOCABULARY) - active_parameters(config, VOCABULARY) == 5 * (8 - 3) * 3 * 32 * config.feed_forward
+    assert active_parameters(config, VOCABULARY) - product_weights(config, VOCABULARY) == (2 * 5 + 1) * 32, "norms are no products"
     dense, sparse = small_config().resized(384, 4), small_config(experts={"count": 8, "active": 3, "shared": 1}).resized(384, 4)
     assert sparse.feed_forward * 4 == dense.feed_forward

@@ -134,9 +134,7 @@ def biases(directory: Path) -> torch.Tensor:
     return load_model(directory).state_dict()["model.layers.0.mlp.gate.e_score_correction_bias"]
 
 
-def test_the_step_log_has_the_use_of_experts_whose_biases_move_only_while_all_weights_learn_rows(
-    make_job: JobMaker, shards: Path
-) -> None:
+def test_the_step_log_has_the_use_of_experts_whose_biases_move_only_while_all_weights_learn_rows(make_job: JobMaker, shards: Path) -> None:
     base = of_kind(make_job("base", steps=12), "experts")
     train_here(base)
     assert biases(base.output).abs().max() >= 0.0099

@@ -102,7 +102,12 @@ def most_rows(config: BlockConfig, blocks: Sequence[DecodingBlock], head: Projec
     None, unless the network has Llama's form, with or without QK-norm, and plain matrices on a CPU.
     """
     form = (config.attention, config.pattern, config.norm, config.norm_place, config.activation)
-    if form != ("grouped", "full", "rms", "pre", "swiglu") or config.positions not in ("rope", "none") or config.attention_soft_cap or config.experts:
+    if (
+        form != ("grouped", "full", "rms", "pre", "swiglu")
+        or config.positions not in ("rope", "none")
+        or config.attention_soft_cap
+        or config.experts
+    ):
         return 0
     matrices = [matrix for block in blocks for matrix in _matrices(block)] + [head]
     if device.type != "cpu" or not all(isinstance(matrix, Projection) and matrix.bias_O is None for matrix in matrices):
