@@ -229,7 +229,7 @@ class ExpertsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     normalize: bool = Field(True, description="divide the weights of a token's experts by their sum; yes or no")
     scale: float = Field(1.0, gt=0, description="by which the experts' sum is multiplied, shared ones not counted; factor")
     balance: Annotated[BiasBalance | LossBalance | NoBalance, Field(discriminator="kind")] = Field(
-        BiasBalance(), description="what keeps experts in even use while all weights are trained on text or on answers"
+        BiasBalance(), description="what keeps experts in even use while pretraining trains all weights"
     )
     router_loss: float = Field(
         0.0, ge=0, description="weight of the squared log-sum-exp of the router's logits (z loss, Zoph et al., 2022); 0: off; factor"

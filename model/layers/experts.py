@@ -171,7 +171,7 @@ class Experts(nn.Module):
         # Copies first, then permutations: no index occurs twice, so no order of additions is left open.
         order_X = chosen_NK.flatten().argsort(stable=True)
         x_XD = x_ND.repeat_interleave(active, dim=0).index_select(0, order_X)
-        *parts, rest_XD = x_XD.split(self._sizes(chosen_NK))
+        *parts, rest_XD = torch.split(x_XD, self._sizes(chosen_NK))
         done = [self._through(expert, part) for expert, part in zip(self.experts, parts, strict=True)]
         y_XD = torch.cat([*done, torch.zeros_like(rest_XD, dtype=done[0].dtype)])
         y_NKD = y_XD.index_select(0, order_X.argsort()).view(*chosen_NK.shape, -1)

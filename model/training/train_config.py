@@ -196,7 +196,10 @@ class TrainConfig(TrainingLength):
 
     @property
     def balances_experts(self) -> bool:
-        """Whether it keeps a network's experts in even use: where all weights learn from rows of tokens, each read once."""
+        """Whether it keeps a network's experts in even use.
+
+        Not in tuning: biases that follow a few kinds of answers would send the words of all other texts to experts that don't know them.
+        """
         return False
 
     @property

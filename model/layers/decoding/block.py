@@ -208,7 +208,7 @@ class DecodingExperts:
     def __call__(self, stream_MD: Tensor, x_MD: Tensor) -> Tensor:
         _, chosen_MK, weights_MK = choose(self.settings, self.route(x_MD), self.bias_E)
         out_MD = stream_MD.clone() if self.shared is None else self.shared(stream_MD, x_MD)
-        for number in chosen_MK.unique().tolist():
+        for number in sorted(set(chosen_MK.flatten().tolist())):
             token_R, place_R = (chosen_MK == number).nonzero(as_tuple=True)
             y_RD = self.experts[number](x_MD.new_zeros(len(token_R), x_MD.shape[1]), x_MD[token_R])
             out_MD[token_R] += y_RD * weights_MK[token_R, place_R, None]

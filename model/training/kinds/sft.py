@@ -78,11 +78,6 @@ class SftConfig(ReplayingConfig):
         """Whether a row holds several conversations that do not see each other."""
         return self.within_documents
 
-    @property
-    def balances_experts(self) -> bool:
-        """Unless an adapter leaves the router and its biases as they are, or replayed rows are read apart."""
-        return not self.adapter.KEEPS_BASE and not self.replay_share
-
     def aim(self) -> AnswerLossAim:
         """Return the aim: a lower loss on the assistant's tokens."""
         return AnswerLossAim(kind="answer_loss", within_documents=self.within_documents)

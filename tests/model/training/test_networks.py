@@ -131,10 +131,10 @@ def test_a_recurrent_network_is_tuned_on_conversations(make_job: JobMaker, shard
 
 
 def biases(directory: Path) -> torch.Tensor:
-    return load_model(directory).state_dict()["model.layers.0.mlp.gate.e_score_correction_bias"]
+    return load_model(directory).get_buffer("model.layers.0.mlp.gate.e_score_correction_bias")
 
 
-def test_the_step_log_has_the_use_of_experts_whose_biases_move_only_while_all_weights_learn_rows(make_job: JobMaker, shards: Path) -> None:
+def test_the_step_log_has_the_use_of_experts_whose_biases_move_in_pretraining_alone(make_job: JobMaker, shards: Path) -> None:
     base = of_kind(make_job("base", steps=12), "experts")
     train_here(base)
     assert biases(base.output).abs().max() >= 0.0099
@@ -142,11 +142,11 @@ def test_the_step_log_has_the_use_of_experts_whose_biases_move_only_while_all_we
         assert 0 <= line["expert_least"] <= 1 <= line["expert_most"] <= 2 and line["expert_dropped"] == 0
         assert line["loss"] == pytest.approx(line["next_token_loss"] + 0.001 * line["router_loss"]) and line["expert_balance"] > 0.5
     short = {"steps": 3, "tokens": 0, "global_batch": 4, "warmup_steps": 0, "eval_rows": 4}
-    moves = {"sft": SftConfig(**short), "lora": SftConfig(**short, adapter=LoraConfig(kind="lora"))}  # type: ignore[arg-type]
+    moves = {"sft": SftConfig(**short), "lora": SftConfig(**short, adapter=LoraConfig(kind="lora"))}
     for name, train in moves.items():
         tuned = follow_up(base, shards, train, name)
         train_here(tuned)
-        assert biases(tuned.output).equal(biases(base.output)) is (name == "lora")
+        assert biases(tuned.output).equal(biases(base.output))
     crowded = of_kind(make_job("crowded", steps=4), "hybrid-experts")
     train_here(crowded)
     assert any(line["expert_dropped"] > 0 for line in read_lines(crowded.output / "history.jsonl"))

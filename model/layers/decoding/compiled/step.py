@@ -31,7 +31,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from model.layers.config import BlockConfig
-from model.layers.decoding.block import DecodingBlock, Rotation
+from model.layers.decoding.block import DecodingBlock, DecodingFeedForward, Rotation
 from model.layers.decoding.projection import Affine, Projection
 from model.layers.decoding.state import SlotState
 
@@ -197,7 +197,9 @@ os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no
 
 
 def _matrices(block: DecodingBlock) -> list[Any]:
-    return [block.attention.project, block.attention.output, block.feed_forward.project, block.feed_forward.output]
+    feed_forward = block.feed_forward
+    assert isinstance(feed_forward, DecodingFeedForward), "experts are read by operations"
+    return [block.attention.project, block.attention.output, feed_forward.project, feed_forward.output]
 
 
 def _padded(matrix_OI: Tensor, tile: int) -> Tensor:
