@@ -88,6 +88,7 @@ def _compared(found: Proposal, title: str) -> list[str]:
         job, shape = plan.job, plan.job.network
         return {
             "parameters": short(plan.parameters),
+            **({"of them a token uses": short(plan.active_parameters)} if shape.mixes_experts else {}),
             "vocabulary (tokens)": f"{job.vocab_size:,}",
             "width x layers": f"{shape.width} x {shape.layers}",
             **{key.replace("_", " "): f"{getattr(shape, key):,}" for key in shape.SIZES if key not in ("width", "layers")},
@@ -286,6 +287,7 @@ def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
             "vocab_size": job.vocab_size,
             "model": job.network.model_dump(mode="json"),
             "parameters": plan.parameters,
+            "active_parameters": plan.active_parameters,
             "tokens": plan.tokens,
             "tokens_a_parameter": plan.tokens_per_parameter,
             "passes": plan.epochs,

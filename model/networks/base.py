@@ -64,6 +64,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         return False
 
     @property
+    def mixes_experts(self) -> bool:
+        """Whether a token is computed with some of its weights only, which a router chooses."""
+        return False
+
+    @property
     def counted(self) -> bool:
         """Whether its numbers are counted in one pass over the rows, so that nothing can train it, or go on from it."""
         return "gradients" not in self.SUPPORTS

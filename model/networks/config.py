@@ -91,6 +91,24 @@ class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
     )
 
+    @property
+    def mixes_experts(self) -> bool:
+        """Whether blocks have experts."""
+        return self.experts is not None
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Also refuse to cut experts: their router chooses among all of them."""
+        yield from super().layout_problems(layout)
+        if self.experts is not None:
+            experts = f"{layout.shape}experts.count={self.experts.count}"
+            if layout.tensor > 1:
+                yield f"{experts} with {layout.spread}tensor={layout.tensor}: experts can't be cut; use tensor=1"
+            if layout.pipeline > 1:
+                yield (
+                    f"{experts} with {layout.spread}pipeline={layout.pipeline}: stages hand on hidden vectors alone, not whom experts "
+                    "were chosen by; use pipeline=1"
+                )
+
     @classmethod
     def width_step(cls, width: int) -> int:
         """Return a step of whole heads, of which two or four share a key and value head."""
@@ -100,12 +118,13 @@ class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         """Return the network of another size; everything else stays the same.
 
         Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
-        that its three matrices cost as much as two of four times the width.
+        that its three matrices cost as much as two of four times the width. Experts that a token uses are together as wide.
         """
         heads = width // _head_width(width)
         wanted = heads // 4 if heads >= 8 else heads // 2
         shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
-        inner = max(64, round(width * 8 / 3 / 64) * 64)
+        used, step = (1, 64) if self.experts is None else (self.experts.used, 16)
+        inner = max(step, round(width * 8 / 3 / used / step) * step)
         sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
         return type(self)(**{**self.model_dump(), **sizes})
 

@@ -9,7 +9,8 @@ A decoder as it writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -26,6 +27,7 @@ from model.layers.decoding.block import DecodingBlock, Rotation, decoding_plan, 
 from model.layers.decoding.compiled.step import CompiledStep, most_rows
 from model.layers.decoding.projection import split_norm, whole_norm
 from model.layers.decoding.state import SlotState, Window
+from model.layers.experts import Routing
 from model.layers.linear import head_product, soft_cap
 from model.layers.norms import make_norm
 from model.layers.positions import Alibi, LearnedPositions, RelativeBias, RotaryTable, SinusoidalPositions
@@ -51,6 +53,7 @@ class Trunk(nn.Module):
         if config.positions in ("learned", "sinusoidal"):
             self.embed_positions = (LearnedPositions if config.positions == "learned" else SinusoidalPositions)(config)
         self.prefix: Prefix | None = None
+        self.routing: Routing | None = None
         self.position_bias: Alibi | RelativeBias | None = None
         if config.positions in ("alibi", "relative"):
             self.position_bias = (Alibi if config.positions == "alibi" else RelativeBias)(config)
@@ -84,7 +87,7 @@ class Trunk(nn.Module):
 
     def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, before: Entries | None = None) -> BlockInputs:
         """Compute what all blocks share: rotary tables and the attention plan, including any prefix."""
-        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias), before)
+        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias), before, self.routing)
 
 
 class Decoder(Network):
@@ -119,6 +122,14 @@ class Decoder(Network):
         """
         out_BTD: Tensor = self.model(inputs)
         return out_BTD
+
+    @contextmanager
+    def noting(self, counted_BT: Tensor) -> Iterator[Routing]:
+        self.model.routing = Routing(counted_BT)
+        try:
+            yield self.model.routing
+        finally:
+            self.model.routing = None
 
     def read_weights(self) -> tuple[Tensor, ...]:
         table: nn.Embedding | nn.Linear = self.model.embed_tokens if self.lm_head is None else self.lm_head

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from model.layers.experts import Experts
 from model.networks.base import NetworkBase
 from model.networks.network import Network, Role
 
@@ -76,6 +77,21 @@ def parameters_by_role(config: NetworkBase, vocab_size: int) -> Mapping[Role, in
 def count_parameters(config: NetworkBase, vocab_size: int) -> int:
     """Count all parameters of a network, embeddings included."""
     return sum(parameters_by_role(config, vocab_size).values())
+
+
+@lru_cache(maxsize=1024)
+def active_parameters(config: NetworkBase, vocab_size: int) -> int:
+    """Count the parameters that a token is computed with: all but those of experts that it does not choose."""
+    whole = count_parameters(config, vocab_size)
+    if not config.mixes_experts:
+        return whole
+    last = meta_network(config.shallow, vocab_size).blocks()[-1]  # all blocks have as many experts, of one size
+    spared = [
+        (module.settings.count - module.settings.active) * sum(parameter.numel() for parameter in module.experts[0].parameters())
+        for module in last.modules()
+        if isinstance(module, Experts)
+    ]
+    return whole - config.layers * sum(spared)
 
 
 @lru_cache(maxsize=4096)

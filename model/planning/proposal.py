@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model.hardware.flops import training_flops
 from model.networks.config import NetworkConfig
-from model.networks.meta import count_parameters
+from model.networks.meta import active_parameters, count_parameters
 from model.planning import rules
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
@@ -59,6 +59,11 @@ class SizedJob:
     def parameters(self) -> int:
         """Number of weights, embeddings included."""
         return count_parameters(self.job.network, self.job.vocab_size)
+
+    @property
+    def active_parameters(self) -> int:
+        """Number of weights that a token is computed with."""
+        return active_parameters(self.job.network, self.job.vocab_size)
 
     @property
     def lacking(self) -> int:

@@ -195,6 +195,14 @@ class TrainConfig(TrainingLength):
         return False
 
     @property
+    def balances_experts(self) -> bool:
+        """Whether it keeps a network's experts in even use.
+
+        Not in tuning: biases that follow a few kinds of answers would send the words of all other texts to experts that don't know them.
+        """
+        return False
+
+    @property
     def judge(self) -> str:
         """The name of the earlier step whose model scores its replies; empty: none."""
         return ""

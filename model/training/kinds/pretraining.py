@@ -35,6 +35,11 @@ class PretrainConfig(CorpusTrainConfig):
     def memorization_passages(self) -> tuple[int, int]:
         return self.copy_rows, self.copy_tokens
 
+    @property
+    def balances_experts(self) -> bool:
+        """Unless an adapter leaves the router and its biases as they are."""
+        return not self.adapter.KEEPS_BASE
+
     def build_objective(self) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken

@@ -51,6 +51,7 @@ def incompatibilities(
         )
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
+    yield from _experts(network, train, resources, section, shape)
     yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     for key in train.optimizer.unused(network):
         value = getattr(train.optimizer, key)
@@ -118,6 +119,16 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
         yield f"{chosen} with dropout={share} in kind={train.kind}, which drops nothing: set {section}adapter.dropout=0"
     for package in adapter.missing():
         yield f"{chosen} needs {package}: pip install 'folio[adapters]', or use adapter.kind=full"
+
+
+def _experts(network: NetworkBase, train: TrainConfig, resources: TrainResources, section: str, shape: str) -> Iterator[str]:
+    """Sizes of an expert's products follow from the data, and they are computed in tiles of their own."""
+    if not network.mixes_experts:
+        return
+    if resources.compile:
+        yield f"compile=true with {shape}experts: how many tokens an expert gets is known only as it computes; set compile=false"
+    if train.precision.EIGHT_BITS:
+        yield f"{section}precision={train.precision.kind} with {shape}experts: their products are not offered in it; use precision=bf16"
 
 
 def _matrix_optimizer(optimizer: OptimizerBase, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:

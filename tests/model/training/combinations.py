@@ -47,6 +47,11 @@ SIZES: dict[str, tuple[Any, ...]] = {
         ({"kind": "mamba2", "head_width": 16, "state": 8, "chunk": 8}, {"kind": "convolution"}),
         ({"kind": "gru"}, {"kind": "lstm"}, {"kind": "rnn"}),
     ),
+    "experts": (
+        None,
+        {"count": 4, "active": 2, "shared": 1},
+        {"count": 5, "active": 2, "score": "softmax", "balance": {"kind": "loss"}, "router_loss": 0.01, "capacity": 1.25},
+    ),
 }
 # What can't be held against one process: workers draw other random numbers; other inputs need columns that these rows lack.
 UNCOMPARED = {"kind", "dropout", "inputs"}
