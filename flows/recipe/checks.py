@@ -119,7 +119,7 @@ def _variants(recipe: Recipe) -> Iterator[str]:
     if not recipe.release.variants and recipe.evaluate.variants != type(recipe.evaluate.variants)():
         yield "evaluate.variants does nothing while release.variants is empty; list a variant, or leave it out"
     for number, variant in enumerate(recipe.release.variants):
-        if why := variant.refusal(recipe.model, recipe.tokenizer.kind):
+        if why := variant.refusal(recipe.model if variant.KEEPS_HEADS else recipe.model.alone, recipe.tokenizer.kind):
             yield f"release.variants[{number}] is of kind {variant.kind}: {why}"
 
 
@@ -228,7 +228,8 @@ def _apart(recipe: Recipe) -> Iterator[str]:
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
-    refusal, form = recipe.model.hub_refusal(), recipe.export.format
+    # In that format heads that predict further ahead are left out.
+    refusal, form = recipe.model.alone.hub_refusal(), recipe.export.format
     merges = [recipe.pretrain, *recipe.tuning][-1].adapter.MERGES
     if refusal and merges and form == "huggingface":
         yield (

@@ -234,8 +234,12 @@ class LoraAdapter:
         """Names of the linear layers to adapt."""
         from torch import nn
 
-        roles, wanted = network.roles(), self.config.targets
-        layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and roles[f"{name}.weight"] == "matrix"]
+        roles, wanted, inside = network.roles(), self.config.targets, set(network.blocks().modules())
+        layers = [
+            name
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear) and module in inside and roles[f"{name}.weight"] == "matrix"
+        ]
         if not layers:
             raise AdapterError(
                 f"adapter.kind={self.config.kind} finds no linear layer in the blocks of {type(network).__name__}; use adapter.kind=full"

@@ -108,7 +108,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
-    network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.train.build_objective()
+    network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.build_objective()
     engine = Engine(TrainModule(network, objective, job.train.precision), job, worker)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.length

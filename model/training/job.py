@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -18,6 +18,9 @@ from model.networks.config import NetworkConfig
 from model.networks.directory import HEADS, TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.compatibility import incompatibilities
+
+if TYPE_CHECKING:
+    from model.objectives.protocol import Objective
 
 
 class JobError(ValueError):
@@ -84,6 +87,10 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def length(self) -> int:
         """Targets in a row of what is learned from; tokens."""
         return self.row_length or self.network.context
+
+    def build_objective(self) -> Objective:
+        """Return the objective of the training, for this network."""
+        return self.train.build_objective(self.train.trained_heads(self.network))
 
     @property
     def counted_network(self) -> NetworkBase:

@@ -82,7 +82,7 @@ class Trainer:
 
     def __init__(self, job: Job, worker: WorkerRank) -> None:
         self.job, self.worker = job, worker
-        self.objective: Objective = job.train.build_objective()
+        self.objective: Objective = job.build_objective()
         self.device = torch.device("cuda", worker.local_rank) if torch.cuda.is_available() else torch.device("cpu")
         self.checkpoints, self.retained = Checkpoints(job), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)

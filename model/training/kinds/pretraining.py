@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from model.networks.base import Ability
-from model.training.train_config import CorpusTrainConfig
+from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 
 if TYPE_CHECKING:
     from model.objectives.masked import Masked
@@ -27,6 +27,12 @@ class PretrainConfig(CorpusTrainConfig):
         0.0, ge=0, lt=1, description="probability that an input token is hidden from the network, in training alone; 0: none; fraction"
     )
 
+    multi_token_weight: float = AHEAD_WEIGHT
+
+    @property
+    def ahead_weight(self) -> float:
+        return self.multi_token_weight
+
     @property
     def dropped_tokens(self) -> float:
         return self.token_dropout
@@ -35,11 +41,11 @@ class PretrainConfig(CorpusTrainConfig):
     def memorization_passages(self) -> tuple[int, int]:
         return self.copy_rows, self.copy_tokens
 
-    def build_objective(self) -> NextToken:
+    def build_objective(self, heads: int = 0) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken
 
-        return NextToken(within_documents=self.within_documents)
+        return NextToken(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
 
 
 class MaskedConfig(CorpusTrainConfig):
@@ -70,7 +76,7 @@ class MaskedConfig(CorpusTrainConfig):
     def read_share(self) -> float:
         return self.share
 
-    def build_objective(self) -> Masked:
+    def build_objective(self, heads: int = 0) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked
 
