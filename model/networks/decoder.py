@@ -76,12 +76,12 @@ class Trunk(nn.Module):
             x_BTD = self._through(block, x_BTD, shared)
         found: list[Tensor] = [self.norm(x_BTD)]
         for head in self.multi_token[:heads]:
-            found.append(head.norm(self._through(head.block, head.join(found[-1], embedded_BTD), shared)))
+            found.append(self._through(head, found[-1], embedded_BTD, shared))
         return found
 
-    def _through(self, block: nn.Module, x_BTD: Tensor, shared: BlockInputs) -> Tensor:
+    def _through(self, module: nn.Module, *inputs: Tensor | BlockInputs) -> Tensor:
         again = self.recompute and self.training
-        out_BTD: Tensor = checkpoint(block, x_BTD, shared, use_reentrant=False) if again else block(x_BTD, shared)
+        out_BTD: Tensor = checkpoint(module, *inputs, use_reentrant=False) if again else module(*inputs)
         return out_BTD
 
     def seen(self, x_BTD: Tensor, inputs: Inputs) -> AttentionInputs:
@@ -196,7 +196,7 @@ class Decoder(Network):
     def compile_parts(self) -> None:
         super().compile_parts()
         for head in self.model.multi_token:
-            head.block.compile()
+            head.compile()
 
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()

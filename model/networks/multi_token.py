@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.layers.block import Block
+from model.layers.block import Block, BlockInputs
 from model.layers.config import BlockConfig
 from model.layers.decoding.block import DecodingBlock
 from model.layers.decoding.projection import fuse, whole_norm
@@ -31,11 +31,12 @@ class MultiTokenHead(nn.Module):
         self.block = Block(config, config.layers + depth - 1)
         self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
 
-    def join(self, x_BTD: Tensor, embedded_BTD: Tensor) -> Tensor:
-        """Return the block's input from hidden vectors and the embeddings of all tokens; beyond the row's end there is none."""
+    def forward(self, x_BTD: Tensor, embedded_BTD: Tensor, shared: BlockInputs) -> Tensor:
+        """Return what it makes of hidden vectors and the embeddings of the rows' tokens; beyond a row's end there are none."""
         ahead_BTD = torch.cat((embedded_BTD[:, self.depth :], torch.zeros_like(embedded_BTD[:, : self.depth])), dim=1)
-        joined_BTD: Tensor = self.joined_proj(torch.cat((self.hidden_norm(x_BTD), self.token_norm(ahead_BTD)), dim=-1))
-        return joined_BTD
+        joined_BTD = self.joined_proj(torch.cat((self.hidden_norm(x_BTD), self.token_norm(ahead_BTD)), dim=-1))
+        out_BTD: Tensor = self.norm(self.block(joined_BTD, shared))
+        return out_BTD
 
 
 class DecodingHead:

@@ -64,7 +64,7 @@ def test_what_reads_no_head_trains_none_and_learns_what_it_would_without_them(ma
         "sft": SftConfig(**SHORT),
         "left": SftConfig(**SHORT, multi_token_weight=0.0),
         "dpo": DpoConfig(**SHORT),
-        "lora": SftConfig(**SHORT, adapter={"kind": "lora", "rank": 2}),  # type: ignore[arg-type]
+        "lora": SftConfig(**SHORT, adapter={"kind": "lora", "rank": 2}),
     }
     tuned = {name: follow_up(base, shards, config, name) for name, config in kinds.items()}
     for job in tuned.values():
