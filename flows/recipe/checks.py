@@ -78,6 +78,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _variants(recipe)
     yield from _apart(recipe)
     yield from _inputs(recipe)
+    yield from _words(recipe)
     yield from opening_problems(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
@@ -130,6 +131,13 @@ def _lengths(recipe: Recipe) -> Iterator[str]:
             yield f"{section}.sequence_length={length} is longer than the open model's context of {context}; lower it"
         if recipe.base is None and length != context:
             yield f"{section}.sequence_length={length} and model.context={context} differ; rows and model need one length"
+
+
+def _words(recipe: Recipe) -> Iterator[str]:
+    if recipe.pretrain.reads_words and not recipe.pack.words:
+        yield "pretrain.whole_words=true needs to know which tokens go on a word: set pack.words: true, or whole_words: false"
+    if recipe.pack.words and not recipe.pretrain.reads_words:
+        yield "pack.words=true does nothing unless pretrain, of kind masked, has whole_words: true; leave it out"
 
 
 def _inputs(recipe: Recipe) -> Iterator[str]:

@@ -210,6 +210,11 @@ class TrainConfig(TrainingLength):
         return 0.0
 
     @property
+    def reads_words(self) -> bool:
+        """Whether it has to know which tokens go on a word."""
+        return False
+
+    @property
     def ahead_weight(self) -> float:
         """The weight of the losses of heads that predict further ahead than the next token; 0: they are left as they are."""
         return 0.0

@@ -62,6 +62,9 @@ class MaskedConfig(CorpusTrainConfig):
     random_share: float = Field(
         0.1, ge=0, le=1, description="share of the chosen tokens that become a token drawn from the vocabulary; the rest stay; fraction"
     )
+    whole_words: bool = Field(
+        False, description="choose whole words, all tokens of each, in place of single tokens; needs pack.words; yes or no"
+    )
     hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which of its tokens are chosen; integer")
 
     @model_validator(mode="after")
@@ -76,8 +79,12 @@ class MaskedConfig(CorpusTrainConfig):
     def read_share(self) -> float:
         return self.share
 
+    @property
+    def reads_words(self) -> bool:
+        return self.whole_words
+
     def build_objective(self, heads: int = 0) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked
 
-        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents)
+        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents, self.whole_words)
