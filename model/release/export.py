@@ -110,8 +110,7 @@ def export(
         "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),
         "hub_class": "" if form is None else form.hub.NAME,
         "refusal": refusal,
-        "heads": network.config.heads_ahead,
-        "heads_left_out": 0 if kept else heads,
+        **({"heads": heads, "heads_kept": kept} if heads else {}),
         "supports": network.config.SUPPORTS,
         "adapters": adapter_facts(adapters or {}, own_names=form is not None and weights.keys() <= form.to_hub(weights).keys()),
     }
