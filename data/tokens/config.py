@@ -190,6 +190,7 @@ class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="width of the column `spelling` beside the tokens: hashed character n-grams of each token, for a model with such an "
         "input; a row needs 2 bytes for each of them and each token; 0: no such column; buckets",
     )
+    words: bool = Field(False, description="also write which tokens go on a word, which masked pretraining of whole words needs; yes or no")
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")
 
     def vector_columns(self) -> dict[str, int]:

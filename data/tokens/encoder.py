@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -163,6 +164,30 @@ def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
             plain = token.removeprefix(continued) if continued else token
             spellings[index] = (plain.replace(SPACE, " ") if spaced else plain).encode()
     return spellings
+
+
+CONTINUES, GOES_ON = 1, 2  # flags of a token: its first character may go on a word, its last one may be gone on from
+
+
+def word_joins(tokenizer: Tokenizer, spellings: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Return the flags of each token. A token goes on the word of the one before if that `GOES_ON` and it `CONTINUES`.
+
+    Words are runs of letters, digits and what is combined with them, so a mark is a word of its own. Bytes that are part of a character
+    count as letters. Of WordPiece only the tokens that it writes as the rest of a word go on one, since others may stand after a space.
+    """
+    from tokenizers import models
+
+    prefix = tokenizer.model.continuing_subword_prefix if isinstance(tokenizer.model, models.WordPiece) else ""
+    flags = np.zeros(len(spellings), dtype=np.uint8)
+    for index, spelling in enumerate(spellings):
+        if text := spelling.decode("utf-8", "replace"):
+            first = _in_word(text[0]) and str(tokenizer.id_to_token(index)).startswith(prefix)
+            flags[index] = CONTINUES * first + GOES_ON * _in_word(text[-1])
+    return flags
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "\ufffd" or unicodedata.category(character).startswith("M")
 
 
 def decoding_steps(tokenizer: Tokenizer) -> list[str]:

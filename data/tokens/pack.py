@@ -40,11 +40,12 @@ from numpy.typing import NDArray
 from data.conversations.records import conversation_fault
 from data.documents.stream import Files
 from data.shards.metadata import SourceRows
+from data.shards.schema import WORDS
 from data.tokens.augmentation import Augmenter
 from data.tokens.chat import LineLedger, chat_of, fitting_conversations, read_lines
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.documents import shuffle_key
-from data.tokens.encoder import TextEncoder
+from data.tokens.encoder import TextEncoder, word_joins
 from data.tokens.layout import RowLayout, documents_table, make_layout, write_documents
 from data.tokens.rows import Columns, Row, best_fit, fill_rows
 from data.tokens.special import PAD
@@ -169,6 +170,7 @@ def pack(
     """
     encoder = TextEncoder(tokenizer)
     tables = {COLUMN: spelling_table(encoder.spellings, config.spelling)} if config.spelling else {}
+    words = {WORDS: word_joins(encoder.tokenizer, encoder.spellings)} if config.words else {}
     ledger = LineLedger("pack")
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
     documents: list[pa.Table] = []
@@ -193,7 +195,7 @@ def pack(
             token_counts += [conversation_part.count_tokens(name)] if conversation_part.kept or conversation_part.too_long else []
             names = [*dict.fromkeys(counted.source for counted in token_counts)] if config.by_source else []
             rows_of = [_source_rows(source, layout) for source, layout in zip(names, layouts, strict=False)]
-            counts = writer.close(rows_of, tables)
+            counts = writer.close(rows_of, {**tables, **words})
             require_balance(name, token_counts, writer)
             metrics |= {f"{name}_{key}": value for key, value in counts.items()}
             metrics[f"{name}_documents"] = float(len(set(stream.ids)))

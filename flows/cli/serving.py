@@ -15,10 +15,11 @@ from data.shards.model_folder import require_regular
 from flows.cli.chat_models import description, find_model, lineage_of
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
+from model.inference.speculation import OWN_HEADS
 from model.networks.directory import ModelError, read_config, tensor_shapes
 from model.release.adapters import adapters_beside
 from model.serving.app import bound, compute_with, serve
-from model.serving.opening import Offer, open_together
+from model.serving.opening import Drafting, Offer, open_together
 from model.serving.served import ServeLimits
 from tasks.reporting.wording import size
 
@@ -39,7 +40,7 @@ def serve_models(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError before listening if a model can't be served."""
     found = find_served(models, store, every_adapter=backend in ("auto", "folio"))
-    draft_directory = None if draft is None else find_model(draft, store)
+    drafting: Drafting | None = None if draft is None else "self" if draft == OWN_HEADS else find_model(draft, store)
     key = read_key(key_file)
     settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
     compute_with(count)
@@ -52,7 +53,7 @@ def serve_models(
                     lines = list(said_of(path, adapter))
                     print("\n".join(lines[:3]), file=sys.stderr, flush=True)
                     offers.append(Offer(name, path, lines, adapter))
-                for model in open_together(offers, settings, backend=backend, threads=count, draft=draft_directory):
+                for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting):
                     served[model.about.id] = model
             serve(served, settings, listening, key, lambda address: print(_ready(address, served, key), flush=True))
         finally:

@@ -78,6 +78,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _variants(recipe)
     yield from _apart(recipe)
     yield from _inputs(recipe)
+    yield from _words(recipe)
     yield from opening_problems(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
@@ -119,7 +120,7 @@ def _variants(recipe: Recipe) -> Iterator[str]:
     if not recipe.release.variants and recipe.evaluate.variants != type(recipe.evaluate.variants)():
         yield "evaluate.variants does nothing while release.variants is empty; list a variant, or leave it out"
     for number, variant in enumerate(recipe.release.variants):
-        if why := variant.refusal(recipe.model, recipe.tokenizer.kind):
+        if why := variant.refusal(recipe.model if variant.KEEPS_HEADS else recipe.model.alone, recipe.tokenizer.kind):
             yield f"release.variants[{number}] is of kind {variant.kind}: {why}"
 
 
@@ -130,6 +131,13 @@ def _lengths(recipe: Recipe) -> Iterator[str]:
             yield f"{section}.sequence_length={length} is longer than the open model's context of {context}; lower it"
         if recipe.base is None and length != context:
             yield f"{section}.sequence_length={length} and model.context={context} differ; rows and model need one length"
+
+
+def _words(recipe: Recipe) -> Iterator[str]:
+    if recipe.pretrain.reads_words and not recipe.pack.words:
+        yield "pretrain.whole_words=true needs to know which tokens go on a word: set pack.words: true, or whole_words: false"
+    if recipe.pack.words and not recipe.pretrain.reads_words:
+        yield "pack.words=true does nothing unless pretrain, of kind masked, has whole_words: true; leave it out"
 
 
 def _inputs(recipe: Recipe) -> Iterator[str]:
@@ -228,7 +236,8 @@ def _apart(recipe: Recipe) -> Iterator[str]:
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
-    refusal, form = recipe.model.hub_refusal(), recipe.export.format
+    # In that format heads that predict further ahead are left out.
+    refusal, form = recipe.model.alone.hub_refusal(), recipe.export.format
     merges = [recipe.pretrain, *recipe.tuning][-1].adapter.MERGES
     if refusal and merges and form == "huggingface":
         yield (

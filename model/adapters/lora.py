@@ -235,9 +235,15 @@ class LoraAdapter:
 
         from model.layers.experts import TiledLinear
 
-        roles, wanted = network.roles(), self.config.targets
-        linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
-        layers = [name for name, module in linear.items() if roles[f"{name}.weight"] == "matrix" and not isinstance(module, TiledLinear)]
+        roles, wanted, inside = network.roles(), self.config.targets, set(network.blocks().modules())
+        layers = [
+            name
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear)
+            and module in inside
+            and roles[f"{name}.weight"] == "matrix"
+            and not isinstance(module, TiledLinear)
+        ]
         if not layers:
             raise AdapterError(
                 f"adapter.kind={self.config.kind} finds no linear layer in the blocks of {type(network).__name__}; use adapter.kind=full"

@@ -5,8 +5,8 @@ products with weights; the cost that grows with it is attention. A backward pass
 those usual in the field: six operations per weight and token (Kaplan et al. 2020, "Scaling laws for neural language models", section 2.1),
 and 12 L A T for attention, with L layers of A = heads x head width over T tokens of context (Chowdhery et al. 2022, "PaLM", appendix B,
 which defines MFU: these operations per second, as a share of a device's peak). Causal attention is counted in full, as there; a pattern
-that hides tokens counts the most that a token attends to. Recomputing activations takes time but does not count as the model's operations,
-so it lowers MFU. Norms' gains and biases are not matrix products and not counted.
+that hides tokens counts the most that a token attends to. Heads that predict further ahead count, too. Recomputing activations takes time
+but does not count as the model's operations, so it lowers MFU. Norms' gains and biases are not matrix products and not counted.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
         for block in network.blocks():
             block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
             block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
-        network.logits(example_inputs(config, 1, length))
+        for x_BTD in network.ahead(example_inputs(config, 1, length)):
+            network.read(x_BTD)
     last_blocks = sum(counts[-2 * config.period :])
     return counter.get_total_flops() + last_blocks * ((config.layers - config.shallow.layers) // config.period)

@@ -67,7 +67,8 @@ def inputs_of(network: nn.Module) -> Iterator[Input]:
     return (module for module in network.modules() if isinstance(module, Input))
 
 
-OWN = frozenset({"tokens", "document", "loss", "position", "dropped"})  # of rows of text: what objectives themselves hand on or keep
+# Of rows of text: what objectives themselves hand on or keep.
+OWN = frozenset({"tokens", "document", "loss", "position", "dropped", "continues"})
 
 
 def input_columns(rows: Mapping[str, Any], own: Collection[str] = OWN) -> dict[str, Any]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 
+AHEAD = "model.multi_token."  # of the names of all parameters of heads that predict further ahead than the next token
+
+
 @dataclass(frozen=True)
 class Layout:
     """The settings that a network can refuse. `section`, `shape` and `spread` prefix the keys of training, network and layout."""
@@ -72,6 +75,16 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def counted(self) -> bool:
         """Whether its numbers are counted in one pass over the rows, so that nothing can train it, or go on from it."""
         return "gradients" not in self.SUPPORTS
+
+    @property
+    def heads_ahead(self) -> int:
+        """How many heads predict further ahead than the next token."""
+        return 0
+
+    @property
+    def alone(self) -> Self:
+        """The same network without heads that predict further ahead."""
+        return self
 
     @property
     def attended(self) -> int:

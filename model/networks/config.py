@@ -135,6 +135,12 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"})
 
     kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
+    multi_token: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="heads that predict the tokens after the next one, one further each, and then draft for generation; count; 0: none",
+    )
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
         """Return a decoder of this shape with initial weights drawn from the seed."""
@@ -142,15 +148,44 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
 
         return Decoder(self, vocab_size, seed=seed)
 
+    @model_validator(mode="after")
+    def _heads_can_be_built(self) -> DecoderConfig:
+        if self.multi_token and self.norm == "batch":
+            raise ValueError(
+                f"multi_token={self.multi_token} with norm=batch: statistics would count tokens beyond a document's end; use another norm"
+            )
+        if self.multi_token and self.experts is not None:
+            raise ValueError(
+                f"multi_token={self.multi_token} with experts: its heads' blocks would choose experts that nothing counts; leave one out"
+            )
+        if self.multi_token and self.context < self.multi_token + 2:
+            raise ValueError(f"multi_token={self.multi_token} is further ahead than context={self.context} reaches; lower it")
+        return self
+
     @property
     def whole_batch(self) -> bool:
         """Batch norm's statistics cover all rows of a step."""
         return self.norm == "batch"
 
+    @property
+    def heads_ahead(self) -> int:
+        """How many heads predict further ahead than the next token."""
+        return self.multi_token
+
+    @property
+    def alone(self) -> Self:
+        """The same network without heads that predict further ahead."""
+        return self.model_copy(update={"multi_token": 0})
+
     def layout_problems(self, layout: Layout) -> Iterator[str]:
         """Yield also what norm, heads, positions and biases do not allow."""
         yield from super().layout_problems(layout)
         yield from decoder_layout_problems(self, layout)
+        if self.multi_token and layout.pipeline > 1:
+            yield (
+                f"{layout.shape}multi_token={self.multi_token} with {layout.spread}pipeline={layout.pipeline}: its heads belong to no "
+                "stage; use pipeline=1, or multi_token=0"
+            )
 
     def prefix_refusal(self) -> str:
         """Refuse a prefix where keys are latent, where a pattern would hide it, or where a table or bias gives positions."""

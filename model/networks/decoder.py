@@ -31,8 +31,10 @@ from model.layers.experts import Routing
 from model.layers.linear import head_product, soft_cap
 from model.layers.norms import make_norm
 from model.layers.positions import Alibi, LearnedPositions, RelativeBias, RotaryTable, SinusoidalPositions
+from model.networks.base import AHEAD
 from model.networks.config import DecoderShape
 from model.networks.decoding import DecodingNetwork, DecodingState
+from model.networks.multi_token import DecodingHead, MultiTokenHead
 from model.networks.network import CutPlan, Inputs, Network, Role, StageParts, initialize
 from model.networks.prefix import Entries, Prefix
 
@@ -48,6 +50,7 @@ class Trunk(nn.Module):
         add_inputs(self, config.all_inputs, vocab_size, config.width)
         self.layers = nn.ModuleList(self.make_block(layer) for layer in range(config.layers))
         self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
+        self.multi_token = nn.ModuleList(MultiTokenHead(config, depth) for depth in range(1, config.heads_ahead + 1))
         self.rotary = RotaryTable(config, config.rotary_width) if config.positions == "rope" else None
         self.embed_positions: LearnedPositions | SinusoidalPositions | None = None
         if config.positions in ("learned", "sinusoidal"):
@@ -64,13 +67,24 @@ class Trunk(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm. See `Decoder.forward` for the arguments."""
-        x_BTD = embed_inputs(self, inputs)
-        seen = self.seen(x_BTD, inputs)
-        x_BTD = self.embed(x_BTD, seen)
+        return self.ahead(inputs, 0)[0]
+
+    def ahead(self, inputs: Inputs, heads: int) -> list[Tensor]:
+        """Return x_BTD as `forward` does, and of each of so many heads."""
+        embedded_BTD = embed_inputs(self, inputs)
+        seen = self.seen(embedded_BTD, inputs)
+        x_BTD = self.embed(embedded_BTD, seen)
         shared = self.block_inputs(x_BTD, seen, None if self.prefix is None else self.prefix(self))
         for block in self.layers:
-            x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False) if self.recompute and self.training else block(x_BTD, shared)
-        out_BTD: Tensor = self.norm(x_BTD)
+            x_BTD = self._through(block, x_BTD, shared)
+        found: list[Tensor] = [self.norm(x_BTD)]
+        for head in self.multi_token[:heads]:
+            found.append(self._through(head, found[-1], embedded_BTD, shared))
+        return found
+
+    def _through(self, module: nn.Module, *inputs: Tensor | BlockInputs) -> Tensor:
+        again = self.recompute and self.training
+        out_BTD: Tensor = checkpoint(module, *inputs, use_reentrant=False) if again else module(*inputs)
         return out_BTD
 
     def seen(self, x_BTD: Tensor, inputs: Inputs) -> AttentionInputs:
@@ -131,6 +145,9 @@ class Decoder(Network):
         finally:
             self.model.routing = None
 
+    def ahead(self, inputs: Inputs) -> list[Tensor]:
+        return self.model.ahead(inputs, self.config.heads_ahead)
+
     def read_weights(self) -> tuple[Tensor, ...]:
         table: nn.Embedding | nn.Linear = self.model.embed_tokens if self.lm_head is None else self.lm_head
         return (table.weight,)
@@ -148,8 +165,13 @@ class Decoder(Network):
         return DecodingDecoder(self)
 
     def roles(self) -> dict[str, Role]:
-        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is not an embedding."""
-        return {name: "vector" if name == "model.position_bias.weight" else role for name, role in super().roles().items()}
+        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is not an embedding.
+
+        The matrices of heads that predict further ahead are a block's.
+        """
+        given: dict[str, Role] = {"model.position_bias.weight": "vector"}
+        ahead: dict[Role, Role] = {"head": "matrix"}
+        return {name: ahead.get(role, role) if name.startswith(AHEAD) else given.get(name, role) for name, role in super().roles().items()}
 
     def cut_plan(self) -> CutPlan:
         """As Megatron-LM (Shoeybi et al., 2019): the first matrices of attention and feed-forward by outputs, the last ones by inputs."""
@@ -177,10 +199,15 @@ class Decoder(Network):
 
     def divide_heads(self, parts: int) -> None:
         self.model.parts = parts
-        for attention in self.model.layers.modules():
+        for attention in self.model.modules():
             if isinstance(attention, Attention):
                 attention.heads //= parts
                 attention.kv_heads //= parts
+
+    def compile_parts(self) -> None:
+        super().compile_parts()
+        for head in self.model.multi_token:
+            head.compile()
 
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()
@@ -198,6 +225,7 @@ class DecodingDecoder(DecodingNetwork):
         rotary = self.shape.rotary_width > 0
         self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
         self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
+        self.heads = [DecodingHead(head, rotary=rotary) for head in trunk.multi_token]  # type: ignore[arg-type]
         self.norm, (_, self.after) = whole_norm(trunk.norm), split_norm(trunk.norm)
         self.most_rows = most_rows(self.shape, self.blocks, self.head, self.device)
         self.before = None if trunk.prefix is None else [entry_of(*pair, rotary=rotary) for pair in trunk.prefix(trunk)]
@@ -213,10 +241,17 @@ class DecodingDecoder(DecodingNetwork):
         return self
 
     def new_state(self) -> SlotState:
+        return self._state(self.shape.layers)
+
+    def drafting_state(self) -> SlotState:
+        """Return a state without rows that also has room for what the heads keep of each token."""
+        return self._state(self.shape.layers + len(self.heads))
+
+    def _state(self, layers: int) -> SlotState:
         config = self.shape
         latent = config.attention == "latent"
         entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
-        return SlotState(config.layers, entry, config.context, self.device, self.before)
+        return SlotState(layers, entry, config.context, self.device, self.before)
 
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
@@ -239,8 +274,24 @@ class DecodingDecoder(DecodingNetwork):
         window.advance(counts)
         return x_MD
 
+    @torch.inference_mode()
+    def through(self, head: DecodingHead, x_NTD: Tensor, tokens_NT: Tensor, state: SlotState, first: int, starts: Sequence[int]) -> Tensor:
+        """Return what a head makes of hidden vectors x_NTD of the rows from `first` on, whose positions begin at `starts`.
+
+        tokens_NT: of each vector the token `head.depth` places further on. What the head keeps is written into the state.
+        """
+        window = Window(state, first, tokens_NT.shape[1], starts)
+        turn_MXR = None if self.rotation is None else self.rotation.of(window)
+        joined_MD = head.join(x_NTD.flatten(0, 1), functional.embedding(tokens_NT, self.table_VD).flatten(0, 1))
+        return head.norm(head.block(joined_MD, turn_MXR, decoding_plan(self.shape, window, self.bias), window)).view_as(x_NTD)
+
     def normed(self, x_ND: Tensor) -> Tensor:
         return self.norm(x_ND)
 
     def read(self, x_ND: Tensor) -> Tensor:
-        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)
+        return self.read_normed(self.norm(x_ND))
+
+    @torch.inference_mode()
+    def read_normed(self, x_ND: Tensor) -> Tensor:
+        """Return logits_NV of hidden vectors after the last norm, or after a head's."""
+        return soft_cap(self.head(x_ND), self.shape.logit_soft_cap)

@@ -88,6 +88,10 @@ class Network(nn.Module):
     def read(self, x_ND: Tensor) -> Tensor:
         """Return logits_NV over the vocabulary for hidden vectors."""
 
+    def ahead(self, inputs: Inputs) -> list[Tensor]:
+        """Return x_BTD of the next token, as `forward` does, and of each of `config.heads_ahead` tokens after it."""
+        return [self(inputs)]
+
     def logits(self, inputs: Inputs) -> Tensor:
         """Return logits_BTV: `read` of `forward`."""
         return self.read(self(inputs))

@@ -109,7 +109,8 @@ def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, 
         if packed:
             inputs["documents"] = inputs["tokens"]
         with saved_tensors_hooks(keep, lambda tensor: tensor), autocast("cpu", rounding):
-            network.logits(inputs)
+            for x_BTD in network.ahead(inputs):
+                network.read(x_BTD)
     return sizes
 
 
@@ -233,10 +234,10 @@ def _logits(job: Job, accelerator: bool) -> int:
     chunk, and of the gradient of the head's weights that chunks are added to."""
     read = job.micro_batch * round(job.length * job.train.read_share)
     chunk = chunk_rows("cuda" if accelerator else "cpu", job.vocab_size)
-    each = 3 * FP32 * job.vocab_size
+    each, times = 3 * FP32 * job.vocab_size, 1 + job.train.trained_heads(job.network)
     if read <= chunk or job.resources.parallel.pipeline > 1:
-        return read * each
-    return chunk * each + FP32 * job.vocab_size * job.network.width
+        return times * read * each
+    return chunk * each + times * FP32 * job.vocab_size * job.network.width
 
 
 def _rounding(job: Job, accelerator: bool) -> Rounding:

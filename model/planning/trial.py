@@ -123,7 +123,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
         for _ in range(rows // job.micro_batch):
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator).numpy()
             columns = {**beside, "tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, np.bool_)}
-            micro_batch = {**columns, "position": np.arange(job.micro_batch)}
+            micro_batch = {**columns, "position": np.arange(job.micro_batch), "continues": drawn % 2 > 0}
             units.update(objective.units(micro_batch))
             arrays = objective.batch(micro_batch)
             batches.append({name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()})

@@ -108,8 +108,8 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
 
     def build_objective(self) -> Objective:
-        """Return what is learned, and beside it what keeps a network's experts in even use."""
-        objective = self.train.build_objective()
+        """Return what this network learns, and beside it what keeps its experts in even use."""
+        objective = self.train.build_objective(self.train.trained_heads(self.network))
         settings = self.network.experts if isinstance(self.network, DecoderShape) else None
         if settings is None or not self.train.balances_experts:
             return objective

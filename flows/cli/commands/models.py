@@ -93,7 +93,10 @@ def generate(
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="end an answer before this text (repeatable)")] = None,
     json_schema: Annotated[Path | None, typer.Option(metavar="FILE", help="a JSON schema that every answer follows")] = None,
     beams: Annotated[int, typer.Option(min=1, help="search for the likeliest answer with this many beams, and return the others too")] = 1,
-    draft: Annotated[str | None, typer.Option(metavar="MODEL", help="a smaller model that proposes tokens; answers stay the same")] = None,
+    draft: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="a smaller model that proposes tokens, or self: the model's own heads; answers stay the same"),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="prompts answered at once")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="start over, replacing what was written")] = False,
@@ -147,7 +150,10 @@ def serve(
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     draft: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="a smaller model with the same tokenizer that proposes tokens; replies stay the same"),
+        typer.Option(
+            metavar="MODEL",
+            help="a smaller model with the same tokenizer that proposes tokens, or self: the model's own heads; replies stay the same",
+        ),
     ] = None,
     backend: Annotated[BackendName, typer.Option(help="what computes them; auto: llama.cpp for GGUF files, else folio")] = BackendName.AUTO,
     store: StoreUrl = "",

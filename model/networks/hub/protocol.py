@@ -40,6 +40,7 @@ USUAL: Mapping[str, tuple[object, ...]] = {
     "feed_forward_bias": (False,),
     "attention_soft_cap": (0.0,),
     "logit_soft_cap": (0.0,),
+    "multi_token": (0,),
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from model.networks.base import Ability
-from model.training.train_config import CorpusTrainConfig
+from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 
 if TYPE_CHECKING:
     from model.objectives.masked import Masked
@@ -27,6 +27,12 @@ class PretrainConfig(CorpusTrainConfig):
         0.0, ge=0, lt=1, description="probability that an input token is hidden from the network, in training alone; 0: none; fraction"
     )
 
+    multi_token_weight: float = AHEAD_WEIGHT
+
+    @property
+    def ahead_weight(self) -> float:
+        return self.multi_token_weight
+
     @property
     def dropped_tokens(self) -> float:
         return self.token_dropout
@@ -40,11 +46,11 @@ class PretrainConfig(CorpusTrainConfig):
         """Unless an adapter leaves the router and its biases as they are."""
         return not self.adapter.KEEPS_BASE
 
-    def build_objective(self) -> NextToken:
+    def build_objective(self, heads: int = 0) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken
 
-        return NextToken(within_documents=self.within_documents)
+        return NextToken(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
 
 
 class MaskedConfig(CorpusTrainConfig):
@@ -61,6 +67,9 @@ class MaskedConfig(CorpusTrainConfig):
     random_share: float = Field(
         0.1, ge=0, le=1, description="share of the chosen tokens that become a token drawn from the vocabulary; the rest stay; fraction"
     )
+    whole_words: bool = Field(
+        False, description="choose whole words, all tokens of each, in place of single tokens; needs pack.words; yes or no"
+    )
     hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which of its tokens are chosen; integer")
 
     @model_validator(mode="after")
@@ -75,8 +84,12 @@ class MaskedConfig(CorpusTrainConfig):
     def read_share(self) -> float:
         return self.share
 
-    def build_objective(self) -> Masked:
+    @property
+    def reads_words(self) -> bool:
+        return self.whole_words
+
+    def build_objective(self, heads: int = 0) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked
 
-        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents)
+        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents, self.whole_words)

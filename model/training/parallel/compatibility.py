@@ -52,6 +52,7 @@ def incompatibilities(
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
     yield from _experts(network, train, resources, section, shape)
+    yield from _heads(network, train, section, shape)
     yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     for key in train.optimizer.unused(network):
         value = getattr(train.optimizer, key)
@@ -129,6 +130,17 @@ def _experts(network: NetworkBase, train: TrainConfig, resources: TrainResources
         yield f"compile=true with {shape}experts: how many tokens an expert gets is known only as it computes; set compile=false"
     if train.precision.EIGHT_BITS:
         yield f"{section}precision={train.precision.kind} with {shape}experts: their products are not offered in it; use precision=bf16"
+
+
+def _heads(network: NetworkBase, train: TrainConfig, section: str, shape: str) -> Iterator[str]:
+    """A weight of heads that predict further ahead, which says something only where they are trained."""
+    if "multi_token_weight" not in type(train).model_fields or train.ahead_weight == type(train).model_fields["multi_token_weight"].default:
+        return
+    weight = f"{section}multi_token_weight={train.ahead_weight}"
+    if not network.heads_ahead:
+        yield f"{weight} does nothing: the model has no heads that predict further ahead; set {shape}multi_token, or leave it out"
+    elif train.adapter.KEEPS_BASE:
+        yield f"{weight} with {section}adapter.kind={train.adapter.kind}, which trains no heads: leave it out, or use adapter.kind=full"
 
 
 def _matrix_optimizer(optimizer: OptimizerBase, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:

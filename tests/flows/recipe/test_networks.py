@@ -95,6 +95,12 @@ WRONG = [
         "not; a split of it has bits_per_byte",
     ),
     (ENCODER, {"pretrain": {}}, "pretrain.kind=next_token needs a network that supports causal, and model.kind=encoder does not"),
+    (
+        ENCODER,
+        {"pretrain": {"kind": "masked", "whole_words": True}},
+        "pretrain.whole_words=true needs to know which tokens go on a word: set pack.words: true",
+    ),
+    (ENCODER, {"pack": {"words": True}}, "pack.words=true does nothing unless pretrain, of kind masked, has whole_words: true"),
     (ENCODER, {"tuning": [{"kind": "sft"}]}, "tuning[0].kind=sft needs a network that supports causal, and model.kind=encoder does not"),
     (
         ENCODER,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from data.shards.schema import WORDS, ShardError
+from data.shards.writer import ShardWriter
 from model.adapters.lora import LoraConfig
 from model.layers.mixers.config import AttentionMixer, ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer
 from model.networks.config import DecoderConfig, EncoderConfig, HybridConfig, RecurrentConfig
@@ -19,7 +22,7 @@ from model.training.launch.launch import launch
 from model.training.optimizers.build import parameters_by_role
 from model.training.precision import use_float8
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import CONTEXT, JobMaker, follow_up
+from tests.model.jobs import CONTEXT, DIGEST, VOCABULARY, JobMaker, follow_up, packed_rows
 from tests.model.training.alone import train_here, train_together
 from tests.model.training.test_killed import killed_after_a_checkpoint
 
@@ -119,6 +122,27 @@ def test_masked_training_reports_how_many_hidden_tokens_are_found(make_job: JobM
     lines = read_lines(job.output / "history.jsonl")
     assert 0 <= lines[0]["accuracy"] < 0.2 and lines[-1]["accuracy"] > lines[0]["accuracy"]
     assert 0 <= lines[-1]["val_accuracy"] <= 1 and lines[-1]["val_loss"] > 0
+
+
+def test_whole_words_are_learned_of_shards_that_say_what_words_are(make_job: JobMaker, tmp_path: Path) -> None:
+    job = of_kind(make_job("plain"), "encoder")
+    whole = Job.model_validate({**dict(job), "train": {**job.train.model_dump(), "whole_words": True}})
+    with pytest.raises(ShardError, match=r"train does not say which tokens go on a word; pack with words: true"):
+        train_here(whole)
+    folders = {}
+    for part, seed in (("train", 1), ("val", 2)):
+        writer = ShardWriter(tmp_path / "words" / part, shard_rows=100)
+        writer.add(packed_rows(20, seed))
+        words = {WORDS: np.arange(VOCABULARY, dtype=np.uint8) % 4}
+        writer.close("pretrain", sequence_length=CONTEXT, tokenizer_digest=DIGEST, vocab_size=VOCABULARY, tables=words)
+        folders[f"{part}_shards"] = tmp_path / "words" / part
+    losses = []
+    for name, train in (("tokens", job.train), ("words", whole.train)):
+        moved = {"output": tmp_path / name / "output", "checkpoints": tmp_path / name / "checkpoints"}
+        made = job.model_copy(update={**folders, **moved, "train": train})
+        train_here(made)
+        losses.append(curve(made))
+    assert losses[0] != losses[1] and len(losses[1]) == 6
 
 
 def test_a_recurrent_network_is_tuned_on_conversations(make_job: JobMaker, shards: Path) -> None:
