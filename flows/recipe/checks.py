@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, SymbolExamples
 from data.splits.config import SplitConfig
+from data.synthetic.config import SymbolsMaker
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from flows.recipe.counted import counted_problems
@@ -80,6 +81,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _inputs(recipe)
     yield from opening_problems(recipe)
     yield from _training(recipe)
+    yield from _symbols(recipe)
     yield from _export(recipe)
     yield from _measured(recipe)
     yield from _baselines(recipe)
@@ -160,6 +162,21 @@ def _training(recipe: Recipe) -> Iterator[str]:
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
     if recipe.pretrain.initial:
         yield from _initial_weights(recipe)
+
+
+def _symbols(recipe: Recipe) -> Iterator[str]:
+    """Sequences of symbols, which teach no conversation."""
+    if not isinstance(recipe.examples, SymbolExamples):
+        return
+    source = recipe.synthetic
+    if source is None or not isinstance(source.maker, SymbolsMaker) or len(recipe.ingest.sources) > 1:
+        yield "examples.kind=symbols needs a source of kind synthetic with a maker of kind symbols, and no other in ingest.sources"
+    for name in ("tuning", "adapters"):
+        if steps := getattr(recipe, name):
+            yield f"{name} has a step of kind={steps[0].kind}, and examples.kind=symbols teaches no conversation; set {name}: []"
+    for chapter in ("base", "chat", "release"):
+        if number := getattr(recipe.evaluate, chapter).earlier_questions:
+            yield f"evaluate.{chapter}.earlier_questions={number}: a sequence of symbols stands alone; leave it out"
 
 
 def _initial_weights(recipe: Recipe) -> Iterator[str]:
