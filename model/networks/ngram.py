@@ -89,8 +89,8 @@ class Table(nn.Module):
             return
         if problem := self._problem(tensors):
             error_msgs.append(f"{prefix}{problem}")
-            return
-        self._fill(tensors)
+        elif not tensors["token"].is_meta:  # shapes alone are asked about before memory is taken
+            self._fill(tensors)
 
     def _problem(self, tensors: dict[str, Tensor]) -> str:
         """Return which table can't be one of n-grams, and why; empty if all can."""
@@ -101,6 +101,8 @@ class Table(nn.Module):
         for name, wanted in (("first", contexts), ("starts", contexts + 1), ("count", grams)):
             if len(tensors[name]) != wanted:
                 return f"{name} has {len(tensors[name])} entries, and {wanted} belong to the others"
+        if starts.is_meta:
+            return ""
         if starts[0] != 0 or starts[-1] != grams or (contexts and (starts.diff() < 1).any()):
             return "starts does not divide the n-grams among their contexts"
         for name, least, most in (("shorter", 0, 2**31), ("first", 0, self.vocab_size), ("token", 0, self.vocab_size), ("count", 1, 2**31)):

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from model.networks.base import ModelError
 from model.networks.directory import parse_fields
-from model.opening.gguf.files import is_part, parts_of
+from model.opening.gguf.parts import is_part, parts_of
 from model.opening.source import UNSTATED, Opened, OpenModelConfig, Shape, Surroundings, file_digests
 
 LARGEST = 64 * 2**30

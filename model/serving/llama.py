@@ -9,7 +9,8 @@ import threading
 from importlib.util import find_spec
 from pathlib import Path
 
-from model.opening.gguf.files import GgufHeader, parts_of
+from model.opening.gguf.header import GgufHeader
+from model.opening.gguf.parts import parts_of
 from model.serving.child import KEY, PARENT, Child, ChildError, ChildModel, python
 from model.serving.served import About, ServeLimits
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from data.shards.model_folder import naming
 from model.networks.base import ModelError
-from model.opening.gguf.files import MOST_PARTS, GgufHeader, StoredTensor, parts_of
+from model.opening.gguf.header import GgufHeader, StoredTensor
+from model.opening.gguf.parts import MOST_PARTS, parts_of
 
 BLOCK = {
     **{"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj"},

@@ -15,7 +15,7 @@ from model.opening.gguf.tokenizer import write_tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.opening.gguf.files import StoredTensor
+    from model.opening.gguf.header import StoredTensor
 
 
 def read_tensors(file: GgufFile) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.base import NetworkBase
 from model.networks.directory import WEIGHTS, ModelError, load_model, read_config
-from model.opening.gguf.files import GgufHeader
+from model.opening.gguf.header import GgufHeader
 from model.quantization.gguf.architectures import Architecture, architecture_of
 from model.quantization.gguf.vocabulary import MODELFILE, write_modelfile, write_vocabulary
 from model.quantization.protocol import Use, write_quantization

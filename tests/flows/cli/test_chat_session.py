@@ -90,8 +90,8 @@ def test_what_is_loaded_is_said_with_its_size_its_place_and_how_to_see_what_it_w
     files = {"config.json": b"{}", "model.safetensors": b"w" * 4000, "int8/config.json": b"{}", "int8/model.int8.safetensors": b"w" * 1000}
     folder = store.local(committed(store, files, stage="export", label="universe", metrics={"parameters": 988_288.0}))
     whole, small = "\n".join(description(folder, NETWORK)), "\n".join(description(folder / "int8", NETWORK))
-    assert whole.startswith("universe: a decoder of 988,288 parameters, 4 kB of weights")
-    assert small.startswith("universe: a decoder of 988,288 parameters, its INT8 form, computed in fp32, 1 kB of weights")
+    assert whole.startswith("universe: decoder of 988,288 parameters, 4 kB of weights")
+    assert small.startswith("universe: decoder of 988,288 parameters, its INT8 form, computed in fp32, 1 kB of weights")
     assert str(folder) in whole and "exported 20" in whole and f"lineage {folder.parent.name}/{folder.name} --store {store.root}" in whole
     assert model_directory(str(folder)) == folder
 

@@ -39,7 +39,9 @@ def models(decoder: Decoder, chat_format: ChatFormat, tmp_path_factory: pytest.T
 @pytest.fixture
 def examined(models: dict[str, Path], packed: Path, tokenizer_dir: Path, tmp_path: Path) -> Examiner:
     for name in ("seen", "heldout"):
-        lines = [{"question": f"{name} {n}?", "answers": ["Ada"], "fact": str(n)} for n in range(6)]
+        lines = [
+            {"question": f"{name} {n}?", "answers": ["Ada"], "fact": str(n)} for n in range(40)
+        ]  # of fewer than 36, none that fails shows no tenth
         (tmp_path / f"questions_{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     def run(before: str, after: str, config: ExamineConfig = CONFIG) -> dict[str, float]:

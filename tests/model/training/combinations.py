@@ -42,6 +42,11 @@ SIZES: dict[str, tuple[Any, ...]] = {
     "block": (2, 3),
     "relative_buckets": (8, 4),
     "relative_distance": (20, 10),
+    "mixers": (
+        ({"kind": "gated_delta", "head_width": 16, "chunk": 8}, {"kind": "attention"}),
+        ({"kind": "mamba2", "head_width": 16, "state": 8, "chunk": 8}, {"kind": "convolution"}),
+        ({"kind": "gru"}, {"kind": "lstm"}, {"kind": "rnn"}),
+    ),
 }
 # What can't be held against one process: workers draw other random numbers; other inputs need columns that these rows lack.
 UNCOMPARED = {"kind", "dropout", "inputs"}

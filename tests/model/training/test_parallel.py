@@ -160,7 +160,7 @@ def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
     resources = TrainResources(parallel=ParallelConfig(workers=2, pipeline=2))
     assert resources.for_training(PretrainConfig()) == resources
     assert resources.for_training(DpoConfig()).parallel == ParallelConfig(workers=2)
-    assert load("four_books", ("resources.training.parallel.workers=2", "resources.training.parallel.pipeline=2"))
+    assert load("four_books", ("resources.training.parallel.workers=2", "resources.training.parallel.pipeline=2", "sft.replay=0"))
 
 
 def test_a_recipe_names_the_sections_of_a_layout_that_does_not_fit() -> None:

@@ -1,15 +1,12 @@
-"""The files of a GGUF model: its parts by their names, and the header of each, checked against the file before it is believed.
+"""The header of a GGUF model's file, checked against the file before it is believed.
 
 gguf's own reader takes every count for true, and one of 2^60 elements keeps it busy for ever. Here each count and length is compared with
 the bytes that are left, and each tensor with the file, so a header costs no more than it is long.
-
-A model in several files is as llama.cpp's gguf-split writes it: NAME-00001-of-00003.gguf and so on, metadata in the first.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import struct
 from itertools import pairwise
 from pathlib import Path
@@ -24,8 +21,6 @@ from model.networks.base import ModelError
 if TYPE_CHECKING:
     from gguf import GGMLQuantizationType
 
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
-MOST_PARTS = 1_000
 HEADER_BYTES = 256 * 2**20
 """Metadata and the list of tensors. The largest vocabularies take 15 MB."""
 MOST_ITEMS = 4_000_000
@@ -33,27 +28,6 @@ MOST_ITEMS = 4_000_000
 MOST_TENSORS = 100_000
 SCALARS = {0: "u1", 1: "i1", 2: "u2", 3: "i2", 4: "u4", 5: "i4", 6: "f4", 7: "?", 10: "u8", 11: "i8", 12: "f8"}
 TEXT, ARRAY = 8, 9
-
-
-def parts_of(path: Path) -> list[Path]:
-    """Return the files of a model whose first part this is, by its name alone; any other file stands alone.
-
-    Raise ModelError for a later part, which lacks the metadata.
-    """
-    found = _PART.fullmatch(path.name)
-    if found is None:
-        return [path]
-    if (count := int(found["count"])) > MOST_PARTS:
-        raise ModelError(f"{path} is named as one of {count:,} parts, and at most {MOST_PARTS:,} are read; rename it if it is whole")
-    names = [f"{found['stem']}-{number:05d}-of-{found['count']}.gguf" for number in range(1, count + 1)]
-    if path.name != names[0]:
-        raise ModelError(f"{path} is a later part of a model; give its first, {names[0]}")
-    return [path.with_name(name) for name in names]
-
-
-def is_part(name: str) -> bool:
-    """Return whether a file is named as a part of a model."""
-    return _PART.fullmatch(name) is not None
 
 
 class StoredTensor(NamedTuple):
