@@ -170,7 +170,7 @@ class SymbolsMaker(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "symbols": tuple(f"task={task}" for task in get_args(SymbolTask) if task != "parity"),
-        "queries": ("task=recall",),
+        "queries": tuple(f"task={task}" for task in ("recall", "parity", "permutations")),
         "blanks": ("task=selective_copying",),
     }
 
@@ -187,9 +187,15 @@ class SymbolsMaker(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="different symbols; of recall as many keys and as many values; of permutations how many things change places, at most "
         f"{MOST_PERMUTED}; count",
     )
-    shortest: int = Field(4, ge=2, le=4096, description="fewest symbols before the end, of recall pairs; count")
+    shortest: int = Field(4, ge=1, le=4096, description="fewest symbols before the end, of recall pairs; count")
     longest: int = Field(16, ge=2, le=4096, description="most of them; every length from the fewest on is as likely; count")
-    queries: int = Field(4, ge=1, le=4096, description="keys whose values are asked for, at most all; count")
+    queries: int = Field(
+        4,
+        ge=1,
+        le=4096,
+        description="recall: keys whose values are asked for, at most all; parity and permutations: sequences in a text, the last of which "
+        "is the longest; count",
+    )
     blanks: int = Field(16, ge=1, le=4096, description="blanks among the symbols; count")
     count: int = Field(4096, ge=8, le=1_000_000, description="different sequences; count")
     seed: int = Field(0, ge=0, description="seed of the sequences")

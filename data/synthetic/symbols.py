@@ -6,17 +6,18 @@ A sequence is a text: its task, symbols, a question mark, and the end.
     induction a b c ? b c                     what followed a symbol before (Olsson et al. 2022)
     copying a b c ? a b c                     the symbols again (Jelassi et al. 2024, "Repeat after me")
     selective copying . a . b ? a b           those among blanks (Gu and Dao 2023, "Mamba")
-    parity 0 1 1 ? 0                          the sum of bits modulo 2
-    permutations bac acb ? cab                their product: the place of each thing after all (Merrill et al. 2024, "Illusion of state")
+    parity 0 1 ? 1 0 1 1 ? 0                  the sum of bits modulo 2, since the end before
+    permutations bac acb ? bca                their product, since the end before (Merrill et al. 2024, "The illusion of state")
 
 Each symbol is one word for every kind of tokenizer that knows words: letters, after a space. No two texts are alike, so what is held out
-was never read; of few symbols there are few short sequences, and those are as rare as they must be.
+was never read. Of bits and permutations there are few short sequences, from which alone their longer ones are learned; so several stand in
+a text, and the end of the last is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations, product
 from pathlib import Path
 from random import Random
@@ -69,8 +70,8 @@ def _drawn(maker: SymbolsMaker, random: Random) -> tuple[Words, Words]:
             return [word for pair in pairs for word in pair], [word for pair in asked for word in pair]
         case "induction":
             asked_for = random.choice(known)
-            others = [random.choice([name for name in known if name != asked_for]) for _ in range(length - 1)]
-            place = random.randrange(length - 1)
+            others = [random.choice([name for name in known if name != asked_for]) for _ in range(max(1, length - 1))]
+            place = random.randrange(len(others))
             return [*others[:place], asked_for, *others[place:]], [asked_for, others[place]]
         case "copying":
             copied = [random.choice(known) for _ in range(length)]
@@ -82,20 +83,41 @@ def _drawn(maker: SymbolsMaker, random: Random) -> tuple[Words, Words]:
                 spread[place] = next(left)
             return spread, copied
         case "parity":
-            bits = [random.choice(BITS) for _ in range(length)]
-            return bits, [BITS[bits.count("1") % 2]]
+            return _in_turn([[random.choice(BITS) for _ in range(size)] for size in _lengths(maker, random)], _parity)
         case "permutations":
             things = ascii_lowercase[: maker.symbols]
-            moves = [random.sample(things, maker.symbols) for _ in range(length)]
-            after = list(things)
-            for move in moves:
-                after = [after[things.index(letter)] for letter in move]
-            return ["".join(move) for move in moves], ["".join(after)]
+            drawn = [["".join(random.sample(things, maker.symbols)) for _ in range(size)] for size in _lengths(maker, random)]
+            return _in_turn(drawn, _composed)
+
+
+def _lengths(maker: SymbolsMaker, random: Random) -> list[int]:
+    """Return the lengths of a text's sequences: the last is the longest, and of the others the shorter are the more, since they teach."""
+    most = (random.randint(maker.shortest, maker.longest) for _ in range(maker.queries - 1))
+    return [*(random.randint(maker.shortest, one) for one in most), maker.longest]
+
+
+def _in_turn(drawn: Sequence[Words], end_of: Callable[[Words], str]) -> tuple[Words, Words]:
+    """Return sequences one after the other, each with its end, up to the last one's mark; and that one's end."""
+    *before, last = drawn
+    return [*(word for words in before for word in (*words, MARK, end_of(words))), *last], [end_of(last)]
+
+
+def _parity(bits: Words) -> str:
+    return BITS[bits.count("1") % 2]
+
+
+def _composed(moves: Words) -> str:
+    """Return where each thing is after all moves, from its own place."""
+    things = sorted(moves[0])
+    after = things
+    for move in moves:
+        after = [after[things.index(letter)] for letter in move]
+    return "".join(after)
 
 
 def question_of(text: str) -> dict[str, Any]:
-    """Return a sequence as a question: all but what follows from it, which is the last word, or all words that copying repeats."""
-    before, _, end = text.partition(f" {MARK} ")
+    """Return a text as a question: all but what follows from it, which is the last word, or all words that copying repeats."""
+    before, _, end = text.rpartition(f" {MARK} ")
     task, *words = before.split()
     after = end.split()
     repeats = task in ("copying", "selective")
