@@ -74,11 +74,11 @@ def test_probes_that_the_rest_of_a_recipe_contradicts_are_refused(changes: tuple
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("name", [name for name in built_in() if name.startswith("arena")])
-def test_the_networks_that_come_with_folio_are_of_equal_size(name: str) -> None:
+def test_the_networks_that_come_with_folio_are_of_equal_size_and_the_same_on_every_probe() -> None:
     from model.networks.meta import count_parameters
 
-    recipe = load(name)
-    sizes = {entrant.name: count_parameters(entrant.model, 128) for entrant in recipe.arena.entrants if not entrant.model.counted}
-    first = next(iter(sizes.values()))
-    assert len(sizes) >= 10 and all(abs(size / first - 1) <= 0.1 for size in sizes.values()), sizes
+    arenas = {name: load(name).arena for name in built_in() if name.startswith("arena")}
+    assert len(arenas) == 7 and all(arena == arenas["arena"] for arena in arenas.values())
+    networks = {entrant.name: entrant.model for entrant in arenas["arena"].entrants if not entrant.model.counted}
+    sizes = {name: count_parameters(network, 128) for name, network in networks.items()}
+    assert len(sizes) == 10 and all(abs(size / sizes["attention"] - 1) <= 0.1 for size in sizes.values()), sizes
