@@ -204,3 +204,9 @@ def pretrain(config: Pretraining, work: Workspace, shards: Path, initial: Path |
     """train/ and val/ shards, and an open model to start from -> a model directory."""
     named = config.train.initial
     return train(config, work, shards=shards, initial=work.root / named if named else initial)
+
+
+@stage(model=True, hooks=(LineageHook(trained_model), TRAINING))
+def compete(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
+    """train/ and val/ shards -> the model directory of a network in the arena."""
+    return train(config, work, shards=shards)

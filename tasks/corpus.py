@@ -23,7 +23,7 @@ from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
 from data.sources.sharing import GROUPS
 from data.splits.config import LARGE_CLUSTERS, DivideConfig, LargeCluster, SplitConfig
-from data.synthetic.config import ModelMaker, SyntheticSource
+from data.synthetic.config import ModelMaker, SymbolsMaker, SyntheticSource
 from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
 from data.universe.config import UniverseSource
 from model.inference.config import SamplingConfig
@@ -70,10 +70,14 @@ def _inspect_synthetic(inspection: Inspection) -> Holding:
 
 @stage(observes=synthetic_state, hooks=(LineageHook(_inspect_synthetic),))
 def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
-    """Templates, or a model directory and prompts -> texts.parquet."""
+    """Templates, a task of symbols, or a model directory and prompts -> texts.parquet."""
     from data.synthetic.text_table import generate_texts, write_texts
 
     maker = config.maker
+    if isinstance(maker, SymbolsMaker):
+        from data.synthetic.symbols import sequences
+
+        return write_texts(work.output, maker.task, sequences(maker), marked=False)
     if not isinstance(maker, ModelMaker):
         return write_texts(work.output, maker.kind, generate_texts(maker))
     from model.inference.generation import sample_texts

@@ -42,6 +42,22 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return problem_sets(self.programs, self.gym)
 
 
+class SymbolExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Questions about sequences of symbols: how those of validation and test end. Nothing is taught besides the sequences."""
+
+    OF_UNIVERSE: ClassVar[bool] = False
+    tested_skills: ClassVar[tuple[str, ...]] = ()
+    question_sets: ClassVar[frozenset[str]] = frozenset()
+    validation_fraction: ClassVar[float] = 0.0
+    programs: ClassVar[None] = None
+    gym: ClassVar[tuple[()]] = ()
+
+    kind: Literal["symbols"] = Field("symbols", description="names this kind of examples")
+    questions: int = Field(
+        400, ge=1, description="most questions in each of questions_seen, of training texts, and questions_heldout; count"
+    )
+
+
 GeneratedExamples = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
 
 
@@ -116,5 +132,5 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=T
         return SplitConfig(train=1 - self.validation_fraction, val=self.validation_fraction, test=0, seed=self.seed)
 
 
-ExamplesConfig = Annotated[UniverseExamples | CorpusExamples | ConversationExamples, Field(discriminator="kind")]
+ExamplesConfig = Annotated[UniverseExamples | CorpusExamples | ConversationExamples | SymbolExamples, Field(discriminator="kind")]
 """Where the examples come from, by `kind`."""

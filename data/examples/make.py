@@ -20,8 +20,9 @@ from data.conversations.records import kind_of, transcript
 from data.conversations.turns import join_exchanges
 from data.documents.sharding import split_files
 from data.documents.stream import merged
-from data.examples.config import ConversationExamples, CorpusExamples
+from data.examples.config import ConversationExamples, CorpusExamples, SymbolExamples
 from data.examples.corpus import corpus_examples
+from data.synthetic.symbols import symbol_examples
 from data.universe.config import UniverseExamples
 
 
@@ -29,7 +30,7 @@ def make_examples(
     splits: Sequence[Path],
     world: Path | None,
     output: Path,
-    config: UniverseExamples | CorpusExamples | ConversationExamples,
+    config: UniverseExamples | CorpusExamples | ConversationExamples | SymbolExamples,
     generated: Path | None = None,
 ) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines.
@@ -39,6 +40,8 @@ def make_examples(
     """
     if isinstance(config, ConversationExamples):
         return gather_examples(splits, generated, output, config)
+    if isinstance(config, SymbolExamples):
+        return symbol_examples(splits, output, config.questions)
     counts = _made(splits, world, output, config) | _problems(output, config)
     if config.turns > 1:
         counts["instructions_train"] = join_exchanges(output / "instructions_train.jsonl", config.turns, config.seed)

@@ -245,7 +245,7 @@ def space_line(plan: Plan, written: float) -> str:
 def needed_bytes(plan: Plan, written: float) -> float:
     """Return the most bytes that a run of the plan takes: its artifacts, and checkpoints while it trains. 0 if all is reused."""
     ahead = [decision for decision in plan.decisions if decision.action != "reuse"]
-    trains = any(decision.stage in ("pretrain", "tune", "adapt") for decision in ahead)
+    trains = any(decision.stage in ("pretrain", "compete", "tune", "adapt") for decision in ahead)
     return (written + TABLES if ahead else 0.0) + (beside(plan.recipe) if trains else 0.0)
 
 

@@ -38,9 +38,10 @@ from flows.services.home import home
 from tasks.gate import GateFailed
 from tasks.reporting.abilities import HEADER as SKILLS_HEADER
 from tasks.reporting.abilities import skill_rows
+from tasks.reporting.arena import arena_text
 from tasks.reporting.gates import HEADER, gate_text
 from tasks.reporting.page import LIST
-from tasks.reporting.summary import TUNED, previous_metrics, standing_of
+from tasks.reporting.summary import TUNED, Results, previous_metrics, standing_of
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.live_runs import home_in_use
 from tasks.stage.execution.run import RunOptions, use_options
@@ -99,6 +100,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         lines += [position, gate_text([[str(row[name]) for name in HEADER] for row in rows]), ""]
     standing = standing_of(artifacts, store.local, previous_metrics(store, recipe.name, artifacts.get(TUNED)))
     lines += [*("\n  ".join(wrap(f"- {said}", 110)) for said in (*standing.sentences(), *standing.since())), ""]
+    lines += arena_text(Results(artifacts, store.local))
     lines += probes(artifacts["evaluate.base"])
     lines += skills(artifacts["evaluate.base"], artifacts[TUNED])
     writes = "generation" in recipe.model.SUPPORTS

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, SymbolExamples
 from data.splits.config import SplitConfig
+from data.synthetic.config import SymbolsMaker
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from flows.recipe.counted import counted_problems
@@ -59,7 +60,7 @@ MAKING: dict[str, str] = {
     **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
 }
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "pair", "revise", "tune", "examine", "adapt", "evaluate", "quantize")
+ELSEWHERE = ("synthesize", "pretrain", "compete", "pair", "revise", "tune", "examine", "adapt", "evaluate", "appraise", "quantize")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -81,6 +82,8 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _words(recipe)
     yield from opening_problems(recipe)
     yield from _training(recipe)
+    yield from _arena(recipe)
+    yield from _symbols(recipe)
     yield from _export(recipe)
     yield from _measured(recipe)
     yield from _baselines(recipe)
@@ -168,6 +171,46 @@ def _training(recipe: Recipe) -> Iterator[str]:
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
     if recipe.pretrain.initial:
         yield from _initial_weights(recipe)
+
+
+def _arena(recipe: Recipe) -> Iterator[str]:
+    """Networks of the arena that can't be trained as the recipe asks, or that what is compared can't be measured of."""
+    yield from _names("arena.entrants", [entrant.name for entrant in recipe.arena.entrants])
+    resources = recipe.resources.training.for_training(recipe.pretrain)
+    for number, entrant in enumerate(recipe.arena.entrants):
+        where, network = f"arena.entrants[{number}]", entrant.model
+        if lacking := sorted({"causal", "generation"} - network.SUPPORTS):
+            yield f"{where}.model.kind={network.kind} lacks {lacking[0]}, and an arena compares next tokens and writing; leave it out"
+            continue
+        if not recipe.takes_steps or recipe.base is not None:
+            yield f"{where} is trained as pretrain says, and the recipe takes no steps from nothing; leave arena.entrants out"
+        if network.context != recipe.pack.sequence_length:
+            length = recipe.pack.sequence_length
+            yield f"{where}.model.context={network.context} and pack.sequence_length={length} differ; leave context out"
+        if network.inputs:
+            yield f"{where}.model.inputs reads columns besides tokens, which the arena's rows have not; leave it out"
+        if network.counted:
+            if entrant.learning_rate is not None:
+                yield f"{where}.learning_rate={entrant.learning_rate:g} does nothing: kind={network.kind} is counted; leave it out"
+            continue
+        prefixes = {"section": "pretrain.", "shape": f"{where}.model.", "spread": "resources.training.parallel."}
+        train = recipe.training_of(entrant)
+        yield from incompatibilities(network, train, resources, **prefixes, row_length=recipe.pack.sequence_length)
+
+
+def _symbols(recipe: Recipe) -> Iterator[str]:
+    """Sequences of symbols, which teach no conversation."""
+    if not isinstance(recipe.examples, SymbolExamples):
+        return
+    source = recipe.synthetic
+    if source is None or not isinstance(source.maker, SymbolsMaker) or len(recipe.ingest.sources) > 1:
+        yield "examples.kind=symbols needs a source of kind synthetic with a maker of kind symbols, and no other in ingest.sources"
+    for name in ("tuning", "adapters"):
+        if steps := getattr(recipe, name):
+            yield f"{name} has a step of kind={steps[0].kind}, and examples.kind=symbols teaches no conversation; set {name}: []"
+    for chapter in ("base", "chat", "release"):
+        if number := getattr(recipe.evaluate, chapter).earlier_questions:
+            yield f"evaluate.{chapter}.earlier_questions={number}: a sequence of symbols stands alone; leave it out"
 
 
 def _initial_weights(recipe: Recipe) -> Iterator[str]:

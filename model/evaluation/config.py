@@ -203,6 +203,12 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
                 yield f"{section}{key} needs a network that supports {ability}, and kind={network.kind} does not; leave {section}{key} out"
 
 
+class ArenaEvaluation(EvaluateConfig, frozen=True):
+    """What is measured of each network of an arena: what is measured of the base model, and what it costs to write."""
+
+    lengths: tuple[int, ...] = Field((64, 256, 1024), min_length=1, description="texts before the next token; tokens, ascending")
+
+
 def unmeasured(metric: str, network: NetworkBase) -> str:
     """Return why such a network never has this metric, such as val.bits_per_byte; empty if it may."""
     parts = re.sub(r"_(low|high|error)$", "", metric).split(".")

@@ -2,7 +2,8 @@
 
 A reply is greedy, and right if its first sentence contains an accepted answer (the rule of `model/rewards/answers.py`), or, where the
 question asks for a program or is of reasoning-gym, if that says so. A question that fills the model's context is not asked; it counts as
-wrong and is recorded as such.
+wrong and is recorded as such. An exact question is the beginning of a document: right if each token of its first answer, given those
+before it, is likelier than every other. A tie is wrong, or a model that knows nothing would be right wherever the answer comes first.
 
 Probes: the probability of a word after a prompt, at the beginning of a document.
 
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
-from model.rewards.answers import answer_of, messages_of, read_questions
+from model.rewards.answers import Question, answer_of, messages_of, read_questions
 from model.rewards.kinds import is_solved
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def ask(
     into the context is left out as chat does.
     """
     entries = read_questions(questions)
+    if all(entry.get("exact") for entry in entries):
+        records = _continued(network, chat_format, entries, batch)
+        return sum(record["right"] for record in records) / len(records), records
     prompts = [chat_format.encode_chat(messages_of(entry)) for entry in entries]
     replies = _replies(network, chat_format, prompts, answer_tokens, batch)
     records = [
@@ -73,6 +77,38 @@ def ask(
         for record, entry, reply in zip(records, entries, later, strict=True):
             record["right_later"] = is_solved(reply or "", entry)
     return sum(record["right"] for record in records) / len(records), records
+
+
+def _continued(network: DecodingNetwork, chat_format: ChatFormat, entries: Sequence[Question], batch: int) -> list[Answer]:
+    """Return a record of each exact question. A reply is the likeliest token at each place of the answer, given the answer before it."""
+    import torch
+
+    records: list[Answer] = []
+    for start in range(0, len(entries), batch):
+        part = entries[start : start + batch]
+        texts = [chat_format.encode_document(f"{entry['question']} {entry['answers'][0]}") for entry in part]
+        first = [len(chat_format.encode_document(entry["question"])) for entry in part]
+        # A token that begins in the question and ends in the answer would be read as a part of the question.
+        fits = [
+            len(text) <= network.context and len(text) > asked and text[:asked] == chat_format.encode_document(entry["question"])
+            for text, asked, entry in zip(texts, first, part, strict=True)
+        ]
+        counts = [len(text) - 1 if fit else 1 for text, fit in zip(texts, fits, strict=True)]
+        tokens_NT = torch.zeros((len(part), max(counts)), dtype=torch.int64, device=network.device)
+        for row, (text, count) in enumerate(zip(texts, counts, strict=True)):
+            tokens_NT[row, :count] = torch.tensor(text[:count])
+        state = network.new_state()
+        state.add(len(part))
+        best, places = network.step_all(tokens_NT, counts, state).topk(2, dim=-1)
+        for row, (entry, text, asked, fit) in enumerate(zip(part, texts, first, fits, strict=True)):
+            span = slice(asked - 1, len(text) - 1)
+            likeliest = places[row, span, 0].tolist() if fit else []
+            tied = bool((best[row, span, 0] == best[row, span, 1]).any())
+            right = fit and not tied and likeliest == text[asked:]
+            reply = chat_format.decode(likeliest)
+            record = Answer(question=entry["question"], answers=entry["answers"], fact=entry["fact"], reply=reply, right=right, asked=fit)
+            records.append(record)
+    return records
 
 
 def _replies(

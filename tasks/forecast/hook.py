@@ -132,10 +132,10 @@ def revised_kind(execution: Execution) -> str:
 
 def evaluated_operations(execution: Execution) -> float | None:
     """Return the operations of an evaluation: of the rows that are read, and of the answers and continuations that are written."""
-    from model.evaluation.config import EvaluateConfig
+    from model.evaluation.config import ArenaEvaluation, EvaluateConfig
 
     network, packed = network_of(execution), execution.sources.get("packed", Source(None)).execution
-    config = _config_of(execution, EvaluateConfig)
+    config = _config_of(execution, ArenaEvaluation) or _config_of(execution, EvaluateConfig)
     if network is None or config is None or packed is None or packed.files is None:
         return None
     network = network.model_copy(update={"context": int(packed.config.get("sequence_length") or network.context)})
