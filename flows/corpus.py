@@ -36,6 +36,7 @@ from tasks.corpus import (
     dedup,
     examples,
     filter,
+    index,
     ingest,
     overlap,
     quality,
@@ -244,10 +245,11 @@ class Corpus(NamedTuple):
     splits: ShardedArtifact
     examples: StageOutput
     audit: StageOutput
+    indexed: ShardedArtifact | None
 
 
 def corpus(recipe: Recipe) -> Corpus:
-    """Collect, clean, filter, deduplicate, decontaminate, split and audit; behind the gate, make the examples."""
+    """Collect, clean, filter, deduplicate, decontaminate, split and audit; behind the gate, index passages and make the examples."""
     world = universe(recipe.universe) if recipe.universe else None
     synthetic = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
@@ -267,7 +269,8 @@ def corpus(recipe: Recipe) -> Corpus:
     stages = {"ingested": ingested, "cleaned": cleaned, "filtered": filtered, "decontaminated": cut}
     account = audited(recipe.audit, stages, unique, splits, world)
     require(gate.at("corpus")(recipe.gates.corpus, corpus=account), recipe.gates.corpus)
-    return Corpus(splits, _examples(recipe, splits, world), account)
+    indexed = index.over(shards)(recipe.index.indexing, documents=texts) if recipe.index else None
+    return Corpus(splits, _examples(recipe, splits, world), account, indexed)
 
 
 def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None) -> StageOutput:

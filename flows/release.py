@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from data.examples.config import ConversationExamples
+from data.searching.passages import PASSAGES_FILE
 from flows.base import Base
 from flows.chat import Chat, by_judge
 from flows.corpus import Corpus
-from flows.recipe.schema import Recipe
+from flows.recipe.schema import PassageVectors, Recipe
 from model.evaluation.gate import FIDELITY
 from model.evaluation.relations import UNITS
+from tasks.base import adopt
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.release import ADAPTER, STEP, export, measure, quantize, register
-from tasks.stage.store.artifact import StageOutput
+from tasks.release import ADAPTER, STEP, export, measure, quantize, register, vectors
+from tasks.stage.store.artifact import ShardedArtifact, StageOutput
 
 
 class Release(NamedTuple):
@@ -72,5 +74,14 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, opened=base.opened, baseline=base.compared
     )
     require(verdict, recipe.gates.release)
+    if recipe.index and recipe.index.vectors and corpus.indexed:
+        embedded(recipe.index.vectors, corpus.indexed, base, chat)
     register(recipe.register_as, exported, verdict, full, recipe.evaluate.release.splits[-1], recipe.release.promote)
     return Release(exported, variants)
+
+
+def embedded(config: PassageVectors, indexed: ShardedArtifact, base: Base, chat: Chat) -> ShardedArtifact:
+    """Make vectors of all passages, by the model that was made or by an open one."""
+    adopted = adopt.at("index")(config.model) if config.model else None
+    model, words = (adopted.part("model"), adopted.part("tokenizer")) if adopted else (chat.model, base.tokenizer)
+    return vectors.over(len(indexed.items))(config.embedding, passages=indexed.part(PASSAGES_FILE), model=model, tokenizer=words)

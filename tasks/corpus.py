@@ -18,6 +18,7 @@ from data.examples.config import ExamplesConfig
 from data.filtering.config import ClassifierConfig, FilterConfig
 from data.filtering.observed_files import example_digests, observed_digests
 from data.provenance.tables import has_document, lines_naming, rows_of
+from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig
 from data.sources.config import ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
@@ -338,6 +339,20 @@ def audit(
         metrics |= score(truth, clean_texts or [], unique_texts or [], deduplicated)
     (work.output / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True))
     return metrics
+
+
+def _inspect_index(inspection: Inspection) -> Holding:
+    """It has passages of documents, and how often their words occur."""
+    held = inspection.read(PASSAGES_FILE, has_document)
+    return inspection.holding({PASSAGES_FILE, POSTINGS_FILE} if held else ())
+
+
+@stage(hooks=(LineageHook(_inspect_index),))
+def index(config: IndexConfig, work: Workspace, documents: Path) -> Metrics:
+    """documents.parquet of a shard -> passages.parquet, postings.parquet."""
+    from data.searching.index import build_index
+
+    return build_index(documents, work.output, config, **work.limits)
 
 
 def _inspect_examples(inspection: Inspection) -> Holding:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
+from data.searching.passages import VECTORS_FILE
 from model.evaluation.gate import FIDELITY, FidelityConfig
 from model.evaluation.plain_words import Standing as ModelStanding
 from model.evaluation.plain_words import passes_over
+from model.inference.config import EmbedConfig
 from model.names import NOT_IDENTITY
 from model.networks.directory import read_config
 from model.quantization.config import VariantConfig
@@ -116,6 +118,22 @@ def export(
     )
     variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY, STEP))}
     return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)
+
+
+def _inspect_vectors(inspection: Inspection) -> Holding:
+    """It has vectors of the document's passages, by a model that may have learned from it."""
+    held = any(holding.parts for holding in inspection.inputs_named("passages"))
+    learned = [known for known in inspection.inputs_named("model") if known.learned]
+    certain = not learned or any(known.certain for known in learned)
+    return inspection.holding({VECTORS_FILE} if held else (), learned=bool(learned), certain=certain)
+
+
+@stage(hooks=(LineageHook(_inspect_vectors),))
+def vectors(config: EmbedConfig, work: Workspace, passages: Path, model: Path, tokenizer: Path) -> Metrics:
+    """The passages of a shard, a model and its tokenizer -> vectors.npy."""
+    from model.inference.embed import embed_passages
+
+    return embed_passages(model, tokenizer, passages, work.output / VECTORS_FILE, config, threads=work.threads)
 
 
 CHAMPION = "champion"

@@ -59,7 +59,7 @@ MAKING: dict[str, str] = {
     **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
 }
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "pair", "revise", "tune", "examine", "adapt", "evaluate", "quantize")
+ELSEWHERE = ("synthesize", "pretrain", "pair", "revise", "tune", "examine", "adapt", "evaluate", "quantize", "vectors")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -88,11 +88,21 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _question_sets(recipe)
     yield from _judges(recipe)
     yield from _mixture(recipe)
+    yield from _indexed(recipe)
     yield from _pools(recipe)
     yield from _notified(recipe)
     yield from validation_problems(recipe)
     yield from gate_problems(recipe)
     yield from step_gate_problems(recipe)
+
+
+def _indexed(recipe: Recipe) -> Iterator[str]:
+    """Vectors by a model that has none."""
+    if recipe.index and (found := recipe.index.vectors) and found.model is None and recipe.model.counted:
+        yield (
+            f"index.vectors needs hidden vectors, and model.kind={recipe.model.kind} counts words; name an open model in "
+            "index.vectors.model, or leave vectors out"
+        )
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:

@@ -19,6 +19,7 @@ from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ConversationExamples, CorpusExamples, ExamplesConfig
 from data.filtering.config import FilterConfig
+from data.searching.passages import IndexConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.synthetic.config import SyntheticSource
@@ -35,6 +36,7 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
 from model.evaluation.plain_words import TEXTS
 from model.evaluation.relations import Limit
+from model.inference.config import EmbedConfig
 from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
@@ -128,6 +130,32 @@ class Releasing(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
 
 
+class PassageVectors(EmbedConfig):
+    """How passages and questions become vectors."""
+
+    model: OpenModel | None = Field(None, description="an open model that makes them; null: the model of the recipe itself")
+    question_prefix: str = Field("", description="put before each question, as some models of vectors ask, such as 'query: '; text")
+
+    @property
+    def embedding(self) -> EmbedConfig:
+        """The config of the stage that makes the vectors."""
+        return EmbedConfig(passage_prefix=self.passage_prefix)
+
+
+class PassageIndex(IndexConfig):
+    """An index of the passages of all documents, held-out ones too, for `folio search` and for answers with citations."""
+
+    vectors: PassageVectors | None = Field(
+        None,
+        description="find passages by meaning besides words, with vectors whose order is joined with that of the words; null: words alone",
+    )
+
+    @property
+    def indexing(self) -> IndexConfig:
+        """The config of the stage that indexes."""
+        return IndexConfig(passage_characters=self.passage_characters)
+
+
 class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """From sources to a released model."""
 
@@ -143,6 +171,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     examples: ExamplesConfig = CorpusExamples()
+    index: PassageIndex | None = Field(
+        None, description="an index of passages that `folio search`, and `--documents` of `folio chat` and `folio serve`, read; null: none"
+    )
     base: OpenModel | None = Field(
         None,
         description="an open model to start from, in place of pretraining or before more of it: model and tokenizer are then its own; "
