@@ -21,10 +21,13 @@ from data.documents.stream import batches
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig, cut_passages, terms
 
 # id: the document's. document: its name, source and path. start, end: place in the document's text as cleaning left it; characters.
-TEXTS, PLACES = ("id", "document", "title", "text"), ("passage", "start", "end", "terms")
-PASSAGES = pa.schema([pa.field(name, pa.string()) for name in TEXTS] + [pa.field(name, pa.int64()) for name in PLACES])
-OCCURRENCES = pa.schema([pa.field("term", pa.string()), pa.field("passage", pa.int64())])
-POSTINGS = OCCURRENCES.append(pa.field("count", pa.int64()))
+STRING: Any = pa.string()
+NUMBER: Any = pa.int64()
+PASSAGES = pa.schema(
+    dict.fromkeys(("id", "document", "title", "text"), STRING) | dict.fromkeys(("passage", "start", "end", "terms"), NUMBER)
+)
+OCCURRENCES = pa.schema({"term": STRING, "passage": NUMBER})
+POSTINGS = pa.schema({"term": STRING, "passage": NUMBER, "count": NUMBER})
 GROUP_ROWS = 32_768
 
 

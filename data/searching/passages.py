@@ -3,13 +3,16 @@
 Terms are words without case, compatibility forms and accents. Scripts that put no spaces between words (Chinese, Japanese, Thai, Lao,
 Khmer, Burmese) and Korean, whose particles stick to words, give single characters and pairs of neighbours, as Lucene's CJK analyzer gives
 pairs. Vowel signs of Indic scripts stay, since they tell words apart.
+
+A statement is supported by a passage if the passage has what the statement adds to its question: every number and every name, and two
+fifths of the other words, counted by how rare they are.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from pydantic import BaseModel, Field
@@ -86,3 +89,26 @@ def _end(text: str, start: int, most: int) -> int:
     while limit > start + 1 and unicodedata.combining(text[limit]):
         limit -= 1  # a mark stays with its letter
     return limit
+
+
+SUPPORT = 0.4  # share of what is said, by rarity, that a passage must have; the rest is how people word it
+STEM = 4  # letters that forms of one word share at least, and three fifths of the longer form
+
+
+def supported(statement: str, question: str, passage: str, weigh: Callable[[str], float]) -> bool:
+    """Return whether a passage has the words of a statement that answers a question. `weigh`: how rare a term is, above 0."""
+    said, asked, held = dict.fromkeys(terms(statement)), set(terms(question)), set(terms(passage))
+    words = re.findall(r"\w+", statement)
+    exact = {term for word in words[1:] if word[0].isupper() for term in terms(word)}
+    exact |= {term for term in said if any(char.isdigit() for char in term)}
+    if not said or not exact <= held | asked:
+        return False
+    new = [term for term in said if term not in asked] or list(said)
+    return sum(weigh(term) for term in new if _has(held, term)) >= SUPPORT * sum(map(weigh, new))
+
+
+def _has(held: set[str], term: str) -> bool:
+    """Return whether a passage has a term, or another form of it."""
+    return term in held or any(
+        other[:length] == term[:length] for other in held if (length := max(STEM, -(-3 * max(len(term), len(other)) // 5))) <= len(term)
+    )

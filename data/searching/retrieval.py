@@ -7,6 +7,7 @@ Fusion adds 1 / (60 + rank) over both lists (Cormack et al. 2009); ties go by do
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.documents.database import Database, Limits, by_shard, open_database
-from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, VECTORS_FILE, terms
+from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, VECTORS_FILE, supported, terms
 
 K1, B = 1.2, 0.75
 FUSION = 60
@@ -51,6 +52,9 @@ WITH found AS (
 SELECT shard, passage, list_sum(list(times * idf * count / (count + {K1} * (1 - {B} + {B} * terms / mean)) ORDER BY term)) AS score
 FROM found JOIN rarity USING (term) JOIN passages USING (shard, passage), size
 GROUP BY shard, passage, id, start ORDER BY score DESC, id, start LIMIT $most
+"""
+HOLDING = """
+SELECT term, count(*) AS holding FROM postings JOIN asked USING (term) SEMI JOIN passages USING (shard, passage) GROUP BY term
 """
 
 
@@ -97,6 +101,13 @@ class PassageIndex:
         nearest = [at for at in np.argsort(-cosines, kind="stable")[:most] if np.isfinite(cosines[at])]
         return self._hits([(self._keys[at], float(cosines[at])) for at in nearest])
 
+    def supports(self, statement: str, question: str, passage: str) -> bool:
+        """Return whether a passage has the words of a statement that answers a question; rare words count more."""
+        said = dict.fromkeys(terms(statement))
+        table = pa.table({"term": pa.array(said, pa.string())})
+        holding = {row["term"]: row["holding"] for row in self._query(HOLDING, asked=table)}
+        return supported(statement, question, passage, lambda term: rarity(holding.get(term, 0), len(self)))
+
     def _hits(self, scored: Sequence[tuple[tuple[int, int], float]]) -> list[Hit]:
         """Return passages, given with their scores, in order."""
         if not scored:
@@ -140,6 +151,11 @@ def open_index(
         if stored is not None and len(stored) != len(index):
             raise ValueError(f"{len(stored)} vectors for {len(index)} passages; run the recipe again, which makes both")
         yield index
+
+
+def rarity(holding: int, passages: int) -> float:
+    """Return Lucene's idf of a term that so many of the passages have."""
+    return math.log(1 + (passages - holding + 0.5) / (holding + 0.5))
 
 
 def fused(lists: Sequence[Sequence[tuple[str, int]]]) -> list[tuple[tuple[str, int], float]]:

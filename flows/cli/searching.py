@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
-from data.searching.retrieval import Embed, PassageIndex, open_index
+from data.searching.retrieval import Embed, Hit, PassageIndex, open_index
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
 from flows.services.home import home
@@ -25,6 +26,7 @@ from tasks.stage.system.columns import terminal_width
 from tasks.stage.system.command_line import folio
 
 MEMORY = "1GB"
+SHOWN = 5  # passages that are offered to a prompt
 INDENT = "   "
 
 
@@ -34,6 +36,18 @@ class Indexed(NamedTuple):
     run: RunRecord
     passages: list[Artifact]
     vectors: list[Artifact]
+
+
+class RecipeDocuments:
+    """The documents of a recipe, for answers with citations."""
+
+    def __init__(self, opened: PassageIndex) -> None:
+        self._opened = opened
+        self.supports = opened.supports
+
+    def retrieve(self, question: str) -> list[Hit]:
+        """Return the passages that answer a question best, best first."""
+        return self._opened.search(question, SHOWN)
 
 
 def search_passages(recipe: str, question: str, most: int, *, by_words: bool = False, as_json: bool = False, store: str = "") -> str:
@@ -55,6 +69,8 @@ def search_passages(recipe: str, question: str, most: int, *, by_words: bool = F
 @contextmanager
 def open_passages(recipe: str, store: str = "", *, by_words: bool = False) -> Iterator[PassageIndex]:
     """Open the index of a recipe's newest run that has one, or of a run. Documents that its recipe has taken down since are left out."""
+    if (Path(recipe) / "config.json").exists():
+        raise LookupError(f"{recipe} is a model's folder, and documents are indexed by a recipe; name the recipe that it was made with.")
     snapshot = open_snapshot(store)
     found = find_index(snapshot, recipe)
     embed = _embedder(snapshot, found) if found.vectors and not by_words else None
@@ -100,9 +116,15 @@ def _embedder(snapshot: StoreSnapshot, found: Indexed) -> Embed:
     from model.inference.embed import Embedder
 
     model, words = (_input(snapshot, found.vectors[0], name) for name in ("model", "tokenizer"))
-    embedder = Embedder(model, words)
+    embedder, one = Embedder(model, words), Lock()
     settings = found.run.configuration["index"]["vectors"]
-    return lambda question: embedder.vectors([f"{settings['question_prefix']}{question}"])[0].tolist()
+
+    def embed(question: str) -> list[float]:
+        with one:
+            vector: list[float] = embedder.vectors([f"{settings['question_prefix']}{question}"])[0].tolist()
+            return vector
+
+    return embed
 
 
 def _input(snapshot: StoreSnapshot, artifact: Artifact, name: str) -> Path:

@@ -117,11 +117,16 @@ class Embedder:
         self._format = ChatFormat(tokenizer)
         require_tokenizer(model, self._format.digest)
         config, network = read_config(model)[0], open_model(model)
-        self._reader: HiddenVectors = WholeTexts(network) if "generation" not in config.SUPPORTS else network.decoding().prepared()
+        self.reader: HiddenVectors = WholeTexts(network) if "generation" not in config.SUPPORTS else network.decoding().prepared()
+
+    @property
+    def context(self) -> int:
+        """The longest piece, with the token that begins it."""
+        return self.reader.context
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
         """Return a vector of length 1 for each text; that of a text without tokens is zero."""
-        begin, room = self._format.bos_id, self._reader.context - 1
+        begin, room = self._format.bos_id, self.context - 1
         pieces: list[list[int]] = []
         owners: list[int] = []
         for number, text in enumerate(texts):
@@ -129,7 +134,7 @@ class Embedder:
             for start in range(0, len(ids), room):
                 pieces.append([begin, *ids[start : start + room]])
                 owners.append(number)
-        found = np.array(embed(self._reader, pieces, begin), dtype=np.float32).reshape(len(pieces), -1)
+        found = np.array(embed(self.reader, pieces, begin), dtype=np.float32).reshape(len(pieces), -1)
         summed = np.zeros((len(texts), found.shape[1]), dtype=np.float32)
         for owner, piece, vector in zip(owners, pieces, found, strict=True):
             summed[owner] += (len(piece) - 1) * vector

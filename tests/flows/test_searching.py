@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from data.documents.sharding import DOCUMENTS, document_id
 from data.searching.passages import POSTINGS_FILE, VECTORS_FILE
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
+from flows.cli import chat_session
 from flows.cli.planning import plan_recipe
 from flows.cli.searching import open_passages, search_passages
 from flows.cli.views.takedown import show_takedown
@@ -22,6 +24,7 @@ from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
 from flows.release import embedded
 from model.inference.chat_format import ChatFormat
+from model.inference.documents import Citation
 from model.inference.embed import Embedder
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
@@ -71,7 +74,7 @@ def model(folder: Path) -> None:
     fit_tokenizer(write_documents(folder.parent / "words.parquet", TEXTS), folder, TokenizerConfig(vocab_size=300))
     chat_format = ChatFormat(folder)
     network = Decoder(
-        DecoderConfig(width=32, layers=1, heads=4, context=32, initial_std=0.4), chat_format.tokenizer.get_vocab_size(), seed=1
+        DecoderConfig(width=32, layers=1, heads=4, context=1024, initial_std=0.4), chat_format.tokenizer.get_vocab_size(), seed=1
     )
     save_model(network, folder)
 
@@ -112,6 +115,30 @@ def test_a_question_finds_its_passage_with_document_and_place(made: tuple[Recipe
     shown = search_passages("ordane", fact.question, 1, by_words=True, store=recipe.store)
     assert f"1. handbook/texts/{fact.document}, characters {first['start']:,} to {first['end']:,}" in shown
     assert fact.sentence in " ".join(shown.split())
+
+
+def test_a_conversation_with_documents_shows_the_model_passages_and_names_their_documents(
+    made: tuple[Recipe, dict[str, Artifact]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, _ = made
+    monkeypatch.setattr(chat_session, "model_directory", lambda *given: Path(recipe.root) / "model")
+    asked = {"temperature": 0.0, "max_new_tokens": 4}
+    chat_session.talk("ordane", None, asked, None, FACTS[3].question, recipe.store, documents=True)
+    assert "  no passage is cited; it was shown " in (shown := capsys.readouterr().out) and "handbook/texts/hall_" in shown
+    chat_session.talk("ordane", None, asked, None, FACTS[3].question, recipe.store)
+    assert "passage" not in capsys.readouterr().out
+
+
+def test_what_a_reply_cites_is_shown_with_its_place_and_marked_where_the_passage_lacks_its_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place: dict[str, Any] = {"document": "handbook/a.txt", "start": 1200, "end": 1300}
+    citations = [Citation(1, **place, supported=True), Citation(2, **place, supported=False), Citation(9, supported=False)]
+    chat_session.show_citations([*citations, Citation(3, **place, cited=False)])
+    where = "handbook/a.txt, characters 1,200 to 1,300"
+    assert capsys.readouterr().out.splitlines() == [
+        f"  [1] {where}", f"  [2] {where}; NOT SUPPORTED: it lacks these words", "  [9] no such passage"
+    ]  # fmt: skip
 
 
 def test_vectors_are_those_that_the_model_makes_of_each_passage(made: tuple[Recipe, dict[str, Artifact]]) -> None:

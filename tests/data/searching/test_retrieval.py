@@ -176,3 +176,29 @@ def test_a_passage_ends_with_a_paragraph_or_a_sentence_where_one_is_near() -> No
 def test_a_question_without_words_finds_nothing(index: PassageIndex) -> None:
     found: list[Hit] = index.search("?!", 5)
     assert found == []
+
+
+def test_a_true_answer_is_supported_by_its_passage_and_a_false_one_is_not(index: PassageIndex) -> None:
+    right = [index.supports(fact.answer, fact.question, fact.sentence) for fact in FACTS[::3]]
+    wrong = [index.supports(fact.wrong, fact.question, fact.sentence) for fact in FACTS[::3]]
+    assert sum(right) >= 0.9 * len(right) and sum(wrong) <= 0.05 * len(wrong)
+
+
+@pytest.mark.parametrize(
+    ("statement", "held"),
+    [
+        ("The saw is inspected every 30 days", True),
+        ("The saw is inspected every 31 days", False),
+        ("Inspections of the saw take place every 30 days", True),
+        ("It is inspected by Ada Brenk", False),
+        ("Blue whales sing loudly", False),
+        ("", False),
+    ],
+)
+def test_numbers_and_names_must_stand_in_the_passage_and_other_words_mostly(statement: str, held: bool, index: PassageIndex) -> None:
+    assert index.supports(statement, "How often is the saw inspected?", "The saw of hall 2 is inspected every 30 days.") is held
+
+
+def test_what_is_said_in_other_scripts_is_compared_too(index: PassageIndex) -> None:
+    assert index.supports("每三十天检查一次", "多久检查机器？", "机器每三十天检查一次。")
+    assert not index.supports("从不检查", "机器是什么颜色？", "机器是红色的。")
