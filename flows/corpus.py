@@ -22,7 +22,9 @@ from data.audit.config import GRAMS, AuditConfig
 from data.decontamination.config import PASSAGES, DecontaminateConfig
 from data.dedup.config import DedupConfig, PartitionedConfig, Unit, UnitConfig, rules_of
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, SLICE
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, DocumentExamples
+from data.searching.passages import PASSAGES_FILE
+from data.shards.address import TAUGHT
 from data.splits.config import ASSIGNED, SplitConfig
 from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
@@ -45,6 +47,7 @@ from tasks.corpus import (
     split,
     survey,
     synthesize,
+    teach,
     universe,
     unpacked,
 )
@@ -276,12 +279,21 @@ def corpus(recipe: Recipe) -> Corpus:
 def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None) -> StageOutput:
     """Generate examples, read conversations, or do both and mix them."""
     truth = world and world.part("world.json")
+    if isinstance(recipe.examples, DocumentExamples):
+        return _taught(recipe.examples, splits)
     if not isinstance(recipe.examples, ConversationExamples):
         return examples(recipe.examples, splits=splits, world=truth)
     generated = None
     if recipe.examples.generated is not None:
         generated = examples.at("generated")(recipe.examples.generated, splits=splits, world=truth)
     return examples(recipe.examples, splits=_conversations(recipe, recipe.examples, splits, generated), generated=generated)
+
+
+def _taught(config: DocumentExamples, splits: ShardedArtifact) -> StageOutput:
+    """Have a teacher write about passages of the training documents, and keep what holds."""
+    passages = index.at("examples").over(len(splits.items))(config.indexing, documents=splits.part("train.parquet"))
+    taught = teach(config.teaching, passages=passages.part(PASSAGES_FILE))
+    return examples(config, splits=splits, passages=passages, taught=taught.part(TAUGHT))
 
 
 def _conversations(recipe: Recipe, config: ConversationExamples, splits: ShardedArtifact, generated: StageOutput | None) -> ShardedArtifact:

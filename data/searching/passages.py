@@ -91,20 +91,53 @@ def _end(text: str, start: int, most: int) -> int:
     return limit
 
 
+_SENTENCES = re.compile(r"(?<=[.!?…।؟])\s+|(?<=[。！？])|\n+")
+NEAR, FAR = 0.95, 0.2  # share of the best sentence's words of the question: about the same; about nothing of it, as after a pronoun
+
+
+def evidence(question: str, passage: str, weigh: Callable[[str], float]) -> str:
+    """Return the sentences of a passage that are about a question: those with most of its words, and what follows them about nothing else.
+
+    The whole passage if it has none of the words.
+    """
+    asked = set(terms(question))
+    sentences = [sentence for sentence in _SENTENCES.split(passage) if sentence.strip()]
+    shared = [sum(map(weigh, asked & set(terms(sentence)))) for sentence in sentences]
+    best, kept = max(shared, default=0.0), False
+    if not best:
+        return passage
+    found = []
+    for sentence, share in zip(sentences, shared, strict=True):
+        kept = share >= NEAR * best or (kept and share <= FAR * best)
+        found += [sentence] if kept else []
+    return "\n".join(found)
+
+
 SUPPORT = 0.4  # share of what is said, by rarity, that a passage must have; the rest is how people word it
 STEM = 4  # letters that forms of one word share at least, and three fifths of the longer form
 
 
-def supported(statement: str, question: str, passage: str, weigh: Callable[[str], float]) -> bool:
-    """Return whether a passage has the words of a statement that answers a question. `weigh`: how rare a term is, above 0."""
+def supported(statement: str, question: str, passage: str, weigh: Callable[[str], float], *, strict: bool = False) -> bool:
+    """Return whether a passage has the words of a statement that answers a question.
+
+    `weigh`: how rare a term is, above 0. `strict`: a rare word with a capital at the beginning is taken for a name, too.
+    """
     said, asked, held = dict.fromkeys(terms(statement)), set(terms(question)), set(terms(passage))
     words = re.findall(r"\w+", statement)
     exact = {term for word in words[1:] if word[0].isupper() for term in terms(word)}
     exact |= {term for term in said if any(char.isdigit() for char in term)}
+    if strict and words and words[0][0].isupper():
+        exact |= {term for term in terms(words[0]) if weigh(term) >= weigh("") / 2 and not _has(held | asked, term)}
     if not said or not exact <= held | asked:
         return False
     new = [term for term in said if term not in asked] or list(said)
+    new = [term for term in new if not _is_particle(term)] or new
     return sum(weigh(term) for term in new if _has(held, term)) >= SUPPORT * sum(map(weigh, new))
+
+
+def _is_particle(term: str) -> bool:
+    """Whether a term is a word of one or two letters in a script with capitals: such words join others, and say little themselves."""
+    return len(term) <= 2 and term.upper() != term
 
 
 def _has(held: set[str], term: str) -> bool:

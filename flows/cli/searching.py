@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from data.searching.retrieval import Embed, Hit, PassageIndex, open_index
+from data.searching.index import Embed, Hit, PassageIndex, open_index
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
 from flows.services.home import home

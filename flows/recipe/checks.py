@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, DocumentExamples
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
@@ -16,6 +16,7 @@ from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, st
 from flows.recipe.opening import opening_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
+from model.pairing.config import ConstitutionPairs
 from model.training.kinds.sampled import SampledConfig
 from model.training.parallel.compatibility import incompatibilities
 
@@ -89,6 +90,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _judges(recipe)
     yield from _mixture(recipe)
     yield from _indexed(recipe)
+    yield from _taught(recipe)
     yield from _pools(recipe)
     yield from _notified(recipe)
     yield from validation_problems(recipe)
@@ -103,6 +105,17 @@ def _indexed(recipe: Recipe) -> Iterator[str]:
             f"index.vectors needs hidden vectors, and model.kind={recipe.model.kind} counts words; name an open model in "
             "index.vectors.model, or leave vectors out"
         )
+
+
+def _taught(recipe: Recipe) -> Iterator[str]:
+    """Steps that learn from preferences, which a teacher does not write."""
+    if isinstance(recipe.examples, DocumentExamples):
+        for step in (*recipe.tuning, *recipe.adapters):
+            if step.READS in ("preference", "labels") and not isinstance(step.pairing, ConstitutionPairs):
+                yield (
+                    f"the step {step.name!r} of kind {step.kind} learns from {step.READS} rows, and examples.kind=documents makes none; "
+                    "leave the step out, such as by tuning: [{kind: sft}]"
+                )
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:

@@ -33,7 +33,7 @@ from tasks.corpus import index, ingest
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import begin_flow, open_run
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, PendingArtifact
 from tests.data.searching.handbook import Fact, handbook, write_documents
 
 HANDBOOK, FACTS = handbook(12)
@@ -187,3 +187,20 @@ def test_what_has_no_index_says_how_to_make_one(made: tuple[Recipe, dict[str, Ar
         search_passages("nothing", "Who?", 5, store=made[0].store)
     with pytest.raises(RecipeError, match=r"index\.vectors needs hidden vectors, and model\.kind=ngram"):
         load(str(Path(made[0].root) / "recipe.yaml"), ("index={vectors: {model: null}}", "model.kind=ngram"))
+
+
+def test_a_teacher_is_asked_about_training_documents_alone_before_what_it_wrote_is_filtered(
+    made: tuple[Recipe, dict[str, Artifact]],
+) -> None:
+    teacher = "examples={kind: documents, teacher: {url: 'http://127.0.0.1:9/v1', model: m}}"
+    plan = plan_recipe("four_books", (teacher, "tuning=[{kind: sft}]"), frozenset(), False)
+    asked = {decision.position: decision for decision in plan.decisions}
+    assert [position for position in asked if position in ("index.examples[0]", "teach", "examples")] == [
+        "index.examples[0]",
+        "teach",
+        "examples",
+    ]
+    source = asked["index.examples[0]"].inputs["documents"]
+    assert isinstance(source, PendingArtifact) and source.position == "split[0]"
+    with pytest.raises(RecipeError, match=r"learns from preference rows, and examples\.kind=documents makes none"):
+        load("four_books", (teacher,))

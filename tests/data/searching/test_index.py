@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from data.documents.sharding import document_id, shard_of
-from data.searching.index import build_index
+from data.searching.index import Hit, PassageIndex, build_index, fused, open_index
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, VECTORS_FILE, IndexConfig, cut_passages, terms
-from data.searching.retrieval import Hit, PassageIndex, fused, open_index
 from tests.data.searching.handbook import handbook, write_documents
 
 TEXTS, FACTS = handbook(40)
