@@ -47,6 +47,7 @@ TAKEN = frozenset(
         "measured",
         "verdict",
         "funnel",
+        "documents",
     }
 )
 MADE = "examples of kind universe with {} above 0"
@@ -99,7 +100,9 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
 
 
 def _indexed(recipe: Recipe) -> Iterator[str]:
-    """Vectors by a model that has none."""
+    """Vectors by a model that has none, and answers by one that writes none."""
+    if recipe.index and recipe.index.evaluate and "generation" not in recipe.model.SUPPORTS:
+        yield f"index.evaluate asks for answers, and model.kind={recipe.model.kind} writes none; leave evaluate out"
     if recipe.index and (found := recipe.index.vectors) and found.model is None and recipe.model.counted:
         yield (
             f"index.vectors needs hidden vectors, and model.kind={recipe.model.kind} counts words; name an open model in "

@@ -32,7 +32,7 @@ from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.aims.config import ExamineConfig
 from model.aims.protocol import StepGate
-from model.evaluation.config import EvaluateConfig
+from model.evaluation.config import ConsultConfig, EvaluateConfig
 from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
 from model.evaluation.plain_words import TEXTS
 from model.evaluation.relations import Limit
@@ -148,6 +148,11 @@ class PassageIndex(IndexConfig):
     vectors: PassageVectors | None = Field(
         None,
         description="find passages by meaning besides words, with vectors whose order is joined with that of the words; null: words alone",
+    )
+    evaluate: ConsultConfig | None = Field(
+        None,
+        description="measure on held-out questions how often their passages are found, and answers with documents beside closed-book ones; "
+        "gates.release may bound them as documents.<metric>; null: not measured",
     )
 
     @property

@@ -96,7 +96,7 @@ class ChatModel:
         finally:
             answer = answer_of("".join(reply)).lstrip("\n")
             if self.documents is not None:
-                self.citations = cited(answer, text, passages, self.documents)
+                self.citations = cited(answer, text, passages, self.documents.supports)
             if answer:
                 self.history = [*messages, {"role": "assistant", "content": answer}]
 

@@ -95,8 +95,8 @@ def fits_in(
     return lambda messages: len(chat_format.encode_chat(messages, tools=tools)) <= room
 
 
-def cited(answer: str, question: str, passages: Sequence[Passage], documents: Documents) -> list[Citation]:
-    """Return the passages, those that an answer cites first, in the order in which it does."""
+def cited(answer: str, question: str, passages: Sequence[Passage], supports: Callable[[str, str, str], bool]) -> list[Citation]:
+    """Return the passages, those that an answer cites first, in the order in which it does. `supports`: as that of `Documents`."""
     statements: dict[int, list[str]] = {}
     for mark in _MARK.finditer(answer):
         before = _MARK.sub("", answer[: mark.start()]).rstrip(_ENDS)
@@ -107,7 +107,7 @@ def cited(answer: str, question: str, passages: Sequence[Passage], documents: Do
             found.append(Citation(number, supported=False))
             continue
         passage, said = passages[number - 1], statements.get(number, [])
-        held = all(documents.supports(statement, question, passage.text) for statement in said) if said else None
+        held = all(supports(statement, question, passage.text) for statement in said) if said else None
         place = (passage.document, passage.id, passage.title, passage.start, passage.end, passage.text)
         found.append(Citation(number, *place, cited=bool(said), supported=held))
     return found

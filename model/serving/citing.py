@@ -34,7 +34,7 @@ class Shown(NamedTuple):
         return [
             {"choice": choice, **citation.body()}
             for choice, reply in enumerate(replies)
-            for citation in cited(answer_of(reply), self.question, self.passages, self.documents)
+            for citation in cited(answer_of(reply), self.question, self.passages, self.documents.supports)
         ]
 
 

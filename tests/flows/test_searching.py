@@ -22,7 +22,7 @@ from flows.cli.views.takedown import show_takedown
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
-from flows.release import embedded
+from flows.release import embedded, opened_reader
 from model.inference.chat_format import ChatFormat
 from model.inference.documents import Citation
 from model.inference.embed import Embedder
@@ -47,7 +47,9 @@ def compose(recipe: Recipe) -> None:
     read = ingest.over(1)(recipe.ingest)
     assert recipe.index and recipe.index.vectors and recipe.index.vectors.model
     indexed = index.over(1)(recipe.index.indexing, documents=read.part(DOCUMENTS))
-    embedded(recipe.index.vectors, indexed, None, None)  # type: ignore[arg-type]  # an open model needs neither
+    reader = opened_reader(recipe.index.vectors)
+    assert reader is not None
+    embedded(recipe.index.vectors, indexed, reader)
 
 
 def make(recipe: Recipe) -> dict[str, Artifact]:
@@ -204,3 +206,12 @@ def test_a_teacher_is_asked_about_training_documents_alone_before_what_it_wrote_
     assert isinstance(source, PendingArtifact) and source.position == "split[0]"
     with pytest.raises(RecipeError, match=r"learns from preference rows, and examples\.kind=documents makes none"):
         load("four_books", (teacher,))
+
+
+def test_answers_from_documents_are_measured_before_the_gate_of_the_release_which_may_bound_them() -> None:
+    asked = ("index={evaluate: {}}", "gates.release={bounds: [{metric: documents.recall_at_5, minimum: 0.95}]}")
+    decisions = {decision.position: decision for decision in plan_recipe("four_books", asked, frozenset(), False).decisions}
+    assert set(decisions["consult"].inputs) == {"index[0]", "model", "tokenizer", "questions"}
+    assert "documents" in decisions["gate.release"].inputs
+    with pytest.raises(RecipeError, match=r"names 'documents\.recall_at_5', but what is measured there is"):
+        load("four_books", asked[1:])

@@ -74,7 +74,7 @@ def test_a_prompt_shows_as_many_passages_as_fit_and_is_plain_where_none_does() -
 def test_a_citation_is_supported_if_its_passage_has_each_sentence_that_cites_it(
     answer: str, expected: list[tuple[int, bool | None]]
 ) -> None:
-    found = cited(answer, "What is red?", SHELF.passages, SHELF)
+    found = cited(answer, "What is red?", SHELF.passages, SHELF.supports)
     assert [(citation.number, citation.supported) for citation in found] == expected
     assert all(citation.document == SHELF.passages[citation.number - 1].document for citation in found if citation.number <= 2)
     assert [citation.cited for citation in found] == [f"[{citation.number}]" in answer for citation in found]
