@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, unreleased_directory, variant_directory
+from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.views.diff_rendering import printable
 from flows.recipe.validation import given, sentence
 from model.hardware.waiting import watch
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
+from model.inference.documents import Citation
 
 WAITING, ERASED = "…", "\r\x1b[K"
 HELP = "Ask something. /forget starts over, Ctrl-C ends a reply, an empty line ends the conversation."
@@ -33,9 +35,11 @@ def talk(
     judge: str | None = None,
     *,
     unreleased: bool = False,
+    documents: bool = False,
 ) -> None:
     """Talk on the terminal until the input ends, or ask one question. `best_of`: replies of which the reward model `judge` takes one.
 
+    documents: answer from the passages that the recipe's index finds, and cite them.
     unreleased: talk to the recipe's newest model, though no gate released it.
     `options`: settings of sampling; without `max_new_tokens` a reply ends where the model ends it, or the context does.
 
@@ -59,13 +63,17 @@ def talk(
     if chosen_by is not None:
         session.choose_by(chosen_by, best_of)
         print(f"  of {best_of} replies the one that {chosen_by.absolute()} scores highest is shown", file=sys.stderr, flush=True)
-    if question is not None:
-        show(session.say(question, sampling, seed or 0))
-        return
-    print(HELP, file=sys.stderr, flush=True)
-    with suppress(ImportError):
-        import readline  # noqa: F401  # `input` edits the line and keeps a history once this is there
-    _converse(session, sampling, seed or 0)
+    with open_passages(model, store) if documents else nullcontext() as opened:
+        session.documents = RecipeDocuments(opened) if opened is not None else None
+        if question is not None:
+            show(session.say(question, sampling, seed or 0))
+            if documents:
+                show_citations(session.citations)
+            return
+        print(HELP, file=sys.stderr, flush=True)
+        with suppress(ImportError):
+            import readline  # noqa: F401  # `input` edits the line and keeps a history once this is there
+        _converse(session, sampling, seed or 0)
 
 
 def _judge_of(directory: Path, best_of: int, judge: str | None, sampling: SamplingConfig) -> Path | None:
@@ -95,6 +103,7 @@ def _converse(session: Any, sampling: SamplingConfig, seed: int) -> None:
             continue
         try:
             show(session.say(text, sampling, seed))
+            show_citations(session.citations)
         except KeyboardInterrupt:
             print(" (stopped)")
         except ValueError as error:
@@ -114,6 +123,18 @@ def show(pieces: Iterable[str]) -> None:
             waiting = False
         print(printable(piece), end="", flush=True)
     print(ERASED if waiting else "")
+
+
+def show_citations(citations: Sequence[Citation]) -> None:
+    """Print the document and place of each passage that a reply cites, marked if the passage does not have its words."""
+    for citation in citations:
+        if not citation.cited:
+            continue
+        where = f"{citation.document}, characters {citation.start:,} to {citation.end:,}" if citation.document else "no such passage"
+        fault = "" if citation.supported or not citation.document else "; NOT SUPPORTED: it lacks these words"
+        print(printable(f"  [{citation.number}] {where}{fault}"))
+    if citations and not any(citation.cited for citation in citations):
+        print(printable(f"  no passage is cited; it was shown {', '.join(dict.fromkeys(one.document for one in citations))}"))
 
 
 def sampling_of(options: Mapping[str, Any], seed: int | None) -> SamplingConfig:

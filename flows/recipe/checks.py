@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples, SymbolExamples
+from data.examples.config import ConversationExamples, DocumentExamples, SymbolExamples
 from data.splits.config import SplitConfig
 from data.synthetic.config import SymbolsMaker
 from data.tokens.config import CONVERSATIONS
@@ -17,6 +17,7 @@ from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, st
 from flows.recipe.opening import opening_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
+from model.pairing.config import ConstitutionPairs
 from model.training.kinds.sampled import SampledConfig
 from model.training.parallel.compatibility import incompatibilities
 
@@ -47,6 +48,7 @@ TAKEN = frozenset(
         "measured",
         "verdict",
         "funnel",
+        "documents",
     }
 )
 MADE = "examples of kind universe with {} above 0"
@@ -60,7 +62,20 @@ MAKING: dict[str, str] = {
     **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
 }
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "compete", "pair", "revise", "tune", "examine", "adapt", "evaluate", "appraise", "quantize")
+ELSEWHERE = (
+    "synthesize",
+    "pretrain",
+    "compete",
+    "pair",
+    "revise",
+    "tune",
+    "examine",
+    "adapt",
+    "evaluate",
+    "appraise",
+    "quantize",
+    "vectors",
+)
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -92,11 +107,35 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _question_sets(recipe)
     yield from _judges(recipe)
     yield from _mixture(recipe)
+    yield from _indexed(recipe)
+    yield from _taught(recipe)
     yield from _pools(recipe)
     yield from _notified(recipe)
     yield from validation_problems(recipe)
     yield from gate_problems(recipe)
     yield from step_gate_problems(recipe)
+
+
+def _indexed(recipe: Recipe) -> Iterator[str]:
+    """Vectors by a model that has none, and answers by one that writes none."""
+    if recipe.index and recipe.index.evaluate and "generation" not in recipe.model.SUPPORTS:
+        yield f"index.evaluate asks for answers, and model.kind={recipe.model.kind} writes none; leave evaluate out"
+    if recipe.index and (found := recipe.index.vectors) and found.model is None and recipe.model.counted:
+        yield (
+            f"index.vectors needs hidden vectors, and model.kind={recipe.model.kind} counts words; name an open model in "
+            "index.vectors.model, or leave vectors out"
+        )
+
+
+def _taught(recipe: Recipe) -> Iterator[str]:
+    """Steps that learn from preferences, which a teacher does not write."""
+    if isinstance(recipe.examples, DocumentExamples):
+        for step in (*recipe.tuning, *recipe.adapters):
+            if step.READS in ("preference", "labels") and not isinstance(step.pairing, ConstitutionPairs):
+                yield (
+                    f"the step {step.name!r} of kind {step.kind} learns from {step.READS} rows, and examples.kind=documents makes none; "
+                    "leave the step out, such as by tuning: [{kind: sft}]"
+                )
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:

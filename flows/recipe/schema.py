@@ -20,6 +20,7 @@ from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ConversationExamples, CorpusExamples, ExamplesConfig
 from data.filtering.config import FilterConfig
+from data.searching.passages import IndexConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.synthetic.config import SyntheticSource
@@ -32,10 +33,11 @@ from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys, with
 from flows.services.home import home, store_url, tracking_url
 from model.aims.config import ExamineConfig
 from model.aims.protocol import StepGate
-from model.evaluation.config import ArenaEvaluation, EvaluateConfig
+from model.evaluation.config import ArenaEvaluation, ConsultConfig, EvaluateConfig
 from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
 from model.evaluation.plain_words import TEXTS
 from model.evaluation.relations import Limit
+from model.inference.config import EmbedConfig
 from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
@@ -129,6 +131,37 @@ class Releasing(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
 
 
+class PassageVectors(EmbedConfig):
+    """How passages and questions become vectors."""
+
+    model: OpenModel | None = Field(None, description="an open model that makes them; null: the model of the recipe itself")
+    question_prefix: str = Field("", description="put before each question, as some models of vectors ask, such as 'query: '; text")
+
+    @property
+    def embedding(self) -> EmbedConfig:
+        """The config of the stage that makes the vectors."""
+        return EmbedConfig(passage_prefix=self.passage_prefix)
+
+
+class PassageIndex(IndexConfig):
+    """An index of the passages of all documents, held-out ones too, for `folio search` and for answers with citations."""
+
+    vectors: PassageVectors | None = Field(
+        None,
+        description="find passages by meaning besides words, with vectors whose order is joined with that of the words; null: words alone",
+    )
+    evaluate: ConsultConfig | None = Field(
+        None,
+        description="measure on held-out questions how often their passages are found, and answers with documents beside closed-book ones; "
+        "gates.release may bound them as documents.<metric>; null: not measured",
+    )
+
+    @property
+    def indexing(self) -> IndexConfig:
+        """The config of the stage that indexes."""
+        return IndexConfig(passage_characters=self.passage_characters)
+
+
 class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """From sources to a released model."""
 
@@ -144,6 +177,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     examples: ExamplesConfig = CorpusExamples()
+    index: PassageIndex | None = Field(
+        None, description="an index of passages that `folio search`, and `--documents` of `folio chat` and `folio serve`, read; null: none"
+    )
     base: OpenModel | None = Field(
         None,
         description="an open model to start from, in place of pretraining or before more of it: model and tokenizer are then its own; "

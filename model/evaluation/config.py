@@ -217,3 +217,15 @@ def unmeasured(metric: str, network: NetworkBase) -> str:
         return ""
     others = [name for name in ("bits_per_byte", "masked_loss", "masked_accuracy") if MEASURED_BY[name] in network.SUPPORTS]
     return f"that takes a network that supports {ability}, and kind={network.kind} does not; a split of it has {', '.join(others)}"
+
+
+DEPTHS = (1, 5, 10)  # passages among which a question's own is looked for
+
+
+class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What is measured of answers from documents, on the held-out questions of the examples."""
+
+    questions: int = Field(200, ge=1, description="held-out questions that are asked, the first of the file; count")
+    passages: int = Field(5, ge=1, le=20, description="passages that are offered to a prompt, as many as fit are shown; count")
+    answer_tokens: int = Field(48, ge=1, description="longest answer; tokens")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals; probability")

@@ -8,6 +8,8 @@ Truncation: `max_new_tokens`, or half of the context if that is less, is left fr
 rest, the oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user
 message. The history itself keeps everything.
 
+With documents, passages that answer a message stand in its prompt, and `citations` says after a reply what it cited.
+
 With a judge, several replies are sampled to each message, and the one that the judge scores highest is the reply. It comes as a whole."""
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch
 
 from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
+from model.inference.documents import Citation, Documents, Passage, cited, fits_in, with_passages
 from model.networks.directory import read_config, require_tokenizer
 from model.networks.scalar_heads import load_with_head
 from model.objectives.reward_model import HEAD, read_scores, scored_batch
@@ -40,6 +43,8 @@ class ChatModel:
         self.format = chat_format
         self.system = system
         self.history: list[dict[str, str]] = []
+        self.documents: Documents | None = None
+        self.citations: list[Citation] = []
         self._judge: Judge | None = None
         self._attempts = 1
         self.reset()
@@ -74,14 +79,25 @@ class ChatModel:
         Raise ValueError if the message does not fit into the context; then nothing is added.
         """
         messages = [*self.history, {"role": "user", "content": text}]
-        chunks = self.stream(messages, config, seed)
+        asked: Sequence[Message] = messages
+        passages: Sequence[Passage] = ()
+        self.citations = []
+        if self.documents is not None:
+            fits, head = fits_in(self.format, self.network.context, config.max_new_tokens), messages[: bool(self.system)]
+            # Older messages give way to passages, as they give way to a long message.
+            told, passages = with_passages([*head, messages[-1]], self.documents.retrieve(text), fits)
+            asked = [*messages[:-1], told[-1]]
+        chunks = self.stream(asked, config, seed)
         reply: list[str] = []
         try:
             for chunk in chunks:
                 reply.append(chunk)
                 yield chunk
         finally:
-            if answer := answer_of("".join(reply)).lstrip("\n"):
+            answer = answer_of("".join(reply)).lstrip("\n")
+            if self.documents is not None:
+                self.citations = cited(answer, text, passages, self.documents.supports)
+            if answer:
                 self.history = [*messages, {"role": "assistant", "content": answer}]
 
     def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:

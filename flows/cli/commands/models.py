@@ -46,6 +46,9 @@ def chat(
     unreleased: Annotated[
         bool, typer.Option("--unreleased", help="talk to the recipe's newest model although no gate released it; it is marked so")
     ] = False,
+    documents: Annotated[
+        bool, typer.Option("--documents", help="answer from the passages that the recipe's index finds, and cite them")
+    ] = False,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -64,7 +67,7 @@ def chat(
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
     if unreleased and variant is not None:
         raise ValueError(f"--unreleased and --variant {variant}: forms are made of released models alone; keep one of the two")
-    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased)
+    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased, documents=documents)
 
 
 @app.command()
@@ -155,6 +158,9 @@ def serve(
             help="a smaller model with the same tokenizer that proposes tokens, or self: the model's own heads; replies stay the same",
         ),
     ] = None,
+    documents: Annotated[
+        bool, typer.Option("--documents", help="answer conversations from the passages that each recipe's index finds, and cite them")
+    ] = False,
     backend: Annotated[BackendName, typer.Option(help="what computes them; auto: llama.cpp for GGUF files, else folio")] = BackendName.AUTO,
     store: StoreUrl = "",
 ) -> None:
@@ -165,4 +171,6 @@ def serve(
     from flows.cli.serving import serve_models
 
     limits = {"rows": rows, "waiting": waiting, "max_tokens": max_tokens, "reply_seconds": reply_seconds}
-    serve_models(models, host, port, key_file, limits, threads=threads, draft=draft, backend=backend.value, store=store)
+    serve_models(
+        models, host, port, key_file, limits, threads=threads, draft=draft, backend=backend.value, store=store, documents=documents
+    )
