@@ -198,7 +198,7 @@ class TrainConfig(TrainingLength):
     def balances_experts(self) -> bool:
         """Whether it keeps a network's experts in even use.
 
-        Not in tuning: biases that follow a few kinds of answers would send the words of all other texts to experts that don't know them.
+        Not in tuning, whose rows are of a few kinds: that these use experts evenly says nothing of other texts.
         """
         return False
 
