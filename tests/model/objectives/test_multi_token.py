@@ -12,6 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.evaluation.config import EvaluateConfig
+from model.evaluation.evaluate import evaluate
+from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, save_model
 from model.networks.multi_token import MultiTokenHead
@@ -158,3 +161,12 @@ def test_rows_shorter_than_a_head_reaches_have_no_targets_for_it_and_are_learned
     assert float(mean_loss(objective, found, units)) == pytest.approx(first) and "ahead_2_loss" not in term_means(
         objective, found.tolist(), units
     )
+
+
+def test_evaluation_measures_the_next_token_alone(chat_format: ChatFormat, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
+    vocabulary, measured = chat_format.tokenizer.get_vocab_size(), []
+    for name, heads in (("heads", 2), ("alone", 0)):
+        save_model(Decoder(small_config(context=64, multi_token=heads), vocabulary, seed=3), tmp_path / name)
+        asked = EvaluateConfig(splits=("val",), rows=8, samples=0)
+        measured.append(evaluate(tmp_path / name, tokenizer_dir, packed, None, tmp_path / f"{name}-out", asked, threads=1))
+    assert measured[0] == measured[1] and measured[0]["val.bits_per_byte"] > 0
