@@ -4,7 +4,9 @@ The network chooses each token as it would without a draft, with the same settin
 chooses the proposed tokens; so the texts are the same, up to rounding. A draft uses the same random numbers and so is often right even at a
 high temperature. It pays off where the draft's pass is far cheaper than the network's, as is likely with few rows at once.
 
-A network trained with heads that predict further ahead (`model.multi_token`) drafts for itself: each head proposes a token.
+A network trained with heads that predict further ahead (`model.multi_token`) drafts for itself: each head proposes a token. On one thread
+of a processor, one row at a time, a pass with one head took 1.4 times as long as one without in 12 layers of width 768, which pays off from
+37 % of proposals taken; in 4 layers of width 96, where Python is most of a pass, drafts with 94 % taken wrote a third as fast as none.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Only targets with `loss` true are summed. Attention and positions stay inside a 
 holds more than one document the mask is omitted, which is faster and changes no value that counts.
 
 Multi-token prediction: of a network with heads that predict further ahead, each head's loss besides, with a weight that they share. A
-head's targets are those that count, of the document that its token belongs to. As in DeepSeek-V3 each head's loss is divided by all
-tokens that count, not by its own targets, which are fewer. `loss` is the network's own, without the heads'.
+head's targets are those that count, of the document that its token belongs to; its loss is their mean. `loss` is the network's own, without
+the heads'.
 
 Supervised fine-tuning: next-token prediction on the answers alone.
 
@@ -54,8 +54,8 @@ class NextToken:
     def terms(self) -> tuple[Term, ...]:
         """The network's own loss, then each head's loss and accuracy; the heads share their weight."""
         each = (
-            (Term(f"ahead_{depth}_loss", "tokens", self.heads_weight / self.heads), Term(f"ahead_{depth}_accuracy", f"ahead_{depth}"))
-            for depth in range(1, self.heads + 1)
+            (Term(f"{name}_loss", name, self.heads_weight / self.heads, optional=True), Term(f"{name}_accuracy", name))
+            for name in (f"ahead_{depth}" for depth in range(1, self.heads + 1))
         )
         return (Term(LOSS, "tokens", 1.0), *chain.from_iterable(each))
 

@@ -12,6 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.evaluation.config import EvaluateConfig
+from model.evaluation.evaluate import evaluate
+from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, save_model
 from model.networks.multi_token import MultiTokenHead
@@ -91,7 +94,7 @@ def test_each_heads_loss_is_that_of_a_computation_in_plain_python(kind: str) -> 
     units = objective.units(given)
     assert units == {"tokens": counts[0], "ahead_1": counts[1], "ahead_2": counts[2]} and counts[2] < counts[1] < counts[0]
     loss = mean_loss(objective, torch.tensor(found, dtype=torch.float64), units)
-    assert float(loss) == pytest.approx((nats[0] + 0.3 * nats[1] + 0.3 * nats[2]) / counts[0], rel=1e-5)
+    assert float(loss) == pytest.approx(nats[0] / counts[0] + 0.3 * nats[1] / counts[1] + 0.3 * nats[2] / counts[2], rel=1e-5)
     means = term_means(objective, found, units)
     assert means["loss"] == pytest.approx(nats[0] / counts[0]) and means["ahead_2_accuracy"] == pytest.approx(right[2] / counts[2])
 
@@ -148,7 +151,22 @@ def test_gradients_of_a_heads_loss_reach_the_network_and_are_those_of_recomputat
     assert all(torch.equal(*both) for both in zip(found[0].values(), found[1].values(), strict=True))
 
 
-def test_rows_shorter_than_a_head_reaches_have_no_targets_for_it() -> None:
-    short = {name: column[:, :3] if column.ndim == 2 else column for name, column in rows().items()}
-    units = NextToken(heads=4).units(short)
-    assert units["ahead_2"] == units["ahead_4"] == 0
+def test_rows_shorter_than_a_head_reaches_have_no_targets_for_it_and_are_learned_without() -> None:
+    short, objective = {name: column[:, :3] if column.ndim == 2 else column for name, column in rows().items()}, NextToken(heads=4)
+    short["loss"][:] = True
+    units, network = objective.units(short), heads_of(heads=4)
+    assert units["tokens"] == 6 and units["ahead_1"] > 0 and units["ahead_2"] == units["ahead_4"] == 0
+    found = torch.tensor(sums(objective, network, short))
+    first = (found[0] / units["tokens"] + 0.3 / 4 * found[1] / units["ahead_1"]).item()
+    assert float(mean_loss(objective, found, units)) == pytest.approx(first) and "ahead_2_loss" not in term_means(
+        objective, found.tolist(), units
+    )
+
+
+def test_evaluation_measures_the_next_token_alone(chat_format: ChatFormat, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
+    vocabulary, measured = chat_format.tokenizer.get_vocab_size(), []
+    for name, heads in (("heads", 2), ("alone", 0)):
+        save_model(Decoder(small_config(context=64, multi_token=heads), vocabulary, seed=3), tmp_path / name)
+        asked = EvaluateConfig(splits=("val",), rows=8, samples=0)
+        measured.append(evaluate(tmp_path / name, tokenizer_dir, packed, None, tmp_path / f"{name}-out", asked, threads=1))
+    assert measured[0] == measured[1] and measured[0]["val.bits_per_byte"] > 0

@@ -21,6 +21,7 @@ TRAINED = {name: kind for name, kind in KINDS.items() if "gradients" in kind.SUP
 OTHERS = {name: kind for name, kind in TRAINED.items() if name != "decoder"}
 SHAPES: dict[str, NetworkBase] = {
     **{name: small_config(**choice, layers=3) for name, choice in EVERY.items()},
+    "multi-token": small_config(layers=3, multi_token=2),
     "vector-input": small_config(layers=3, inputs=[{"kind": "tokens"}, {"kind": "vectors", "column": "spelling", "size": 12}]),
     **{name: kind(width=32, layers=3, context=CONTEXT) for name, kind in OTHERS.items()},  # type: ignore[call-arg]
 }
@@ -43,7 +44,8 @@ def saved_bytes(shape: NetworkBase, rows: int, *, packed: bool) -> int:
     if packed:
         inputs["documents"] = inputs["tokens"]
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        network.logits(inputs)
+        for x_BTD in network.ahead(inputs):
+            network.read(x_BTD)
     return sum(storage.nbytes() for storage in kept.values())
 
 
