@@ -103,7 +103,8 @@ def _converse(session: Any, sampling: SamplingConfig, seed: int) -> None:
             continue
         try:
             show(session.say(text, sampling, seed))
-            show_citations(session.citations)
+            if session.documents is not None:
+                show_citations(session.citations)
         except KeyboardInterrupt:
             print(" (stopped)")
         except ValueError as error:
@@ -133,7 +134,9 @@ def show_citations(citations: Sequence[Citation]) -> None:
         where = f"{citation.document}, characters {citation.start:,} to {citation.end:,}" if citation.document else "no such passage"
         fault = "" if citation.supported or not citation.document else "; NOT SUPPORTED: it lacks these words"
         print(printable(f"  [{citation.number}] {where}{fault}"))
-    if citations and not any(citation.cited for citation in citations):
+    if not citations:
+        print("  no passage was found, or none fits into the model's context beside a reply")
+    elif not any(citation.cited for citation in citations):
         print(printable(f"  no passage is cited; it was shown {', '.join(dict.fromkeys(one.document for one in citations))}"))
 
 

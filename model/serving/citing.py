@@ -1,7 +1,7 @@
 """Chat answers from documents: passages go into a request, and the answer says what it cites in a field of its own.
 
-`citations` stands beside `choices`: a list with an entry for each passage that the model was shown, by choice. A stream brings it in a last
-chunk without choices. An answer without passages is as it would be without documents.
+`citations` stands beside `choices`: a list with an entry for each passage that the model was shown, by choice; empty where none was found
+or fits into the context. A stream brings it in a last chunk without choices.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Shown(NamedTuple):
 
 
 def with_documents(asked: ChatRequest, documents: Documents, chat_format: ChatFormat, context: int) -> tuple[ChatRequest, Shown | None]:
-    """Return the request with passages in its last message, and what it shows; None if it shows none."""
+    """Return the request with passages in its last message, and what it shows, which may be none; None if nobody asks in it."""
     messages, tools = [message.plain for message in asked.messages], [tool.told for tool in asked.offered]
     last = messages[-1]
     if last["role"] != "user":
@@ -51,7 +51,7 @@ def with_documents(asked: ChatRequest, documents: Documents, chat_format: ChatFo
     )
     told, passages = with_passages(around, documents.retrieve(last["content"]), fits)
     if not passages:
-        return asked, None
+        return asked, Shown(last["content"], (), documents)
     message = ChatMessage(role="user", content=told[-1]["content"], name=asked.messages[-1].name)
     return asked.model_copy(update={"messages": [*asked.messages[:-1], message]}), Shown(last["content"], passages, documents)
 

@@ -192,8 +192,9 @@ def test_what_has_no_index_says_how_to_make_one(made: tuple[Recipe, dict[str, Ar
 
 
 def test_a_teacher_is_asked_about_training_documents_alone_before_what_it_wrote_is_filtered(
-    made: tuple[Recipe, dict[str, Artifact]],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     teacher = "examples={kind: documents, teacher: {url: 'http://127.0.0.1:9/v1', model: m}}"
     plan = plan_recipe("four_books", (teacher, "tuning=[{kind: sft}]"), frozenset(), False)
     asked = {decision.position: decision for decision in plan.decisions}
@@ -208,7 +209,10 @@ def test_a_teacher_is_asked_about_training_documents_alone_before_what_it_wrote_
         load("four_books", (teacher,))
 
 
-def test_answers_from_documents_are_measured_before_the_gate_of_the_release_which_may_bound_them() -> None:
+def test_answers_from_documents_are_measured_before_the_gate_of_the_release_which_may_bound_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     asked = ("index={evaluate: {}}", "gates.release={bounds: [{metric: documents.recall_at_5, minimum: 0.95}]}")
     decisions = {decision.position: decision for decision in plan_recipe("four_books", asked, frozenset(), False).decisions}
     assert set(decisions["consult"].inputs) == {"index[0]", "model", "tokenizer", "questions"}

@@ -13,7 +13,6 @@ from flows.cli.chat_models import description, model_directory
 from flows.cli.chat_session import _converse, show, talk
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
-from model.inference.documents import Citation
 from tasks.stage.store.store import Store
 from tests.tasks.records import committed
 
@@ -25,7 +24,7 @@ class Parrot:
 
     def __init__(self) -> None:
         self.forgotten = 0
-        self.citations: list[Citation] = []
+        self.documents = None
 
     def say(self, text: str, config: SamplingConfig, seed: int) -> Iterator[str]:
         """Yield the text in two pieces."""

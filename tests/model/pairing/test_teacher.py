@@ -16,6 +16,8 @@ from data.examples.make import make_examples
 from data.searching.index import build_index
 from data.searching.passages import PASSAGES_FILE
 from data.shards.address import TAUGHT, Teaching
+from data.tokens.config import EncodeConfig
+from data.tokens.encode import encode
 from model.pairing.critics import EndpointError
 from model.pairing.teacher import CLOSED, OPEN, SET_ASIDE, WRITE, read_pairs, teach
 from tests.data.searching.handbook import Fact, handbook, write_documents
@@ -156,7 +158,7 @@ def is_right(item: dict[str, Any]) -> bool:
 
 
 def test_what_is_learned_names_its_passage_and_teacher_and_no_held_out_passage_is_among_it(
-    address: Address, taught: Taught, passages: Path, tmp_path: Path
+    address: Address, taught: Taught, passages: Path, tmp_path: Path, tokenizer_dir: Path
 ) -> None:
     taught()
     made, again = tmp_path / "made", tmp_path / "again"
@@ -172,6 +174,8 @@ def test_what_is_learned_names_its_passage_and_teacher_and_no_held_out_passage_i
         assert TEXTS[name][line["start"] : line["end"]] == line["passage"] and line["passage"] in line["prompt"]
         assert (line["teacher"], line["synthetic"], len(line["books"])) == ("scripted", True, 1)
         assert [message["role"] for message in line["messages"]] == ["user", "assistant"]
+    encoded = encode(made, tokenizer_dir, tmp_path / "rows", EncodeConfig(sequence_length=256))
+    assert encoded["sft_train_kept"] == len(train)
     places = [{(line["books"][0], line["start"]) for line in lines} for lines in (train, val, held)]
     assert not places[0] & places[1] and not places[0] & places[2] and not places[1] & places[2]
     assert all(question["answers"] and question["fact"] == f"{question['books'][0]}:{question['start']}" for question in held)

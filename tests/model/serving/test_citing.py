@@ -54,6 +54,13 @@ def test_a_stream_brings_the_same_in_its_last_chunk(address: str) -> None:
     assert "citations" not in ask(address, "plain", stream=True).text
 
 
+def test_an_answer_without_passages_says_so_by_an_empty_list(address: str) -> None:
+    long = {"role": "user", "content": "What? " * 80}
+    assert ask(address, messages=[long], guided_regex="It is red").json()["citations"] == []
+    (only,) = ask(address, messages=[long]).json()["citations"]
+    assert (only["number"], only["document"], only["supported"]) == (1, "", False), "it cites what it was not shown"
+
+
 def test_each_of_several_replies_has_citations_of_its_own(address: str) -> None:
     found = ask(address, n=2, temperature=1.0, seed=1).json()
     assert sorted({citation["choice"] for citation in found["citations"]}) == [0, 1]
