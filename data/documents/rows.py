@@ -150,7 +150,7 @@ class RowWriter:
         self.close(complete=kind is None)
 
     def _characters(self, row: dict[str, Any]) -> int:
-        return sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+        return sum(len(value) for value in row.values() if isinstance(value, str))
 
     def _full(self, group: RowGroup) -> bool:
         return group.characters >= GROUP_CHARACTERS

@@ -23,9 +23,9 @@ import pyarrow as pa
 
 from data.documents.database import Database, open_database, parquet
 from data.documents.ledger import Unbalanced
-from data.documents.pictures import PARTS
 from data.documents.rows import RowWriter, write_query
 from data.documents.sharding import document_id
+from data.shards.pictures import PARTS
 from data.sources.archives.archive import Member, holds_members, list_members, matches_globs, read_members, unpacked
 from data.sources.archives.compression import UnpackedTotal
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, PicturesSource, RemoteSource, SourceConfig

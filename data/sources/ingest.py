@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.documents.pictures import PARTS, write_parts
 from data.documents.sharding import CorpusShard
+from data.shards.pictures import PARTS, write_parts
 from data.sources.config import IngestConfig, PicturesSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import SourceError

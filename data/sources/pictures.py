@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from data.documents.pictures import Part, Picture
 from data.documents.sharding import document_id
+from data.shards.pictures import Part, Picture
 from data.sources.config import PicturesSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import Unreadable

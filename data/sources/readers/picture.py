@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterator
 from typing import IO
 
-from data.documents.pictures import Picture
+from data.shards.pictures import Picture
 from data.sources.errors import Unreadable
 from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 

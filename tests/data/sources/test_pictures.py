@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
-from data.documents.pictures import PARTS, Part, Picture, divide, named_pictures, placeholder, read_parts, without_pictures
+from data.shards.pictures import PARTS, Part, Picture, divide, named_pictures, placeholder, read_parts, without_pictures
 from data.documents.sharding import document_id
 from data.documents.stream import DocumentWriter
 from data.sources.census import census
