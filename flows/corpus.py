@@ -22,7 +22,8 @@ from data.audit.config import GRAMS, AuditConfig
 from data.decontamination.config import PASSAGES, DecontaminateConfig
 from data.dedup.config import DedupConfig, PartitionedConfig, Unit, UnitConfig, rules_of
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, SLICE
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, PictureExamples
+from data.shards.pictures import PARTS
 from data.splits.config import ASSIGNED, SplitConfig
 from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
@@ -239,11 +240,12 @@ def divided(
 
 
 class Corpus(NamedTuple):
-    """What later chapters use."""
+    """What later chapters use. `parts`: the pictures of the texts, if they have any."""
 
     splits: ShardedArtifact
     examples: StageOutput
     audit: StageOutput
+    parts: ShardedArtifact | None
 
 
 def corpus(recipe: Recipe) -> Corpus:
@@ -267,12 +269,15 @@ def corpus(recipe: Recipe) -> Corpus:
     stages = {"ingested": ingested, "cleaned": cleaned, "filtered": filtered, "decontaminated": cut}
     account = audited(recipe.audit, stages, unique, splits, world)
     require(gate.at("corpus")(recipe.gates.corpus, corpus=account), recipe.gates.corpus)
-    return Corpus(splits, _examples(recipe, splits, world), account)
+    parts = ingested.part(PARTS) if recipe.ingest.has_pictures else None
+    return Corpus(splits, _examples(recipe, splits, world, parts), account, parts)
 
 
-def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None) -> StageOutput:
+def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None, parts: ShardedArtifact | None) -> StageOutput:
     """Generate examples, read conversations, or do both and mix them."""
     truth = world and world.part("world.json")
+    if isinstance(recipe.examples, PictureExamples):
+        return examples(recipe.examples, splits=splits, parts=parts)
     if not isinstance(recipe.examples, ConversationExamples):
         return examples(recipe.examples, splits=splits, world=truth)
     generated = None

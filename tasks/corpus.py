@@ -18,6 +18,7 @@ from data.examples.config import ExamplesConfig
 from data.filtering.config import ClassifierConfig, FilterConfig
 from data.filtering.observed_files import example_digests, observed_digests
 from data.provenance.tables import has_document, lines_naming, rows_of
+from data.shards.pictures import PARTS
 from data.sources.config import ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
@@ -357,14 +358,24 @@ def _inspect_examples(inspection: Inspection) -> Holding:
         if lines or (not complete and reached):
             parts.add(file)
         certain, count = certain and (complete or not reached), count + len(lines)
+    if inspection.has(PARTS) and inspection.read(PARTS, has_document):
+        parts.add(PARTS)
     return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
 
 
 @stage(hooks=(LineageHook(_inspect_examples), ReportHook(CONVERSATIONS)))
 def examples(
-    config: ExamplesConfig, work: Workspace, splits: list[Path], world: Path | None = None, generated: Path | None = None
+    config: ExamplesConfig,
+    work: Workspace,
+    splits: list[Path],
+    world: Path | None = None,
+    generated: Path | None = None,
+    parts: list[Path] | None = None,
 ) -> Metrics:
-    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl.
+
+    `parts`: parts.parquet of each shard, with the pictures that are asked about; the examples then have one, too.
+    """
     from data.examples.make import make_examples
 
-    return make_examples(splits, world, work.output, config, generated)
+    return make_examples(splits, world, work.output, config, generated, parts or ())

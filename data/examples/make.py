@@ -1,4 +1,4 @@
-"""Makes examples of the configured kind: from a universe's facts, from the books themselves, or from conversations.
+"""Makes examples of the configured kind: from a universe's facts, the books themselves, captioned pictures, or conversations.
 
 Examples from conversations that were read, deduplicated, decontaminated and split, mixed with generated ones.
 
@@ -20,8 +20,9 @@ from data.conversations.records import kind_of, transcript
 from data.conversations.turns import join_exchanges
 from data.documents.sharding import split_files
 from data.documents.stream import merged
-from data.examples.config import ConversationExamples, CorpusExamples
+from data.examples.config import ConversationExamples, CorpusExamples, PictureExamples
 from data.examples.corpus import corpus_examples
+from data.examples.pictures import picture_examples
 from data.universe.config import UniverseExamples
 
 
@@ -29,14 +30,18 @@ def make_examples(
     splits: Sequence[Path],
     world: Path | None,
     output: Path,
-    config: UniverseExamples | CorpusExamples | ConversationExamples,
+    config: UniverseExamples | CorpusExamples | ConversationExamples | PictureExamples,
     generated: Path | None = None,
+    parts: Sequence[Path] = (),
 ) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines.
 
     `splits`: the folders of the splits, one for each shard, of books or of conversations; `world`: the universe's world.json, for `kind:
-    universe`; `generated`: examples to mix with conversations. Raise ValueError if a universe is needed and `world` is None.
+    universe`; `generated`: examples to mix with conversations; `parts`: the files with the documents' pictures. Raise ValueError if a
+    universe is needed and `world` is None.
     """
+    if isinstance(config, PictureExamples):
+        return picture_examples(splits, parts, output, config)
     if isinstance(config, ConversationExamples):
         return gather_examples(splits, generated, output, config)
     counts = _made(splits, world, output, config) | _problems(output, config)
