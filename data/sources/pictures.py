@@ -29,14 +29,23 @@ from data.sources.extraction import Extractor
 from data.sources.files import observed_name, pictures_state, survey
 from data.sources.formats import ENDINGS
 from data.sources.readers.picture import picture_of
-from data.sources.readers.record import MARK, BrokenRecord, Record
+from data.sources.readers.record import MARK, BrokenRecord, ReaderOptions, Record
 from data.sources.readers.registry import READERS
 from data.sources.reading import UNREADABLE, changed
+from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.unpacked import Fault, SourceText
 from data.sources.work_grouping import WorkGrouping
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MOST_GIVEN = 32 << 20  # bytes of a file
 DARKEST = 16  # of the shades in scikit-learn's digits, from 0
+
+
+def open_picture(content: bytes) -> Picture:
+    """Return the picture in a file that somebody gave, decoded by the parsers' process. Raise Unreadable for a broken one or a bomb."""
+    with ParserSandbox() as sandbox:
+        rows = list(sandbox.read("picture", content, ReaderOptions(limit=MOST_GIVEN), None))
+    return next(picture_of(row) for row in rows if isinstance(row, Record))
 
 
 class PartStore:
@@ -139,7 +148,7 @@ class PictureReader:
 
     def _read_page(self, name: str, kind: str, pictures: Collection[str]) -> None:
         """Read a page; of one that belongs to another shard, only which pictures it shows."""
-        options = self._extractor.options.__class__(limit=self._extractor.options.limit, pictures=True)
+        options = ReaderOptions(limit=self._extractor.options.limit, pictures=True)
         rows = list(self._extractor.sandbox.read(kind, self._bytes(name), options, None))
         mine = self._extractor.works.includes_work(name)
         for row in rows:

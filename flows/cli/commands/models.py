@@ -46,6 +46,9 @@ def chat(
     unreleased: Annotated[
         bool, typer.Option("--unreleased", help="talk to the recipe's newest model although no gate released it; it is marked so")
     ] = False,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="show it a picture before the first message, if it reads pictures")
+    ] = None,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -64,7 +67,7 @@ def chat(
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
     if unreleased and variant is not None:
         raise ValueError(f"--unreleased and --variant {variant}: forms are made of released models alone; keep one of the two")
-    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased)
+    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased, image=image)
 
 
 @app.command()

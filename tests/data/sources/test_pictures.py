@@ -19,9 +19,9 @@ from pydantic import ValidationError
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
-from data.shards.pictures import PARTS, Part, Picture, divide, named_pictures, placeholder, read_parts, without_pictures
 from data.documents.sharding import document_id
 from data.documents.stream import DocumentWriter
+from data.shards.pictures import PARTS, Part, Picture, divide, named_pictures, placeholder, read_parts, without_pictures
 from data.sources.census import census
 from data.sources.config import IngestConfig, PicturesSource
 from data.sources.errors import SourceError
