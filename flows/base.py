@@ -52,7 +52,7 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     adopted = adopt(recipe.base) if recipe.base else None
     words = adopted.part("tokenizer") if adopted else fitted(recipe.tokenizer, corpus.splits)
     conversations = corpus.examples.part("instructions_train.jsonl")
-    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=words, conversations=conversations)
+    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=words, conversations=conversations, parts=corpus.parts)
     compared = baseline(recipe.baseline, packed=packed, splits=corpus.splits, examples=corpus.examples)
     around = {"tokenizer": words, "packed": packed, "examples": corpus.examples}
     before = adopted.part("model") if adopted else None

@@ -22,9 +22,10 @@ from data.audit.config import GRAMS, AuditConfig
 from data.decontamination.config import PASSAGES, DecontaminateConfig
 from data.dedup.config import DedupConfig, PartitionedConfig, Unit, UnitConfig, rules_of
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, SLICE
-from data.examples.config import ConversationExamples, DocumentExamples
+from data.examples.config import ConversationExamples, DocumentExamples, PictureExamples
 from data.searching.passages import PASSAGES_FILE
 from data.shards.address import TAUGHT
+from data.shards.pictures import PARTS
 from data.splits.config import ASSIGNED, SplitConfig
 from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
@@ -243,12 +244,13 @@ def divided(
 
 
 class Corpus(NamedTuple):
-    """What later chapters use."""
+    """What later chapters use. `parts`: the pictures of the texts, if they have any."""
 
     splits: ShardedArtifact
     examples: StageOutput
     audit: StageOutput
     indexed: ShardedArtifact | None
+    parts: ShardedArtifact | None
 
 
 def corpus(recipe: Recipe) -> Corpus:
@@ -273,14 +275,17 @@ def corpus(recipe: Recipe) -> Corpus:
     account = audited(recipe.audit, stages, unique, splits, world)
     require(gate.at("corpus")(recipe.gates.corpus, corpus=account), recipe.gates.corpus)
     indexed = index.over(shards)(recipe.index.indexing, documents=texts) if recipe.index else None
-    return Corpus(splits, _examples(recipe, splits, world), account, indexed)
+    parts = ingested.part(PARTS) if recipe.ingest.has_pictures else None
+    return Corpus(splits, _examples(recipe, splits, world, parts), account, indexed, parts)
 
 
-def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None) -> StageOutput:
+def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None, parts: ShardedArtifact | None) -> StageOutput:
     """Generate examples, read conversations, or do both and mix them."""
     truth = world and world.part("world.json")
     if isinstance(recipe.examples, DocumentExamples):
         return _taught(recipe.examples, splits)
+    if isinstance(recipe.examples, PictureExamples):
+        return examples(recipe.examples, splits=splits, parts=parts)
     if not isinstance(recipe.examples, ConversationExamples):
         return examples(recipe.examples, splits=splits, world=truth)
     generated = None

@@ -20,6 +20,7 @@ from data.filtering.observed_files import example_digests, observed_digests
 from data.provenance.tables import has_document, lines_naming, rows_of
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig
 from data.shards.address import Teaching
+from data.shards.pictures import PARTS
 from data.sources.config import ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
@@ -386,6 +387,8 @@ def _inspect_examples(inspection: Inspection) -> Holding:
         if lines or (not complete and reached):
             parts.add(file)
         certain, count = certain and (complete or not reached), count + len(lines)
+    if inspection.has(PARTS) and inspection.read(PARTS, has_document):
+        parts.add(PARTS)
     return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
 
 
@@ -406,9 +409,13 @@ def examples(
     generated: Path | None = None,
     passages: list[Path] | None = None,
     taught: Path | None = None,
+    parts: list[Path] | None = None,
 ) -> Metrics:
     """Splits of books, or of conversations and generated examples, or what a teacher wrote about passages -> instructions_*.jsonl,
-    preferences_*.jsonl, questions_*.jsonl."""
+    preferences_*.jsonl, questions_*.jsonl.
+
+    `parts`: parts.parquet of each shard, with the pictures that are asked about; the examples then have one, too.
+    """
     from data.examples.make import make_examples
 
-    return make_examples(splits, world, work.output, config, generated, passages or (), taught)
+    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or ())

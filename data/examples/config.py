@@ -172,7 +172,36 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=T
         return SplitConfig(train=1 - self.validation_fraction, val=self.validation_fraction, test=0, seed=self.seed)
 
 
+class PictureExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Questions about captioned pictures: those of the training split are learned, those of the test split are held out."""
+
+    OF_UNIVERSE: ClassVar[bool] = False
+
+    kind: Literal["pictures"] = Field("pictures", description="names this kind of examples")
+    seed: int = Field(0, ge=0, description="seed of the order of questions, and of which are kept for validation; integer")
+    question: str = Field(
+        "What does this picture show?",
+        min_length=1,
+        description="what is asked of a picture whose caption has no lines `Q: ...` and `A: ...`; the caption answers it; text",
+    )
+    validation_fraction: float = Field(
+        0.05, ge=0, le=0.5, description="share of the training pictures' questions kept for validation; fraction"
+    )
+    questions: int = Field(400, ge=1, description="most questions in each of questions_seen, questions_heldout and questions_blind; count")
+
+    @property
+    def tested_skills(self) -> tuple[str, ...]:
+        """Skills that test items are made of: none."""
+        return ()
+
+    @property
+    def question_sets(self) -> frozenset[str]:
+        """Sets of questions besides the seen and the held-out ones: the latter without their pictures."""
+        return frozenset({"blind"})
+
+
 ExamplesConfig = Annotated[
-    UniverseExamples | CorpusExamples | ConversationExamples | DocumentExamples | SymbolExamples, Field(discriminator="kind")
+    UniverseExamples | CorpusExamples | ConversationExamples | DocumentExamples | PictureExamples | SymbolExamples,
+    Field(discriminator="kind"),
 ]
 """Where the examples come from, by `kind`."""

@@ -29,6 +29,7 @@ QuestionSet = Literal[
     "program_templates",
     "gym",
     "gym_heldout",
+    "blind",
 ]
 """A set of questions that examples may have, besides the seen and the held-out ones."""
 AskedSet = Literal["seen", "heldout", QuestionSet]

@@ -16,12 +16,13 @@ continues with these characters, even if they only begin a longer word.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 
+from data.shards.pictures import PARTS, named_pictures, read_pictures
 from model.evaluation.config import DEPTHS
 from model.evaluation.intervals import FEWEST, Units, paired_difference, proportion
 from model.inference.documents import Citation, Passage, cited, fits_in, with_passages
@@ -57,13 +58,15 @@ def ask(
     """Ask each question of a JSON lines file in a conversation of its own; return the share answered right and a record of each.
 
     With `earlier` it is asked again as the last of a conversation, behind so many others with the model's own replies; what does not fit
-    into the context is left out as chat does.
+    into the context is left out as chat does. Pictures that questions name are in parts.parquet beside the file.
     """
     entries = read_questions(questions)
     if all(entry.get("exact") for entry in entries):
         records = _continued(network, chat_format, entries, batch)
         return sum(record["right"] for record in records) / len(records), records
-    prompts = [chat_format.encode_chat(messages_of(entry)) for entry in entries]
+    names = {name for entry in entries for message in messages_of(entry) for name in named_pictures(message["content"])}
+    shown = show_pictures(network, chat_format, questions.parent / PARTS, names)
+    prompts = [chat_format.encode_chat(messages_of(entry), pictures=shown) for entry in entries]
     replies = _replies(network, chat_format, prompts, answer_tokens, batch)
     records = [
         Answer(
@@ -117,6 +120,13 @@ def _continued(network: DecodingNetwork, chat_format: ChatFormat, entries: Seque
             record = Answer(question=entry["question"], answers=entry["answers"], fact=entry["fact"], reply=reply, right=right, asked=fit)
             records.append(record)
     return records
+
+
+def show_pictures(network: DecodingNetwork, chat_format: ChatFormat, parts: Path, names: Collection[str]) -> dict[str, list[int]]:
+    """Return the tokens of the named pictures in a file, by name; none for a model that reads none, to which names are words."""
+    if network.config.pictures is None or not names:
+        return {}
+    return {name: network.see(picture, chat_format.pad_id or 0) for name, picture in read_pictures([parts], names).items()}
 
 
 def _replies(

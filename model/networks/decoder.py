@@ -256,14 +256,17 @@ class DecodingDecoder(DecodingNetwork):
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         assert isinstance(state, SlotState)
-        if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows:
+        patched = self.config.pictures is not None and bool(
+            (tokens_NT >= self.vocab_size).any()
+        )  # compiled code knows the vocabulary alone
+        if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows or patched:
             return super().step(tokens_NT, counts, state, first)
         return soft_cap(self.compiled(tokens_NT[:, 0], state, first), self.shape.logit_soft_cap)
 
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, SlotState)
         window = Window(state, first, tokens_NT.shape[1])
-        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        x_NTD = self.embed(tokens_NT)
         if self.positions is not None:
             x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
         turn_MXR = None if self.rotation is None else self.rotation.of(window)

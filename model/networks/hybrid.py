@@ -213,7 +213,7 @@ class DecodingHybrid(DecodingNetwork):
         assert isinstance(state, HybridState)
         time = tokens_NT.shape[1]
         window = Window(state.slots, first, time)
-        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        x_NTD = self.embed(tokens_NT)
         if self.positions is not None:
             x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
         turn_MXR = None if self.rotation is None else self.rotation.of(window)

@@ -49,6 +49,9 @@ def chat(
     documents: Annotated[
         bool, typer.Option("--documents", help="answer from the passages that the recipe's index finds, and cite them")
     ] = False,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="show it a picture before the first message, if it reads pictures")
+    ] = None,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -65,9 +68,16 @@ def chat(
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    if documents and image is not None:
+        raise ValueError("--documents and --image: passages are found by the words of a message, not by its picture; keep one of the two")
     if unreleased and variant is not None:
         raise ValueError(f"--unreleased and --variant {variant}: forms are made of released models alone; keep one of the two")
-    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased, documents=documents)
+    talk(
+        *(model, variant, options, seed, question, store, adapter, best_of, judge),
+        unreleased=unreleased,
+        documents=documents,
+        image=image,
+    )
 
 
 @app.command()

@@ -23,6 +23,7 @@ SHAPES: dict[str, NetworkBase] = {
     **{name: small_config(**choice, layers=3) for name, choice in EVERY.items()},
     "multi-token": small_config(layers=3, multi_token=2),
     "vector-input": small_config(layers=3, inputs=[{"kind": "tokens"}, {"kind": "vectors", "column": "spelling", "size": 12}]),
+    "picture-input": small_config(layers=3, inputs=[{"kind": "tokens"}, {"kind": "pictures", "height": 4, "width": 6, "patch": 2}]),
     **{name: kind(width=32, layers=3, context=CONTEXT) for name, kind in OTHERS.items()},  # type: ignore[call-arg]
 }
 each = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
