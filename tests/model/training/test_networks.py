@@ -9,11 +9,11 @@ import torch
 from pydantic import ValidationError
 
 from model.layers.mixers.config import AttentionMixer, ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer
-from model.networks.config import EncoderConfig, HybridConfig, RecurrentConfig
+from model.networks.config import EncoderConfig, EncoderDecoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.job import Job, JobError
-from model.training.kinds.pretraining import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig, SpansConfig
 from model.training.launch.launch import launch
 from model.training.optimizers.build import parameters_by_role
 from model.training.precision import use_float8
@@ -24,6 +24,7 @@ from tests.model.training.test_killed import killed_after_a_checkpoint
 
 RECURRENT = RecurrentConfig(width=32, layers=2, context=CONTEXT)
 ENCODER = EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
+BOTH = EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
 HYBRID = HybridConfig(
     width=32,
     layers=4,
@@ -33,7 +34,7 @@ HYBRID = HybridConfig(
     mixers=(ConvolutionMixer(), Mamba2Mixer(head_width=16, state=8, chunk=16), GatedDeltaMixer(head_width=16, chunk=16), AttentionMixer()),
 )
 CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID}
-KINDS = (*CAUSAL, "encoder")
+KINDS = (*CAUSAL, "encoder", "encoder_decoder")
 
 
 def of_kind(job: Job, kind: str) -> Job:
@@ -41,6 +42,9 @@ def of_kind(job: Job, kind: str) -> Job:
     fields = job.model_dump()
     if kind in CAUSAL:
         return Job.model_validate({**fields, "network": CAUSAL[kind]})
+    if kind == "encoder_decoder":
+        train = {name: value for name, value in fields["train"].items() if name in SpansConfig.model_fields}
+        return Job.model_validate({**fields, "network": BOTH, "train": {**train, "kind": "spans", "density": 0.3}})
     train = {name: value for name, value in fields["train"].items() if name in MaskedConfig.model_fields}
     return Job.model_validate({**fields, "network": ENCODER, "train": {**train, "kind": "masked", "share": 0.3}})
 
@@ -123,6 +127,14 @@ def test_a_recurrent_network_is_tuned_on_conversations(make_job: JobMaker, shard
 REFUSED = [
     ("encoder", {"kind": "next_token"}, {}, "kind=next_token needs a network that supports causal, and kind=encoder does not"),
     ("recurrent", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=recurrent does not"),
+    ("encoder_decoder", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=encoder_decoder does"),
+    (
+        "encoder_decoder",
+        {"most_spans": 100},
+        {},
+        "most_spans=100 with sentinels=100: the last sentinel ends what is written; set most_spans=99",
+    ),
+    ("encoder_decoder", {"within_documents": False}, {}, "within_documents=false with kind=spans"),
     ("encoder", {}, {"sample_every": 5}, "sample_every=5 with kind=encoder, which writes no text; set sample_every=0"),
     (
         "recurrent",
