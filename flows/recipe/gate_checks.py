@@ -130,6 +130,8 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
             yield from (f"{split}.targets", *_joined((f"{split}.perplexity",), ("", "_low", "_high")))
         if "bidirectional" in network.SUPPORTS:
             yield from (f"{split}.hidden", *_joined((f"{split}.masked_loss", f"{split}.masked_accuracy"), INTERVAL))
+        if "infilling" in network.SUPPORTS:
+            yield from (f"{split}.hidden", *_joined((f"{split}.span_loss", f"{split}.span_accuracy"), INTERVAL))
     if evaluated.questions:
         sets = ("seen", "heldout", *evaluated.question_sets)
         declined = ("_declined",) if "unknown" in sets else ()

@@ -107,6 +107,8 @@ MEASURED_BY: dict[str, Ability] = {
     "copying": "generation",
     "masked_loss": "bidirectional",
     "masked_accuracy": "bidirectional",
+    "span_loss": "infilling",
+    "span_accuracy": "infilling",
 }
 
 
@@ -216,7 +218,8 @@ def unmeasured(metric: str, network: NetworkBase) -> str:
     ability = next((MEASURED_BY[part] for part in (parts[0], parts[-1]) if part in MEASURED_BY), None)
     if ability is None or ability in network.SUPPORTS:
         return ""
-    others = [name for name in ("bits_per_byte", "masked_loss", "masked_accuracy") if MEASURED_BY[name] in network.SUPPORTS]
+    splits = ("bits_per_byte", "masked_loss", "masked_accuracy", "span_loss", "span_accuracy")
+    others = [name for name in splits if MEASURED_BY[name] in network.SUPPORTS]
     return f"that takes a network that supports {ability}, and kind={network.kind} does not; a split of it has {', '.join(others)}"
 
 

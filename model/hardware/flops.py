@@ -11,6 +11,8 @@ but does not count as the model's operations, so it lowers MFU. Norms' gains and
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -58,14 +60,19 @@ def _forward_per_token(config: NetworkBase, vocab_size: int) -> tuple[float, flo
 
 def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
     """Count the operations of a forward pass of one row."""
-    counts = list[int]()
+    counts = Counter[int]()
     # Fused attention kernels of a CPU have no entry in torch's table of operations; as plain products they are counted in full.
     counter = FlopCounterMode(display=False)
     with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        for block in network.blocks():
-            block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
-            block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
+        blocks = network.blocks()
+
+        def count(sign: int, number: int) -> Callable[..., None]:
+            return lambda *_: counts.update({number: sign * counter.get_total_flops()})
+
+        for number, block in enumerate(blocks):
+            block.register_forward_pre_hook(count(-1, number))
+            block.register_forward_hook(count(1, number))
         for x_BTD in network.ahead(example_inputs(config, 1, length)):
             network.read(x_BTD)
-    last_blocks = sum(counts[-2 * config.period :])
+    last_blocks = sum(counts[number] for number in range(len(blocks) - config.period * config.stacks, len(blocks)))
     return counter.get_total_flops() + last_blocks * ((config.layers - config.shallow.layers) // config.period)

@@ -31,6 +31,7 @@ from model.networks.base import Ability, Layout, NetworkBase
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
     from model.networks.encoder import Encoder
+    from model.networks.encoder_decoder import EncoderDecoder
     from model.networks.hub.protocol import HubForm
     from model.networks.hybrid import Hybrid
     from model.networks.ngram import Ngram
@@ -349,6 +350,92 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
         return Encoder(self, vocab_size, seed=seed)
 
 
+class EncoderDecoderConfig(NetworkBase, frozen=True, extra="forbid"):
+    """An encoder and a decoder of T5's shape (Raffel et al., 2020): it reads a text with gaps and writes what they hide.
+
+    Unlike T5's, its scores are divided by the root of the head's width and its embeddings begin small, so that AdamW and Muon train it at
+    one learning rate for all matrices.
+    """
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"infilling", "packed", "gradients", "recompute"})
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "feed_forward")
+
+    kind: Literal["encoder_decoder"] = Field("encoder_decoder", description="which network: an encoder and a decoder, as T5")
+    layers: int = Field(4, ge=1, le=1_000, description="blocks of the encoder, and as many of the decoder; count")
+    heads: int = Field(4, ge=1, description="attention heads; count, divides width")
+    feed_forward: int = Field(
+        344, ge=8, description="inner size of the feed-forward; near 8/3 of the width if gated, else 4 times; numbers"
+    )
+    relative_buckets: int = Field(
+        32, ge=8, description="buckets of distances; half of the encoder's are for later tokens; count, multiple of 4"
+    )
+    relative_distance: int = Field(128, ge=8, description="distance from which all fall into the last bucket; tokens")
+    norm_epsilon: float = Field(1e-6, gt=0, description="added to the mean square before its root; dimensionless")
+    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "gelu_tanh", "silu"] = Field(
+        "geglu",
+        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact, "
+        "or with gelu_tanh by the hyperbolic tangent",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities"
+    )
+    tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
+    initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
+    zero_outputs: bool = Field(
+        False,
+        description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
+    )
+    sentinels: int = Field(100, ge=2, le=10_000, description="marks of gaps: one more than a document may have gaps; tokens")
+
+    @property
+    def stacks(self) -> int:
+        """The encoder's blocks and the decoder's."""
+        return 2
+
+    def written(self, length: int) -> int:
+        """Return a quarter: 15 % hidden tokens, a sentinel for every three of them, and an end for each document."""
+        return max(1, length // 4)
+
+    @property
+    def layer_config(self) -> BlockConfig:
+        """The settings of the layers: pre-norm blocks of multi-head attention, with a relative bias, and a feed-forward."""
+        shared = set(BlockConfig.model_fields).intersection(type(self).model_fields)
+        return BlockConfig(kv_heads=self.heads, positions="relative", **{name: getattr(self, name) for name in shared})
+
+    @model_validator(mode="after")
+    def _layers_can_be_built(self) -> EncoderDecoderConfig:
+        if self.inputs:
+            kinds = ", ".join(config.kind for config in self.inputs)
+            raise ValueError(
+                f"inputs={kinds} with kind={self.kind}: a column beside the tokens would show what the gaps hide; leave inputs out"
+            )
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width} over heads={self.heads}: each head needs a whole number; choose a multiple")
+        if self.relative_buckets % 4 or self.relative_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_buckets={self.relative_buckets} and relative_distance={self.relative_distance}: choose a multiple of 4, and a "
+                "distance above half of it"
+            )
+        return self
+
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return the widest head with which every width has whole heads."""
+        return 64
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the network of another size, with heads of 32 to 64 and a feed-forward of 8/3 of the width."""
+        heads = max(1, width // (32 if width < 512 else 64))
+        sizes = {"width": width, "layers": layers, "heads": heads, "feed_forward": max(64, round(width * 8 / 3 / 64) * 64)}
+        return type(self)(**{**self.model_dump(), **sizes})
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> EncoderDecoder:
+        """Return a network of this shape with initial weights drawn from the seed."""
+        from model.networks.encoder_decoder import EncoderDecoder
+
+        return EncoderDecoder(self, vocab_size, seed=seed)
+
+
 class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     """A language model of gated recurrent units: its state has a fixed size, so a new token costs the same however long the text is."""
 
@@ -448,6 +535,6 @@ class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
         return Ngram(self, vocab_size)
 
 
-AnyKind = DecoderConfig | HybridConfig | RecurrentConfig | EncoderConfig | NgramConfig
+AnyKind = DecoderConfig | HybridConfig | RecurrentConfig | EncoderConfig | EncoderDecoderConfig | NgramConfig
 NetworkConfig = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: dict[str, type[NetworkBase]] = {kind.model_fields["kind"].default: kind for kind in get_args(AnyKind)}

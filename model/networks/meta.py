@@ -64,6 +64,8 @@ def example_inputs(config: NetworkBase, rows: int, length: int) -> dict[str, Ten
     """Return the columns that the network reads, of rows that are one text each."""
     widths = {name: width for reads in config.all_inputs for name, width in reads.columns().items()}
     columns = {name: torch.zeros(rows, length, width) for name, width in widths.items()}
+    if written := config.written(length):
+        columns["written"] = torch.zeros(rows, written, dtype=torch.long)
     return {"tokens": torch.zeros(rows, length, dtype=torch.long), **columns}
 
 
@@ -96,9 +98,10 @@ def active_parameters(config: NetworkBase, vocab_size: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _counted(config: NetworkBase, vocab_size: int) -> tuple[Mapping[Role, int], Mapping[Role, int]]:
-    """Count the parameters by role: of the whole network, and of its last `period` blocks."""
+    """Count the parameters by role: of the whole network, and of the last `period` blocks of each stack."""
     network = meta_network(config, vocab_size)
-    roles, last = network.roles(), {id(parameter) for block in network.blocks()[-config.period :] for parameter in block.parameters()}
+    blocks = network.blocks()[-config.period * config.stacks :]
+    roles, last = network.roles(), {id(parameter) for block in blocks for parameter in block.parameters()}
     whole, block = Counter[Role](), Counter[Role]()
     for name, parameter in network.named_parameters():
         whole[roles[name]] += parameter.numel()

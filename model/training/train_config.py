@@ -7,7 +7,7 @@ schedule or precision does not have is refused (`flat_keys`), a key that does no
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -188,6 +188,10 @@ class TrainConfig(TrainingLength):
     def rows_in(self, rows: int, kind: str) -> int:
         """Return how many rows it learns from in so many rows of a kind of shards."""
         return rows
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield why this network can't be trained so, beyond abilities that it lacks; `section` and `shape` prefix the keys."""
+        yield from ()
 
     @property
     def masks_documents(self) -> bool:

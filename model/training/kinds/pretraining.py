@@ -1,17 +1,19 @@
-"""Pretraining, by next-token prediction or by masked language modelling."""
+"""Pretraining, by next-token prediction, masked language modelling or span corruption."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.networks.base import Ability
+from model.networks.base import Ability, NetworkBase
 from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 
 if TYPE_CHECKING:
     from model.objectives.masked import Masked
     from model.objectives.next_token import NextToken
+    from model.objectives.spans import Spans
 
 
 class PretrainConfig(CorpusTrainConfig):
@@ -93,3 +95,44 @@ class MaskedConfig(CorpusTrainConfig):
         from model.objectives.masked import Masked
 
         return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents, self.whole_words)
+
+
+class SpansConfig(CorpusTrainConfig):
+    """Span corruption over packed documents (T5): runs of tokens are hidden, each behind a sentinel, and written."""
+
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"infilling", "gradients"})
+    HAS_NEXT_TOKENS: ClassVar[bool] = False
+    # Encoder and decoder read other numbers of tokens than a row has.
+    COUNTS_OPERATIONS: ClassVar[bool] = False
+
+    kind: Literal["spans"] = Field("spans", description="training objective: runs of tokens that are hidden, from the text around them")
+    density: float = Field(0.15, gt=0, lt=1, description="share of a document's tokens that is hidden, at least one; fraction")
+    mean_length: float = Field(3.0, ge=1, description="mean length of the hidden spans; tokens")
+    most_spans: int = Field(99, ge=1, description="spans of a document at most; the network needs one sentinel more; count")
+    hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which spans are hidden; integer")
+
+    @model_validator(mode="after")
+    def _spans_stay_in_documents(self) -> SpansConfig:
+        if not self.within_documents:
+            raise ValueError(
+                "within_documents=false with kind=spans: each document has its own spans and sentinels, so it is read alone; leave it out"
+            )
+        return self
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield that the network has too few sentinels."""
+        if (sentinels := getattr(network, "sentinels", None)) is not None and sentinels <= self.most_spans:
+            yield (
+                f"{section}most_spans={self.most_spans} with {shape}sentinels={sentinels}: the last sentinel ends what is written; "
+                f"set most_spans={sentinels - 1}, or more sentinels"
+            )
+
+    @property
+    def read_share(self) -> float:
+        return min(1.0, self.density * (1 + 1 / self.mean_length))
+
+    def build_objective(self, heads: int = 0) -> Spans:
+        """Return the objective that this config describes."""
+        from model.objectives.spans import Spans
+
+        return Spans(self.density, self.mean_length, self.hiding_seed, self.most_spans)

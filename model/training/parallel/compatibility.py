@@ -43,6 +43,7 @@ def incompatibilities(
     yield from _warm_up(train, row_length or network.context, section)
     yield from network.layout_problems(layout_of(train, resources, section, shape, spread))
     yield from _abilities(network, train, resources, section, shape)
+    yield from train.network_problems(network, section, shape)
     yield from _adapter(train, parallel, section, spread)
     if network.whole_batch and train.COMPARES:
         yield (

@@ -13,11 +13,11 @@ from data.shards.schema import WORDS, ShardError
 from data.shards.writer import ShardWriter
 from model.adapters.lora import LoraConfig
 from model.layers.mixers.config import AttentionMixer, ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer
-from model.networks.config import DecoderConfig, EncoderConfig, HybridConfig, RecurrentConfig
+from model.networks.config import DecoderConfig, EncoderConfig, EncoderDecoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.job import Job, JobError
-from model.training.kinds.pretraining import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig, SpansConfig
 from model.training.launch.launch import launch
 from model.training.optimizers.build import parameters_by_role
 from model.training.precision import use_float8
@@ -28,6 +28,7 @@ from tests.model.training.test_killed import killed_after_a_checkpoint
 
 RECURRENT = RecurrentConfig(width=32, layers=2, context=CONTEXT)
 ENCODER = EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
+BOTH = EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
 HYBRID = HybridConfig(
     width=32,
     layers=4,
@@ -45,7 +46,7 @@ HYBRID_EXPERTS = HybridConfig.model_validate({
     "experts": {"count": 4, "active": 2, "score": "softmax", "balance": {"kind": "loss"}, "capacity": 1.25},
 })  # fmt: skip
 CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID, "experts": EXPERTS, "hybrid-experts": HYBRID_EXPERTS}
-KINDS = (*CAUSAL, "encoder")
+KINDS = (*CAUSAL, "encoder", "encoder_decoder")
 
 
 def of_kind(job: Job, kind: str) -> Job:
@@ -53,6 +54,9 @@ def of_kind(job: Job, kind: str) -> Job:
     fields = job.model_dump()
     if kind in CAUSAL:
         return Job.model_validate({**fields, "network": CAUSAL[kind]})
+    if kind == "encoder_decoder":
+        train = {name: value for name, value in fields["train"].items() if name in SpansConfig.model_fields}
+        return Job.model_validate({**fields, "network": BOTH, "train": {**train, "kind": "spans", "density": 0.3}})
     train = {name: value for name, value in fields["train"].items() if name in MaskedConfig.model_fields}
     return Job.model_validate({**fields, "network": ENCODER, "train": {**train, "kind": "masked", "share": 0.3}})
 
@@ -182,6 +186,14 @@ REFUSED = [
     ("experts", {}, {"parallel": {"workers": 2, "pipeline": 2}}, "experts.count=4 with pipeline=2: stages hand on hidden vectors alone"),
     ("encoder", {"kind": "next_token"}, {}, "kind=next_token needs a network that supports causal, and kind=encoder does not"),
     ("recurrent", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=recurrent does not"),
+    ("encoder_decoder", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=encoder_decoder does"),
+    (
+        "encoder_decoder",
+        {"most_spans": 100},
+        {},
+        "most_spans=100 with sentinels=100: the last sentinel ends what is written; set most_spans=99",
+    ),
+    ("encoder_decoder", {"within_documents": False}, {}, "within_documents=false with kind=spans"),
     ("encoder", {}, {"sample_every": 5}, "sample_every=5 with kind=encoder, which writes no text; set sample_every=0"),
     (
         "recurrent",
