@@ -11,6 +11,7 @@ so it lowers MFU. Norms' gains and biases are not matrix products and not counte
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 
 import torch
@@ -61,7 +62,9 @@ def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
     counts = list[int]()
     # Fused attention kernels of a CPU have no entry in torch's table of operations; as plain products they are counted in full.
     counter = FlopCounterMode(display=False)
-    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    quiet = warnings.catch_warnings(action="ignore")  # of Intel GPUs, at the next line
+    plain = torch.backends.mkldnn.flags(enabled=False)  # oneDNN's LSTM has no entry either; torch's own is plain products
+    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), quiet, plain, counter:
         for block in network.blocks():
             block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
             block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
