@@ -11,6 +11,7 @@ but does not count as the model's operations, so it lowers MFU. Norms' gains and
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
@@ -63,7 +64,9 @@ def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
     counts = Counter[int]()
     # Fused attention kernels of a CPU have no entry in torch's table of operations; as plain products they are counted in full.
     counter = FlopCounterMode(display=False)
-    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+    quiet = warnings.catch_warnings(action="ignore")  # of Intel GPUs, at the next line
+    plain = torch.backends.mkldnn.flags(enabled=False)  # oneDNN's LSTM has no entry either; torch's own is plain products
+    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), quiet, plain, counter:
         blocks = network.blocks()
 
         def count(sign: int, number: int) -> Callable[..., None]:

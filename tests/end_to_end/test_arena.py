@@ -44,7 +44,7 @@ def test_the_terminal_shows_the_table(arena: FinishedRun, monkeypatch: pytest.Mo
 
 def test_another_network_reruns_no_other(arena: FinishedRun) -> None:
     more = "{name: more, model: {kind: recurrent, width: 32, layers: 1}}"
-    given = Path(RECIPE).read_text(encoding="utf-8").partition("entrants:\n")[2].partition("resources")[0]
+    given = Path(RECIPE).read_text(encoding="utf-8").partition("entrants:\n")[2]
     listed = ", ".join(line.strip().removeprefix("- ") for line in given.splitlines())
     plan = plan_recipe(RECIPE, (f"arena.entrants=[{listed}, {more}]",), frozenset(), False).decisions
     assert [decision.position for decision in plan if decision.action != "reuse"] == ["compete.more.0", "appraise.more.0"]
