@@ -73,8 +73,8 @@ def test_neighbours_in_a_packed_row_are_bit_equal_whichever_side_changes_and_eac
         assert before[WRITTEN != 1].equal(after[WRITTEN != 1])
         assert (before[WRITTEN == 1] != after[WRITTEN == 1]).any(dim=-1).all()
     for document in range(3):
-        alone = ours.logits({"tokens": read[READ == document][None], "written": written[WRITTEN == document][None]})
-        torch.testing.assert_close(before[WRITTEN == document], alone[0], atol=1e-5, rtol=1e-5)
+        alone = ours.logits({"tokens": read[document == READ][None], "written": written[document == WRITTEN][None]})
+        torch.testing.assert_close(before[document == WRITTEN], alone[0], atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
