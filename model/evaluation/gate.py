@@ -60,8 +60,8 @@ class Bound(Relation, frozen=True, extra="forbid"):
             )
         if not can_be_paired(self.metric):
             raise ValueError(
-                f"the bound on {self.metric} compares it ({self.phrase}), and only bits_per_byte and masked or span_loss and _accuracy of "
-                "a split, questions and skills are kept row by row; name one of these, or give limits"
+                f"the bound on {self.metric} compares it ({self.phrase}), and only bits_per_byte, masked_loss, masked_accuracy, span_loss, "
+                "span_accuracy, questions and skills are kept row by row; name one of these, or give limits"
             )
         if self.above and not self.metric.partition(".")[2].startswith("questions."):
             raise ValueError(f"the bound on {self.metric} has above=chance, and chance is known of questions alone; compare it by beats")
