@@ -99,8 +99,8 @@ def write_parts(path: Path, parts: Iterable[Part]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    sizes = [("width", pa.int64()), ("height", pa.int64()), ("pixels", pa.binary())]
-    schema = pa.schema([(name, pa.string()) for name in TEXTS] + sizes)
+    kinds: dict[str, pa.DataType] = dict.fromkeys(TEXTS, pa.string())
+    schema = pa.schema(kinds | {"width": pa.int64(), "height": pa.int64(), "pixels": pa.binary()})
     names, group, size = set[str](), list[dict[str, Any]](), 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for part in parts:

@@ -12,6 +12,7 @@ forward pass.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -151,7 +152,7 @@ class PatchProjection(nn.Linear, Input):
         x_BTD: Tensor = self(patches_BTF, torch.zeros_like(tokens_BT) if places_BT is None else places_BT)
         return x_BTD
 
-    def forward(self, patches_BTF: Tensor, places_BT: Tensor) -> Tensor:
+    def forward(self, patches_BTF: Tensor, places_BT: Tensor) -> Tensor:  # type: ignore[override]  # it has a column more than its base
         """Return x_BTD. places_BT: the place of each patch, from 1; 0: no patch."""
         x_BTD = super().forward(patches_BTF.to(self.weight.dtype))
         table_PD = self._waves(x_BTD) if self.config.places == "sinusoidal" else self.places
@@ -166,4 +167,4 @@ class PatchProjection(nn.Linear, Input):
         place_P = torch.arange(self.config.patches, device=like.device)
         angles = [(axis_P[:, None] * frequency_Q) for axis_P in (place_P // self.config.across, place_P % self.config.across)]
         waves_PD = torch.cat([wave for angle_PQ in angles for wave in (angle_PQ.sin(), angle_PQ.cos())], dim=1)
-        return (waves_PD / (2 * quarter) ** 0.5).to(like.dtype)
+        return (waves_PD / math.sqrt(2 * quarter)).to(like.dtype)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from data.shards.pictures import Picture
 from data.sources.errors import Unreadable
 from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # Formats that Pillow parses itself or by the usual libraries; others call programs.
 PARSED = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
@@ -23,11 +26,12 @@ CLEAR = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 def read_picture(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record with the first frame's pixels, and how many frames follow it."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image as pillow
+    from PIL import ImageOps, UnidentifiedImageError
 
-    Image.MAX_IMAGE_PIXELS = None  # what follows refuses by the recipe's own limit, and at once
+    pillow.MAX_IMAGE_PIXELS = None  # what follows refuses by the recipe's own limit, and at once
     try:
-        opened = Image.open(io.BytesIO(read_whole(stream, options)), formats=PARSED)
+        opened = pillow.open(io.BytesIO(read_whole(stream, options)), formats=PARSED)
     except UnidentifiedImageError as error:
         raise Unreadable(f"no picture: not one of {', '.join(PARSED)}") from error
     width, height = opened.size
@@ -35,11 +39,11 @@ def read_picture(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter
         raise Unreadable(f"too large: {width} x {height} pixels, the limit is {options.most_pixels}")
     frames, gray = int(getattr(opened, "n_frames", 1)), opened.mode in GRAY
     opened.load()
-    shown = ImageOps.exif_transpose(opened)
+    shown: Image = ImageOps.exif_transpose(opened)
     if shown.mode.startswith(("I", "F")):
         shown = _sixteen_bits(shown)
     if shown.mode in CLEAR or "transparency" in shown.info:
-        shown = Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown.convert("RGBA"))
+        shown = pillow.alpha_composite(pillow.new("RGBA", shown.size, "white"), shown.convert("RGBA"))
     plain = shown.convert("L" if gray else "RGB")
     pixels = Picture(plain.mode, *plain.size, plain.tobytes())
     yield Record(base64.b64encode(pixels.pixels).decode("ascii"), title=f"{pixels.mode} {pixels.width} {pixels.height}")
@@ -54,12 +58,12 @@ def picture_of(record: Record) -> Picture:
     return Picture(mode, int(width), int(height), base64.b64decode(record.text))
 
 
-def _sixteen_bits(image: object) -> object:
+def _sixteen_bits(image: Image) -> Image:
     """Return a picture of more than 8 bits a pixel with the upper 8 of 16; Pillow's own conversion would cut off whatever exceeds 255."""
     import numpy as np
-    from PIL import Image
+    from PIL.Image import fromarray
 
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65_535:
         raise Unreadable("values that are no shades: below 0 or above 65,535")
-    return Image.fromarray((values.astype(np.uint32) >> 8).astype(np.uint8))
+    return fromarray((values.astype(np.uint32) >> 8).astype(np.uint8))

@@ -36,7 +36,7 @@ def write_ids(path: Path, name: str) -> None:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    ids = pa.array(f"{name}{number}" for number in range(len(table)))
+    ids = pa.array([f"{name}{number}" for number in range(len(table))])
     pq.write_table(table.set_column(0, "id", ids), path)
 
 

@@ -78,7 +78,7 @@ def test_replies_in_a_batch_with_penalties_and_kept_prefixes_are_those_alone() -
 
 def test_pictures_seen_long_ago_are_forgotten_and_never_mistaken() -> None:
     decoding = built().decoding()
-    decoding._seen.MOST = 20  # type: ignore[misc]
+    decoding._seen.MOST = 20
     first = decoding.see(drawn(1), 0)
     vectors = decoding.embed(torch.tensor([first]))
     tokens = {tuple(decoding.see(drawn(n), 0)) for n in range(2, 9)}
@@ -96,10 +96,10 @@ def test_the_vector_of_a_patch_is_its_projection_plus_that_of_its_place_and_no_o
     assert network.roles()["model.embed_patches.places"] == "embedding"
     columns = columns_of([5, *[0] * 6, 9], 1, drawn(3))
     (module,) = (module for name, module in network.named_modules() if name.endswith("embed_patches"))
-    found = module.embed(columns)[0]  # type: ignore[operator]
+    found = module.embed(columns)[0]
     expected = torch.from_numpy(cut_patches(drawn(3), PICTURES)).float() @ projection.T + places
     torch.testing.assert_close(found[1:7], expected)
-    assert not found[[0, 7]].any() and not module.embed({"tokens": columns["tokens"]}).any()  # type: ignore[operator]
+    assert not found[[0, 7]].any() and not module.embed({"tokens": columns["tokens"]}).any()
 
 
 @pytest.mark.parametrize("kind", GENERATING)

@@ -52,7 +52,9 @@ def test_a_run_killed_with_signal_9_ends_with_the_same_bytes_and_has_learned_to_
 
 
 def test_rows_with_patches_of_another_size_are_refused_and_words_alone_are_not(make_picture_job: JobMaker, shards: Path) -> None:
-    reader = ShardReader(make_picture_job().train_shards)
+    rows = make_picture_job().train_shards
+    assert rows is not None
+    reader = ShardReader(rows)
     with pytest.raises(ShardError, match="the model reads patches of 9 numbers"):
         PicturesConfig(height=6, width=6, patch=3).require(reader)
     PICTURES.require(reader)
