@@ -58,9 +58,8 @@ class Spans:
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         """Return `tokens` and `documents` that are read, `written` and `written_documents` of the decoder, and its `targets`."""
         tokens, documents, counted = as_int64(rows["tokens"])[:, 1:], as_int64(rows["document"])[:, 1:], rows["loss"][:, 1:]
-        made = [
-            self.corrupted(*row, position) for *row, position in zip(tokens, documents, counted, rows["position"].tolist(), strict=True)
-        ]
+        places = rows["position"].tolist()
+        made = [self.corrupted(tokens[row], documents[row], counted[row], place) for row, place in enumerate(places)]
         read, read_documents, targets, target_documents = (list(column) for column in zip(*made, strict=True))
         first = [found[0] if len(found) else OUTSIDE for found in read_documents]
         last = [found[-1] if len(found) else begin for found, begin in zip(target_documents, first, strict=True)]
@@ -103,7 +102,7 @@ class Spans:
             read.append(np.stack([left, np.broadcast_to(number, left.shape)]))
             targets.append(np.stack([wanted, np.broadcast_to(number, wanted.shape)]))
         nothing = np.zeros((2, 0), dtype=np.int64)
-        return (*np.concatenate([nothing, *read], axis=1), *np.concatenate([nothing, *targets], axis=1))  # type: ignore[return-value]
+        return (*np.concatenate([nothing, *read], axis=1), *np.concatenate([nothing, *targets], axis=1))
 
     def _document(self, tokens: Ids, generator: np.random.Philox) -> tuple[Ids, Ids]:
         """Return what is read of a document, and what is to be written; of a single token nothing."""

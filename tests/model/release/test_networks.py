@@ -35,7 +35,7 @@ CONFIGS: dict[str, Any] = {
     "recurrent": RecurrentConfig(width=32, layers=2, context=CONTEXT, initial_std=0.4),
     "hybrid": HybridConfig(width=32, layers=4, heads=2, kv_heads=1, feed_forward=64, context=CONTEXT, initial_std=0.4),
     "encoder": EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.4),
-    "encoder_decoder": EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.4),
+    "encoder_decoder": EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.15),
 }
 CARD = ModelCard(name="small", summary="A small network.", recipe="small", intended_use=("Testing.",), limits=("It knows nothing.",))
 
