@@ -96,11 +96,12 @@ class TimeEstimate:
             return "nothing tells how long it takes before it has run once" if self.unknown else "nothing to do"
         if self.certain == self.most or not self.certain.likely:
             return self.at_most()
-        return f"{span(self.certain)}, or if all that may run does {self.at_most()}"
+        return f"{span(self.certain)}, or {self.at_most(' if all that may run does')}"
 
-    def at_most(self) -> str:
+    def at_most(self, condition: str = "") -> str:
         """Return what all that may run takes as a phrase, and how many stages it leaves out."""
-        return span(self.most) + (f", and {plural(len(self.unknown), 'stage')} of unknown duration" if self.unknown else "")
+        rest = f", and {plural(len(self.unknown), 'stage')} of unknown duration" if self.unknown else ""
+        return f"{span(self.most)}{condition}{rest}"
 
     def lines(self) -> list[str]:
         """Return a table of the stages that decide how long the run takes, and whether the machine is busy; no line if none is known."""
