@@ -1,4 +1,7 @@
-"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or unchanged -> gate."""
+"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or unchanged -> gate.
+
+An arena trains other networks on the same rows beside the base model, and measures them as it is measured.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from data.splits.config import TRAIN_SIZE
 from data.tokens.config import CHUNKS, SHARE, TOKENIZER_FILE, TokenizerConfig
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
-from tasks.base import adopt, allot, baseline, fit, pack, pretrain, restore, sample, tokenizer
-from tasks.evaluate import evaluate
+from tasks.base import adopt, allot, baseline, compete, fit, pack, pretrain, restore, sample, tokenizer
+from tasks.evaluate import appraise, evaluate
 from tasks.gate import gate, require
 from tasks.stage.store.artifact import ShardedArtifact, StageInput, StageOutput
 
@@ -49,7 +52,7 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     adopted = adopt(recipe.base) if recipe.base else None
     words = adopted.part("tokenizer") if adopted else fitted(recipe.tokenizer, corpus.splits)
     conversations = corpus.examples.part("instructions_train.jsonl")
-    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=words, conversations=conversations)
+    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=words, conversations=conversations, parts=corpus.parts)
     compared = baseline(recipe.baseline, packed=packed, splits=corpus.splits, examples=corpus.examples)
     around = {"tokenizer": words, "packed": packed, "examples": corpus.examples}
     before = adopted.part("model") if adopted else None
@@ -60,5 +63,7 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     measured = evaluate.at("base")(recipe.evaluate.base, model=model, **around)
     verdict = gate.at("base")(recipe.gates.base, base=measured, opened=opened, baseline=compared, pack=packed.part("accounting"))
     require(verdict, recipe.gates.base)
+    for name, training in recipe.competing.items():
+        appraise.at(name)(recipe.appraising, model=compete.at(name)(training, shards=packed), **around)
     history, origin = trained and trained.part("history.jsonl"), adopted and adopted.part("origin.json")
     return Base(words, packed, compared, model, measured, history, origin, opened)

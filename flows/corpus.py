@@ -22,7 +22,10 @@ from data.audit.config import GRAMS, AuditConfig
 from data.decontamination.config import PASSAGES, DecontaminateConfig
 from data.dedup.config import DedupConfig, PartitionedConfig, Unit, UnitConfig, rules_of
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, SLICE
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, DocumentExamples, PictureExamples
+from data.searching.passages import PASSAGES_FILE
+from data.shards.address import TAUGHT
+from data.shards.pictures import PARTS
 from data.splits.config import ASSIGNED, SplitConfig
 from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
@@ -36,6 +39,7 @@ from tasks.corpus import (
     dedup,
     examples,
     filter,
+    index,
     ingest,
     overlap,
     quality,
@@ -44,6 +48,7 @@ from tasks.corpus import (
     split,
     survey,
     synthesize,
+    teach,
     universe,
     unpacked,
 )
@@ -239,15 +244,17 @@ def divided(
 
 
 class Corpus(NamedTuple):
-    """What later chapters use."""
+    """What later chapters use. `parts`: the pictures of the texts, if they have any."""
 
     splits: ShardedArtifact
     examples: StageOutput
     audit: StageOutput
+    indexed: ShardedArtifact | None
+    parts: ShardedArtifact | None
 
 
 def corpus(recipe: Recipe) -> Corpus:
-    """Collect, clean, filter, deduplicate, decontaminate, split and audit; behind the gate, make the examples."""
+    """Collect, clean, filter, deduplicate, decontaminate, split and audit; behind the gate, index passages and make the examples."""
     world = universe(recipe.universe) if recipe.universe else None
     synthetic = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
@@ -267,18 +274,31 @@ def corpus(recipe: Recipe) -> Corpus:
     stages = {"ingested": ingested, "cleaned": cleaned, "filtered": filtered, "decontaminated": cut}
     account = audited(recipe.audit, stages, unique, splits, world)
     require(gate.at("corpus")(recipe.gates.corpus, corpus=account), recipe.gates.corpus)
-    return Corpus(splits, _examples(recipe, splits, world), account)
+    indexed = index.over(shards)(recipe.index.indexing, documents=texts) if recipe.index else None
+    parts = ingested.part(PARTS) if recipe.ingest.has_pictures else None
+    return Corpus(splits, _examples(recipe, splits, world, parts), account, indexed, parts)
 
 
-def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None) -> StageOutput:
+def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None, parts: ShardedArtifact | None) -> StageOutput:
     """Generate examples, read conversations, or do both and mix them."""
     truth = world and world.part("world.json")
+    if isinstance(recipe.examples, DocumentExamples):
+        return _taught(recipe.examples, splits)
+    if isinstance(recipe.examples, PictureExamples):
+        return examples(recipe.examples, splits=splits, parts=parts)
     if not isinstance(recipe.examples, ConversationExamples):
         return examples(recipe.examples, splits=splits, world=truth)
     generated = None
     if recipe.examples.generated is not None:
         generated = examples.at("generated")(recipe.examples.generated, splits=splits, world=truth)
     return examples(recipe.examples, splits=_conversations(recipe, recipe.examples, splits, generated), generated=generated)
+
+
+def _taught(config: DocumentExamples, splits: ShardedArtifact) -> StageOutput:
+    """Have a teacher write about passages of the training documents, and keep what holds."""
+    passages = index.at("examples").over(len(splits.items))(config.indexing, documents=splits.part("train.parquet"))
+    taught = teach(config.teaching, passages=passages.part(PASSAGES_FILE))
+    return examples(config, splits=splits, passages=passages, taught=taught.part(TAUGHT))
 
 
 def _conversations(recipe: Recipe, config: ConversationExamples, splits: ShardedArtifact, generated: StageOutput | None) -> ShardedArtifact:

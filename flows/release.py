@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from data.examples.config import ConversationExamples
+from data.searching.passages import PASSAGES_FILE
 from flows.base import Base
 from flows.chat import Chat, by_judge
 from flows.corpus import Corpus
-from flows.recipe.schema import Recipe
+from flows.recipe.schema import PassageVectors, Recipe
 from model.evaluation.gate import FIDELITY
 from model.evaluation.relations import UNITS
+from tasks.base import adopt
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.release import ADAPTER, STEP, export, measure, quantize, register
-from tasks.stage.store.artifact import StageOutput
+from tasks.release import ADAPTER, STEP, Consulting, consult, export, measure, quantize, register, vectors
+from tasks.stage.store.artifact import ShardedArtifact, StageInput, StageOutput
 
 
 class Release(NamedTuple):
@@ -68,9 +70,44 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
     measuring, judge = by_judge(recipe.evaluate.release, chat.judges)
     full = evaluate.at("release")(measuring, model=exported, **measured_on, **judge)
     small = {name: evaluate.at(name)(measuring, model=variant, **measured_on, **judge) for name, variant in variants.items()}
-    verdict = gate.at("release")(
-        recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, opened=base.opened, baseline=base.compared
-    )
+    around = {"chat": chat.measured, "base": base.measured, "opened": base.opened, "baseline": base.compared}
+    consulted = documents(recipe, corpus, base, chat)
+    verdict = gate.at("release")(recipe.gates.release, release=full, **small, **around, documents=consulted)
     require(verdict, recipe.gates.release)
     register(recipe.register_as, exported, verdict, full, recipe.evaluate.release.splits[-1], recipe.release.promote)
     return Release(exported, variants)
+
+
+def documents(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> StageOutput | None:
+    """Make vectors of the passages of an index, and measure answers from documents, as far as the recipe asks; None if it measures none."""
+    if recipe.index is None or corpus.indexed is None:
+        return None
+    inputs: dict[str, StageInput | ShardedArtifact] = {"index": corpus.indexed, "model": chat.model, "tokenizer": base.tokenizer}
+    config = recipe.index.vectors
+    if config is not None:
+        reader = opened_reader(config)
+        inputs |= {"vectors": embedded(config, corpus.indexed, reader or Reader(chat.model, base.tokenizer))}
+        inputs |= {"reader": reader.model, "reader_tokenizer": reader.tokenizer} if reader else {}
+    if recipe.index.evaluate is None:
+        return None
+    asked = Consulting(settings=recipe.index.evaluate, question_prefix=config.question_prefix if config else "")
+    return consult(asked, **inputs, questions=corpus.examples.part("questions_heldout.jsonl"))
+
+
+class Reader(NamedTuple):
+    """A model that makes vectors, and its tokenizer."""
+
+    model: StageInput
+    tokenizer: StageInput
+
+
+def opened_reader(config: PassageVectors) -> Reader | None:
+    """Return the open model that makes vectors; None if the recipe's own does."""
+    adopted = adopt.at("index")(config.model) if config.model else None
+    return Reader(adopted.part("model"), adopted.part("tokenizer")) if adopted else None
+
+
+def embedded(config: PassageVectors, indexed: ShardedArtifact, reader: Reader) -> ShardedArtifact:
+    """Make vectors of all passages."""
+    passages = indexed.part(PASSAGES_FILE)
+    return vectors.over(len(indexed.items))(config.embedding, passages=passages, model=reader.model, tokenizer=reader.tokenizer)

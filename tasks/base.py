@@ -147,12 +147,14 @@ def _inspect_rows(inspection: Inspection) -> Holding:
 
 
 @stage(hooks=(LineageHook(_inspect_rows), ReportHook(CORPUS, PACKING)))
-def pack(config: PackConfig, work: Workspace, splits: list[Path], tokenizer: Path, conversations: Path) -> Metrics:
-    """Splits of each shard -> train/ val/ test/ token shards, accounting/."""
+def pack(
+    config: PackConfig, work: Workspace, splits: list[Path], tokenizer: Path, conversations: Path, parts: list[Path] | None = None
+) -> Metrics:
+    """Splits of each shard -> train/ val/ test/ token shards, accounting/. `parts`: parts.parquet of each, with the texts' pictures."""
     from data.tokens.pack import pack as pack_splits
 
     files = {name: split_files(splits, name) for name in SPLITS}
-    return pack_splits(files, tokenizer, conversations, work.output, config, scratch=work.scratch)
+    return pack_splits(files, tokenizer, conversations, work.output, config, scratch=work.scratch, parts=parts or ())
 
 
 def _inspect_baselines(inspection: Inspection) -> Holding:
@@ -204,3 +206,9 @@ def pretrain(config: Pretraining, work: Workspace, shards: Path, initial: Path |
     """train/ and val/ shards, and an open model to start from -> a model directory."""
     named = config.train.initial
     return train(config, work, shards=shards, initial=work.root / named if named else initial)
+
+
+@stage(model=True, hooks=(LineageHook(trained_model), TRAINING))
+def compete(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
+    """train/ and val/ shards -> the model directory of a network in the arena."""
+    return train(config, work, shards=shards)

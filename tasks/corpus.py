@@ -18,16 +18,19 @@ from data.examples.config import ExamplesConfig
 from data.filtering.config import ClassifierConfig, FilterConfig
 from data.filtering.observed_files import example_digests, observed_digests
 from data.provenance.tables import has_document, lines_naming, rows_of
+from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig
+from data.shards.address import Teaching
+from data.shards.pictures import PARTS
 from data.sources.config import ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
 from data.sources.sharing import GROUPS
 from data.splits.config import LARGE_CLUSTERS, DivideConfig, LargeCluster, SplitConfig
-from data.synthetic.config import ModelMaker, SyntheticSource
+from data.synthetic.config import ModelMaker, SymbolsMaker, SyntheticSource
 from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
 from data.universe.config import UniverseSource
 from model.inference.config import SamplingConfig
-from tasks.forecast.hook import WorkHook, books, source_bytes
+from tasks.forecast.hook import TEACHING, WorkHook, books, source_bytes
 from tasks.lineage.hook import Holding, Inspection, LineageHook, document_tables, holds_nothing
 from tasks.reporting.cleaning import HELD_OUT, PERSONAL, RULES, SCORED
 from tasks.reporting.corpus import CONVERSATIONS, CORPUS
@@ -70,10 +73,14 @@ def _inspect_synthetic(inspection: Inspection) -> Holding:
 
 @stage(observes=synthetic_state, hooks=(LineageHook(_inspect_synthetic),))
 def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
-    """Templates, or a model directory and prompts -> texts.parquet."""
+    """Templates, a task of symbols, or a model directory and prompts -> texts.parquet."""
     from data.synthetic.text_table import generate_texts, write_texts
 
     maker = config.maker
+    if isinstance(maker, SymbolsMaker):
+        from data.synthetic.symbols import sequences
+
+        return write_texts(work.output, maker.task, sequences(maker), marked=False)
     if not isinstance(maker, ModelMaker):
         return write_texts(work.output, maker.kind, generate_texts(maker))
     from model.inference.generation import sample_texts
@@ -340,6 +347,29 @@ def audit(
     return metrics
 
 
+def _inspect_index(inspection: Inspection) -> Holding:
+    """It has passages of documents, and how often their words occur."""
+    held = inspection.read(PASSAGES_FILE, has_document)
+    return inspection.holding({PASSAGES_FILE, POSTINGS_FILE} if held else ())
+
+
+@stage(hooks=(LineageHook(_inspect_index),))
+def index(config: IndexConfig, work: Workspace, documents: Path) -> Metrics:
+    """documents.parquet of a shard -> passages.parquet, postings.parquet."""
+    from data.searching.index import build_index
+
+    return build_index(documents, work.output, config, **work.limits)
+
+
+def _inspect_taught(inspection: Inspection) -> Holding:
+    """Each line names the document of its passage."""
+    files = [known.path for known in inspection.artifact.files if known.path.endswith(".jsonl")]
+    held = {file: len(inspection.read(file, lines_naming)[0]) for file in files}
+    return inspection.holding(
+        {file for file, count in held.items() if count}, detail=f"{sum(held.values())} lines" if any(held.values()) else ""
+    )
+
+
 def _inspect_examples(inspection: Inspection) -> Holding:
     """Examples of a universe are made from its facts alone, but for passages, which name their books, as others do in each line.
 
@@ -357,14 +387,35 @@ def _inspect_examples(inspection: Inspection) -> Holding:
         if lines or (not complete and reached):
             parts.add(file)
         certain, count = certain and (complete or not reached), count + len(lines)
+    if inspection.has(PARTS) and inspection.read(PARTS, has_document):
+        parts.add(PARTS)
     return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
+
+
+@stage(hooks=(LineageHook(_inspect_taught), TEACHING))
+def teach(config: Teaching, work: Workspace, passages: list[Path]) -> Metrics:
+    """Passages of each shard, and a teacher -> taught.jsonl, set_aside.jsonl."""
+    from model.pairing.teacher import teach as ask_teacher
+
+    return ask_teacher(passages, work.output, config, journal=work.resume / "replies.jsonl")
 
 
 @stage(hooks=(LineageHook(_inspect_examples), ReportHook(CONVERSATIONS)))
 def examples(
-    config: ExamplesConfig, work: Workspace, splits: list[Path], world: Path | None = None, generated: Path | None = None
+    config: ExamplesConfig,
+    work: Workspace,
+    splits: list[Path],
+    world: Path | None = None,
+    generated: Path | None = None,
+    passages: list[Path] | None = None,
+    taught: Path | None = None,
+    parts: list[Path] | None = None,
 ) -> Metrics:
-    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+    """Splits of books, or of conversations and generated examples, or what a teacher wrote about passages -> instructions_*.jsonl,
+    preferences_*.jsonl, questions_*.jsonl.
+
+    `parts`: parts.parquet of each shard, with the pictures that are asked about; the examples then have one, too.
+    """
     from data.examples.make import make_examples
 
-    return make_examples(splits, world, work.output, config, generated)
+    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or ())

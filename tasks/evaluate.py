@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.provenance.tables import lines_naming, lines_quoting
-from model.evaluation.config import EvaluateConfig
+from model.evaluation.config import ArenaEvaluation, EvaluateConfig
 from tasks.forecast.hook import EVALUATING
 from tasks.lineage.hook import SPLITS, Holding, Inspection, LineageHook
 from tasks.reporting.abilities import SKILLS
+from tasks.reporting.arena import ARENA
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.tuning import EFFECTS, FACTS
@@ -46,3 +47,13 @@ def evaluate(
     from model.evaluation.evaluate import evaluate as measure
 
     return measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads, judge=judge)
+
+
+@stage(hooks=(LineageHook(_inspect), ReportHook(ARENA), EVALUATING))
+def appraise(config: ArenaEvaluation, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
+    """A model of the arena -> what `evaluate` writes; parameters, memory and speed of writing are metrics of the record alone."""
+    from model.evaluation.evaluate import evaluate as measure
+    from model.evaluation.pace import measure_pace
+
+    found = measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads)
+    return found | measure_pace(model, config)

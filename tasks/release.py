@@ -8,9 +8,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field
 
+from data.provenance.tables import lines_naming, lines_quoting
+from data.searching.passages import VECTORS_FILE
+from model.evaluation.config import ConsultConfig
 from model.evaluation.gate import FIDELITY, FidelityConfig
 from model.evaluation.plain_words import Standing as ModelStanding
 from model.evaluation.plain_words import passes_over
+from model.inference.config import EmbedConfig
 from model.names import NOT_IDENTITY
 from model.networks.directory import read_config
 from model.quantization.config import VariantConfig
@@ -116,6 +120,71 @@ def export(
     )
     variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY, STEP))}
     return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)
+
+
+CONSULTED = "consulted.jsonl"
+
+
+class Consulting(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What is measured of answers from documents, and how questions become vectors."""
+
+    settings: ConsultConfig
+    question_prefix: str = Field("", description="put before each question; text")
+
+
+def _inspect_vectors(inspection: Inspection) -> Holding:
+    """It has vectors of the document's passages, by a model that may have learned from it."""
+    held = any(holding.parts for holding in inspection.inputs_named("passages"))
+    learned = [known for known in inspection.inputs_named("model") if known.learned]
+    certain = not learned or any(known.certain for known in learned)
+    return inspection.holding({VECTORS_FILE} if held else (), learned=bool(learned), certain=certain)
+
+
+@stage(hooks=(LineageHook(_inspect_vectors),))
+def vectors(config: EmbedConfig, work: Workspace, passages: Path, model: Path, tokenizer: Path) -> Metrics:
+    """The passages of a shard, a model and its tokenizer -> vectors.npy."""
+    from model.inference.embed import embed_passages
+
+    return embed_passages(model, tokenizer, passages, work.output / VECTORS_FILE, config, threads=work.threads)
+
+
+def _inspect_consulted(inspection: Inspection) -> Holding:
+    """Its answers were written from passages, and lines name the documents that they are asked about."""
+    lines = inspection.read(CONSULTED, lambda stream, _: lines_quoting(stream, inspection.text()))
+    lines += inspection.read(CONSULTED, lines_naming)[0]
+    measured = any(holding.parts for holding in inspection.inputs_named("index"))
+    return inspection.holding({CONSULTED} if lines else (), measured=measured, detail=f"lines: {len(set(lines))}" if lines else "")
+
+
+@stage(hooks=(LineageHook(_inspect_consulted),))
+def consult(
+    config: Consulting,
+    work: Workspace,
+    index: list[Path],
+    model: Path,
+    tokenizer: Path,
+    questions: Path,
+    vectors: list[Path] | None = None,
+    reader: Path | None = None,
+    reader_tokenizer: Path | None = None,
+) -> Metrics:
+    """An index, a model and held-out questions -> metrics.json, consulted.jsonl. `reader`: the model that made the vectors, if another."""
+    from data.searching.index import open_index
+    from model.evaluation.questions import consult as ask_with_documents
+    from model.evaluation.questions import write_records
+    from model.hardware.transfers import torch_threads
+    from model.inference.chat_format import ChatFormat
+    from model.inference.embed import Embedder
+    from model.inference.open_model import open_model
+
+    embedder = Embedder(reader or model, reader_tokenizer or tokenizer) if vectors else None
+    embed = (lambda question: embedder.vectors([config.question_prefix + question])[0].tolist()) if embedder else None
+    with torch_threads(work.threads), open_index(index, vectors=vectors or (), embed=embed, **work.limits) as opened:
+        network, chat_format = open_model(model).decoding().prepared(), ChatFormat(tokenizer)
+        metrics, records = ask_with_documents(network, chat_format, questions, opened, config.settings)
+    write_records(work.output / CONSULTED, records)
+    (work.output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return metrics
 
 
 CHAMPION = "champion"

@@ -8,7 +8,7 @@ The share of questions that a guesser answers right, knowing only the choices.
 
 A question lists its choices if it has some: both names of "A or B?", all towns for "Where does X live?". The guesser picks any of
 them, unless the seen questions with the same choices have one answer more often than others: then that. A question without choices, such
-as how a sentence continues, can't be guessed.
+as how a sentence continues, can't be guessed, unless it states its own `chance`.
 
 Compress a text with general compressors: zstd alone, zstd with the training text as dictionary, and xz alone.
 
@@ -56,7 +56,7 @@ def chances(questions: Sequence[Question], seen: Sequence[Question]) -> NDArray[
 def _chance(question: Question, given: Counter[str]) -> float:
     choices = _choices(question)
     if not choices:
-        return 0.0
+        return float(question.get("chance", 0.0))
     even = sum(choice in question["answers"] for choice in choices) / len(choices)
     (answer, most), (_, second) = [*given.most_common(2), ("", 0), ("", 0)][:2]
     # An answer that was given once says nothing of how often it is given.

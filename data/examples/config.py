@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, model_validator
 from data.conversations.turns import Turns
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.problems.config import Gym, Programs, problem_sets
+from data.searching.passages import IndexConfig
+from data.shards.address import Teaching
 from data.sources.config import ConversationIngest, ConversationSource
 from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
@@ -40,6 +42,60 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def question_sets(self) -> frozenset[str]:
         """Sets of questions besides the seen and the held-out ones."""
         return problem_sets(self.programs, self.gym)
+
+
+class SymbolExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Questions about sequences of symbols: how those of validation and test end. Nothing is taught besides the sequences."""
+
+    OF_UNIVERSE: ClassVar[bool] = False
+    tested_skills: ClassVar[tuple[str, ...]] = ()
+    question_sets: ClassVar[frozenset[str]] = frozenset()
+    validation_fraction: ClassVar[float] = 0.0
+    programs: ClassVar[None] = None
+    gym: ClassVar[tuple[()]] = ()
+
+    kind: Literal["symbols"] = Field("symbols", description="names this kind of examples")
+    questions: int = Field(
+        400, ge=1, description="most questions in each of questions_seen, of training texts, and questions_heldout; count"
+    )
+
+
+class DocumentExamples(Teaching):
+    """Questions with answers that a teacher writes about passages of the training documents, each kept only if it holds what it should.
+
+    A question is kept if its passage answers it and the teacher alone does not, its answer has the passage's words, and neither copies the
+    request or asks what another asks.
+    """
+
+    OF_UNIVERSE: ClassVar[bool] = False
+
+    kind: Literal["documents"] = Field("documents", description="names this kind of examples")
+    passage_characters: int = Field(800, ge=40, description="longest passage that a question is about; characters")
+    least_characters: int = Field(8, ge=1, description="shortest question; characters")
+    question_characters: int = Field(300, ge=1, description="longest question; characters")
+    answer_characters: int = Field(400, ge=1, description="longest answer; characters")
+    heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
+    validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
+
+    @property
+    def teaching(self) -> Teaching:
+        """What the teacher is asked."""
+        return Teaching(**{name: getattr(self, name) for name in Teaching.model_fields})
+
+    @property
+    def indexing(self) -> IndexConfig:
+        """How the training documents become passages."""
+        return IndexConfig(passage_characters=self.passage_characters)
+
+    @property
+    def tested_skills(self) -> tuple[str, ...]:
+        """Skills that test items are made of: none."""
+        return ()
+
+    @property
+    def question_sets(self) -> frozenset[str]:
+        """Sets of questions besides the seen and the held-out ones: none."""
+        return frozenset()
 
 
 GeneratedExamples = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
@@ -116,5 +172,36 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=T
         return SplitConfig(train=1 - self.validation_fraction, val=self.validation_fraction, test=0, seed=self.seed)
 
 
-ExamplesConfig = Annotated[UniverseExamples | CorpusExamples | ConversationExamples, Field(discriminator="kind")]
+class PictureExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Questions about captioned pictures: those of the training split are learned, those of the test split are held out."""
+
+    OF_UNIVERSE: ClassVar[bool] = False
+
+    kind: Literal["pictures"] = Field("pictures", description="names this kind of examples")
+    seed: int = Field(0, ge=0, description="seed of the order of questions, and of which are kept for validation; integer")
+    question: str = Field(
+        "What does this picture show?",
+        min_length=1,
+        description="what is asked of a picture whose caption has no lines `Q: ...` and `A: ...`; the caption answers it; text",
+    )
+    validation_fraction: float = Field(
+        0.05, ge=0, le=0.5, description="share of the training pictures' questions kept for validation; fraction"
+    )
+    questions: int = Field(400, ge=1, description="most questions in each of questions_seen, questions_heldout and questions_blind; count")
+
+    @property
+    def tested_skills(self) -> tuple[str, ...]:
+        """Skills that test items are made of: none."""
+        return ()
+
+    @property
+    def question_sets(self) -> frozenset[str]:
+        """Sets of questions besides the seen and the held-out ones: the latter without their pictures."""
+        return frozenset({"blind"})
+
+
+ExamplesConfig = Annotated[
+    UniverseExamples | CorpusExamples | ConversationExamples | DocumentExamples | PictureExamples | SymbolExamples,
+    Field(discriminator="kind"),
+]
 """Where the examples come from, by `kind`."""

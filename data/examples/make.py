@@ -1,4 +1,4 @@
-"""Makes examples of the configured kind: from a universe's facts, from the books themselves, or from conversations.
+"""Makes examples of the configured kind: from a universe's facts, the books themselves, captioned pictures, or conversations.
 
 Examples from conversations that were read, deduplicated, decontaminated and split, mixed with generated ones.
 
@@ -20,8 +20,10 @@ from data.conversations.records import kind_of, transcript
 from data.conversations.turns import join_exchanges
 from data.documents.sharding import split_files
 from data.documents.stream import merged
-from data.examples.config import ConversationExamples, CorpusExamples
+from data.examples.config import ConversationExamples, CorpusExamples, DocumentExamples, PictureExamples, SymbolExamples
 from data.examples.corpus import corpus_examples
+from data.examples.pictures import picture_examples
+from data.synthetic.symbols import symbol_examples
 from data.universe.config import UniverseExamples
 
 
@@ -29,16 +31,29 @@ def make_examples(
     splits: Sequence[Path],
     world: Path | None,
     output: Path,
-    config: UniverseExamples | CorpusExamples | ConversationExamples,
+    config: UniverseExamples | CorpusExamples | ConversationExamples | DocumentExamples | PictureExamples | SymbolExamples,
     generated: Path | None = None,
+    passages: Sequence[Path] = (),
+    taught: Path | None = None,
+    parts: Sequence[Path] = (),
 ) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines.
 
     `splits`: the folders of the splits, one for each shard, of books or of conversations; `world`: the universe's world.json, for `kind:
-    universe`; `generated`: examples to mix with conversations. Raise ValueError if a universe is needed and `world` is None.
+    universe`; `generated`: examples to mix with conversations; `passages` and `taught`: indexes of passages, and what a teacher wrote about
+    them; `parts`: the files with the documents' pictures. Raise ValueError if a universe is needed and `world` is None.
     """
+    if isinstance(config, DocumentExamples):
+        from data.examples.documents import document_examples
+
+        assert taught is not None, "a teacher wrote them"
+        return document_examples(passages, taught, output, config)
+    if isinstance(config, PictureExamples):
+        return picture_examples(splits, parts, output, config)
     if isinstance(config, ConversationExamples):
         return gather_examples(splits, generated, output, config)
+    if isinstance(config, SymbolExamples):
+        return symbol_examples(splits, output, config.questions)
     counts = _made(splits, world, output, config) | _problems(output, config)
     if config.turns > 1:
         counts["instructions_train"] = join_exchanges(output / "instructions_train.jsonl", config.turns, config.seed)

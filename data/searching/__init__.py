@@ -1,1 +1,1 @@
-"""Finding a document's words in files of any kind."""
+"""Finding passages of documents that answer a question, and a document's words in files of any kind."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Columns = Mapping[str, Array]  # by name, each [rows, *shape]
 MODALITY = b"modality"
+WORDS = "words"  # the table of which tokens go on a word, of shards that have it: 1: may follow within one, 2: may be followed
 TYPES = frozenset(["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"])
 
 

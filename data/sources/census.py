@@ -25,9 +25,10 @@ from data.documents.database import Database, open_database, parquet
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, write_query
 from data.documents.sharding import document_id
+from data.shards.pictures import PARTS
 from data.sources.archives.archive import Member, holds_members, list_members, matches_globs, read_members, unpacked
 from data.sources.archives.compression import UnpackedTotal
-from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, PicturesSource, RemoteSource, SourceConfig
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.fetching.manifest import read_manifest
 from data.sources.fetching.pinned import fetch_entries, fetch_pinned
@@ -66,6 +67,9 @@ def census(
         work.connection.execute(f"CREATE VIEW entry AS FROM {parquet([work.folder / 'entries.parquet'])}")
         for table in ("documents", "quarantine", "ledger"):
             work.connection.execute(f"CREATE VIEW ingested_{table} AS FROM {parquet([folder / f'{table}.parquet' for folder in ingested])}")
+        parts = [folder / PARTS for folder in ingested if (folder / PARTS).is_file()]
+        told = f"FROM {parquet(parts)}" if parts else "SELECT '' AS source, '' AS path WHERE false"
+        work.connection.execute(f"CREATE VIEW ingested_part AS SELECT DISTINCT source, path FROM ({told})")
         write_query(work, QUERY.read_text("utf-8"), output / "census.parquet", CENSUS)
         counted = _count(work, output / "census.parquet")
     for label, fates in counted.items():
@@ -107,10 +111,13 @@ class Unpacking(NamedTuple):
 
 def _entries(source: SourceConfig, root: Path, fetched: Mapping[str, Path], scratch: Path, depth: int) -> Iterator[Listed]:
     inside = Unpacking(scratch, getattr(source, "formats", ()), depth)
-    if isinstance(source, FilesSource):
+    if isinstance(source, FilesSource | PicturesSource) and source.paths:
         found = survey(source, root)
         for name, path in found.files.items():
-            yield from _file(name, path, source.formats, inside)
+            if isinstance(source, PicturesSource):
+                yield name, ending_of(name), "asked for"
+            else:
+                yield from _file(name, path, source.formats, inside)
         yield from ((name, fault.partition(":")[0], "asked for") for name, fault in found.faults.items())
         yield from ((name, kind, "opened" if kind == FOLDER else "not asked for") for name, kind in found.others.items())
     elif isinstance(source, ManifestSource):

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validato
 
 from data.conversations.shapes import Shape
 from data.sources.fetching.urls import reject_secrets
-from data.sources.formats import FIELDED, FORMATS, OWN_ENCODING, RECORDS, USUAL, Format
+from data.sources.formats import FIELDED, FORMATS, OWN_ENCODING, PICTURE, RECORDS, USUAL, Format
 from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
 
@@ -232,8 +232,41 @@ class PackageSource(TextSourceBase):
         return self.name or self.package
 
 
+class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Pictures among words: with captions beside them, or where Markdown and HTML pages show them."""
+
+    formats: ClassVar[tuple[str, ...]] = (PICTURE, "md", "html", "txt", "csv", "jsonl")
+
+    kind: Literal["pictures"] = Field("pictures", description="pictures with captions, and pages that show pictures")
+    name: str = Field("pictures", pattern=NAME + "+$", description="source name, part of its documents' ids; no slash")
+    paths: tuple[str, ...] = Field(
+        (),
+        json_schema_extra=NOT_IDENTITY,
+        description="folders, files or globs, relative to the recipe's root: pictures (PNG, JPEG, GIF, WebP, BMP, TIFF, PNM), pages (md, "
+        "html) that show them by relative path, and captions: a text file of a picture's name, or tables (csv, tsv, jsonl)",
+    )
+    collection: Literal["", "digits"] = Field(
+        "", description="pictures that an installed package ships, in place of paths. digits: scikit-learn's 1,797 handwritten digits"
+    )
+    path_field: str = Field("file_name", min_length=1, description="column of a table that names a picture, relative to the table; name")
+    caption_field: str = Field("text", min_length=1, description="column of a table that holds a picture's caption; name")
+    max_megapixels: int = Field(16, ge=1, le=256, description="set aside a larger picture, before it is decoded; millions of pixels")
+    licence: Licence = "not stated"
+
+    @property
+    def label(self) -> str:
+        """The source's name in its documents."""
+        return self.name
+
+    @model_validator(mode="after")
+    def _reads_one_thing(self) -> Self:
+        if bool(self.paths) == bool(self.collection):
+            raise ValueError(f"paths={list(self.paths)} and collection={self.collection!r}: a source of pictures has one of them, not both")
+        return self
+
+
 TextSource = FilesSource | RemoteSource | ManifestSource | PackageSource
-SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource, Field(discriminator="kind")]
+SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource | PicturesSource, Field(discriminator="kind")]
 
 
 class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -265,7 +298,12 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @property
     def has_entries(self) -> bool:
         """Whether a source points at files or archives, which may hold what the recipe doesn't ask for."""
-        return any(isinstance(source, TextSourceBase) for source in self.sources)
+        return any(isinstance(source, TextSourceBase) or getattr(source, "paths", ()) for source in self.sources)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether documents may have pictures among their words."""
+        return any(isinstance(source, PicturesSource) for source in self.sources)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> IngestConfig:

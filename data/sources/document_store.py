@@ -165,6 +165,11 @@ class DocumentStore:
         self._quarantined.write(row | {"id": document_id(fault.source, fault.path)})
         self._added += 1
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        """The documents that are left out; those that are known by their text alone once `write` has read it."""
+        return frozenset(self._excluded)
+
     def exclude(self, documents: set[str]) -> None:
         """Record documents that the recipe excludes."""
         self._excluded |= documents

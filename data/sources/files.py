@@ -17,12 +17,13 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data.documents.sharding import CorpusShard, in_shard
 from data.sources.archives.archive import holds_members
-from data.sources.config import FilesSource, IngestConfig, ManifestSource, TextSource
+from data.sources.config import FilesSource, IngestConfig, ManifestSource, PicturesSource, TextSource
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import chosen_entries, read_manifest
 from data.sources.formats import matches_formats
@@ -54,12 +55,12 @@ class _Found(NamedTuple):
     kind: str = ""
 
 
-def find_files(source: FilesSource, root: Path) -> dict[str, Path]:
+def find_files(source: FilesSource | PicturesSource, root: Path) -> dict[str, Path]:
     """Return {name in outputs: file} in order of name. Raise SourceError for a path that finds nothing and for two files of one name."""
     return survey(source, root).files
 
 
-def survey(source: FilesSource, root: Path, *, empty: bool = False) -> Survey:
+def survey(source: FilesSource | PicturesSource, root: Path, *, empty: bool = False) -> Survey:
     """Look at everything where the source's paths point. Raise SourceError as `find_files` does; with `empty`, not for finding nothing."""
     home = os.path.abspath(root)
     found: dict[str, _Found] = {}
@@ -107,7 +108,21 @@ def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
             found = surveys[source.label].faults.items() if source.label in surveys else ()
             faults |= {observed_name(source.label, name): fault for name, fault in found if works.includes_file(name)}
     excluded = [one for one in config.without if one in config.without_texts or in_shard(shard, one)]
-    return _file_states(config, root, surveys, choices, digest_of) | faults | _never_read(excluded)
+    pictures = dict[str, str]()
+    for source in config.sources:
+        if isinstance(source, PicturesSource):
+            pictures |= pictures_state(source, root, digest_of)
+    return _file_states(config, root, surveys, choices, digest_of) | faults | pictures | _never_read(excluded)
+
+
+def pictures_state(source: PicturesSource, root: Path, digest_of: DigestOf) -> dict[str, str]:
+    """Return the states of all files of a source of pictures, which every shard looks at: a page of one may show any picture."""
+    if source.collection:
+        return {observed_name(source.label, "scikit-learn"): version("scikit-learn")}
+    found = survey(source, root)
+    digests = digest_of(found.files.values())
+    states = {name: digests[path] for name, path in found.files.items()} | found.faults
+    return {observed_name(source.label, name): state for name, state in states.items()}
 
 
 def unpack_state(config: IngestConfig, root: Path, group: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
@@ -172,13 +187,14 @@ def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
         if isinstance(source, ManifestSource):
             entries = read_manifest(source, root).items()
             names[observed_name(source.label, source.manifest)] = [f"{name}\0{entry.state}" for name, entry in entries]
-        if isinstance(source, FilesSource):
+        if isinstance(source, FilesSource | PicturesSource) and source.paths:
             found = survey(source, root)
             for name in (*found.files, *found.faults, *found.others):
                 ending = PurePosixPath(name).suffix.lower()
                 state = found.faults.get(name) or found.others.get(name) or "asked for"
                 names[observed_name(source.label, f"*{ending}")].append(f"{name}\0{state}")
-            archives |= {observed_name(source.label, name): path for name, path in found.files.items() if holds_members(name, path)}
+            if isinstance(source, FilesSource):
+                archives |= {observed_name(source.label, name): path for name, path in found.files.items() if holds_members(name, path)}
     digests = digest_of(archives.values())
     listed = {name: f"{len(all_)}: {hashlib.sha256(chr(10).join(all_).encode()).hexdigest()}" for name, all_ in names.items()}
     return listed | {name: digests[path] for name, path in archives.items()}
@@ -189,7 +205,7 @@ def observed_name(source: str, name: str) -> str:
     return f"{source}/{name}"
 
 
-def _matches(source: FilesSource, pattern: str, home: str) -> list[_Found]:
+def _matches(source: FilesSource | PicturesSource, pattern: str, home: str) -> list[_Found]:
     full_path = os.path.join(home, pattern)
     if os.path.isdir(full_path):
         return [_judged(entry, matches_formats(entry.path, source.formats), inside=True) for entry in walk(full_path)]

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.documents.sharding import CorpusShard
-from data.sources.config import IngestConfig
+from data.shards.pictures import PARTS, write_parts
+from data.sources.config import IngestConfig, PicturesSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import SourceError
 from data.sources.extraction import Extractor, Part
 from data.sources.fetching.pinned import fetch_pinned
+from data.sources.pictures import PartStore, PictureReader, read_digits
 from data.sources.reading import SourceReader, extractor_for, read_files
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.sharing import shard_choice
@@ -53,6 +55,8 @@ def ingest(
 ) -> dict[str, float]:
     """Write documents.parquet, quarantine.parquet and ledger.parquet of a shard (None: of the whole corpus) into `output`.
 
+    With sources of pictures also parts.parquet, and `pictures`, how many different ones it holds, among the counts.
+
     `memory` is DuckDB's limit, such as "2GB". Return documents, quarantined (files and records), characters, bytes (of the texts in UTF-8),
     joined_parts (files that became part of a work) and documents.<source> for each source. Raise SourceError and HostileArchive."""
     output.mkdir(parents=True, exist_ok=True)
@@ -61,6 +65,7 @@ def ingest(
     reader = SourceReader(inputs.root, inputs.cache, inputs.observed, fetch_pinned(config.sources, inputs.cache), part)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reading-") as folder, ParserSandbox() as sandbox:
         store = DocumentStore(Path(folder), 1 if shard is None else shard.count, frozenset(config.without))
+        parts = PartStore(Path(folder))
         try:
             extractors = {}
             for source in config.sources:
@@ -70,14 +75,21 @@ def ingest(
                     _read_universe(extractor, inputs.universe)
                 elif isinstance(source, SyntheticSource):
                     _read_synthetic(source, extractor, inputs.synthetic)
+                elif isinstance(source, PicturesSource) and source.collection:
+                    read_digits(source, works, store, parts)
+                elif isinstance(source, PicturesSource):
+                    PictureReader(source, extractor, parts, inputs.root, inputs.observed).read()
                 else:
                     reader.read(source, extractor, shard_choice(source, works), faults=True)
                 store.exclude(works.excluded_here)
             if inputs.unpacked:
                 _read_unpacked(inputs.unpacked, extractors, store)
             counts = store.write(output, threads=threads, memory=memory, scratch=Path(folder))
+            if config.has_pictures:
+                counts["pictures"] = float(write_parts(output / PARTS, parts.read(without=store.excluded)))
         finally:
             store.close()
+            parts.close()
     return counts | {f"documents.{source.label}": float(store.documents[source.label]) for source in config.sources}
 
 

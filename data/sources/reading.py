@@ -13,7 +13,16 @@ from typing import Literal
 
 from data.conversations.shapes import Shape
 from data.sources.archives.archive import matches_globs
-from data.sources.config import ConversationSourceBase, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig, TextSource
+from data.sources.config import (
+    ConversationSourceBase,
+    IngestConfig,
+    ManifestSource,
+    PackageSource,
+    PicturesSource,
+    RemoteSource,
+    SourceConfig,
+    TextSource,
+)
 from data.sources.errors import HostileArchive, SourceError, Unreadable
 from data.sources.extraction import Extractor, Part
 from data.sources.fetching.manifest import chosen_entries
@@ -37,6 +46,9 @@ def extractor_for(
 ) -> Extractor:
     """Return what reads a source's files."""
     limit = config.max_file_megabytes << 20
+    if isinstance(source, PicturesSource):
+        table = ReaderOptions("detect", source.caption_field, source.path_field, None, limit, most_pixels=source.max_megapixels * 1_000_000)
+        return Extractor(works, contents, sandbox, table, source.formats, scratch)
     if isinstance(source, UniverseSource | SyntheticSource):
         return Extractor(works, contents, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)
     shape: Shape | Literal[""] = source.shape if isinstance(source, ConversationSourceBase) else ""
@@ -81,8 +93,8 @@ class SourceReader:
         """Read the chosen files that a manifest lists. Raise SourceError where the list differs from what was observed."""
         listed = chosen_entries(source, self.root, chosen)
         states = {observed_name(source.label, name): entry.state for name, entry in listed.items()}
-        if self.observed is not None and (changed := sorted(states.items() ^ _observed(source.label, self.observed).items())):
-            raise _changed(changed[0][0])
+        if self.observed is not None and (other := sorted(states.items() ^ _observed(source.label, self.observed).items())):
+            raise changed(other[0][0])
         for name, path in fetch_entries(source, listed, self.cache).items():
             replace(extractor, licence=listed[name].licence).read_path(name, path, self._part_of(source, name))
 
@@ -110,12 +122,12 @@ def read_files(extractor: Extractor, files: Mapping[str, Path], faults: Mapping[
     names = {observed_name(extractor.works.source, name): name for name in (*files, *faults)}
     known = {} if observed is None else _observed(extractor.works.source, observed)
     if observed is not None and (differing := sorted(names.keys() ^ known.keys())):
-        raise _changed(differing[0])
+        raise changed(differing[0])
     for observed_as, name in names.items():
         expected = known.get(observed_as)
         if name in faults:
             if expected not in (None, faults[name]):
-                raise _changed(observed_as)
+                raise changed(observed_as)
             extractor.quarantine(name, faults[name])
         elif expected is not None and expected.startswith(UNREADABLE):
             extractor.quarantine(name, expected)
@@ -130,13 +142,13 @@ def _read_many(extractor: Extractor, name: str, path: Path, observed_as: str, ex
     try:
         before = file_state(path)
         if expected is not None and expected != cached_sha256(path):
-            raise _changed(observed_as)
+            raise changed(observed_as)
         extractor.read_path(name, path)
         if file_state(path) != before:
-            raise _changed(observed_as)
+            raise changed(observed_as)
     except OSError as error:
         if expected is not None:
-            raise _changed(observed_as) from error
+            raise changed(observed_as) from error
         extractor.quarantine(name, f"{UNREADABLE}: {error.strerror}")
 
 
@@ -152,18 +164,19 @@ def _read_single(extractor: Extractor, name: str, path: Path, observed_as: str, 
                 size += len(block)
     except OSError as error:
         if expected is not None:
-            raise _changed(observed_as) from error
+            raise changed(observed_as) from error
         extractor.quarantine(name, f"{UNREADABLE}: {error.strerror}")
         return
     if expected not in (None, digest.hexdigest()):
-        raise _changed(observed_as)
+        raise changed(observed_as)
     if size > limit:
         extractor.quarantine(name, f"too large: {size} bytes, the limit is {limit}")
     else:
         extractor.read_content(name, content)
 
 
-def _changed(observed_as: str) -> SourceError:
+def changed(observed_as: str) -> SourceError:
+    """Return the error of a file that differs from what was observed."""
     return SourceError(
         f"{observed_as} changed after this run began, so its key describes another text; nothing was kept. Start the run again"
     )

@@ -48,13 +48,15 @@ def _shuffled_numbers(grammar: Grammar, seed: int) -> Iterator[int]:
 
 
 TEXTS = "texts.parquet"
-# path: the document's name inside its source. maker: templates or model.
+# path: the document's name inside its source. maker: templates or model; empty: the text is not marked as a machine's.
 COLUMNS = pa.schema([(name, pa.string()) for name in ("path", "maker", "text")])
 _ROWS = 64
 
 
-def write_texts(output: Path, maker: str, texts: Iterable[str]) -> dict[str, float]:
-    """Write texts.parquet in the order given. Return the counts texts, characters, repeated and empty."""
+def write_texts(output: Path, maker: str, texts: Iterable[str], *, marked: bool = True) -> dict[str, float]:
+    """Write texts.parquet in the order given. Return the counts texts, characters, repeated and empty.
+
+    `marked`: whether the texts count as synthetic from here on."""
     counts = dict.fromkeys(("texts", "characters", "repeated", "empty"), 0.0)
 
     def rows() -> Iterator[dict[str, str]]:
@@ -67,7 +69,7 @@ def write_texts(output: Path, maker: str, texts: Iterable[str]) -> dict[str, flo
             paths.add(path)
             counts["texts"] += 1
             counts["characters"] += len(text)
-            yield {"path": path, "maker": maker, "text": text}
+            yield {"path": path, "maker": maker if marked else "", "text": text}
 
     write_rows(output / TEXTS, COLUMNS, rows())
     return counts

@@ -84,7 +84,7 @@ def chat_of(line: int, value: Mapping[str, Any], answer: str | None = None) -> C
 
 def encode_conversations(encoder: TextEncoder, chats: Sequence[Chat]) -> Iterator[EncodedConversation]:
     """Yield each conversation. Raise ValueError for one that the chat template refuses."""
-    for chat, found in zip(chats, ChatTemplate(encoder.directory).encode(chats), strict=True):
+    for chat, found in zip(chats, _template(encoder).encode(chats), strict=True):
         if found.fault:
             raise ValueError(f"conversation {chat.line}: {found.fault}")
         yield _encoded(encoder, chat, found)
@@ -105,7 +105,7 @@ def fitting_groups(
 
     `too_long`: shorten leaves out the oldest exchanges, of all alike, until the longest fits; a group that can't be shortened is dropped.
     """
-    template = ChatTemplate(encoder.directory)
+    template = _template(encoder)
     encoded = template.encode(chat for group in groups for chat in group)
     kept: list[tuple[EncodedConversation, ...]] = []
     for group in groups:
@@ -125,6 +125,10 @@ def fitting_groups(
             ledger.note(where, line, "changed", TOO_LONG, before - longest)
         kept.append(tuple(_encoded(encoder, chat, one) for chat, one in zip(group, found, strict=True)))
     return kept
+
+
+def _template(encoder: TextEncoder) -> ChatTemplate:
+    return ChatTemplate(encoder.directory, encoder.pictures.placeholders if encoder.pictures else None)
 
 
 def _shorter_groups(group: Sequence[Chat]) -> Iterator[Sequence[Chat]]:

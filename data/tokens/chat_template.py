@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from data.shards.chat_template import BEGIN, END, OPEN, Guard, parse_template
 from data.shards.model_folder import parse_tokenizer, read_json, read_text, read_tokenizer, token_text
+from data.shards.pictures import PLACEHOLDER, divide, named_pictures, placeholder
 
 Messages = list[dict[str, Any]]
 Render = Callable[[Messages, list[dict[str, Any]]], str]
@@ -98,7 +99,10 @@ class _Rendered(NamedTuple):
 class ChatTemplate:
     """A tokenizer directory, opened for rendering conversations."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, pictures: Mapping[str, Sequence[int]] | None = None) -> None:
+        """`pictures`: the ids that stand for each, by its placeholder in contents."""
+        self._pictures = pictures or {}
+        self._known = {PLACEHOLDER.fullmatch(name)[1] for name in self._pictures}  # type: ignore[index]
         content, opened = read_tokenizer(directory / "tokenizer.json", lacking=WHOLE)
         settings = directory / "tokenizer_config.json"
         config = read_json(settings, lacking=WHOLE)
@@ -121,19 +125,23 @@ class ChatTemplate:
         waiting = iter(chats)
         while batch := list(islice(waiting, BATCH)):
             rendered = [self._render(chat) for chat in batch]
-            whole = [one.guarded for one in rendered if not one.fault and OPEN not in one.guarded]
+            whole = [one.guarded for one in rendered if not one.fault and not self._in_parts(one.guarded)]
             encodings = iter(self._tokenizer.encode_batch(whole, add_special_tokens=False))
             for one in rendered:
                 if one.fault:
                     yield TokenizedChat(np.empty(0, np.int64), fault=one.fault)
-                elif OPEN in one.guarded:
+                elif self._in_parts(one.guarded):
                     yield self._encode_guarded(one)
                 else:
                     encoding = next(encodings)
                     yield _tokenized(encoding.ids, np.array(encoding.offsets, np.int64).reshape(-1, 2), one.answers)
 
+    def _in_parts(self, guarded: str) -> bool:
+        """Return whether a conversation holds more than text and special tokens of the template."""
+        return OPEN in guarded or any(name in self._known for name in named_pictures(guarded))
+
     def _encode_guarded(self, one: _Rendered) -> TokenizedChat:
-        """Encode the template's special tokens by id, and everything between them as text."""
+        """Encode the template's special tokens and pictures by id, and everything between them as text."""
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
         at = 0
@@ -142,11 +150,16 @@ class ChatTemplate:
                 ids.append(self._special[part])
                 offsets.append((at, at + len(part)))
                 at += len(part)
-            elif part:
-                text = self._guard.restore(part)
-                encoding = self._as_text.encode(text, add_special_tokens=False)
-                ids += encoding.ids
-                offsets += [(at + start, at + end) for start, end in encoding.offsets]
+                continue
+            for words, name in divide(self._guard.restore(part), self._known):
+                text = words or placeholder(name)
+                if name:
+                    ids += self._pictures[text]
+                    offsets += [(at, at + len(text))] * len(self._pictures[text])
+                else:
+                    encoding = self._as_text.encode(text, add_special_tokens=False)
+                    ids += encoding.ids
+                    offsets += [(at + start, at + end) for start, end in encoding.offsets]
                 at += len(text)
         answers = tuple((self._shifted(one.guarded, start), self._shifted(one.guarded, end)) for start, end in one.answers)
         return _tokenized(ids, np.array(offsets, np.int64).reshape(-1, 2), answers)

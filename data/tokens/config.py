@@ -6,6 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from data.shards.pictures import PATCHES, PictureGrid
+
 Kind = Literal["character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram"]
 # The tokens that every vocabulary of a kind has before anything is learned: seven special tokens, `<|unk|>`, 256 bytes.
 RESERVED: dict[Kind, int] = {"character": 8, "word": 8, "bpe": 7 + 256, "byte_level_bpe": 7 + 256, "wordpiece": 8, "unigram": 8 + 256}
@@ -190,11 +192,32 @@ class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="width of the column `spelling` beside the tokens: hashed character n-grams of each token, for a model with such an "
         "input; a row needs 2 bytes for each of them and each token; 0: no such column; buckets",
     )
+    words: bool = Field(False, description="also write which tokens go on a word, which masked pretraining of whole words needs; yes or no")
+    pictures: PictureGrid | None = Field(
+        None,
+        description="how pictures among the words become columns `patches` and `patch_places` beside the tokens; a row needs 2 bytes for "
+        "each number of a patch and each token; null: no pictures",
+    )
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")
 
     def vector_columns(self) -> dict[str, int]:
         """Return the columns of vectors that rows get beside their tokens, each with its width."""
-        return {"spelling": self.spelling} if self.spelling else {}
+        spelled = {"spelling": self.spelling} if self.spelling else {}
+        return spelled | ({PATCHES: self.pictures.patch_size} if self.pictures else {})
+
+    @model_validator(mode="after")
+    def _pictures_stay_whole(self) -> PackConfig:
+        if self.pictures is None:
+            return self
+        shuffled = self.augment.respells or self.augment.paragraphs
+        for key, value, way in (("method", self.method, "best_fit"), ("augment", shuffled, False), ("spelling", self.spelling, 0)):
+            if value != way:
+                raise ValueError(f"{key}={value!r} with pictures: they would be cut, or have no such column; set {key} to {way!r}")
+        if self.pictures.patches > self.sequence_length - 1:
+            raise ValueError(
+                f"pictures of {self.pictures.patches} patches fit no row of sequence_length={self.sequence_length}; raise it, or the patch"
+            )
+        return self
 
 
 class EncodeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -207,4 +230,5 @@ class EncodeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         "and is left out if its last one alone is too long. Both are counted, and listed in ledger.jsonl",
     )
     seed: int = Field(0, ge=0, description="seed of the order in which conversations are packed; integer")
+    pictures: PictureGrid | None = Field(None, description="how pictures in conversations become columns; as pack.pictures, or null: none")
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from data.conversations.records import conversation_fault, label_fault, preference_fault
+from data.shards.pictures import PARTS, named_pictures
 from data.tokens.chat import EncodedConversation, LineLedger, chat_of, fitting_conversations, fitting_groups, read_lines
 from data.tokens.config import EncodeConfig
 from data.tokens.documents import shuffle_key
@@ -27,6 +28,7 @@ from data.tokens.rows import Columns, best_fit, fill_rows
 from data.tokens.token_shards import TokenShardWriter
 
 SIDES = ("chosen", "rejected")
+WITH_PICTURES = "a pair with pictures: rows of pairs have no column for them"
 # Metric -> the action in the ledger that it counts.
 ACTIONS = {"removed": "removed", "shortened": "changed", "quarantined": "quarantined"}
 
@@ -38,7 +40,7 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
     shortened (too long), quarantined; of labels also desirable (the number of rows so labelled); and removed, shortened and quarantined in
     total, where a pair counts once.
     """
-    encoder = TextEncoder(tokenizer)
+    encoder = TextEncoder(tokenizer, (config.pictures, [conversations / PARTS]) if config.pictures else None)
     total = LineLedger("encode")
     metrics: dict[str, float] = {}
     output.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,9 @@ def _read_pairs(
 ) -> list[tuple[EncodedConversation, ...]]:
     """Return the chosen and rejected side of every pair whose sides both fit a row, each as a whole conversation."""
     path = conversations / f"preferences_{part}.jsonl"
-    sides = [[chat_of(number, value, value[side]) for side in SIDES] for number, value in read_lines(path, preference_fault, ledger)]
+    known = writer.encoder.pictures is not None
+    lines = read_lines(path, lambda v: preference_fault(v) or (WITH_PICTURES if known and named_pictures(str(v)) else None), ledger)
+    sides = [[chat_of(number, value, value[side]) for side in SIDES] for number, value in lines]
     return fitting_groups(writer.encoder, sides, writer.width, path.name, ledger, config.too_long)
 
 

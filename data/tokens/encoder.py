@@ -11,16 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.model_folder import ModelError, read_tokenizer
+from data.shards.pictures import PictureGrid
+from data.tokens.pictures import PictureBook
+from data.tokens.rows import Ids as Ids
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN, TokenRoles, read_roles
 
 if TYPE_CHECKING:
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
 
 Owner = TypeVar("Owner")
 Batch = list[tuple[int, str]]  # (number of the text, chunk)
-Ids = NDArray[Any]
 Cut = Callable[[str], Iterable[str]]
 CHUNK_CHARACTERS = 16_384
 MAX_CHUNK_CHARACTERS = 16 * CHUNK_CHARACTERS
@@ -68,9 +72,12 @@ def chunks(text: str, between: re.Pattern[str] | None = None) -> Iterator[str]:
 
 
 class TextEncoder:
-    """A tokenizer directory, opened for encoding content."""
+    """A tokenizer directory, opened for encoding content; with `pictures`, the ids of those that texts name are in their places.
 
-    def __init__(self, directory: Path) -> None:
+    `dtype`: of ids, which with pictures are more than the vocabulary's.
+    """
+
+    def __init__(self, directory: Path, pictures: tuple[PictureGrid, Sequence[Path]] | None = None) -> None:
         path = Path(directory) / "tokenizer.json"
         self.directory = Path(directory)
         content, tokenizer = read_tokenizer(path, lacking="fit a tokenizer there first")
@@ -88,7 +95,8 @@ class TextEncoder:
         self.spellings = spellings + [b""] * (self.vocab_size - len(spellings))
         self._chunks = chunks if adopted is None else chunking(self.tokenizer)
         self.token_bytes = byte_counts(self.spellings)
-        self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
+        self.pictures = None if pictures is None else PictureBook(*pictures, self.vocab_size)
+        self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 and pictures is None else np.uint32)
 
     def _require_own_tokens(self, path: Path) -> None:
         for index, token in enumerate(SPECIAL_TOKENS):
@@ -98,10 +106,20 @@ class TextEncoder:
 
     def unknown_bytes(self, size: int, ids: Ids) -> int:
         """Return how many of a text's `size` UTF-8 bytes are lost in its `ids`, because they became `<|unk|>`."""
-        return size - int(self.token_bytes[ids].sum())
+        words = ids if self.pictures is None else self.pictures.words(ids)
+        return size - int(self.token_bytes[words].sum())
 
     def encode(self, texts: Iterable[str]) -> Iterator[Ids]:
         """Yield the ids of each text, in order, as one array of `dtype` without special tokens."""
+        if self.pictures is None:
+            yield from self._encode(texts)
+            return
+        one, other = tee(self.pictures.divided(texts))
+        words = self._encode(part for parts in one for part in parts if isinstance(part, str))
+        for parts in other:
+            yield self._join([next(words) if isinstance(part, str) else part for part in parts])
+
+    def _encode(self, texts: Iterable[str]) -> Iterator[Ids]:
         parts: dict[int, list[Ids]] = {}
         done = 0
         for batch, encodings in self._encoded(batches(enumerate(texts), self._chunks)):
@@ -163,6 +181,30 @@ def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
             plain = token.removeprefix(continued) if continued else token
             spellings[index] = (plain.replace(SPACE, " ") if spaced else plain).encode()
     return spellings
+
+
+CONTINUES, GOES_ON = 1, 2  # flags of a token: its first character may go on a word, its last one may be gone on from
+
+
+def word_joins(tokenizer: Tokenizer, spellings: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Return the flags of each token. A token goes on the word of the one before if that `GOES_ON` and it `CONTINUES`.
+
+    Words are runs of letters, digits and what is combined with them, so a mark is a word of its own. Bytes that are part of a character
+    count as letters. Of WordPiece only the tokens that it writes as the rest of a word go on one, since others may stand after a space.
+    """
+    from tokenizers import models
+
+    prefix = tokenizer.model.continuing_subword_prefix if isinstance(tokenizer.model, models.WordPiece) else ""
+    flags = np.zeros(len(spellings), dtype=np.uint8)
+    for index, spelling in enumerate(spellings):
+        if text := spelling.decode("utf-8", "replace"):
+            first = _in_word(text[0]) and str(tokenizer.id_to_token(index)).startswith(prefix)
+            flags[index] = CONTINUES * first + GOES_ON * _in_word(text[-1])
+    return flags
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "\ufffd" or unicodedata.category(character).startswith("M")
 
 
 def decoding_steps(tokenizer: Tokenizer) -> list[str]:

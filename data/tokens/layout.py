@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data.tokens.pictures import PictureBook
 from data.tokens.rows import Columns, best_fit, cut_stream, stream_rows
 from data.tokens.stream import Numbers, Stream
 
@@ -74,8 +75,8 @@ class CutLayout:
 class BestFit:
     """Best-fit packing (Ding et al. 2024, "Fewer Truncations Improve Language Modeling"): what fits a row is never cut.
 
-    A longer document is divided into parts of a full row each, and its rest is packed like a document. Rows are ordered by the first part
-    that they hold, so they follow the stream.
+    A longer document is divided into parts of a full row each, or less where a picture would be cut, and its rest is packed like a
+    document. Rows are ordered by the first part that they hold, so they follow the stream.
     """
 
     def __init__(self, stream: Stream, sequence_length: int) -> None:
@@ -84,13 +85,15 @@ class BestFit:
         document = np.repeat(np.arange(len(parts)), parts)
         offset = (np.arange(len(document)) - np.repeat(np.cumsum(parts) - parts, parts)) * sequence_length
         length = np.minimum(self._width, stream.lengths[document] - offset)
+        if stream.pictures is not None:
+            parts, document, offset, length = _around_pictures(stream, stream.pictures, self._width)
         row, start = _plan(length, self._width)
         self.rows = int(row.max()) + 1 if len(row) else 0
         order = np.lexsort((start, row))
         self._length, self._start, self._offset = length[order], start[order], offset[order]
         self._origin = (stream.origins[document] + offset)[order]
         self._first = np.searchsorted(row[order], np.arange(self.rows + 1))
-        self.separated = np.maximum(0, stream.lengths - self._width)
+        self.separated = stream.lengths - length[np.cumsum(parts) - parts] if len(parts) else np.zeros(0, dtype=np.int64)
         self.repeated = parts - 1
         self.first_row, self.last_row = (np.zeros(len(parts), dtype=np.int64) for _ in range(2))
         if len(parts):
@@ -120,6 +123,19 @@ class BestFit:
         return {name: values.reshape(count, self._width) for name, values in columns.items()}, int(np.count_nonzero(offset))
 
 
+def _around_pictures(stream: Stream, pictures: PictureBook, width: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+    """Return how many parts each document is divided into, and of each part its document, where in that it begins, and its length."""
+    begins: list[list[int]] = []
+    for origin, size in zip(stream.origins.tolist(), stream.lengths.tolist(), strict=True):
+        cuts = pictures.cuts(stream.file[origin : origin + size], width) if size > width else []
+        begins.append([0, *(cut - 1 for cut in cuts)])
+    parts = np.array([len(one) for one in begins], dtype=np.int64)
+    document = np.repeat(np.arange(len(parts)), parts)
+    offset = np.array([at for one in begins for at in one], dtype=np.int64)
+    ends = [end + 1 for one, size in zip(begins, stream.lengths.tolist(), strict=True) for end in (*one[1:], size - 1)]
+    return parts, document, offset, np.array(ends, dtype=np.int64) - offset
+
+
 def _plan(length: Numbers, width: int) -> tuple[Numbers, Numbers]:
     """Return the row of each part and its offset in the row; rows are numbered by the first part that they hold."""
     full: NDArray[np.bool_] = length == width
@@ -138,7 +154,9 @@ def _plan(length: Numbers, width: int) -> tuple[Numbers, Numbers]:
 
 
 def make_layout(stream: Stream, method: str, sequence_length: int) -> TextLayout:
-    """Return the layout for a packing method."""
+    """Return the layout for a packing method. Raise ValueError where it would cut pictures."""
+    if stream.pictures is not None and method != "best_fit":
+        raise ValueError(f"method={method} cuts rows anywhere, also within pictures; use method=best_fit")
     return BestFit(stream, sequence_length) if method == "best_fit" else CutLayout(stream, sequence_length)
 
 

@@ -40,11 +40,12 @@ from numpy.typing import NDArray
 from data.conversations.records import conversation_fault
 from data.documents.stream import Files
 from data.shards.metadata import SourceRows
+from data.shards.schema import WORDS
 from data.tokens.augmentation import Augmenter
 from data.tokens.chat import LineLedger, chat_of, fitting_conversations, read_lines
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.documents import shuffle_key
-from data.tokens.encoder import TextEncoder
+from data.tokens.encoder import TextEncoder, word_joins
 from data.tokens.layout import RowLayout, documents_table, make_layout, write_documents
 from data.tokens.rows import Columns, Row, best_fit, fill_rows
 from data.tokens.special import PAD
@@ -158,17 +159,20 @@ def pack(
     config: PackConfig,
     *,
     scratch: Path | None = None,
+    parts: Sequence[Path] = (),
 ) -> dict[str, float]:
     """Pack each split (name -> its Parquet files, read by id) into `output/<name>`.
 
     `conversations` is instructions_train.jsonl or its directory; its rows go only into the split called "train". None, or a file without
-    conversations, mixes none in. `scratch` is the folder for the tokens of a split; None: the system's temporary folder.
+    conversations, mixes none in. `scratch` is the folder for the tokens of a split; None: the system's temporary folder. `parts`: the files
+    with the pictures that texts name.
     Return metrics with the split's name as prefix: rows, tokens, targets, bytes, padding_fraction, documents, those of
     `accounting_metrics`, and unknown (`<|unk|>` among the targets) if the tokenizer has it. Then instruction_rows, instruction_rounds (how
     often the conversations were repeated), removed, quarantined.
     """
-    encoder = TextEncoder(tokenizer)
+    encoder = TextEncoder(tokenizer, (config.pictures, parts) if config.pictures else None)
     tables = {COLUMN: spelling_table(encoder.spellings, config.spelling)} if config.spelling else {}
+    words = {WORDS: word_joins(encoder.tokenizer, encoder.spellings)} if config.words else {}
     ledger = LineLedger("pack")
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
     documents: list[pa.Table] = []
@@ -188,12 +192,12 @@ def pack(
             layouts: list[RowLayout] = [*texts, *([conversation_part] if conversation_part.rows else [])]
             which = _order(layouts, config)
             writer = TokenShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
-            _write_rows(writer, layouts, which, tables)
+            _write_rows(writer, layouts, which, tables, config.pictures.patch_size if config.pictures else 0)
             token_counts = [counted for text in texts for counted in count_tokens(name, text)]
             token_counts += [conversation_part.count_tokens(name)] if conversation_part.kept or conversation_part.too_long else []
             names = [*dict.fromkeys(counted.source for counted in token_counts)] if config.by_source else []
             rows_of = [_source_rows(source, layout) for source, layout in zip(names, layouts, strict=False)]
-            counts = writer.close(rows_of, tables)
+            counts = writer.close(rows_of, {**tables, **words})
             require_balance(name, token_counts, writer)
             metrics |= {f"{name}_{key}": value for key, value in counts.items()}
             metrics[f"{name}_documents"] = float(len(set(stream.ids)))
@@ -209,11 +213,11 @@ def pack(
 
 
 def _source_rows(source: str, layout: RowLayout) -> SourceRows:
-    """Return what a source has: of documents also their targets, every token but the first, and the bytes of their text."""
+    """Return what a source has: of documents also their targets and the bytes of their text."""
     stream: Stream | None = getattr(layout, "stream", None)
     if stream is None:
         return SourceRows(source, layout.rows)
-    return SourceRows(source, layout.rows, int((stream.lengths - 1).sum()), int(stream.bytes.sum()))
+    return SourceRows(source, layout.rows, stream.targets, int(stream.bytes.sum()))
 
 
 def _parts(stream: Stream, config: PackConfig) -> list[Stream]:
@@ -235,10 +239,12 @@ def _order(layouts: Sequence[RowLayout], config: PackConfig) -> NDArray[np.int64
     return spread_evenly(layouts[0].rows, layouts[1].rows).astype(np.int64)
 
 
-def _write_rows(writer: TokenShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64], tables: Columns) -> None:
-    """Write the rows of all layouts in order, a few million tokens at a time, with the columns that `tables` gives for each token."""
+def _write_rows(writer: TokenShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64], tables: Columns, vectors: int) -> None:
+    """Write the rows of all layouts in order, a few million values at a time, with the columns that `tables` gives for each token.
+
+    `vectors`: numbers of a token in the columns that the writer adds."""
     done = [0] * len(layouts)
-    values_at_once = writer.width * (1 + sum(table.shape[1] for table in tables.values()))
+    values_at_once = writer.width * (1 + sum(table.shape[1] for table in tables.values()) + vectors)
     some = max(1, TOKENS_AT_ONCE // values_at_once)
     for start in range(0, len(which), some):
         here = which[start : start + some]

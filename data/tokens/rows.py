@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.encoder import Ids
 from data.tokens.special import BOS, PAD
 
+Ids = NDArray[Any]
 Columns = dict[str, NDArray[Any]]
 Row = list[tuple[Ids, NDArray[np.bool_]]]  # the sequences of one row, each with its loss mask
 WINDOW = 1024

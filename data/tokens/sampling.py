@@ -33,6 +33,7 @@ import pyarrow as pa
 
 from data.documents.rows import RowWriter
 from data.documents.stream import Files, merged_batches
+from data.shards.pictures import without_pictures
 from data.tokens.config import CHUNKS, SHARE, AllotConfig, DrawConfig, TokenizerConfig
 from data.tokens.documents import SplitDocument, read_documents, shuffle_key
 from data.tokens.encoder import TokenizerError, chunks
@@ -123,7 +124,7 @@ def drawn_chunks(samples: Files) -> Iterator[Chunk]:
 
 
 def _chunks_of(document: SplitDocument) -> Iterator[Chunk]:
-    for number, text in enumerate(chunks(document.text)):
+    for number, text in enumerate(chunks(without_pictures(document.text))):
         yield Chunk(document.id, number, text)
 
 

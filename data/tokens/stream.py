@@ -20,9 +20,11 @@ from data.documents.stream import Files
 from data.tokens.augmentation import Augmenter
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
+from data.tokens.pictures import PictureBook
 from data.tokens.special import PAD
 
 Numbers = NDArray[np.int64]
+AT_ONCE = 1 << 20  # tokens
 SortKey = Callable[[str], tuple[int, str]]  # a document's id -> what it is sorted by
 Encode = Callable[[Iterator[tuple[str, str]]], Iterator[Ids]]  # (id, text) of each document -> its ids
 
@@ -39,6 +41,7 @@ class Stream:
     file: Ids
     unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` replaces, on average
     pad: int = PAD  # what rows are filled with
+    pictures: PictureBook | None = None  # of which documents may have patches
 
     @cached_property
     def starts(self) -> Numbers:
@@ -62,6 +65,13 @@ class Stream:
             first, document = end, document + 1
         return np.concatenate(parts)
 
+    @property
+    def targets(self) -> int:
+        """The tokens that a model predicts: of each document all but the first, and but patches."""
+        patches = 0 if self.pictures is None else sum(int((self.take(at, at + AT_ONCE) >= self.pictures.first).sum()) for at in
+                                                      range(0, len(self), AT_ONCE))  # fmt: skip
+        return int((self.lengths - 1).sum()) - patches
+
     def by_source(self) -> dict[str, Stream]:
         """Return one stream for each source, ordered by name; each keeps the order of its documents."""
         names = np.array(self.sources, dtype=object)
@@ -74,7 +84,7 @@ class Stream:
     def _only(self, documents: Numbers) -> Stream:
         ids, sources = ([column[number] for number in documents.tolist()] for column in (self.ids, self.sources))
         sizes = (self.bytes[documents], self.lengths[documents], self.origins[documents])
-        return Stream(ids, sources, *sizes, self.file, self.unknown_size, self.pad)
+        return Stream(ids, sources, *sizes, self.file, self.unknown_size, self.pad, self.pictures)
 
 
 def read_stream(encoder: TextEncoder, split: Files, seed: int, scratch: Path, augmenter: Augmenter | None = None) -> Stream:
@@ -105,7 +115,8 @@ def _read_pass(encoder: TextEncoder, split: Files, token_file: Path, key: SortKe
         for document in read_documents(split):
             ids.append(document.id)
             sources.append(sys.intern(document.source))
-            sizes.append(len(document.text.encode()))
+            words = document.text if encoder.pictures is None else encoder.pictures.words_of(document.text)
+            sizes.append(len(words.encode()))
             yield document.id, document.text
 
     bos, eos = (np.array([token], dtype=encoder.dtype) for token in (encoder.roles.document_begin, encoder.roles.document_end))
@@ -122,7 +133,8 @@ def _read_pass(encoder: TextEncoder, split: Files, token_file: Path, key: SortKe
     tokens: Ids = np.memmap(token_file, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
     counts = np.array(lengths, dtype=np.int64)
     origins, unknown_size = np.cumsum(counts) - counts, lost / max(unknown, 1)
-    whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, origins, tokens, unknown_size, encoder.roles.padding)
+    read = (ids, sources, np.array(sizes, dtype=np.int64), counts, origins, tokens, unknown_size)
+    whole = Stream(*read, encoder.roles.padding, encoder.pictures)
     return whole.sorted_by(key)
 
 
@@ -145,4 +157,5 @@ def _joined(passes: list[Stream], path: Path) -> Stream:
         np.memmap(path, dtype=first.file.dtype, mode="r") if written else first.file,
         sum(one.unknown_size for one in passes) / len(passes),
         first.pad,
+        first.pictures,
     )

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.metadata import ShardCounts, SourceRows
+from data.shards.pictures import PLACES
 from data.shards.schema import KINDS, Columns
 from data.shards.writer import ShardWriter
 from data.tokens.encoder import TextEncoder
@@ -53,12 +54,16 @@ class TokenShardWriter:
         return self.filled - self.shared
 
     def add(self, columns: Columns, shared: int = 0) -> None:
-        """Add rows, each column [rows, sequence_length + 1, ...], labels [rows]; `shared` of their tokens were counted in earlier rows."""
+        """Add rows, each column [rows, sequence_length + 1, ...], labels [rows]; `shared` of their tokens were counted in earlier rows.
+
+        Ids of patches become the columns that pictures have."""
+        if self.encoder.pictures is not None and "tokens" in columns:
+            columns = self.encoder.pictures.columns(dict(columns), self.encoder.roles.padding)
         sizes = {values.shape[1:2] for name, values in columns.items() if name not in self._rows.labels}
         if not self._rows.columns <= columns.keys() or sizes != {(self.width,)}:
             raise ValueError(f"{self.kind} rows need {sorted(self._rows.columns)} of width {self.width}, got {list(columns)} of {sizes}")
         for name, mask in self._rows.targets.items():
-            pad = self._padding(columns[name], columns[mask])
+            pad = self._padding(columns[name], columns[mask] if PLACES not in columns else columns[mask] | (columns[PLACES] > 0))
             counted = columns[name][columns[mask].astype(np.bool_)]
             self.filled += columns[name].size - pad
             self.padding += pad

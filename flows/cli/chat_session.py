@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from data.shards.pictures import Picture
+from data.sources.errors import Unreadable
+from data.sources.pictures import open_picture
 from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, unreleased_directory, variant_directory
+from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.views.diff_rendering import printable
 from flows.recipe.validation import given, sentence
 from model.hardware.waiting import watch
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
+from model.inference.documents import Citation
 
 WAITING, ERASED = "…", "\r\x1b[K"
 HELP = "Ask something. /forget starts over, Ctrl-C ends a reply, an empty line ends the conversation."
@@ -33,10 +38,13 @@ def talk(
     judge: str | None = None,
     *,
     unreleased: bool = False,
+    documents: bool = False,
+    image: Path | None = None,
 ) -> None:
     """Talk on the terminal until the input ends, or ask one question. `best_of`: replies of which the reward model `judge` takes one.
 
-    unreleased: talk to the recipe's newest model, though no gate released it.
+    documents: answer from the passages that the recipe's index finds, and cite them.
+    unreleased: talk to the recipe's newest model, though no gate released it. image: a picture that stands before the first message.
     `options`: settings of sampling; without `max_new_tokens` a reply ends where the model ends it, or the context does.
 
     Raises ValueError for options that don't fit together, and LookupError for an unknown model.
@@ -47,6 +55,8 @@ def talk(
         directory = variant_directory(directory, variant)
         if adapter is not None:
             raise ValueError(f"--variant {variant} and --adapter {adapter}: adapters were trained on full precision; keep one of the two")
+    if image is not None and best_of > 1:
+        raise ValueError(f"--image {image} and --best-of {best_of}: reward models read no pictures; keep one of the two")
     chosen_by = _judge_of(directory if variant is None else directory.parent, best_of, judge, sampling)
     folder = None if adapter is None else adapter_directory(directory, adapter)
     watch()
@@ -59,13 +69,28 @@ def talk(
     if chosen_by is not None:
         session.choose_by(chosen_by, best_of)
         print(f"  of {best_of} replies the one that {chosen_by.absolute()} scores highest is shown", file=sys.stderr, flush=True)
-    if question is not None:
-        show(session.say(question, sampling, seed or 0))
-        return
-    print(HELP, file=sys.stderr, flush=True)
-    with suppress(ImportError):
-        import readline  # noqa: F401  # `input` edits the line and keeps a history once this is there
-    _converse(session, sampling, seed or 0)
+    shown = "" if image is None else f"{session.show(_picture_in(image))}\n"
+    with open_passages(model, store) if documents else nullcontext() as opened:
+        session.documents = RecipeDocuments(opened) if opened is not None else None
+        if question is not None:
+            show(session.say(shown + question, sampling, seed or 0))
+            if documents:
+                show_citations(session.citations)
+            return
+        print(HELP, file=sys.stderr, flush=True)
+        with suppress(ImportError):
+            import readline  # noqa: F401  # `input` edits the line and keeps a history once this is there
+        _converse(session, sampling, seed or 0, shown)
+
+
+def _picture_in(image: Path) -> Picture:
+    """Return the picture in a file. Raises ValueError naming the file and what is wrong with it."""
+    try:
+        return open_picture(image.read_bytes())
+    except OSError as error:
+        raise ValueError(f"--image {image}: {error.strerror}") from error
+    except Unreadable as error:
+        raise ValueError(f"--image {image}: {error}") from error
 
 
 def _judge_of(directory: Path, best_of: int, judge: str | None, sampling: SamplingConfig) -> Path | None:
@@ -81,7 +106,7 @@ def _judge_of(directory: Path, best_of: int, judge: str | None, sampling: Sampli
     return judge_directory(directory, judge)
 
 
-def _converse(session: Any, sampling: SamplingConfig, seed: int) -> None:
+def _converse(session: Any, sampling: SamplingConfig, seed: int, shown: str = "") -> None:
     while True:
         try:
             text = input("> ").strip()
@@ -94,7 +119,10 @@ def _converse(session: Any, sampling: SamplingConfig, seed: int) -> None:
             session.reset()
             continue
         try:
-            show(session.say(text, sampling, seed))
+            show(session.say(shown + text, sampling, seed))
+            shown = ""
+            if session.documents is not None:
+                show_citations(session.citations)
         except KeyboardInterrupt:
             print(" (stopped)")
         except ValueError as error:
@@ -114,6 +142,20 @@ def show(pieces: Iterable[str]) -> None:
             waiting = False
         print(printable(piece), end="", flush=True)
     print(ERASED if waiting else "")
+
+
+def show_citations(citations: Sequence[Citation]) -> None:
+    """Print the document and place of each passage that a reply cites, marked if the passage does not have its words."""
+    for citation in citations:
+        if not citation.cited:
+            continue
+        where = f"{citation.document}, characters {citation.start:,} to {citation.end:,}" if citation.document else "no such passage"
+        fault = "" if citation.supported or not citation.document else "; NOT SUPPORTED: it lacks these words"
+        print(printable(f"  [{citation.number}] {where}{fault}"))
+    if not citations:
+        print("  no passage was found, or none fits into the model's context beside a reply")
+    elif not any(citation.cited for citation in citations):
+        print(printable(f"  no passage is cited; it was shown {', '.join(dict.fromkeys(one.document for one in citations))}"))
 
 
 def sampling_of(options: Mapping[str, Any], seed: int | None) -> SamplingConfig:

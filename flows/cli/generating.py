@@ -19,6 +19,7 @@ from model.inference.answering import Answerer, Answering, digest_of
 from model.inference.chat import ChatModel
 from model.inference.open_model import fingerprint
 from model.inference.prompt_files import Ledger
+from model.inference.speculation import OWN_HEADS
 from tasks.stage.system.locks import try_lock
 
 
@@ -47,9 +48,11 @@ def answer_file(
         raise ValueError(f"{answers} holds the prompts; name another file for the answers")
     schema = json_schema.read_text(encoding="utf-8") if json_schema else None
     directory = find_model(model, store)
-    draft_directory = None if draft is None else find_model(draft, store)
+    draft_directory = None if draft is None or draft == OWN_HEADS else find_model(draft, store)
     opened = ChatModel.open(directory)
-    drafting = None if draft_directory is None else ChatModel.open(draft_directory, tokenizer=directory).network
+    drafting = opened.network if draft == OWN_HEADS else None
+    if draft_directory is not None:
+        drafting = ChatModel.open(draft_directory, tokenizer=directory).network
     asked, count = Answering(settings, seed, batch, beams, stop, schema), threads or os.cpu_count() or 1
     answerer = Answerer(opened.network, opened.format, asked, drafting)
     identity = {
@@ -57,7 +60,7 @@ def answer_file(
         "prompts": digest_of(prompts),
         "settings": settings.model_dump(mode="json"),
         **{"seed": seed, "batch": batch, "beams": beams, "stop": list(stop), "json_schema": schema},
-        **{"draft": None if draft_directory is None else fingerprint(draft_directory), "threads": count},
+        **{"draft": draft if draft_directory is None else fingerprint(draft_directory), "threads": count},
         "versions": {name: version(name) for name in ("folio", "torch", "tokenizers")},
     }
     ledger = Ledger(answers, identity)
@@ -92,4 +95,7 @@ def _answer(answerer: Any, prompts: Path, ledger: Any) -> None:
         print("\r\x1b[K", end="", file=sys.stderr)
     written, refused = sum(part.written for part in ledger.parts), sum(part.refused for part in ledger.parts)
     told = f", {refused} lines refused: the answers say why" if refused else ""
+    if answerer.proposed:
+        share, speed = answerer.accepted / answerer.proposed, tokens / max(time.monotonic() - began, 1e-9)
+        print(f"{answerer.accepted:,} of {answerer.proposed:,} drafted tokens taken ({share:.0%}), {speed:.0f} tokens/s", file=sys.stderr)
     print(f"{written} answers in {ledger.answers}{told}; ledger {ledger.path}")

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.cli.running import checkpoint_step
 from flows.pipeline import compose
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
@@ -29,6 +30,7 @@ from tasks.stage.execution.plan import WORDS, Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.stage import STAGES, Stage
+from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.old_artifacts import old_lines
 from tasks.stage.store.store import Store
 from tasks.stage.system.command_line import did_you_mean
@@ -92,10 +94,14 @@ class TimeEstimate:
         """Return the estimate as a phrase."""
         if not self.most.likely:
             return "nothing tells how long it takes before it has run once" if self.unknown else "nothing to do"
-        rest = f", and {plural(len(self.unknown), 'stage')} of unknown duration" if self.unknown else ""
         if self.certain == self.most or not self.certain.likely:
-            return f"{span(self.most)}{rest}"
-        return f"{span(self.certain)}, or {span(self.most)} if all that may run does{rest}"
+            return self.at_most()
+        return f"{span(self.certain)}, or {self.at_most(' if all that may run does')}"
+
+    def at_most(self, condition: str = "") -> str:
+        """Return what all that may run takes as a phrase, and how many stages it leaves out."""
+        rest = f", and {plural(len(self.unknown), 'stage')} of unknown duration" if self.unknown else ""
+        return f"{span(self.most)}{condition}{rest}"
 
     def lines(self) -> list[str]:
         """Return a table of the stages that decide how long the run takes, and whether the machine is busy; no line if none is known."""
@@ -219,6 +225,23 @@ class Plan:
         cores, load = self.recipe.resources.cores, load_now()
         forecaster = Forecaster(History(self.store), Path(self.recipe.root).resolve(), cores, load)
         return TimeEstimate.of(forecaster.forecasts(self.decisions), cores, load)
+
+    def ahead(self, estimate: TimeEstimate) -> list[str]:
+        """Return how many stages are to run and how long they take, and those that an interrupted run has left a checkpoint of."""
+        due = [decision for decision in self.decisions if decision.action != "reuse"]
+        certain = {without_shard(decision.position) for decision in due if decision.action == "run"}
+        rest = len({without_shard(decision.position) for decision in due} - certain)
+        if rest and estimate.certain.likely:
+            lines = [
+                f"{plural(len(certain), 'stage')} ahead: {span(estimate.certain)}",
+                f"with {rest} more that may run: {estimate.at_most()}",
+            ]
+        else:
+            lines = [f"{plural(len(certain), 'stage')} ahead{f', and {rest} that may run' if rest else ''}: {estimate.words()}"]
+        for decision in due:
+            if step := checkpoint_step(self.store, decision.position, decision.key) if decision.key else 0:
+                lines.append(f"{decision.position} was interrupted after step {step}, which shortens it")
+        return lines
 
 
 def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> Plan:

@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.examples.config import DocumentExamples
 from data.problems.make import gym_problem
+from data.shards.address import Address
 from data.sources.config import ManifestSource, RemoteSource
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import read_manifest
@@ -134,15 +136,18 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
 
 
 def _critics(recipe: Recipe) -> Iterator[str]:
-    """Critics behind an address: the client that asks them, which is an extra, and their key."""
+    """Critics and teachers behind an address: the client that asks them, which is an extra, and their key."""
+    asked: dict[str, Address] = {"examples.teacher": recipe.examples.teacher} if isinstance(recipe.examples, DocumentExamples) else {}
     for section, step in recipe.trainings.items():
         pairs = getattr(step, "pairing", None)
-        if not isinstance(pairs, ConstitutionPairs) or not isinstance(pairs.critic, EndpointCritic):
-            continue
+        if isinstance(pairs, ConstitutionPairs) and isinstance(pairs.critic, EndpointCritic):
+            asked[f"{section}pairs.critic"] = pairs.critic
+    for key, address in asked.items():
         if importlib.util.find_spec("openai") is None:
-            yield f"{section}pairs.critic.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]', or take kind own"
-        if (named := pairs.critic.key_variable) and not os.environ.get(named):
-            yield f"{section}pairs.critic.key_variable={named}, and the environment has no such variable; set it to the key"
+            instead = ", or take kind own" if isinstance(address, EndpointCritic) else ""
+            yield f"{key}.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]'{instead}"
+        if (named := address.key_variable) and not os.environ.get(named):
+            yield f"{key}.key_variable={named}, and the environment has no such variable; set it to the key"
 
 
 def _word_list(recipe: Recipe) -> Iterator[str]:
@@ -245,7 +250,7 @@ def space_line(plan: Plan, written: float) -> str:
 def needed_bytes(plan: Plan, written: float) -> float:
     """Return the most bytes that a run of the plan takes: its artifacts, and checkpoints while it trains. 0 if all is reused."""
     ahead = [decision for decision in plan.decisions if decision.action != "reuse"]
-    trains = any(decision.stage in ("pretrain", "tune", "adapt") for decision in ahead)
+    trains = any(decision.stage in ("pretrain", "compete", "tune", "adapt") for decision in ahead)
     return (written + TABLES if ahead else 0.0) + (beside(plan.recipe) if trains else 0.0)
 
 

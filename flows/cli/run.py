@@ -1,6 +1,6 @@
 """`folio run`: a recipe on the local Prefect server.
 
-Bars of a run on a terminal, with what a plan says about its stages and their times.
+What is ahead of a run, and its bars on a terminal, by what a plan says about its stages and their times.
 
 The plan is made in parallel with the run once a stage executes; a run that reuses everything needs none.
 
@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import wrap
@@ -26,7 +26,7 @@ from prefect.exceptions import CancelledRun
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.cli.approving import asking, way_out
-from flows.cli.planning import stages_to_refresh, walk
+from flows.cli.planning import Plan, TimeEstimate, stages_to_refresh, walk
 from flows.cli.preflight import require_machine, require_space
 from flows.cli.signals import stoppable
 from flows.cli.views.diff_rendering import printable
@@ -38,10 +38,11 @@ from flows.services.home import home
 from tasks.gate import GateFailed
 from tasks.reporting.abilities import HEADER as SKILLS_HEADER
 from tasks.reporting.abilities import skill_rows
+from tasks.reporting.arena import arena_text
 from tasks.reporting.gates import HEADER, gate_text
 from tasks.reporting.page import LIST
 from tasks.reporting.standing import standing_of
-from tasks.reporting.summary import TUNED, previous_metrics
+from tasks.reporting.summary import TUNED, Results, previous_metrics
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.live_runs import home_in_use
 from tasks.stage.execution.run import RunOptions, use_options
@@ -50,35 +51,42 @@ from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.store import open_store
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.live_bars import LiveBars
-from tasks.stage.system.progress import format_duration, log, show_on_terminal
+from tasks.stage.system.progress import LOG_SECONDS, format_duration, log, show_on_terminal
 from tasks.stage.tracking.cost import total_cost
 
 
 @contextmanager
-def bars(recipe: Recipe) -> Iterator[None]:
-    """Draw the progress of a run during the block, if standard output is a terminal."""
-    if not sys.stdout.isatty():
-        yield
-        return
-    drawing = LiveBars(recipe.name)
+def foreseen(recipe: Recipe, options: RunOptions) -> Iterator[None]:
+    """Say what is ahead during the block, once a stage executes, and draw progress if standard output is a terminal."""
+    drawing = LiveBars(recipe.name) if sys.stdout.isatty() else None
+    ended = threading.Event()
 
     def look_ahead() -> None:
-        drawing.working.wait()
+        options.working.wait()
+        # A plan takes a second or two of a processor, which in a log is only worth it for a run that lasts.
+        if drawing is None and ended.wait(LOG_SECONDS):
+            return
         try:
-            drawing.expect(expected_seconds(recipe))
+            plan = walk(recipe, options.refresh)
+            estimate = plan.estimate()
+            if not ended.is_set():
+                log("\n".join(plan.ahead(estimate)))
+            if drawing is not None:
+                drawing.expect(expected_seconds(plan, estimate))
         except Exception as error:  # noqa: BLE001  # the run itself will say what is wrong, and better
             log(f"how long the run takes is not known ({type(error).__name__})")
 
     threading.Thread(target=look_ahead, daemon=True).start()
-    with drawing.drawn():
-        yield
+    try:
+        with drawing.drawn() if drawing is not None else nullcontext():
+            yield
+    finally:
+        ended.set()
 
 
-def expected_seconds(recipe: Recipe) -> dict[str, float | None]:
-    """Return a recipe's stages and the expected seconds of each; None if unknown, 0 if reused."""
-    plan = walk(recipe)
-    ahead = plan.estimate().stages
-    likely = {stage: seconds.likely if seconds is not None else None for stage, (seconds, _) in ahead.items()}
+def expected_seconds(plan: Plan, estimate: TimeEstimate) -> dict[str, float | None]:
+    """Return a plan's stages and the expected seconds of each; None if unknown, 0 if reused."""
+    likely = {stage: seconds.likely if seconds is not None else None for stage, (seconds, _) in estimate.stages.items()}
     return {stage: likely.get(stage, 0.0) for stage in (without_shard(decision.position) for decision in plan.decisions)}
 
 
@@ -93,6 +101,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         lines += [position, gate_text([[str(row[name]) for name in HEADER] for row in rows]), ""]
     standing = standing_of(artifacts, store.local, previous_metrics(store, recipe.name, artifacts.get(TUNED)))
     lines += [*("\n  ".join(wrap(f"- {said}", 110)) for said in (*standing.sentences(), *standing.since())), ""]
+    lines += arena_text(Results(artifacts, store.local))
     lines += probes(artifacts["evaluate.base"])
     lines += skills(artifacts["evaluate.base"], artifacts[TUNED])
     writes = "generation" in recipe.model.SUPPORTS
@@ -191,7 +200,7 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
     # Prefect's heartbeat would report a dead run after minutes, and its thread takes a second to stop; its follower reports it at once.
     with use_options(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
-            with bars(recipe):
+            with foreseen(recipe, options):
                 artifacts = begin_flow(lambda: pipeline(recipe), begun=lambda: bool(options.runs))
         except CancelledRun:
             raise KeyboardInterrupt from None

@@ -24,7 +24,7 @@ from tasks.stage.recovery.follower import settle_earlier_runs
 from tasks.stage.recovery.settlement import synchronize
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord
-from tasks.stage.store.store import open_store
+from tasks.stage.store.store import Store, open_store
 from tasks.stage.system.columns import columns
 from tasks.stage.system.progress import format_duration, log, show_on_terminal
 
@@ -241,17 +241,20 @@ def newest_progress(run: FoundRun) -> dict[str, str]:
 
 def checkpoints(run: FoundRun) -> dict[str, str]:
     """Return the last checkpoint of each executing position."""
-    root = run.journal.store.local_root
-    found: dict[str, str] = {}
-    steps: dict[str, int] = {}
-    for position, stage in run.record.stages.items() if root is not None else ():
-        assert root is not None
-        folder = root / ".staging" / f"{without_shard(position).partition('.')[0]}-{stage.key[:16]}"
-        for latest in (path for path in folder.glob("*/resume/latest.json") if not path.parts[-3].startswith("aside-")):
-            with suppress(OSError, ValueError, KeyError):
-                step = max(json.loads(latest.read_text())["step"], steps.get(position, 0))
-                steps[position], found[position] = step, f"last checkpoint: step {step}"
-    return found
+    steps = {position: checkpoint_step(run.journal.store, position, stage.key) for position, stage in run.record.stages.items()}
+    return {position: f"last checkpoint: step {step}" for position, step in steps.items() if step}
+
+
+def checkpoint_step(store: Store, position: str, key: str) -> int:
+    """Return the step of the newest checkpoint of the execution of a key that is under way or was interrupted; 0 without one."""
+    if store.local_root is None:
+        return 0
+    folder = store.local_root / ".staging" / f"{without_shard(position).partition('.')[0]}-{key[:16]}"
+    steps = [0]
+    for latest in (path for path in folder.glob("*/resume/latest.json") if not path.parts[-3].startswith("aside-")):
+        with suppress(OSError, ValueError, KeyError):
+            steps.append(json.loads(latest.read_text())["step"])
+    return max(steps)
 
 
 def close_dead_runs() -> None:

@@ -6,20 +6,23 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from data.shards.model_folder import require_regular
 from flows.cli.chat_models import description, find_model, lineage_of
+from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
+from model.inference.speculation import OWN_HEADS
 from model.networks.directory import ModelError, read_config, tensor_shapes
 from model.release.adapters import adapters_beside
 from model.serving.app import bound, compute_with, serve
-from model.serving.opening import Offer, open_together
-from model.serving.served import ServeLimits
+from model.serving.opening import Drafting, Offer, open_together
+from model.serving.own import OwnModel
+from model.serving.served import ServedModel, ServeLimits
 from tasks.reporting.wording import size
 
 KEY = "FOLIO_SERVE_KEY"
@@ -36,15 +39,20 @@ def serve_models(
     draft: str | None,
     backend: Literal["auto", "folio", "llama.cpp", "vllm"],
     store: str,
+    documents: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError before listening if a model can't be served."""
+    """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError before listening if a model can't be served.
+
+    documents: conversations are answered from the passages that each recipe's index finds, with citations.
+    """
     found = find_served(models, store, every_adapter=backend in ("auto", "folio"))
-    draft_directory = None if draft is None else find_model(draft, store)
+    drafting: Drafting | None = None if draft is None else "self" if draft == OWN_HEADS else find_model(draft, store)
     key = read_key(key_file)
     settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
     compute_with(count)
     served: dict[str, Any] = {}
-    with stoppable(last=True):
+    with stoppable(last=True), ExitStack() as opened:
+        asked = documents_of(models, store, opened) if documents else {}
         try:
             for path, named in found.items():
                 offers = []
@@ -52,8 +60,10 @@ def serve_models(
                     lines = list(said_of(path, adapter))
                     print("\n".join(lines[:3]), file=sys.stderr, flush=True)
                     offers.append(Offer(name, path, lines, adapter))
-                for model in open_together(offers, settings, backend=backend, threads=count, draft=draft_directory):
+                for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting):
                     served[model.about.id] = model
+                    if documents:
+                        answer_from(model, asked)
             serve(served, settings, listening, key, lambda address: print(_ready(address, served, key), flush=True))
         finally:
             for model in served.values():
@@ -86,6 +96,19 @@ def find_served(models: Sequence[str], store: str = "", *, every_adapter: bool =
                 raise ValueError(f"two models would be called {twice[0]}; serve one of them from a folder of another name")
         found.setdefault(path, {}).update(named)
     return found
+
+
+def documents_of(models: Sequence[str], store: str, opened: ExitStack) -> dict[str, RecipeDocuments]:
+    """Open the documents of each recipe that is served, by its name in the API. Raise LookupError for one without an index."""
+    recipes = {model if Path(model).exists() else model.partition(":")[0] for model in models}
+    return {_short(recipe): RecipeDocuments(opened.enter_context(open_passages(recipe, store))) for recipe in sorted(recipes)}
+
+
+def answer_from(model: ServedModel, asked: Mapping[str, RecipeDocuments]) -> None:
+    """Have a model answer from the documents of its recipe. Raise ValueError for one that another program computes."""
+    if not isinstance(model, OwnModel):
+        raise ValueError(f"--documents: {model.about.id} is computed by {model.about.backend}, and only models that folio computes cite")
+    model.documents = asked[model.about.id.partition(":")[0]]
 
 
 def read_key(file: Path | None) -> str | None:

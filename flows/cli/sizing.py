@@ -9,9 +9,10 @@ Show `folio size` as text and tables, for someone who has never trained a model.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from flows.recipe.schema import Recipe
 from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
 from model.hardware.devices import find_device
 from model.planning.machine import Machine, machine_for
-from model.planning.proposal import Proposal, SizedJob, Text, propose
+from model.planning.proposal import MIN_STEPS, Proposal, SizedJob, Text, propose
 from model.planning.rules import bytes_per_token, gibibytes, short, speed
+from model.training.resources import TrainResources
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
@@ -39,12 +41,15 @@ Price = Callable[[SizedJob], float | None]
 STAGES = ("nothing", "optimizer", "and gradients", "and weights")
 
 
-def size_table(name: str, argument: str, found: Proposal, currency: str, price: Price) -> str:
-    """Return what there is, what is proposed and why, what it takes, and the warnings. `argument`: the recipe as the user named it."""
-    return "\n".join(_lines(name, argument, found, currency, price))
+def size_table(name: str, argument: str, found: Proposal, currency: str, price: Price, more: Sequence[str] = ()) -> str:
+    """Return what there is, what is proposed and why, what it takes, and the warnings.
+
+    `argument`: the recipe as the user named it; `more`: changes besides those of the pretraining.
+    """
+    return "\n".join(_lines(name, argument, found, currency, price, more))
 
 
-def _lines(name: str, argument: str, found: Proposal, currency: str, price: Price) -> Iterator[str]:
+def _lines(name: str, argument: str, found: Proposal, currency: str, price: Price, more: Sequence[str]) -> Iterator[str]:
     text, machine = found.text, found.machine
     tokens = short(text.tokens(found.proposed.job.vocab_size))
     yield f"{name}: {in_bytes(text.bytes)} of text to learn from, about {tokens} tokens ({text.source})"
@@ -72,7 +77,7 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
         yield from ("", "no command: it would run out of memory; give more or larger devices, fewer --params, or fewer --budget-hours")
         return
     yield from ("", "to run what would fit:", f"  {folio('run', argument)} \\")
-    changes = _changes(found.proposed, found.present)
+    changes = [*_changes(found.proposed, found.present), *more]
     yield from (f"    --set {shlex.quote(change)}" + (" \\" if change != changes[-1] else "") for change in changes)
     if machine.accelerator and found.proposed.job.train.precision.PRODUCTS == "fp32":
         yield from ("", "in fp32 most of this device is idle; try: --set pretrain.precision=bf16")
@@ -83,6 +88,7 @@ def _compared(found: Proposal, title: str) -> list[str]:
         job, shape = plan.job, plan.job.network
         return {
             "parameters": short(plan.parameters),
+            **({"of them a token uses": short(plan.active_parameters)} if shape.mixes_experts else {}),
             "vocabulary (tokens)": f"{job.vocab_size:,}",
             "width x layers": f"{shape.width} x {shape.layers}",
             **{key.replace("_", " "): f"{getattr(shape, key):,}" for key in shape.SIZES if key not in ("width", "layers")},
@@ -149,6 +155,8 @@ def _changes(plan: SizedJob, present: SizedJob) -> list[str]:
         f"pretrain.tokens={job.train.tokens}",
         f"pretrain.global_batch={job.train.global_batch}",
     ]
+    if job.total_steps < MIN_STEPS:  # the recipe's own may be longer than so short a run
+        changes.append(f"pretrain.warmup_steps={job.train.warmup_steps}")
     changes += [f"pretrain.{key}=0" for key in ("steps", "batch_warmup_steps", "batch_warmup_from") if getattr(before.train, key)]
     parallel = job.resources.parallel
     if parallel.workers > 1:
@@ -197,9 +205,20 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
     if as_json:
         return json.dumps(_as_data(recipe, found), indent=1)
+    more = _divided_batches(recipe, found.proposed.job.resources)
     return size_table(
-        recipe.name, recipe_argument(name), found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds)
+        recipe.name, recipe_argument(name), found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds), more
     )
+
+
+def _divided_batches(recipe: Recipe, resources: TrainResources) -> list[str]:
+    """Return the batches of tuning that have to grow so that each worker reads as many rows."""
+    changes = []
+    for step in recipe.tuning:
+        workers = resources.for_training(step).parallel.data_workers
+        if step.global_batch % workers:
+            changes.append(f"{step.name}.global_batch={math.ceil(step.global_batch / workers) * workers}")
+    return changes
 
 
 def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
@@ -268,6 +287,7 @@ def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
             "vocab_size": job.vocab_size,
             "model": job.network.model_dump(mode="json"),
             "parameters": plan.parameters,
+            "active_parameters": plan.active_parameters,
             "tokens": plan.tokens,
             "tokens_a_parameter": plan.tokens_per_parameter,
             "passes": plan.epochs,

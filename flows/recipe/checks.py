@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, DocumentExamples, PictureExamples, SymbolExamples
 from data.splits.config import SplitConfig
+from data.synthetic.config import SymbolsMaker
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from flows.recipe.counted import counted_problems
@@ -16,6 +17,7 @@ from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, st
 from flows.recipe.opening import opening_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
+from model.pairing.config import ConstitutionPairs
 from model.training.kinds.sampled import SampledConfig
 from model.training.parallel.compatibility import incompatibilities
 
@@ -46,6 +48,7 @@ TAKEN = frozenset(
         "measured",
         "verdict",
         "funnel",
+        "documents",
     }
 )
 MADE = "examples of kind universe with {} above 0"
@@ -57,9 +60,23 @@ MAKING: dict[str, str] = {
     **dict.fromkeys(("passages", "events"), "examples of kind universe with events"),
     **dict.fromkeys(("programs", "program_templates"), "examples with programs"),
     **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
+    "blind": "examples of kind pictures",
 }
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "pair", "revise", "tune", "examine", "adapt", "evaluate", "quantize")
+ELSEWHERE = (
+    "synthesize",
+    "pretrain",
+    "compete",
+    "pair",
+    "revise",
+    "tune",
+    "examine",
+    "adapt",
+    "evaluate",
+    "appraise",
+    "quantize",
+    "vectors",
+)
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -78,8 +95,12 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _variants(recipe)
     yield from _apart(recipe)
     yield from _inputs(recipe)
+    yield from _words(recipe)
+    yield from _pictures(recipe)
     yield from opening_problems(recipe)
     yield from _training(recipe)
+    yield from _arena(recipe)
+    yield from _symbols(recipe)
     yield from _export(recipe)
     yield from _measured(recipe)
     yield from _baselines(recipe)
@@ -88,11 +109,35 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _question_sets(recipe)
     yield from _judges(recipe)
     yield from _mixture(recipe)
+    yield from _indexed(recipe)
+    yield from _taught(recipe)
     yield from _pools(recipe)
     yield from _notified(recipe)
     yield from validation_problems(recipe)
     yield from gate_problems(recipe)
     yield from step_gate_problems(recipe)
+
+
+def _indexed(recipe: Recipe) -> Iterator[str]:
+    """Vectors by a model that has none, and answers by one that writes none."""
+    if recipe.index and recipe.index.evaluate and "generation" not in recipe.model.SUPPORTS:
+        yield f"index.evaluate asks for answers, and model.kind={recipe.model.kind} writes none; leave evaluate out"
+    if recipe.index and (found := recipe.index.vectors) and found.model is None and recipe.model.counted:
+        yield (
+            f"index.vectors needs hidden vectors, and model.kind={recipe.model.kind} counts words; name an open model in "
+            "index.vectors.model, or leave vectors out"
+        )
+
+
+def _taught(recipe: Recipe) -> Iterator[str]:
+    """Steps that learn from preferences, which a teacher does not write."""
+    if isinstance(recipe.examples, DocumentExamples):
+        for step in (*recipe.tuning, *recipe.adapters):
+            if step.READS in ("preference", "labels") and not isinstance(step.pairing, ConstitutionPairs):
+                yield (
+                    f"the step {step.name!r} of kind {step.kind} learns from {step.READS} rows, and examples.kind=documents makes none; "
+                    "leave the step out, such as by tuning: [{kind: sft}]"
+                )
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:
@@ -119,7 +164,7 @@ def _variants(recipe: Recipe) -> Iterator[str]:
     if not recipe.release.variants and recipe.evaluate.variants != type(recipe.evaluate.variants)():
         yield "evaluate.variants does nothing while release.variants is empty; list a variant, or leave it out"
     for number, variant in enumerate(recipe.release.variants):
-        if why := variant.refusal(recipe.model, recipe.tokenizer.kind):
+        if why := variant.refusal(recipe.model if variant.KEEPS_HEADS else recipe.model.alone, recipe.tokenizer.kind):
             yield f"release.variants[{number}] is of kind {variant.kind}: {why}"
 
 
@@ -130,6 +175,13 @@ def _lengths(recipe: Recipe) -> Iterator[str]:
             yield f"{section}.sequence_length={length} is longer than the open model's context of {context}; lower it"
         if recipe.base is None and length != context:
             yield f"{section}.sequence_length={length} and model.context={context} differ; rows and model need one length"
+
+
+def _words(recipe: Recipe) -> Iterator[str]:
+    if recipe.pretrain.reads_words and not recipe.pack.words:
+        yield "pretrain.whole_words=true needs to know which tokens go on a word: set pack.words: true, or whole_words: false"
+    if recipe.pack.words and not recipe.pretrain.reads_words:
+        yield "pack.words=true does nothing unless pretrain, of kind masked, has whole_words: true; leave it out"
 
 
 def _inputs(recipe: Recipe) -> Iterator[str]:
@@ -149,6 +201,35 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
             )
 
 
+def _pictures(recipe: Recipe) -> Iterator[str]:
+    """Pictures that are cut in two ways, that nothing reads, or that a stage would take for words."""
+    cut, read = recipe.pack.pictures, recipe.model.pictures
+    for key, other in (("encode.pictures", recipe.encode.pictures), ("the input of kind pictures in model.inputs", read and read.grid)):
+        if cut != other:
+            said = ["null" if one is None else one.model_dump_json() for one in (cut, other)]
+            yield f"pack.pictures={said[0]} and {key} has {said[1]}; pictures are cut in one way, so give both the same, or neither"
+    told = isinstance(recipe.examples, PictureExamples)
+    if not recipe.ingest.has_pictures:
+        for key, given in (("pack.pictures", cut is not None), ("examples.kind=pictures", told)):
+            if given:
+                yield f"{key} does nothing while no source of ingest.sources is of kind pictures; add one, or leave it out"
+        return
+    if cut is None:
+        yield (
+            "ingest.sources has pictures, and pack.pictures=null would leave their names among the words; say there, in encode.pictures "
+            "and by an input of kind pictures how they are read"
+        )
+    if not told:
+        yield f"ingest.sources has pictures, and examples of kind={recipe.examples.kind} takes their names for words; use kind: pictures"
+    for step in (*recipe.tuning, *recipe.adapters):
+        if step.READS != "sft" or step.pairing is not None:
+            yield f"{step.name} of kind={step.kind} reads {step.READS}, and pictures are in rows of instructions alone; use kind: sft"
+    for chapter in ("base", "chat", "release"):
+        for key in ("copying", "thinking", "earlier_questions"):
+            if getattr(getattr(recipe.evaluate, chapter), key):
+                yield f"evaluate.{chapter}.{key} gives prompts without their pictures; leave it out"
+
+
 def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in recipe.trainings.items():
         if recipe.model.counted:
@@ -160,6 +241,46 @@ def _training(recipe: Recipe) -> Iterator[str]:
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
     if recipe.pretrain.initial:
         yield from _initial_weights(recipe)
+
+
+def _arena(recipe: Recipe) -> Iterator[str]:
+    """Networks of the arena that can't be trained as the recipe asks, or that what is compared can't be measured of."""
+    yield from _names("arena.entrants", [entrant.name for entrant in recipe.arena.entrants])
+    resources = recipe.resources.training.for_training(recipe.pretrain)
+    for number, entrant in enumerate(recipe.arena.entrants):
+        where, network = f"arena.entrants[{number}]", entrant.model
+        if lacking := sorted({"causal", "generation"} - network.SUPPORTS):
+            yield f"{where}.model.kind={network.kind} lacks {lacking[0]}, and an arena compares next tokens and writing; leave it out"
+            continue
+        if not recipe.takes_steps or recipe.base is not None:
+            yield f"{where} is trained as pretrain says, and the recipe takes no steps from nothing; leave arena.entrants out"
+        if network.context != recipe.pack.sequence_length:
+            length = recipe.pack.sequence_length
+            yield f"{where}.model.context={network.context} and pack.sequence_length={length} differ; leave context out"
+        if network.inputs:
+            yield f"{where}.model.inputs reads columns besides tokens, which the arena's rows have not; leave it out"
+        if network.counted:
+            if entrant.learning_rate is not None:
+                yield f"{where}.learning_rate={entrant.learning_rate:g} does nothing: kind={network.kind} is counted; leave it out"
+            continue
+        prefixes = {"section": "pretrain.", "shape": f"{where}.model.", "spread": "resources.training.parallel."}
+        train = recipe.training_of(entrant)
+        yield from incompatibilities(network, train, resources, **prefixes, row_length=recipe.pack.sequence_length)
+
+
+def _symbols(recipe: Recipe) -> Iterator[str]:
+    """Sequences of symbols, which teach no conversation."""
+    if not isinstance(recipe.examples, SymbolExamples):
+        return
+    source = recipe.synthetic
+    if source is None or not isinstance(source.maker, SymbolsMaker) or len(recipe.ingest.sources) > 1:
+        yield "examples.kind=symbols needs a source of kind synthetic with a maker of kind symbols, and no other in ingest.sources"
+    for name in ("tuning", "adapters"):
+        if steps := getattr(recipe, name):
+            yield f"{name} has a step of kind={steps[0].kind}, and examples.kind=symbols teaches no conversation; set {name}: []"
+    for chapter in ("base", "chat", "release"):
+        if number := getattr(recipe.evaluate, chapter).earlier_questions:
+            yield f"evaluate.{chapter}.earlier_questions={number}: a sequence of symbols stands alone; leave it out"
 
 
 def _initial_weights(recipe: Recipe) -> Iterator[str]:
@@ -228,7 +349,8 @@ def _apart(recipe: Recipe) -> Iterator[str]:
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
-    refusal, form = recipe.model.hub_refusal(), recipe.export.format
+    # In that format heads that predict further ahead are left out.
+    refusal, form = recipe.model.alone.hub_refusal(), recipe.export.format
     merges = [recipe.pretrain, *recipe.tuning][-1].adapter.MERGES
     if refusal and merges and form == "huggingface":
         yield (

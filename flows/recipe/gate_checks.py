@@ -18,7 +18,7 @@ from data.examples.config import ConversationExamples
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from model.aims.protocol import SPLIT, StepGate
-from model.evaluation.config import EvaluateConfig, unmeasured
+from model.evaluation.config import DEPTHS, EvaluateConfig, unmeasured
 from model.evaluation.gate import MOST_TIMES_THE_BITS
 from model.networks.base import NetworkBase
 from model.pairing.config import ConstitutionPairs
@@ -58,6 +58,8 @@ def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
     if recipe.pack.by_source:
         found += [name for position in evaluations(recipe, chapter) for name in _by_source(recipe, position)]
     found += [f"baseline.{name}" for name in _baseline_metrics(recipe)]
+    if chapter == "release" and recipe.index and recipe.index.evaluate:
+        found += [f"documents.{name}" for name in _consulted(recipe)]
     return found + ([f"pack.{name}" for name in _packed(recipe)] if chapter == "base" else [])
 
 
@@ -83,6 +85,12 @@ def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
     if first in ("questions", "copying", "skills") and not getattr(evaluated, first):
         return f"{section}{first}=true"
     return {"probe": f"an entry of {section}probes", "thinking": f"{section}thinking with that budget or vote"}.get(first, "")
+
+
+def _consulted(recipe: Recipe) -> Iterator[str]:
+    ways = ("", "words.", "vectors.") if recipe.index and recipe.index.vectors else ("",)
+    found = [f"{way}recall_at_{depth}" for way in ways for depth in DEPTHS]
+    yield from ("questions", "shown", *_joined([*found, "closed", "documents", "gain", "cited", "citations_right"], INTERVAL))
 
 
 def _audited(recipe: Recipe) -> Iterator[str]:
@@ -122,6 +130,8 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
             yield from (f"{split}.targets", *_joined((f"{split}.perplexity",), ("", "_low", "_high")))
         if "bidirectional" in network.SUPPORTS:
             yield from (f"{split}.hidden", *_joined((f"{split}.masked_loss", f"{split}.masked_accuracy"), INTERVAL))
+        if "infilling" in network.SUPPORTS:
+            yield from (f"{split}.hidden", *_joined((f"{split}.span_loss", f"{split}.span_accuracy"), INTERVAL))
     if evaluated.questions:
         sets = ("seen", "heldout", *evaluated.question_sets)
         declined = ("_declined",) if "unknown" in sets else ()

@@ -7,6 +7,7 @@ anything starts. `resources`, `rates`, `root`, `store` and `tracking` change no 
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ConversationExamples, CorpusExamples, ExamplesConfig
 from data.filtering.config import FilterConfig
+from data.searching.passages import IndexConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.synthetic.config import SyntheticSource
@@ -27,14 +29,15 @@ from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
 from flows.recipe.counted import with_counted_defaults
 from flows.recipe.opening import with_shape
-from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys
+from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys, with_entrants
 from flows.services.home import home, store_url, tracking_url
 from model.aims.config import ExamineConfig
 from model.aims.protocol import StepGate
-from model.evaluation.config import EvaluateConfig
+from model.evaluation.config import ArenaEvaluation, ConsultConfig, EvaluateConfig
 from model.evaluation.gate import MOST_TIMES_THE_BITS, Bound, FidelityConfig, FidelitySettings, GateConfig
 from model.evaluation.plain_words import TEXTS
 from model.evaluation.relations import Limit
+from model.inference.config import EmbedConfig
 from model.networks.config import DecoderConfig, NetworkConfig
 from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
@@ -45,7 +48,7 @@ from model.training.config import PretrainConfig, PretrainStep, TuningStep
 from tasks.project import FOLIO
 from tasks.release import Exporting
 from tasks.stage.tracking.cost import Rates
-from tasks.training.config import PipelineResources, Pretraining, Tuning
+from tasks.training.config import ArenaConfig, Entrant, PipelineResources, Pretraining, Tuning
 
 
 class ReleaseEvaluation(EvaluateConfig):
@@ -128,6 +131,37 @@ class Releasing(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
 
 
+class PassageVectors(EmbedConfig):
+    """How passages and questions become vectors."""
+
+    model: OpenModel | None = Field(None, description="an open model that makes them; null: the model of the recipe itself")
+    question_prefix: str = Field("", description="put before each question, as some models of vectors ask, such as 'query: '; text")
+
+    @property
+    def embedding(self) -> EmbedConfig:
+        """The config of the stage that makes the vectors."""
+        return EmbedConfig(passage_prefix=self.passage_prefix)
+
+
+class PassageIndex(IndexConfig):
+    """An index of the passages of all documents, held-out ones too, for `folio search` and for answers with citations."""
+
+    vectors: PassageVectors | None = Field(
+        None,
+        description="find passages by meaning besides words, with vectors whose order is joined with that of the words; null: words alone",
+    )
+    evaluate: ConsultConfig | None = Field(
+        None,
+        description="measure on held-out questions how often their passages are found, and answers with documents beside closed-book ones; "
+        "gates.release may bound them as documents.<metric>; null: not measured",
+    )
+
+    @property
+    def indexing(self) -> IndexConfig:
+        """The config of the stage that indexes."""
+        return IndexConfig(passage_characters=self.passage_characters)
+
+
 class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """From sources to a released model."""
 
@@ -143,6 +177,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     examples: ExamplesConfig = CorpusExamples()
+    index: PassageIndex | None = Field(
+        None, description="an index of passages that `folio search`, and `--documents` of `folio chat` and `folio serve`, read; null: none"
+    )
     base: OpenModel | None = Field(
         None,
         description="an open model to start from, in place of pretraining or before more of it: model and tokenizer are then its own; "
@@ -153,6 +190,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     baseline: BaselineConfig = BaselineConfig()
     model: NetworkConfig = DecoderConfig()
     pretrain: PretrainStep = PretrainConfig()
+    arena: ArenaConfig = ArenaConfig()
     encode: EncodeConfig = EncodeConfig()
     tuning: tuple[TuningStep, ...] = Field(
         TUNING, description="steps of training that follow each other, each from the model before it; [] leaves the base model as it is"
@@ -177,7 +215,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @model_validator(mode="before")
     @classmethod
     def _shorthands(cls, given: Any) -> Any:
-        return with_counted_defaults(with_shape(expand_shorthands(given))) if isinstance(given, dict) else given
+        return with_counted_defaults(with_shape(with_entrants(expand_shorthands(given)))) if isinstance(given, dict) else given
 
     @field_validator("examples", "model", mode="before")
     @classmethod
@@ -227,6 +265,34 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
         if self.model.counted:  # the same counts on every machine and from every seed
             return Pretraining(model=self.model, train=self.pretrain, seed=0, row_length=self.pack.sequence_length)
         return Pretraining(model=self.model, train=self.pretrain.resolved(), seed=self.seed, row_length=self.pack.sequence_length)
+
+    @property
+    def competing(self) -> dict[str, Pretraining]:
+        """The trainings of the arena by name and number of the seed, such as `gru.0`, round after round."""
+        found: dict[str, Pretraining] = {}
+        for seed, entrant in product(range(self.arena.seeds), self.arena.entrants):
+            counted = entrant.model.counted  # the same from every seed
+            if counted and seed:
+                continue
+            train = PretrainConfig() if counted else self.training_of(entrant)
+            found[f"{entrant.name}.{seed}"] = Pretraining(
+                model=entrant.model,
+                train=train.resolved(),
+                seed=0 if counted else self.seed + seed,
+                row_length=self.pack.sequence_length,
+            )
+        return found
+
+    def training_of(self, entrant: Entrant) -> PretrainStep:
+        """Return how a network of the arena is trained: as `pretrain` says, at its own learning rate if it has one."""
+        own = {} if entrant.learning_rate is None else {"learning_rate": entrant.learning_rate}
+        return self.pretrain.model_copy(update=own)
+
+    @property
+    def appraising(self) -> ArenaEvaluation:
+        """What is measured of each network of the arena: nothing that is only for people to read."""
+        base = dict(self.evaluate.base) | {"samples": 0}
+        return ArenaEvaluation(**base, lengths=self.arena.lengths)
 
     def tuning_by(self, step: TuningStep) -> Tuning:
         """Return the config of the stage that tunes by `step`."""

@@ -48,6 +48,20 @@ def expand_shorthands(given: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
+def with_entrants(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's plain data with the rows' length as context of each network of the arena that names none."""
+    data, arena = dict(given), given.get("arena")
+    rows = (data.get("pack") or {}).get("sequence_length") if isinstance(data.get("pack"), Mapping) else None
+    if rows is None or not isinstance(arena, Mapping) or not isinstance(arena.get("entrants"), list | tuple):
+        return data
+
+    def whole(entrant: Any) -> Any:
+        model = entrant.get("model") if isinstance(entrant, Mapping) else None
+        return {**entrant, "model": {"context": rows, **model}} if isinstance(model, Mapping) else entrant
+
+    return {**data, "arena": {**arena, "entrants": [whole(entrant) for entrant in arena["entrants"]]}}
+
+
 def without_replaced(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return a base recipe without its shorthands for entries of lists that the extending recipe sets itself."""
     return {name: value for name, value in base.items() if name not in LISTS or not _gives(own, LISTS[name])}

@@ -25,7 +25,7 @@ from flows.recipe.schema import Recipe
 from model.hardware.flops import training_flops
 from model.networks.meta import count_parameters
 from model.planning.machine import Machine
-from model.planning.proposal import Text, described_job
+from model.planning.proposal import Text, described_job, warm_up
 from model.training.job import Job
 from model.training.resources import ParallelConfig
 
@@ -105,6 +105,7 @@ def present_job(recipe: Recipe, workers: int, offered: Collection[str] | None = 
     share = resources.parallel.data_workers
     batch = math.ceil(recipe.pretrain.global_batch / share) * share
     train = recipe.pretrain.resolved(offered).model_copy(update={"global_batch": batch})
+    train = train.model_copy(update={"warmup_steps": warm_up(train, train.total_steps(recipe.model.context))})
     return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from model.adapters.protocol import AdapterBase, AdapterError, write_adapter
+from model.adapters.protocol import AdapterBase, AdapterError, running_statistics, write_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,7 +68,7 @@ class BottleneckAdapter:
         from model.networks.network import draw_normal
 
         ends = self._ends(network)
-        if state := sorted(set(network.state_dict()) - {name for name, _ in network.named_parameters()}):
+        if state := running_statistics(network):
             raise AdapterError(
                 f"adapter.kind=bottleneck can't freeze {state[0]}, a running statistic; use another network, or adapter.kind=full"
             )

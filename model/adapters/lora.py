@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from model.adapters.protocol import AdapterBase, AdapterError, write_adapter
+from model.adapters.protocol import AdapterBase, AdapterError, running_statistics, write_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,8 +109,7 @@ class LoraAdapter:
         from model.networks.network import draw_normal
 
         targets = self._targets(network)
-        parameters = {name for name, _ in network.named_parameters()}
-        if state := sorted(set(network.state_dict()) - parameters):
+        if state := running_statistics(network):
             raise AdapterError(
                 f"adapter.kind={self.config.kind} can't freeze {state[0]}, a running statistic; use another network, or adapter.kind=full"
             )
@@ -231,11 +230,20 @@ class LoraAdapter:
                 weight.copy_(changed)
 
     def _targets(self, network: Network) -> list[str]:
-        """Names of the linear layers to adapt."""
+        """Names of the linear layers to adapt: not those of single experts, which transformers holds as one tensor, so peft finds none."""
         from torch import nn
 
-        roles, wanted = network.roles(), self.config.targets
-        layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and roles[f"{name}.weight"] == "matrix"]
+        from model.layers.experts import TiledLinear
+
+        roles, wanted, inside = network.roles(), self.config.targets, set(network.blocks().modules())
+        layers = [
+            name
+            for name, module in network.named_modules()
+            if isinstance(module, nn.Linear)
+            and module in inside
+            and roles[f"{name}.weight"] == "matrix"
+            and not isinstance(module, TiledLinear)
+        ]
         if not layers:
             raise AdapterError(
                 f"adapter.kind={self.config.kind} finds no linear layer in the blocks of {type(network).__name__}; use adapter.kind=full"

@@ -26,10 +26,10 @@ def adapter_apart(directory: Path) -> AnyAdapter | None:
     return None if settings is None else _validated(settings, directory)
 
 
-def load_adapted(directory: Path) -> Network:
+def load_adapted(directory: Path, *, heads: bool = True) -> Network:
     """Load the network in `directory` as `load_model` does, with its separate adapter if it has one."""
     config = adapter_apart(directory)
-    network = load_model(directory, bare=True)
+    network = load_model(directory, bare=True, heads=heads)
     if config is None:
         return network
     path = directory / FOLDER / TENSORS

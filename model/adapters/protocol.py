@@ -30,6 +30,12 @@ class AdapterError(ValueError):
     """This network can't be adapted as configured."""
 
 
+def running_statistics(network: Network) -> list[str]:
+    """Return the names of what training changes of a network beside its parameters; experts' biases only move where all weights do."""
+    trained = {name for name, _ in network.named_parameters()}
+    return sorted(name for name in network.state_dict().keys() - trained if not name.endswith(".e_score_correction_bias"))
+
+
 class Adapter(Protocol):
     """Decides which weights of a network are trained. It holds no tensors: they are the network's."""
 

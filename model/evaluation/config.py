@@ -29,6 +29,7 @@ QuestionSet = Literal[
     "program_templates",
     "gym",
     "gym_heldout",
+    "blind",
 ]
 """A set of questions that examples may have, besides the seen and the held-out ones."""
 AskedSet = Literal["seen", "heldout", QuestionSet]
@@ -106,6 +107,8 @@ MEASURED_BY: dict[str, Ability] = {
     "copying": "generation",
     "masked_loss": "bidirectional",
     "masked_accuracy": "bidirectional",
+    "span_loss": "infilling",
+    "span_accuracy": "infilling",
 }
 
 
@@ -203,11 +206,30 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
                 yield f"{section}{key} needs a network that supports {ability}, and kind={network.kind} does not; leave {section}{key} out"
 
 
+class ArenaEvaluation(EvaluateConfig, frozen=True):
+    """What is measured of each network of an arena: what is measured of the base model, and what it costs to write."""
+
+    lengths: tuple[int, ...] = Field((64, 256, 1024), min_length=1, description="texts before the next token; tokens, ascending")
+
+
 def unmeasured(metric: str, network: NetworkBase) -> str:
     """Return why such a network never has this metric, such as val.bits_per_byte; empty if it may."""
     parts = re.sub(r"_(low|high|error)$", "", metric).split(".")
     ability = next((MEASURED_BY[part] for part in (parts[0], parts[-1]) if part in MEASURED_BY), None)
     if ability is None or ability in network.SUPPORTS:
         return ""
-    others = [name for name in ("bits_per_byte", "masked_loss", "masked_accuracy") if MEASURED_BY[name] in network.SUPPORTS]
+    splits = ("bits_per_byte", "masked_loss", "masked_accuracy", "span_loss", "span_accuracy")
+    others = [name for name in splits if MEASURED_BY[name] in network.SUPPORTS]
     return f"that takes a network that supports {ability}, and kind={network.kind} does not; a split of it has {', '.join(others)}"
+
+
+DEPTHS = (1, 5, 10)  # passages among which a question's own is looked for
+
+
+class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """What is measured of answers from documents, on the held-out questions of the examples."""
+
+    questions: int = Field(200, ge=1, description="held-out questions that are asked, the first of the file; count")
+    passages: int = Field(5, ge=1, le=20, description="passages that are offered to a prompt, as many as fit are shown; count")
+    answer_tokens: int = Field(48, ge=1, description="longest answer; tokens")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals; probability")

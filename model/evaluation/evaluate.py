@@ -21,7 +21,7 @@ from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig, ThinkingConfig
 from model.evaluation.emergence import measure_emergence
 from model.evaluation.intervals import Measured, Units, proportion, write_units
-from model.evaluation.loss import Continuation, evaluate_loss, evaluate_masked, measure_memorization
+from model.evaluation.loss import Continuation, evaluate_loss, evaluate_masked, evaluate_spans, measure_memorization
 from model.evaluation.questions import Answer, ask, probabilities, write_records
 from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
@@ -39,7 +39,7 @@ SETS = ("seen", "heldout")
 UNKNOWN = "unknown"  # questions whose right answer is to decline
 Record = TypeVar("Record")
 # How well a model does on a split, by what it supports.
-MEASURES: dict[Ability, Callable[..., Measured]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked}
+MEASURES: dict[Ability, Callable[..., Measured]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked, "infilling": evaluate_spans}
 
 
 def evaluate(
@@ -58,7 +58,8 @@ def evaluate(
     `judge`: the reward model that takes the best of several attempts, if the config asks for it.
 
     Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
-    bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen`, `questions.heldout` and those of
+    bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; of an infilling one the same of spans, `.span_loss` and
+    `.span_accuracy`; `questions.seen`, `questions.heldout` and those of
     `question_sets` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context), with
     `earlier_questions` also `_later` (the share right as the last of a conversation), and where the set unknown is asked `_declined` (the
     share of replies that say that they do not know); `skills.<skill>` and its kin (see

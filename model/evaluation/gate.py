@@ -60,8 +60,8 @@ class Bound(Relation, frozen=True, extra="forbid"):
             )
         if not can_be_paired(self.metric):
             raise ValueError(
-                f"the bound on {self.metric} compares it ({self.phrase}), and only bits_per_byte, masked_loss, masked_accuracy of a split, "
-                "questions and skills are kept row by row; name one of these, or give limits"
+                f"the bound on {self.metric} compares it ({self.phrase}), and only bits_per_byte, masked_loss, masked_accuracy, span_loss, "
+                "span_accuracy, questions and skills are kept row by row; name one of these, or give limits"
             )
         if self.above and not self.metric.partition(".")[2].startswith("questions."):
             raise ValueError(f"the bound on {self.metric} has above=chance, and chance is known of questions alone; compare it by beats")
@@ -191,7 +191,8 @@ def _shortfall(bound: Bound, gained: float, worst: float, best: float) -> str:
     if best < 0:
         return f"is worse by {-gained:.4g} ({-best:.4g} to {-worst:.4g}){allowed}"
     if bound.no_worse_than:
-        return f"may be worse by {-worst:.4g}{allowed}: changed by {gained:+.4g} ({worst:+.4g} to {best:+.4g})"
+        more = "" if gained < -bound.by else "; more rows or questions would tell"
+        return f"may be worse by {-worst:.4g}{allowed}: changed by {gained:+.4g} ({worst:+.4g} to {best:+.4g}){more}"
     return f"is not certainly better: by {gained:+.4g} ({worst:+.4g} to {best:+.4g})"
 
 

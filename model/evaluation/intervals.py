@@ -191,7 +191,7 @@ def paired_difference(ours: Units, theirs: Units, *, confidence: float) -> Estim
     return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=RESAMPLES, confidence=confidence)
 
 
-MEASURES = ("bits_per_byte", "masked_accuracy")  # by what a network can do, in a contest of champion and challenger
+MEASURES = ("bits_per_byte", "masked_accuracy", "span_accuracy")  # by what a network can do, in a contest of champion and challenger
 
 
 class Contest(NamedTuple):

@@ -1,4 +1,4 @@
-"""The loss on packed rows, the fit of a bidirectional network to their gaps, and how much training text is memorized.
+"""The loss on packed rows, the fit of a network to their gaps, and how much training text is memorized.
 
 The loss on packed rows: nats a token, perplexity, and bits per byte of text.
 Only tokens that the shards' loss mask marks as targets count, and each sees its own document alone. Sums are kept for each row in
@@ -15,6 +15,9 @@ The same tokens are hidden for every model, regardless of its training: 15 % of 
 another token, and 10 % stay (Devlin et al., 2019). Which ones follows from the seed and the row's number in its split. A masked loss is
 not a bound on the probability of a text, so it has no bits per byte and does not compare with next-token loss.
 
+Measure how well an encoder with a decoder writes what gaps in packed rows hide: loss and accuracy on the hidden tokens, each told those
+before it; sentinels are not counted. The same spans are hidden for every model, regardless of its training: T5's 15 % in spans of 3.
+
 How much of its training text a model has memorized.
 
 A passage is drawn from a training row, with prompt and continuation inside one document. The model continues the prompt
@@ -29,7 +32,7 @@ asks for the metric fails.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +45,7 @@ from data.shards.reader import ShardReader
 from model.evaluation.intervals import Measured, Units, bits_per_byte_units, bootstrap_ratio
 from model.inputs.inputs import input_columns
 from model.loading.packed_rows import draw_passages
-from model.objectives.protocol import IGNORED
+from model.objectives.protocol import IGNORED, Objective
 
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
@@ -154,33 +157,85 @@ def evaluate_masked(
     """Return masked_loss (nats a hidden token) and masked_accuracy (share found), each also as _error, _low and _high from a bootstrap over
     rows, the number of rows and hidden tokens, and the units of both. Raise ValueError for an empty split."""
     reader, chosen = open_rows(shards_dir, rows, seed)
-    nats, right, hidden = row_sums(model, reader, chosen, batch, seed)
+    return _of_hidden("masked", chosen, row_sums(model, reader, chosen, batch, seed), reader, seed, resamples, confidence)
+
+
+def evaluate_spans(
+    model: Network,
+    shards_dir: Path,
+    *,
+    rows: int | None = None,
+    batch: int = 16,
+    seed: int = 0,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Measured:
+    """Return span_loss (nats a hidden token) and span_accuracy (share found likeliest), as `evaluate_masked` returns its two."""
+    reader, chosen = open_rows(shards_dir, rows, seed)
+    return _of_hidden("span", chosen, span_sums(model, reader, chosen, batch, seed), reader, seed, resamples, confidence)
+
+
+RowSums = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # of each row: nats, hidden tokens found likeliest, hidden tokens; float64 [rows]
+
+
+def _of_hidden(
+    kind: str, chosen: NDArray[np.int64], found: RowSums, reader: ShardReader, seed: int, resamples: int, confidence: float
+) -> Measured:
+    nats, right, hidden = found
     metrics, units = {"rows": float(len(chosen)), "hidden": float(hidden.sum())}, dict[str, Units]()
-    for name, sums in (("masked_loss", nats), ("masked_accuracy", right)):
+    for name, sums in ((f"{kind}_loss", nats), (f"{kind}_accuracy", right)):
         metrics |= bootstrap_ratio(sums, hidden, seed=seed, resamples=resamples, confidence=confidence).metrics(name)
         # As many tokens are hidden of any row of a length, so weights don't tell one text from another.
         units[name] = Units(chosen, sums, hidden, reader.metadata.digest)
     return Measured(metrics, units)
 
 
-def row_sums(
-    model: Network, reader: ShardReader, chosen: NDArray[np.int64], batch: int, seed: int
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return each chosen row's summed nats, hidden tokens found likeliest, and hidden tokens; float64 [rows]."""
+def span_sums(model: Network, reader: ShardReader, chosen: NDArray[np.int64], batch: int, seed: int) -> RowSums:
+    """Return the sums of each chosen row; the network has a sentinel more than spans are hidden."""
+    import torch
+
+    from model.objectives.spans import Spans, with_sentinels
+
+    device = next(model.parameters()).device
+    objective = Spans(seed=seed, most_spans=min(Spans.most_spans, getattr(model.config, "sentinels", 100) - 1))
+
+    def targets_and_logits(row: dict[str, Any]) -> tuple[Any, Any]:
+        named = {**row, **{name: with_sentinels(row[name], model.vocab_size) for name in ("tokens", "written", "targets")}}
+        hidden_BT = (named["targets"] >= 0) & (named["targets"] < model.vocab_size)
+        return torch.where(hidden_BT, named["targets"], IGNORED), model.logits(named)
+
+    return _summed_rows(objective, reader, chosen, batch, device, targets_and_logits)
+
+
+def row_sums(model: Network, reader: ShardReader, chosen: NDArray[np.int64], batch: int, seed: int) -> RowSums:
+    """Return the sums of each chosen row, some tokens of which are masked."""
+    from model.objectives.masked import Masked, hide
+
+    def targets_and_logits(row: dict[str, Any]) -> tuple[Any, Any]:
+        return row["targets"], model.logits({**row, "tokens": hide(row["tokens"], row["becomes"], model.vocab_size)})
+
+    return _summed_rows(Masked(seed=seed), reader, chosen, batch, next(model.parameters()).device, targets_and_logits)
+
+
+def _summed_rows(
+    objective: Objective,
+    reader: ShardReader,
+    chosen: NDArray[np.int64],
+    batch: int,
+    device: Any,
+    targets_and_logits: Callable[[dict[str, Any]], tuple[Any, Any]],
+) -> RowSums:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from model.objectives.masked import Masked, hide
-
-    device, objective = next(model.parameters()).device, Masked(seed=seed)
     sums: list[NDArray[Any]] = []
     with torch.no_grad():
         for start in range(0, len(chosen), batch):
             numbers = chosen[start : start + batch]
             arrays = objective.batch({**reader.rows(numbers), "position": numbers})
             row = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-            logits_BTV = model.logits({**row, "tokens": hide(row["tokens"], row["becomes"], model.vocab_size)}).float()
-            hidden_BT, targets_BT = row["targets"] != IGNORED, row["targets"]
+            targets_BT, logits_BTV = targets_and_logits(row)
+            hidden_BT, logits_BTV = targets_BT != IGNORED, logits_BTV.float()
             nats_BT = cross_entropy(logits_BTV.mT, targets_BT, ignore_index=IGNORED, reduction="none").double()
             right_BT = (logits_BTV.argmax(-1) == targets_BT) & hidden_BT
             sums.append(torch.stack([nats_BT.sum(1), right_BT.sum(1).double(), hidden_BT.sum(1).double()]).cpu().numpy())

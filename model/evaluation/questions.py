@@ -2,7 +2,10 @@
 
 A reply is greedy, and right if its first sentence contains an accepted answer (the rule of `model/rewards/answers.py`), or, where the
 question asks for a program or is of reasoning-gym, if that says so. A question that fills the model's context is not asked; it counts as
-wrong and is recorded as such.
+wrong and is recorded as such. An exact question is the beginning of a document: right if each token of its first answer, given those
+before it, is likelier than every other. A tie is wrong, or a model that knows nothing would be right wherever the answer comes first.
+
+Asked with documents, each question is answered twice: closed-book, and with the passages that retrieval finds in the prompt.
 
 Probes: the probability of a word after a prompt, at the beginning of a document.
 
@@ -13,14 +16,21 @@ continues with these characters, even if they only begin a longer word.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict
 
-from model.rewards.answers import answer_of, messages_of, read_questions
+import numpy as np
+
+from data.shards.pictures import PARTS, named_pictures, read_pictures
+from model.evaluation.config import DEPTHS
+from model.evaluation.intervals import FEWEST, Units, paired_difference, proportion
+from model.inference.documents import Citation, Passage, cited, fits_in, with_passages
+from model.rewards.answers import Question, answer_of, messages_of, read_questions
 from model.rewards.kinds import is_solved
 
 if TYPE_CHECKING:
+    from model.evaluation.config import ConsultConfig
     from model.inference.chat_format import ChatFormat, Message
     from model.networks.decoding import DecodingNetwork
     from model.networks.network import Network
@@ -48,10 +58,15 @@ def ask(
     """Ask each question of a JSON lines file in a conversation of its own; return the share answered right and a record of each.
 
     With `earlier` it is asked again as the last of a conversation, behind so many others with the model's own replies; what does not fit
-    into the context is left out as chat does.
+    into the context is left out as chat does. Pictures that questions name are in parts.parquet beside the file.
     """
     entries = read_questions(questions)
-    prompts = [chat_format.encode_chat(messages_of(entry)) for entry in entries]
+    if all(entry.get("exact") for entry in entries):
+        records = _continued(network, chat_format, entries, batch)
+        return sum(record["right"] for record in records) / len(records), records
+    names = {name for entry in entries for message in messages_of(entry) for name in named_pictures(message["content"])}
+    shown = show_pictures(network, chat_format, questions.parent / PARTS, names)
+    prompts = [chat_format.encode_chat(messages_of(entry), pictures=shown) for entry in entries]
     replies = _replies(network, chat_format, prompts, answer_tokens, batch)
     records = [
         Answer(
@@ -73,6 +88,45 @@ def ask(
         for record, entry, reply in zip(records, entries, later, strict=True):
             record["right_later"] = is_solved(reply or "", entry)
     return sum(record["right"] for record in records) / len(records), records
+
+
+def _continued(network: DecodingNetwork, chat_format: ChatFormat, entries: Sequence[Question], batch: int) -> list[Answer]:
+    """Return a record of each exact question. A reply is the likeliest token at each place of the answer, given the answer before it."""
+    import torch
+
+    records: list[Answer] = []
+    for start in range(0, len(entries), batch):
+        part = entries[start : start + batch]
+        texts = [chat_format.encode_document(f"{entry['question']} {entry['answers'][0]}") for entry in part]
+        first = [len(chat_format.encode_document(entry["question"])) for entry in part]
+        # A token that begins in the question and ends in the answer would be read as a part of the question.
+        fits = [
+            len(text) <= network.context and len(text) > asked and text[:asked] == chat_format.encode_document(entry["question"])
+            for text, asked, entry in zip(texts, first, part, strict=True)
+        ]
+        counts = [len(text) - 1 if fit else 1 for text, fit in zip(texts, fits, strict=True)]
+        tokens_NT = torch.zeros((len(part), max(counts)), dtype=torch.int64, device=network.device)
+        for row, (text, count) in enumerate(zip(texts, counts, strict=True)):
+            tokens_NT[row, :count] = torch.tensor(text[:count])
+        state = network.new_state()
+        state.add(len(part))
+        best, places = network.step_all(tokens_NT, counts, state).topk(2, dim=-1)
+        for row, (entry, text, asked, fit) in enumerate(zip(part, texts, first, fits, strict=True)):
+            span = slice(asked - 1, len(text) - 1)
+            likeliest = places[row, span, 0].tolist() if fit else []
+            tied = bool((best[row, span, 0] == best[row, span, 1]).any())
+            right = fit and not tied and likeliest == text[asked:]
+            reply = chat_format.decode(likeliest)
+            record = Answer(question=entry["question"], answers=entry["answers"], fact=entry["fact"], reply=reply, right=right, asked=fit)
+            records.append(record)
+    return records
+
+
+def show_pictures(network: DecodingNetwork, chat_format: ChatFormat, parts: Path, names: Collection[str]) -> dict[str, list[int]]:
+    """Return the tokens of the named pictures in a file, by name; none for a model that reads none, to which names are words."""
+    if network.config.pictures is None or not names:
+        return {}
+    return {name: network.see(picture, chat_format.pad_id or 0) for name, picture in read_pictures([parts], names).items()}
 
 
 def _replies(
@@ -103,6 +157,86 @@ def _after_others(
         return fit_prompt(chat_format, [*messages, *asked], context, answer_tokens)
     except ValueError:
         return chat_format.encode_chat(asked)
+
+
+class Ranked(Protocol):
+    """An index of passages. `by_meaning`: whether it has vectors, too."""
+
+    @property
+    def by_meaning(self) -> bool: ...
+    def search(self, question: str, most: int) -> Sequence[Passage]: ...
+    def by_words(self, question: str, most: int) -> Sequence[Passage]: ...
+    def by_vectors(self, question: str, most: int) -> Sequence[Passage]: ...
+    def supports(self, statement: str, question: str, passage: str) -> bool: ...
+
+
+def consult(
+    network: DecodingNetwork, chat_format: ChatFormat, questions: Path, index: Ranked, config: ConsultConfig, *, batch: int = 128
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Ask questions closed-book and with passages; return metrics and a record of each.
+
+    Metrics: recall_at_K, the share of questions whose known passage, or document where no place is known, is among the first K; the same as
+    words.recall_at_K and vectors.recall_at_K where both are joined; closed and documents, the shares answered right; gain, their difference
+    over the same questions; cited, the share of answers that cite; citations_right, that of citations whose known passage they name and
+    whose words it has. All but counts have an interval.
+    """
+    known = [json.loads(line) for line in questions.read_text(encoding="utf-8").split("\n") if line.strip()][: config.questions]
+    if not known:
+        return {"questions": 0.0}, []
+    entries = read_questions(questions)[: config.questions]
+    metrics = {"questions": float(len(known))}
+    depth = max(DEPTHS[-1], config.passages)
+    ways = {"": index.search, **({"words.": index.by_words, "vectors.": index.by_vectors} if index.by_meaning else {})}
+    ranked = {way: [find(entry["question"], depth) for entry in known] for way, find in ways.items()}
+    for way, lists in ranked.items():
+        ranks = [_rank(found, entry) for found, entry in zip(lists, known, strict=True) if entry.get("books")]
+        for depth in DEPTHS if ranks else ():
+            metrics |= proportion(sum(rank <= depth for rank in ranks), len(ranks), config.confidence).metrics(f"{way}recall_at_{depth}")
+    fits = fits_in(chat_format, network.context, config.answer_tokens)
+    offered = [found[: config.passages] for found in ranked[""]]
+    shown = [with_passages(messages_of(entry), passages, fits) for entry, passages in zip(entries, offered, strict=True)]
+    closed = _replies(network, chat_format, [chat_format.encode_chat(messages_of(entry)) for entry in entries], config.answer_tokens, batch)
+    told = _replies(network, chat_format, [chat_format.encode_chat(messages) for messages, _ in shown], config.answer_tokens, batch)
+    records: list[dict[str, Any]] = []
+    for entry, place, (_, passages), alone, reply in zip(entries, known, shown, closed, told, strict=True):
+        found = [one for one in cited(answer_of(reply or ""), entry["question"], passages, index.supports) if one.cited]
+        right = {"closed": is_solved(alone or "", entry), "documents": is_solved(reply or "", entry)}
+        records.append(
+            {"question": entry["question"], "answers": entry["answers"], "fact": entry["fact"], "books": place.get("books", [])}
+            | {"closed": alone or "", "documents": reply or "", "right": right, "shown": len(passages)}
+            | {"citations": [{**one.body(), "right": bool(one.supported) and _is_place(one, place)} for one in found]}
+        )
+    metrics["shown"] = sum(record["shown"] for record in records) / len(records)
+    for name in ("closed", "documents"):
+        metrics |= proportion(sum(record["right"][name] for record in records), len(records), config.confidence).metrics(name)
+    if len(records) >= FEWEST:
+        units = [
+            Units(np.arange(len(records)), np.array([float(r["right"][name]) for r in records]), np.ones(len(records))) for name in ORDER
+        ]
+        metrics |= paired_difference(*units, confidence=config.confidence).metrics("gain")
+    metrics |= proportion(sum(bool(record["citations"]) for record in records), len(records), config.confidence).metrics("cited")
+    if citations := [citation for record in records for citation in record["citations"]]:
+        right_ones = sum(citation["right"] for citation in citations)
+        metrics |= proportion(right_ones, len(citations), config.confidence).metrics("citations_right")
+    return metrics, records
+
+
+ORDER = ("documents", "closed")
+
+
+def _rank(found: Sequence[Passage], known: Mapping[str, Any]) -> int:
+    """Return the rank, from 1, of the first passage that is of a question's document and place; one beyond all for none."""
+    return next((rank for rank, passage in enumerate(found, start=1) if _is_place(passage, known)), DEPTHS[-1] + 1)
+
+
+def _is_place(passage: Passage | Citation, known: Mapping[str, Any]) -> bool:
+    """Return whether a passage is of a question's document, and shares half of the shorter one's characters with its place."""
+    if passage.id not in known.get("books", ()):
+        return False
+    if "start" not in known:
+        return True
+    shared = min(passage.end, known["end"]) - max(passage.start, known["start"])
+    return bool(2 * shared >= min(passage.end - passage.start, known["end"] - known["start"]))
 
 
 def write_records(path: Path, records: Sequence[object]) -> None:

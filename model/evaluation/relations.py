@@ -23,7 +23,7 @@ Limit = Annotated[float, Field(allow_inf_nan=False)]
 
 LOWER_IS_BETTER = ("bits_per_byte", "_loss")
 PAIRED = re.compile(
-    r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|skills\.[a-z]+|aim\.[a-z_]+"
+    r"\w+(\..+)?\.(bits_per_byte|(masked|span)_(loss|accuracy))|skills\.[a-z]+|aim\.[a-z_]+"
     rf"|questions\.({'|'.join(get_args(AskedSet))})"
 )
 RELATIONS = ("beats", "above", "no_worse_than")

@@ -5,12 +5,15 @@ products with weights; the cost that grows with it is attention. A backward pass
 those usual in the field: six operations per weight and token (Kaplan et al. 2020, "Scaling laws for neural language models", section 2.1),
 and 12 L A T for attention, with L layers of A = heads x head width over T tokens of context (Chowdhery et al. 2022, "PaLM", appendix B,
 which defines MFU: these operations per second, as a share of a device's peak). Causal attention is counted in full, as there; a pattern
-that hides tokens counts the most that a token attends to. Recomputing activations takes time but does not count as the model's operations,
-so it lowers MFU. Norms' gains and biases are not matrix products and not counted.
+that hides tokens counts the most that a token attends to. Heads that predict further ahead count, too. Recomputing activations takes time
+but does not count as the model's operations, so it lowers MFU. Norms' gains and biases are not matrix products and not counted.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -58,13 +61,21 @@ def _forward_per_token(config: NetworkBase, vocab_size: int) -> tuple[float, flo
 
 def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
     """Count the operations of a forward pass of one row."""
-    counts = list[int]()
+    counts = Counter[int]()
     # Fused attention kernels of a CPU have no entry in torch's table of operations; as plain products they are counted in full.
     counter = FlopCounterMode(display=False)
-    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        for block in network.blocks():
-            block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
-            block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
-        network.logits(example_inputs(config, 1, length))
-    last_blocks = sum(counts[-2 * config.period :])
+    quiet = warnings.catch_warnings(action="ignore")  # of Intel GPUs, at the next line
+    plain = torch.backends.mkldnn.flags(enabled=False)  # oneDNN's LSTM has no entry either; torch's own is plain products
+    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), quiet, plain, counter:
+        blocks = network.blocks()
+
+        def count(sign: int, number: int) -> Callable[..., None]:
+            return lambda *_: counts.update({number: sign * counter.get_total_flops()})
+
+        for number, block in enumerate(blocks):
+            block.register_forward_pre_hook(count(-1, number))
+            block.register_forward_hook(count(1, number))
+        for x_BTD in network.ahead(example_inputs(config, 1, length)):
+            network.read(x_BTD)
+    last_blocks = sum(counts[number] for number in range(len(blocks) - config.period * config.stacks, len(blocks)))
     return counter.get_total_flops() + last_blocks * ((config.layers - config.shallow.layers) // config.period)

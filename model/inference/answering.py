@@ -42,9 +42,15 @@ class Answering:
 
 
 class Answerer:
-    """A model that answers files."""
+    """A model that answers files. `draft`: what proposes tokens; the network itself: its own heads.
+
+    proposed, accepted: tokens of the draft so far.
+    """
 
     def __init__(self, network: DecodingNetwork, chat_format: ChatFormat, asked: Answering, draft: DecodingNetwork | None = None) -> None:
+        self.proposed = self.accepted = 0
+        if draft is not None:
+            SpeculativeBatch(network, draft)  # a draft that can't be one is refused before any work
         plain = asked.settings == SamplingConfig(max_new_tokens=asked.settings.max_new_tokens)
         if asked.beams > 1 and not (plain and draft is None and asked.schema is None and not asked.stop):
             raise ValueError(
@@ -115,6 +121,8 @@ class Answerer:
         batch.join(sorted(requests, key=lambda request: len(request.prompt)))
         while batch.requests:
             batch.step()
+        self.proposed += batch.proposed
+        self.accepted += batch.accepted
 
     def _told(self, request: Request, text: str, *, stopped: bool) -> dict[str, Any]:
         if fault := str(getattr(request.constraint, "fault", "")):

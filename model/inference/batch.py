@@ -98,7 +98,14 @@ READ_AT_ONCE = 8192  # tokens of prompts in one pass, padding included
 
 
 class Batch:
-    """The requests at work, one a row of the network's state. `prefixes`: where rows that leave are kept, and prompts begin."""
+    """The requests at work, one a row of the network's state. `prefixes`: where rows that leave are kept, and prompts begin.
+
+    proposed, accepted: tokens of a draft so far.
+    """
+
+    proposed = accepted = 0
+
+    _reread = 0  # tokens at the end of a reused prefix that are read again
 
     def __init__(self, network: DecodingNetwork, prefixes: PrefixCache | None = None) -> None:
         self._network, self._state, self._prefixes = network, network.new_state(), prefixes
@@ -129,12 +136,14 @@ class Batch:
     def _begin(self, request: Request) -> int:
         """Give a request a row; return how many tokens of its prompt the row holds already."""
         found = self._prefixes.find(request.prompt, cuts=self._state.cuts) if self._prefixes is not None else None
-        if found is None:
+        if found is None or self._prefixes is None:
             self._state.add(1)
             return 0
-        self._state.restore(*found)
-        request.reused = found[1]
-        return found[1]
+        kept, length = found[0], found[1] - self._reread
+        self._state.restore(kept, length)
+        self._prefixes.reused -= self._reread
+        request.reused = length
+        return length
 
     def _advance(self, tokens: list[list[int]], counts: list[int], first: int) -> list[Request]:
         logits_NV = self._network.step(torch.tensor(tokens, device=self._network.device), counts, self._state, first)

@@ -8,20 +8,24 @@ Truncation: `max_new_tokens`, or half of the context if that is less, is left fr
 rest, the oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user
 message. The history itself keeps everything.
 
+With documents, passages that answer a message stand in its prompt, and `citations` says after a reply what it cited.
+
 With a judge, several replies are sampled to each message, and the one that the judge scores highest is the reply. It comes as a whole."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from model.inference.chat_format import ChatFormat, Message
+from data.shards.pictures import Picture
+from model.inference.chat_format import NOTHING, ChatFormat, Message
 from model.inference.config import SamplingConfig
+from model.inference.documents import Citation, Documents, Passage, cited, fits_in, with_passages
 from model.networks.directory import read_config, require_tokenizer
 from model.networks.scalar_heads import load_with_head
 from model.objectives.reward_model import HEAD, read_scores, scored_batch
@@ -40,6 +44,9 @@ class ChatModel:
         self.format = chat_format
         self.system = system
         self.history: list[dict[str, str]] = []
+        self.documents: Documents | None = None
+        self.citations: list[Citation] = []
+        self._pictures: dict[str, list[int]] = {}
         self._judge: Judge | None = None
         self._attempts = 1
         self.reset()
@@ -64,6 +71,11 @@ class ChatModel:
         """
         self._judge, self._attempts = Judge.open(judge, self.format.digest), attempts
 
+    def show(self, picture: Picture) -> str:
+        """Let the model see a picture wherever a message names it; return what a message names it by. Raise ValueError if it sees none."""
+        self._pictures[picture.name] = self.network.see(picture, self.format.pad_id or 0)
+        return picture.placeholder
+
     def reset(self) -> None:
         """Clear the history, except the system message."""
         self.history = [{"role": "system", "content": self.system}] if self.system else []
@@ -74,14 +86,25 @@ class ChatModel:
         Raise ValueError if the message does not fit into the context; then nothing is added.
         """
         messages = [*self.history, {"role": "user", "content": text}]
-        chunks = self.stream(messages, config, seed)
+        asked: Sequence[Message] = messages
+        passages: Sequence[Passage] = ()
+        self.citations = []
+        if self.documents is not None:
+            fits, head = fits_in(self.format, self.network.context, config.max_new_tokens), messages[: bool(self.system)]
+            # Older messages give way to passages, as they give way to a long message.
+            told, passages = with_passages([*head, messages[-1]], self.documents.retrieve(text), fits)
+            asked = [*messages[:-1], told[-1]]
+        chunks = self.stream(asked, config, seed)
         reply: list[str] = []
         try:
             for chunk in chunks:
                 reply.append(chunk)
                 yield chunk
         finally:
-            if answer := answer_of("".join(reply)).lstrip("\n"):
+            answer = answer_of("".join(reply)).lstrip("\n")
+            if self.documents is not None:
+                self.citations = cited(answer, text, passages, self.documents.supports)
+            if answer:
                 self.history = [*messages, {"role": "assistant", "content": answer}]
 
     def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
@@ -89,7 +112,7 @@ class ChatModel:
 
         Raise ValueError, at the call, if the messages do not fit into the context.
         """
-        prompt = fit_prompt(self.format, messages, self.network.context, config.max_new_tokens)
+        prompt = fit_prompt(self.format, messages, self.network.context, config.max_new_tokens, pictures=self._pictures)
         return self._chunks(prompt, config, seed) if self._judge is None else self._best(self._judge, prompt, config, seed)
 
     def _chunks(self, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
@@ -113,17 +136,23 @@ class ChatModel:
 
 
 def fit_prompt(
-    chat_format: ChatFormat, messages: Sequence[Message], context: int, max_new_tokens: int, tools: Sequence[Message] = ()
+    chat_format: ChatFormat,
+    messages: Sequence[Message],
+    context: int,
+    max_new_tokens: int,
+    tools: Sequence[Message] = (),
+    pictures: Mapping[str, Sequence[int]] = NOTHING,
 ) -> list[int]:
     """Return the ids of as much of the conversation as leaves room for a reply, truncated as the module's docstring says.
 
+    `pictures`: the tokens of those that messages may name, by name.
     Raise ValueError if the system message and the last message alone do not fit.
     """
     room = context - min(max_new_tokens, context // 2)
     head = 1 if messages and messages[0]["role"] == "system" else 0
 
     def encoded(start: int) -> list[int]:
-        return chat_format.encode_chat([*messages[:head], *messages[start:]], tools=tools)
+        return chat_format.encode_chat([*messages[:head], *messages[start:]], tools=tools, pictures=pictures)
 
     if len(ids := encoded(head)) <= room:
         return ids

@@ -14,10 +14,12 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from data.shards.chat_template import Guard, parse_template
 from data.shards.model_folder import ModelError, present, read_json, read_text, read_tokenizer, token_ids, token_text
+from data.shards.pictures import divide
 from data.shards.template_limits import TemplateLimitError
 from model.inference.reply import TextStream
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Message = Mapping[str, Any]
+NOTHING: Mapping[str, Sequence[int]] = MappingProxyType({})
 STOP_NAMES = ("<|end|>",)
 WHOLE = "chat needs the tokenizer's whole directory"
 ROLES_FILE = "token_roles.json"
@@ -61,24 +64,35 @@ class ChatFormat:
         self._template = parse_template(read_text(self._file, lacking=WHOLE), self._file)
         self.stop_ids = frozenset({*stops, roles["document_end"], *self._closing()} if roles else stops)
 
-    def encode_text(self, text: str) -> list[int]:
-        """Return the ids of plain text; special tokens are neither added nor recognized."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+    def encode_text(self, text: str, pictures: Mapping[str, Sequence[int]] = NOTHING) -> list[int]:
+        """Return the ids of plain text; special tokens are neither added nor recognized. `pictures`: those that it may name, by name."""
+        ids: list[int] = []
+        for words, name in divide(text, pictures):
+            ids += pictures[name] if name else self.tokenizer.encode(words, add_special_tokens=False).ids
+        return ids
 
-    def encode_document(self, text: str) -> list[int]:
+    def encode_document(self, text: str, pictures: Mapping[str, Sequence[int]] = NOTHING) -> list[int]:
         """Return the ids of the beginning of a document: the begin token, then the text."""
-        return [self.bos_id, *self.encode_text(text)]
+        return [self.bos_id, *self.encode_text(text, pictures)]
 
-    def encode_chat(self, messages: Sequence[Message], *, tools: Sequence[Message] = (), reply_next: bool = True) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Message] = (),
+        reply_next: bool = True,
+        pictures: Mapping[str, Sequence[int]] = NOTHING,
+    ) -> list[int]:
         """Return the ids of a conversation of {"role", "content"}; with `reply_next`, up to where the assistant's reply begins.
 
+        `pictures`: the tokens of those that contents may name, by name (see `data.shards.pictures`); other such names are words.
         What else the template knows of a message, such as `thinking` and `tool_calls`, and descriptions of tools are told, too.
         """
         marked = [{**message, "content": f"\ue000{number}\ue001"} for number, message in enumerate(messages)]
         placed = [int(number) for number in _PLACEHOLDER.findall(self._render(marked, tools, reply_next))]
         if placed != list(range(len(messages))):
             raise ChatFormatError(f"the chat template places messages {placed} of {len(messages)}; it must place each once, in order")
-        return self._encode_structure(self._render([dict(message) for message in messages], tools, reply_next))
+        return self._encode_structure(self._render([dict(message) for message in messages], tools, reply_next), pictures)
 
     @property
     def special_names(self) -> frozenset[str]:
@@ -112,14 +126,14 @@ class ChatFormat:
         stream = self.stream(text)
         return "".join([*map(stream.push, ids), stream.finish()])
 
-    def _encode_structure(self, text: str) -> list[int]:
+    def _encode_structure(self, text: str, pictures: Mapping[str, Sequence[int]]) -> list[int]:
         """Encode rendered text: the template's special tokens by id, the rest as text, with what was guarded in it."""
         if not self._special:
-            return self.encode_text(self._guard.restore(text))
+            return self.encode_text(self._guard.restore(text), pictures)
         names = sorted(self._special, key=len, reverse=True)
         ids: list[int] = []
         for part in re.split("(" + "|".join(map(re.escape, names)) + ")", text):
-            ids += [self._special[part]] if part in self._special else self.encode_text(self._guard.restore(part))
+            ids += [self._special[part]] if part in self._special else self.encode_text(self._guard.restore(part), pictures)
         return ids
 
     def _closing(self) -> list[int]:

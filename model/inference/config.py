@@ -1,4 +1,4 @@
-"""Settings of sampling. Cheap to import: pydantic only."""
+"""Settings of sampling, and of vectors of texts. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -51,3 +51,9 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def adjusts(self) -> bool:
         """Whether logits depend on the prompt or the reply, or on a bias."""
         return bool(self.logit_bias) or (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
+
+
+class EmbedConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """How passages become vectors."""
+
+    passage_prefix: str = Field("", description="put before each passage, as some models of vectors ask, such as 'passage: '; text")

@@ -1,17 +1,27 @@
 """Texts to vectors: the mean of the network's last hidden vectors over the tokens of a text, of length 1.
 
 Hidden vectors are those after the last norm. The token that begins a document is read before a text and is not part of the mean. Texts of
-like length share a pass, and what a text becomes does not depend on the others, up to rounding.
+like length share a pass, and what a text becomes does not depend on the others, up to rounding. A text longer than the context is read in
+pieces; its vector is the mean of theirs by their lengths, of length 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from model.hardware.transfers import torch_threads
+from model.inference.chat_format import ChatFormat
+from model.inference.config import EmbedConfig
+from model.inference.open_model import open_model
+from model.networks.directory import read_config, require_tokenizer
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -98,3 +108,47 @@ def _within(counts: Sequence[int], tokens_NT: Tensor) -> Tensor:
     """Return which places hold tokens and not padding, bool [N, T]."""
     counts_N1 = torch.tensor(counts, device=tokens_NT.device)[:, None]
     return torch.arange(tokens_NT.shape[1], device=tokens_NT.device) < counts_N1
+
+
+class Embedder:
+    """A model's folder, opened to make vectors of texts of any length. Raise ModelError for a tokenizer that is not the model's."""
+
+    def __init__(self, model: Path, tokenizer: Path) -> None:
+        self._format = ChatFormat(tokenizer)
+        require_tokenizer(model, self._format.digest)
+        config, network = read_config(model)[0], open_model(model)
+        self.reader: HiddenVectors = WholeTexts(network) if "generation" not in config.SUPPORTS else network.decoding().prepared()
+
+    @property
+    def context(self) -> int:
+        """The longest piece, with the token that begins it."""
+        return self.reader.context
+
+    def vectors(self, texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """Return a vector of length 1 for each text; that of a text without tokens is zero."""
+        begin, room = self._format.bos_id, self.context - 1
+        pieces: list[list[int]] = []
+        owners: list[int] = []
+        for number, text in enumerate(texts):
+            ids = self._format.encode_text(text)
+            for start in range(0, len(ids), room):
+                pieces.append([begin, *ids[start : start + room]])
+                owners.append(number)
+        found = np.array(embed(self.reader, pieces, begin), dtype=np.float32).reshape(len(pieces), -1)
+        summed = np.zeros((len(texts), found.shape[1]), dtype=np.float32)
+        for owner, piece, vector in zip(owners, pieces, found, strict=True):
+            summed[owner] += (len(piece) - 1) * vector
+        scaled: np.ndarray[tuple[int, int], np.dtype[np.float32]] = summed / np.maximum(
+            np.linalg.norm(summed, axis=1, keepdims=True), np.finfo(np.float32).tiny
+        )
+        return scaled
+
+
+def embed_passages(model: Path, tokenizer: Path, passages: Path, output: Path, config: EmbedConfig, *, threads: int) -> dict[str, float]:
+    """Write the vectors of the `text` of each row of a Parquet file as fp32 [rows, width], in order; return how many."""
+    with torch_threads(threads):
+        texts = pq.ParquetFile(passages).read(["text"])["text"].to_pylist()
+        vectors = Embedder(model, tokenizer).vectors([f"{config.passage_prefix}{text}" for text in texts])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    np.save(output, vectors)
+    return {"vectors": float(len(vectors)), "width": float(vectors.shape[1])}

@@ -182,7 +182,8 @@ def _penalize(logits_V: Tensor, request: Request, config: SamplingConfig) -> Non
     """Change logits in place. The repetition penalty divides positive ones and multiplies negative ones (Keskar et al. 2019)."""
     device = logits_V.device
     if config.repetition_penalty != 1:
-        seen_S = torch.tensor(sorted({*request.prompt, *request.tokens}), device=device)
+        # Patches of pictures in the prompt have tokens behind the vocabulary.
+        seen_S = torch.tensor(sorted(token for token in {*request.prompt, *request.tokens} if token < len(logits_V)), device=device)
         seen = logits_V[seen_S]
         logits_V[seen_S] = torch.where(seen > 0, seen / config.repetition_penalty, seen * config.repetition_penalty)
     if request.tokens and (config.presence_penalty or config.frequency_penalty):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from data.shards.pictures import PATCHES, PictureGrid
+
 if TYPE_CHECKING:
     from data.shards.reader import ShardReader
-    from model.inputs.inputs import Input, TokenEmbedding, VectorProjection
+    from model.inputs.inputs import Input, PatchProjection, TokenEmbedding, VectorProjection
 
 
 class InputBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -99,7 +101,43 @@ class VectorsConfig(InputBase, frozen=True, extra="forbid"):
             )
 
 
-InputConfig = Annotated[TokensConfig | VectorsConfig, Field(discriminator="kind")]
+class PicturesConfig(InputBase, PictureGrid, frozen=True, extra="forbid"):
+    """A learned projection of each patch of the pictures among the tokens, plus a vector of its place in the picture."""
+
+    kind: Literal["pictures"] = Field("pictures", description="which input: patches of pictures, as pack.pictures cuts them")
+    places: Literal["learned", "sinusoidal", "none"] = Field(
+        "learned",
+        description="what tells where in its picture a patch is. learned: a vector for each place; sinusoidal: fixed waves of length 1, "
+        "half of the channels by row and half by column; none: the order of the tokens alone",
+    )
+
+    @property
+    def module(self) -> str:
+        return f"embed_{PATCHES}"
+
+    def columns(self) -> dict[str, int]:
+        return {PATCHES: self.patch_size}
+
+    def build(self, vocab_size: int, width: int) -> PatchProjection:
+        from model.inputs.inputs import PatchProjection
+
+        return PatchProjection(self, width)
+
+    def require(self, shards: ShardReader) -> None:
+        """Accept rows with such patches, and rows without any, which are words alone."""
+        from data.shards.schema import ShardError
+
+        if PATCHES not in shards.columns:
+            return
+        column = shards.column(PATCHES)
+        if column.shape != (shards.metadata.sequence_length + 1, self.patch_size):
+            raise ShardError(
+                f"{shards.directory} has {column}, but the model reads patches of {self.patch_size} numbers; give pack.pictures and the "
+                "input one size"
+            )
+
+
+InputConfig = Annotated[TokensConfig | VectorsConfig | PicturesConfig, Field(discriminator="kind")]
 
 
 class ReadsInputs(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -122,3 +160,8 @@ class ReadsInputs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def all_inputs(self) -> tuple[InputBase, ...]:
         """Every input, the tokens where none is named."""
         return self.inputs or (TokensConfig(),)
+
+    @property
+    def pictures(self) -> PicturesConfig | None:
+        """How it reads pictures; None if it doesn't."""
+        return next((config for config in self.inputs if isinstance(config, PicturesConfig)), None)

@@ -12,6 +12,7 @@ forward pass.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from data.shards.pictures import PATCHES, PLACES
 from data.shards.schema import ShardError
 from model.inputs.config import InputBase
 
 if TYPE_CHECKING:
     from data.shards.reader import ShardReader
-    from model.inputs.config import VectorsConfig
+    from model.inputs.config import PicturesConfig, VectorsConfig
 
 Columns = Mapping[str, Tensor]  # of a batch, by name: tokens [B, T] int64, vectors [B, T, F] fp32
 
@@ -67,7 +69,8 @@ def inputs_of(network: nn.Module) -> Iterator[Input]:
     return (module for module in network.modules() if isinstance(module, Input))
 
 
-OWN = frozenset({"tokens", "document", "loss", "position", "dropped"})  # of rows of text: what objectives themselves hand on or keep
+# Of rows of text: what objectives themselves hand on or keep.
+OWN = frozenset({"tokens", "document", "loss", "position", "dropped", "continues"})
 
 
 def input_columns(rows: Mapping[str, Any], own: Collection[str] = OWN) -> dict[str, Any]:
@@ -126,3 +129,42 @@ class VectorProjection(nn.Linear, Input):
                 "can't generate, nor read rows without it; give rows with the column, or train with from_tokens=true"
             )
         return self.table[tokens_BT]
+
+
+class PatchProjection(nn.Linear, Input):
+    """The column `patches`, float [B, T, F], times a learned matrix [width, F], plus a vector of each patch's place; 0 where no patch is.
+
+    Rows without the column are words alone.
+    """
+
+    def __init__(self, config: PicturesConfig, width: int) -> None:
+        super().__init__(config.patch_size, width, bias=False)
+        if config.places == "sinusoidal" and width % 4:
+            raise ValueError(f"places=sinusoidal with width={width}: sine and cosine of row and column need a multiple of 4 channels")
+        self.config = config
+        self.places = nn.Parameter(torch.empty(config.patches, width)) if config.places == "learned" else None
+
+    def embed(self, columns: Columns) -> Tensor:
+        tokens_BT = columns["tokens"]
+        patches_BTF, places_BT = columns.get(PATCHES), columns.get(PLACES)
+        if patches_BTF is None:
+            patches_BTF = self.weight.new_zeros((*tokens_BT.shape, self.config.patch_size))
+        x_BTD: Tensor = self(patches_BTF, torch.zeros_like(tokens_BT) if places_BT is None else places_BT)
+        return x_BTD
+
+    def forward(self, patches_BTF: Tensor, places_BT: Tensor) -> Tensor:  # type: ignore[override]  # it has a column more than its base
+        """Return x_BTD. places_BT: the place of each patch, from 1; 0: no patch."""
+        x_BTD = super().forward(patches_BTF.to(self.weight.dtype))
+        table_PD = self._waves(x_BTD) if self.config.places == "sinusoidal" else self.places
+        if table_PD is None:
+            return x_BTD
+        return x_BTD + torch.where((places_BT > 0)[..., None], table_PD[(places_BT - 1).clamp(min=0)], 0.0)
+
+    def _waves(self, like: Tensor) -> Tensor:
+        """Return the vector of each place, [places, width]: sines and cosines of the row, then of the column, of length 1."""
+        quarter = like.shape[-1] // 4
+        frequency_Q = 10_000.0 ** -(torch.arange(quarter, device=like.device).float() / quarter)
+        place_P = torch.arange(self.config.patches, device=like.device)
+        angles = [(axis_P[:, None] * frequency_Q) for axis_P in (place_P // self.config.across, place_P % self.config.across)]
+        waves_PD = torch.cat([wave for angle_PQ in angles for wave in (angle_PQ.sin(), angle_PQ.cos())], dim=1)
+        return (waves_PD / math.sqrt(2 * quarter)).to(like.dtype)

@@ -115,18 +115,22 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, before: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """`before`: keys and values [1, G, P, K] that precede all others; the plan has P columns for them."""
+        k_BGSK, v_BGSK = self.keys_values(x_BTD, rotary)
+        if before is not None:
+            k_BGSK, v_BGSK = (
+                torch.cat((first.to(new.dtype).expand(len(new), -1, -1, -1), new), dim=2)
+                for first, new in zip(before, (k_BGSK, v_BGSK), strict=True)
+            )
+        return self.look_up(x_BTD, rotary, k_BGSK, v_BGSK, plan)
+
+    def look_up(self, x_BTD: Tensor, rotary: Rotary | None, k_BGSK: Tensor, v_BGSK: Tensor, plan: AttentionPlan) -> Tensor:
+        """Attend to these keys and values, which may be of other tokens."""
         batch, time, _ = x_BTD.shape
         q_BHTK = self.q_proj(x_BTD).view(batch, time, self.heads, self.head_width).transpose(1, 2)
-        k_BGSK, v_BGSK = self.keys_values(x_BTD, rotary)
         if self.q_norm is not None:
             q_BHTK = self.q_norm(q_BHTK)
         if rotary is not None:
             q_BHTK = rotate(q_BHTK, *rotary)
-        if before is not None:
-            k_BGSK, v_BGSK = (
-                torch.cat((first.to(new.dtype).expand(batch, -1, -1, -1), new), dim=2)
-                for first, new in zip(before, (k_BGSK, v_BGSK), strict=True)
-            )
         out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, plan, dropout=self.dropout if self.training else 0.0)
         out_BTD: Tensor = self.o_proj(out_BHTK.transpose(1, 2).reshape(batch, time, -1))
         return out_BTD

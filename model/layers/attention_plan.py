@@ -119,7 +119,7 @@ class AttentionInputs:
 
     parts: workers of tensor parallelism that share the heads evenly; this one computes its part of them.
     before: keys that stand before the tokens and that every token sees; the first columns of each mask are theirs.
-    Raise ValueError for attention that is not causal with a pattern or a bias, which look back alone.
+    Raise ValueError for attention that is not causal with a pattern or ALiBi, which look back alone.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class AttentionInputs:
         self.config, self.documents_BT, self.training, self.causal = config, documents_BT, training, causal
         self.before = before
         self.heads, self.kv_heads = config.heads // parts, config.kv_heads // parts
-        if not causal and (config.pattern != "full" or config.positions in ("alibi", "relative")):
+        if not causal and (config.pattern != "full" or config.positions == "alibi"):
             raise ValueError(
-                f"attention to later tokens with pattern={config.pattern} and positions={config.positions}: patterns and biases look back "
+                f"attention to later tokens with pattern={config.pattern} and positions={config.positions}: patterns and ALiBi look back "
                 "alone"
             )
         self.batch, self.time = x_BTD.shape[:2]
@@ -167,7 +167,7 @@ class AttentionInputs:
         mask = self._mask()
         if bias is not None:
             bias_XHTS = self._bias(bias)
-            if mask is None and self.time > 1:
+            if mask is None and self.causal and self.time > 1:
                 mask = causal_mask(self.time, self.device)
             mask = (bias_XHTS if mask is None else bias_XHTS.masked_fill(~mask, float("-inf"))).to(self.dtype)
         if mask is None and self.causal and self.time > 1 and (kernel == "plain" or self.before):
@@ -209,16 +209,16 @@ class AttentionInputs:
         return mask
 
     def _distances(self) -> Tensor:
-        """Return the distance from each query back to each key, 0 for later keys; [B or 1, T, S]."""
-        if self.explicit_positions and self.positions_BT is not None:
-            return (self.positions_BT[:, :, None] - self.positions_BT[:, None, :]).clamp(min=0)
+        """Return how many tokens each key stands before each query, negative for later keys; [B or 1, T, S]."""
         # Inside a document the distance is the difference of columns, so packed rows need no positions here.
-        key_S = torch.arange(self.time, device=self.device)
-        return (key_S[:, None] - key_S[None, :]).clamp(min=0)[None]
+        given = self.positions_BT if self.explicit_positions else None
+        position_XT = torch.arange(self.time, device=self.device)[None] if given is None else given
+        return position_XT[:, :, None] - position_XT[:, None, :]
 
     def _bias(self, bias: Alibi | RelativeBias) -> Tensor:
         """Return the bias on scores, [B or 1, H, T, S]."""
-        return bias.table(self.end, self.device)[:, self._distances()].transpose(0, 1)
+        distance_XTS, table_HX = self._distances(), bias.table(self.end, self.device)
+        return table_HX[:, distance_XTS.clamp(min=0) if self.causal else self.end - 1 - distance_XTS].transpose(0, 1)
 
     def _flex_plan(self, bias: Alibi | RelativeBias | None) -> AttentionPlan:
         documents_BT, cap, causal = self.documents_BT, self.config.attention_soft_cap, self.causal

@@ -18,6 +18,7 @@ from torch.nn import functional
 from model.layers.attention import Attention, LatentAttention
 from model.layers.attention_plan import AttentionInputs, AttentionPlan
 from model.layers.config import GATED, BlockConfig, FeedForwardConfig
+from model.layers.experts import Experts, Routing, TiledLinear
 from model.layers.norms import make_norm
 from model.layers.positions import Rotary, RotaryTable
 
@@ -39,14 +40,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """x_BTD -> x_BTD through `feed_forward` inner channels."""
+    """x_BTD -> x_BTD through `times` the inner channels of `feed_forward`."""
 
-    def __init__(self, config: FeedForwardConfig) -> None:
+    def __init__(self, config: FeedForwardConfig, times: int = 1, linear: type[nn.Linear] = nn.Linear) -> None:
         super().__init__()
-        inner, bias = config.feed_forward, config.feed_forward_bias
-        self.gate_proj = nn.Linear(config.width, inner, bias=bias) if config.activation in GATED else None
-        self.up_proj = nn.Linear(config.width, inner, bias=bias)
-        self.down_proj = nn.Linear(inner, config.width, bias=bias)
+        inner, bias = times * config.feed_forward, config.feed_forward_bias
+        self.gate_proj = linear(config.width, inner, bias=bias) if config.activation in GATED else None
+        self.up_proj = linear(config.width, inner, bias=bias)
+        self.down_proj = linear(inner, config.width, bias=bias)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x_BTD: Tensor) -> Tensor:
@@ -58,6 +59,20 @@ class FeedForward(nn.Module):
         return out_BTD
 
 
+def make_feed_forward(config: FeedForwardConfig) -> FeedForward | Experts:
+    """Build a block's feed-forward, or its mixture of experts."""
+    if (settings := config.experts) is None:
+        return FeedForward(config)
+    experts = [FeedForward(config, linear=TiledLinear) for _ in range(settings.count)]
+    return Experts(settings, config.width, experts, FeedForward(config, settings.shared) if settings.shared else None)
+
+
+def through(feed_forward: FeedForward | Experts, x_BTD: Tensor, routing: Routing | None) -> Tensor:
+    """Return what a feed-forward or a mixture of experts makes of x_BTD; the latter notes in `routing` whom it chose."""
+    out_BTD: Tensor = feed_forward(x_BTD, routing) if isinstance(feed_forward, Experts) else feed_forward(x_BTD)
+    return out_BTD
+
+
 @dataclass(frozen=True)
 class BlockInputs:
     """What all blocks of one forward pass share besides the residual stream. Not a tuple, since ZeRO unpacks a block's tuples."""
@@ -65,6 +80,7 @@ class BlockInputs:
     rotary: Rotary | None
     plan: AttentionPlan
     before: list[tuple[Tensor, Tensor]] | None = None  # of each layer: keys and values that stand before the tokens, [1, G, P, K]
+    routing: Routing | None = None  # where experts note whom they chose, while that is asked for
 
 
 class Block(nn.Module):
@@ -76,16 +92,17 @@ class Block(nn.Module):
         self.input_layernorm = make_norm(config, rounded=not self.post)
         self.self_attn = (Attention if config.attention == "grouped" else LatentAttention)(config, layer)
         self.post_attention_layernorm = make_norm(config, rounded=not self.post)
-        self.mlp = FeedForward(config)
+        self.mlp = make_feed_forward(config)
 
     def forward(self, x_BTD: Tensor, shared: BlockInputs) -> Tensor:
         before = shared.before[self.self_attn.layer] if shared.before else None
         if self.post:
             x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan, before)))
-            out_BTD: Tensor = self.post_attention_layernorm(x_BTD + self._dropout(self.mlp(x_BTD)))
+            out_BTD: Tensor = self.post_attention_layernorm(x_BTD + self._dropout(through(self.mlp, x_BTD, shared.routing)))
             return out_BTD
         x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan, before))
-        out_BTD = x_BTD + self._dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
+        y_BTD = through(self.mlp, self.post_attention_layernorm(x_BTD), shared.routing)
+        out_BTD = x_BTD + self._dropout(y_BTD)
         return out_BTD
 
     def _dropout(self, x_BTD: Tensor) -> Tensor:

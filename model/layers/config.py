@@ -6,7 +6,7 @@ the field; `NEEDS` says which switch a field depends on.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
@@ -23,7 +23,9 @@ class SizeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         2, ge=1, description="key and value heads, shared by groups of query heads; count, divides heads; 1: multi-query, heads: multi-head"
     )
     feed_forward: int = Field(
-        344, ge=8, description="inner size of the feed-forward; near 8/3 of the width if gated, else 4 times; numbers"
+        344,
+        ge=8,
+        description="inner size of the feed-forward, or of each expert; near 8/3 of the width if gated, else 4 times; numbers",
     )
     context: int = Field(128, ge=2, le=2**31 - 1, description="longest sequence it is trained on; tokens")
     norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
@@ -194,6 +196,65 @@ class NormConfig(SizeConfig, frozen=True, extra="forbid"):
     norm: Literal["rms", "layer", "batch"] = Field("rms", description="RMSNorm, LayerNorm, or BatchNorm over the tokens of a batch")
 
 
+class BiasBalance(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A bias of each expert, added to its score where experts are chosen, rises while it is used less than evenly, as in DeepSeek-V3."""
+
+    kind: Literal["bias"] = Field("bias", description="what keeps experts in even use: a bias on choices, moved after each step")
+    # DeepSeek-V3's 0.001 is for tens of thousands of steps; in a thousand it hardly moves a choice.
+    rate: float = Field(0.01, gt=0, lt=1, description="how far a bias moves after each step; scores are 0 to 1; dimensionless")
+
+
+class LossBalance(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A term of the loss that is least where each sequence uses all experts evenly (Fedus et al., 2021; per sequence as in DeepSeek-V2)."""
+
+    kind: Literal["loss"] = Field("loss", description="what keeps experts in even use: a term of the loss")
+    weight: float = Field(0.01, gt=0, description="weight of the term, which is 1 where use is even; factor")
+
+
+class NoBalance(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Experts are used as the router learns to."""
+
+    kind: Literal["none"] = Field("none", description="what keeps experts in even use: nothing")
+
+
+class ExpertsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A mixture of experts: feed-forwards, of which a router chooses a few for each token (token choice, top k)."""
+
+    count: int = Field(8, ge=2, le=1024, description="feed-forwards to choose from in each block; count")
+    active: int = Field(2, ge=1, description="how many of them each token uses; count")
+    shared: int = Field(0, ge=0, description="more of them, which every token uses, as one feed-forward so many times as wide; count")
+    score: Literal["sigmoid", "softmax"] = Field(
+        "sigmoid", description="what becomes of the router's logits: each by itself, as in DeepSeek-V3, or all together, as in Mixtral"
+    )
+    normalize: bool = Field(True, description="divide the weights of a token's experts by their sum; yes or no")
+    scale: float = Field(1.0, gt=0, description="by which the experts' sum is multiplied, shared ones not counted; factor")
+    balance: Annotated[BiasBalance | LossBalance | NoBalance, Field(discriminator="kind")] = Field(
+        BiasBalance(), description="what keeps experts in even use while pretraining trains all weights"
+    )
+    router_loss: float = Field(
+        0.0, ge=0, description="weight of the squared log-sum-exp of the router's logits (z loss, Zoph et al., 2022); 0: off; factor"
+    )
+    capacity: float = Field(
+        0.0,
+        ge=0,
+        description="most tokens of a row that one expert takes in training, the first ones, as a multiple of an even share; the others do "
+        "without it; 0: all; factor",
+    )
+
+    @model_validator(mode="after")
+    def _tokens_choose(self) -> ExpertsConfig:
+        if self.active >= self.count:
+            raise ValueError(f"experts.active={self.active} of experts.count={self.count} leaves nothing to choose; lower active")
+        if self.active == 1 and self.normalize:
+            raise ValueError("experts.active=1 with normalize=true: every weight is 1, so the router learns nothing; set normalize=false")
+        return self
+
+    @property
+    def used(self) -> int:
+        """How many feed-forwards compute each token."""
+        return self.active + self.shared
+
+
 class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
     """The feed-forward's activation and biases."""
 
@@ -203,6 +264,7 @@ class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
         "or with gelu_tanh GPT-2's, by the hyperbolic tangent",
     )
     feed_forward_bias: bool = Field(False, description="biases on the feed-forward's projections")
+    experts: ExpertsConfig | None = Field(None, description="a mixture of experts in place of each feed-forward; null: none")
 
 
 class BlockConfig(FeedForwardConfig, NormConfig, AttentionConfig, frozen=True, extra="forbid"):

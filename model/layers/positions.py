@@ -12,7 +12,8 @@ Positions as a bias on attention's scores that depends on the head and the dista
 
 ALiBi (Press et al., 2022): minus a fixed slope times the distance. Relative bias (T5; Raffel et al., 2020): a learned number for each
 bucket of distances; near distances have a bucket each, far ones share ever wider buckets. Unlike T5, scores stay divided by sqrt(K).
-Both are computed as a table by distance, which costs H numbers for each position of the context.
+Both are computed as a table by distance, which costs H numbers for each position of the context. Where tokens see later ones, half of the
+buckets of a relative bias are for those.
 """
 
 from __future__ import annotations
@@ -45,15 +46,24 @@ class Alibi:
 
 
 class RelativeBias(nn.Embedding):
-    """bias_HP for distances 0 .. P-1: a learned number for each of `relative_buckets` and each head."""
+    """A learned number for each of `relative_buckets` and each head.
 
-    def __init__(self, config: PositionsConfig) -> None:
+    bias_HP for distances 0 .. P-1; unless `causal` bias_HX for keys P-1 tokens earlier than the query to P-1 later.
+    """
+
+    def __init__(self, config: PositionsConfig, *, causal: bool = True) -> None:
         super().__init__(config.relative_buckets, config.heads)
-        self.max_distance = config.relative_distance
+        self.max_distance, self.causal = config.relative_distance, causal
 
     def table(self, length: int, device: torch.device) -> Tensor:
-        bias_PH: Tensor = self(relative_buckets(length, self.num_embeddings, self.max_distance).to(device))
-        return bias_PH.t()
+        if self.causal:
+            bucket_X = relative_buckets(length, self.num_embeddings, self.max_distance)
+        else:
+            half = self.num_embeddings // 2
+            back_P = relative_buckets(length, half, self.max_distance)
+            bucket_X = torch.cat((back_P.flip(0), half + back_P[1:]))
+        bias_XH: Tensor = self(bucket_X.to(device))
+        return bias_XH.t()
 
 
 def alibi_slopes(heads: int) -> list[float]:

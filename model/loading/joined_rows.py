@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
-from data.shards.schema import Array
+from data.shards.schema import WORDS, Array, ShardError
 from model.loading.mixture_config import MixturePhase
 from model.loading.order import Indices, MixtureOrder
+from model.objectives.masked import CONTINUES
 from model.objectives.replayed import PREFIX, REPLAYED
 
 RowNumbers = Sequence[int] | NDArray[np.integer[Any]]
@@ -62,6 +63,27 @@ class JoinedRows:
     def rows(self, indices: RowNumbers) -> dict[str, Array]:
         """Return the rows of `indices`, with the columns of both."""
         return {**self._own.rows(indices), **self._beside.rows(indices)}
+
+
+class WordRows:
+    """Each row with the flags `continues` [C + 1]: which tokens go on the word of the token before."""
+
+    def __init__(self, own: ShardReader) -> None:
+        """Raise ShardError if the shards do not say what words are."""
+        if not own.has_table(WORDS):
+            raise ShardError(f"{own.directory} does not say which tokens go on a word; pack with words: true, or set whole_words=false")
+        self._own, self._joins = own, own.table(WORDS)
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def rows(self, indices: RowNumbers) -> dict[str, Array]:
+        """Return the rows of `indices`, with the flags."""
+        found = self._own.rows(indices)
+        joins, document = self._joins[found["tokens"]], found["document"]
+        continues = np.zeros(joins.shape, dtype=np.bool_)
+        continues[:, 1:] = (joins[:, 1:] & 1 > 0) & (joins[:, :-1] & 2 > 0) & (document[:, 1:] == document[:, :-1])
+        return {**found, CONTINUES: continues}
 
 
 class PartnerRows:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 
+AHEAD = "model.multi_token."  # of the names of all parameters of heads that predict further ahead than the next token
+
+
 @dataclass(frozen=True)
 class Layout:
     """The settings that a network can refuse. `section`, `shape` and `spread` prefix the keys of training, network and layout."""
@@ -35,10 +38,11 @@ class Layout:
 
 
 # causal: a token sees itself and earlier ones, so next tokens can be predicted. bidirectional: it sees all of its document.
+# infilling: it reads a text with gaps, each marked by a sentinel, and writes what they hide.
 # generation: it keeps a state and continues texts. packed: the documents of a row do not see each other.
 # gradients: steps of training change its weights, and its hidden vectors mean something; without, it is counted.
 # recompute, tensor, pipeline: how its training may be laid out.
-Ability = Literal["causal", "bidirectional", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"]
+Ability = Literal["causal", "bidirectional", "infilling", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"]
 
 
 class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
@@ -64,9 +68,24 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         return False
 
     @property
+    def mixes_experts(self) -> bool:
+        """Whether a token is computed with some of its weights only, which a router chooses."""
+        return False
+
+    @property
     def counted(self) -> bool:
         """Whether its numbers are counted in one pass over the rows, so that nothing can train it, or go on from it."""
         return "gradients" not in self.SUPPORTS
+
+    @property
+    def heads_ahead(self) -> int:
+        """How many heads predict further ahead than the next token."""
+        return 0
+
+    @property
+    def alone(self) -> Self:
+        """The same network without heads that predict further ahead."""
+        return self
 
     @property
     def attended(self) -> int:
@@ -90,6 +109,15 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def period(self) -> int:
         """How many consecutive blocks are alike with as many before them: 1 where all are alike."""
         return 1
+
+    @property
+    def stacks(self) -> int:
+        """How many stacks of `layers` blocks it has: 1; with an encoder before the decoder 2, whose blocks alternate in `blocks()`."""
+        return 1
+
+    def written(self, length: int) -> int:
+        """Return how many tokens it usually writes about a row of so many; 0: it writes none apart from those that it reads."""
+        return 0
 
     @property
     def without_dropout(self) -> Self:

@@ -15,13 +15,14 @@ from pydantic import Field, model_validator
 from model.layers.config import BlockConfig
 from model.layers.mixers.config import AttentionMixer, GatedDeltaMixer, MixerConfig, RecurrenceMixer
 from model.networks.base import Ability, Layout, NetworkBase
+from model.networks.ngram_config import NgramConfig as NgramConfig
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
     from model.networks.encoder import Encoder
+    from model.networks.encoder_decoder import EncoderDecoder
     from model.networks.hub.protocol import HubForm
     from model.networks.hybrid import Hybrid
-    from model.networks.ngram import Ngram
     from model.networks.recurrent import Recurrent
 
 
@@ -79,6 +80,24 @@ class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
     )
 
+    @property
+    def mixes_experts(self) -> bool:
+        """Whether blocks have experts."""
+        return self.experts is not None
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Also refuse to cut experts: their router chooses among all of them."""
+        yield from super().layout_problems(layout)
+        if self.experts is not None:
+            experts = f"{layout.shape}experts.count={self.experts.count}"
+            if layout.tensor > 1:
+                yield f"{experts} with {layout.spread}tensor={layout.tensor}: experts can't be cut; use tensor=1"
+            if layout.pipeline > 1:
+                yield (
+                    f"{experts} with {layout.spread}pipeline={layout.pipeline}: stages hand on hidden vectors alone, not whom experts "
+                    "were chosen by; use pipeline=1"
+                )
+
     @classmethod
     def width_step(cls, width: int) -> int:
         """Return a step of whole heads, of which two or four share a key and value head."""
@@ -88,12 +107,13 @@ class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         """Return the network of another size; everything else stays the same.
 
         Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
-        that its three matrices cost as much as two of four times the width.
+        that its three matrices cost as much as two of four times the width. Experts that a token uses are together as wide.
         """
         heads = width // _head_width(width)
         wanted = heads // 4 if heads >= 8 else heads // 2
         shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
-        inner = max(64, round(width * 8 / 3 / 64) * 64)
+        used, step = (1, 64) if self.experts is None else (self.experts.used, 16)
+        inner = max(step, round(width * 8 / 3 / used / step) * step)
         sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
         return type(self)(**{**self.model_dump(), **sizes})
 
@@ -104,6 +124,12 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"})
 
     kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
+    multi_token: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="heads that predict the tokens after the next one, one further each, and then draft for generation; count; 0: none",
+    )
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
         """Return a decoder of this shape with initial weights drawn from the seed."""
@@ -111,15 +137,44 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
 
         return Decoder(self, vocab_size, seed=seed)
 
+    @model_validator(mode="after")
+    def _heads_can_be_built(self) -> DecoderConfig:
+        if self.multi_token and self.norm == "batch":
+            raise ValueError(
+                f"multi_token={self.multi_token} with norm=batch: statistics would count tokens beyond a document's end; use another norm"
+            )
+        if self.multi_token and self.experts is not None:
+            raise ValueError(
+                f"multi_token={self.multi_token} with experts: its heads' blocks would choose experts that nothing counts; leave one out"
+            )
+        if self.multi_token and self.context < self.multi_token + 2:
+            raise ValueError(f"multi_token={self.multi_token} is further ahead than context={self.context} reaches; lower it")
+        return self
+
     @property
     def whole_batch(self) -> bool:
         """Batch norm's statistics cover all rows of a step."""
         return self.norm == "batch"
 
+    @property
+    def heads_ahead(self) -> int:
+        """How many heads predict further ahead than the next token."""
+        return self.multi_token
+
+    @property
+    def alone(self) -> Self:
+        """The same network without heads that predict further ahead."""
+        return self.model_copy(update={"multi_token": 0})
+
     def layout_problems(self, layout: Layout) -> Iterator[str]:
         """Yield also what norm, heads, positions and biases do not allow."""
         yield from super().layout_problems(layout)
         yield from decoder_layout_problems(self, layout)
+        if self.multi_token and layout.pipeline > 1:
+            yield (
+                f"{layout.shape}multi_token={self.multi_token} with {layout.spread}pipeline={layout.pipeline}: its heads belong to no "
+                "stage; use pipeline=1, or multi_token=0"
+            )
 
     def prefix_refusal(self) -> str:
         """Refuse a prefix where keys are latent, where a pattern would hide it, or where a table or bias gives positions."""
@@ -293,6 +348,92 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
         return Encoder(self, vocab_size, seed=seed)
 
 
+class EncoderDecoderConfig(NetworkBase, frozen=True, extra="forbid"):
+    """An encoder and a decoder of T5's shape (Raffel et al., 2020): it reads a text with gaps and writes what they hide.
+
+    Unlike T5's, its scores are divided by the root of the head's width and its embeddings begin small, so that AdamW and Muon train it at
+    one learning rate for all matrices.
+    """
+
+    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"infilling", "packed", "gradients", "recompute"})
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "feed_forward")
+
+    kind: Literal["encoder_decoder"] = Field("encoder_decoder", description="which network: an encoder and a decoder, as T5")
+    layers: int = Field(4, ge=1, le=1_000, description="blocks of the encoder, and as many of the decoder; count")
+    heads: int = Field(4, ge=1, description="attention heads; count, divides width")
+    feed_forward: int = Field(
+        344, ge=8, description="inner size of the feed-forward; near 8/3 of the width if gated, else 4 times; numbers"
+    )
+    relative_buckets: int = Field(
+        32, ge=8, description="buckets of distances; half of the encoder's are for later tokens; count, multiple of 4"
+    )
+    relative_distance: int = Field(128, ge=8, description="distance from which all fall into the last bucket; tokens")
+    norm_epsilon: float = Field(1e-6, gt=0, description="added to the mean square before its root; dimensionless")
+    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "gelu_tanh", "silu"] = Field(
+        "geglu",
+        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact, "
+        "or with gelu_tanh by the hyperbolic tangent",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities"
+    )
+    tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
+    initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
+    zero_outputs: bool = Field(
+        False,
+        description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
+    )
+    sentinels: int = Field(100, ge=2, le=10_000, description="marks of gaps: one more than a document may have gaps; tokens")
+
+    @property
+    def stacks(self) -> int:
+        """The encoder's blocks and the decoder's."""
+        return 2
+
+    def written(self, length: int) -> int:
+        """Return a quarter: 15 % hidden tokens, a sentinel for every three of them, and an end for each document."""
+        return max(1, length // 4)
+
+    @property
+    def layer_config(self) -> BlockConfig:
+        """The settings of the layers: pre-norm blocks of multi-head attention, with a relative bias, and a feed-forward."""
+        shared = set(BlockConfig.model_fields).intersection(type(self).model_fields)
+        return BlockConfig(kv_heads=self.heads, positions="relative", **{name: getattr(self, name) for name in shared})
+
+    @model_validator(mode="after")
+    def _layers_can_be_built(self) -> EncoderDecoderConfig:
+        if self.inputs:
+            kinds = ", ".join(config.kind for config in self.inputs)
+            raise ValueError(
+                f"inputs={kinds} with kind={self.kind}: a column beside the tokens would show what the gaps hide; leave inputs out"
+            )
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width} over heads={self.heads}: each head needs a whole number; choose a multiple")
+        if self.relative_buckets % 4 or self.relative_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_buckets={self.relative_buckets} and relative_distance={self.relative_distance}: choose a multiple of 4, and a "
+                "distance above half of it"
+            )
+        return self
+
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return the widest head with which every width has whole heads."""
+        return 64
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the network of another size, with heads of 32 to 64 and a feed-forward of 8/3 of the width."""
+        heads = max(1, width // (32 if width < 512 else 64))
+        sizes = {"width": width, "layers": layers, "heads": heads, "feed_forward": max(64, round(width * 8 / 3 / 64) * 64)}
+        return type(self)(**{**self.model_dump(), **sizes})
+
+    def build(self, vocab_size: int, *, seed: int = 0) -> EncoderDecoder:
+        """Return a network of this shape with initial weights drawn from the seed."""
+        from model.networks.encoder_decoder import EncoderDecoder
+
+        return EncoderDecoder(self, vocab_size, seed=seed)
+
+
 class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     """A language model of gated recurrent units: its state has a fixed size, so a new token costs the same however long the text is."""
 
@@ -327,71 +468,6 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
         return Recurrent(self, vocab_size, seed=seed)
 
 
-class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
-    """An n-gram model with modified Kneser-Ney smoothing: it counts which tokens follow which in the training rows, in one pass.
-
-    It needs no training, so a few pages are enough for a model, and it knows no more than the runs of tokens that it has read. Its tables
-    are those of the baseline `ngram`, and give the same probabilities.
-    """
-
-    SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed"})
-    INITIAL: ClassVar[frozenset[str]] = frozenset()
-    SIZES: ClassVar[tuple[str, ...]] = ()
-
-    kind: Literal["ngram"] = Field("ngram", description="which network: counted n-grams, with modified Kneser-Ney smoothing")
-    order: int = Field(5, ge=2, le=8, description="length of the longest n-grams: the token and those before it; tokens")
-    most_tokens: int = Field(
-        20_000_000,
-        ge=1,
-        le=1_000_000_000,
-        description="training tokens counted at most, in whole rows spread evenly; each needs 120 bytes of memory; tokens",
-    )
-    if not TYPE_CHECKING:  # These are no fields of it, and mypy refuses to make a field a constant.
-        width: ClassVar[int] = 0
-        layers: ClassVar[int] = 0
-        initial_std: ClassVar[float] = 0.0
-
-    @model_validator(mode="after")
-    def _tokens_alone_are_counted(self) -> NgramConfig:
-        if self.inputs:
-            raise ValueError(
-                f"inputs={', '.join(config.kind for config in self.inputs)} with kind=ngram: it counts tokens alone; leave it out"
-            )
-        return self
-
-    @property
-    def attended(self) -> int:
-        """The tokens before the next one that are looked up."""
-        return self.order - 1
-
-    @property
-    def masks_documents(self) -> bool:
-        """A context ends where its document begins."""
-        return False
-
-    @property
-    def shallow(self) -> Self:
-        """It has no blocks."""
-        return self
-
-    def layout_problems(self, layout: Layout) -> Iterator[str]:
-        """Also refuse workers, ZeRO and micro-batches, since counting is one pass of one process."""
-        yield from super().layout_problems(layout)
-        for key, value, plain in (
-            (f"{layout.spread}workers", layout.workers // (layout.tensor * layout.pipeline), 1),
-            (f"{layout.spread}zero_stage", layout.zero_stage, 0),
-            ("micro_batch", layout.micro_batch, 0),
-        ):
-            if value != plain:
-                yield f"{key}={value} with {layout.shape}kind={self.kind}, which is counted by one process; set {key}={plain}"
-
-    def build(self, vocab_size: int, *, seed: int = 0) -> Ngram:
-        """Return a model that has counted nothing yet: every token is as likely."""
-        from model.networks.ngram import Ngram
-
-        return Ngram(self, vocab_size)
-
-
-AnyKind = DecoderConfig | HybridConfig | RecurrentConfig | EncoderConfig | NgramConfig
+AnyKind = DecoderConfig | HybridConfig | RecurrentConfig | EncoderConfig | EncoderDecoderConfig | NgramConfig
 NetworkConfig = Annotated[AnyKind, Field(discriminator="kind")]
 KINDS: dict[str, type[NetworkBase]] = {kind.model_fields["kind"].default: kind for kind in get_args(AnyKind)}

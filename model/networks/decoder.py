@@ -9,7 +9,8 @@ A decoder as it writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import ClassVar, Self
 
@@ -26,11 +27,14 @@ from model.layers.decoding.block import DecodingBlock, Rotation, decoding_plan, 
 from model.layers.decoding.compiled.step import CompiledStep, most_rows
 from model.layers.decoding.projection import split_norm, whole_norm
 from model.layers.decoding.state import SlotState, Window
+from model.layers.experts import Routing
 from model.layers.linear import head_product, soft_cap
 from model.layers.norms import make_norm
 from model.layers.positions import Alibi, LearnedPositions, RelativeBias, RotaryTable, SinusoidalPositions
+from model.networks.base import AHEAD
 from model.networks.config import DecoderShape
 from model.networks.decoding import DecodingNetwork, DecodingState
+from model.networks.multi_token import DecodingHead, MultiTokenHead
 from model.networks.network import CutPlan, Inputs, Network, Role, StageParts, initialize
 from model.networks.prefix import Entries, Prefix
 
@@ -46,11 +50,13 @@ class Trunk(nn.Module):
         add_inputs(self, config.all_inputs, vocab_size, config.width)
         self.layers = nn.ModuleList(self.make_block(layer) for layer in range(config.layers))
         self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
+        self.multi_token = nn.ModuleList(MultiTokenHead(config, depth) for depth in range(1, config.heads_ahead + 1))
         self.rotary = RotaryTable(config, config.rotary_width) if config.positions == "rope" else None
         self.embed_positions: LearnedPositions | SinusoidalPositions | None = None
         if config.positions in ("learned", "sinusoidal"):
             self.embed_positions = (LearnedPositions if config.positions == "learned" else SinusoidalPositions)(config)
         self.prefix: Prefix | None = None
+        self.routing: Routing | None = None
         self.position_bias: Alibi | RelativeBias | None = None
         if config.positions in ("alibi", "relative"):
             self.position_bias = (Alibi if config.positions == "alibi" else RelativeBias)(config)
@@ -61,13 +67,24 @@ class Trunk(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm. See `Decoder.forward` for the arguments."""
-        x_BTD = embed_inputs(self, inputs)
-        seen = self.seen(x_BTD, inputs)
-        x_BTD = self.embed(x_BTD, seen)
+        return self.ahead(inputs, 0)[0]
+
+    def ahead(self, inputs: Inputs, heads: int) -> list[Tensor]:
+        """Return x_BTD as `forward` does, and of each of so many heads."""
+        embedded_BTD = embed_inputs(self, inputs)
+        seen = self.seen(embedded_BTD, inputs)
+        x_BTD = self.embed(embedded_BTD, seen)
         shared = self.block_inputs(x_BTD, seen, None if self.prefix is None else self.prefix(self))
         for block in self.layers:
-            x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False) if self.recompute and self.training else block(x_BTD, shared)
-        out_BTD: Tensor = self.norm(x_BTD)
+            x_BTD = self._through(block, x_BTD, shared)
+        found: list[Tensor] = [self.norm(x_BTD)]
+        for head in self.multi_token[:heads]:
+            found.append(self._through(head, found[-1], embedded_BTD, shared))
+        return found
+
+    def _through(self, module: nn.Module, *inputs: Tensor | BlockInputs) -> Tensor:
+        again = self.recompute and self.training
+        out_BTD: Tensor = checkpoint(module, *inputs, use_reentrant=False) if again else module(*inputs)
         return out_BTD
 
     def seen(self, x_BTD: Tensor, inputs: Inputs) -> AttentionInputs:
@@ -84,7 +101,7 @@ class Trunk(nn.Module):
 
     def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, before: Entries | None = None) -> BlockInputs:
         """Compute what all blocks share: rotary tables and the attention plan, including any prefix."""
-        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias), before)
+        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias), before, self.routing)
 
 
 class Decoder(Network):
@@ -120,6 +137,17 @@ class Decoder(Network):
         out_BTD: Tensor = self.model(inputs)
         return out_BTD
 
+    @contextmanager
+    def noting(self, counted_BT: Tensor) -> Iterator[Routing]:
+        self.model.routing = Routing(counted_BT)
+        try:
+            yield self.model.routing
+        finally:
+            self.model.routing = None
+
+    def ahead(self, inputs: Inputs) -> list[Tensor]:
+        return self.model.ahead(inputs, self.config.heads_ahead)
+
     def read_weights(self) -> tuple[Tensor, ...]:
         table: nn.Embedding | nn.Linear = self.model.embed_tokens if self.lm_head is None else self.lm_head
         return (table.weight,)
@@ -137,8 +165,13 @@ class Decoder(Network):
         return DecodingDecoder(self)
 
     def roles(self) -> dict[str, Role]:
-        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is not an embedding."""
-        return {name: "vector" if name == "model.position_bias.weight" else role for name, role in super().roles().items()}
+        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is not an embedding.
+
+        The matrices of heads that predict further ahead are a block's.
+        """
+        given: dict[str, Role] = {"model.position_bias.weight": "vector"}
+        ahead: dict[Role, Role] = {"head": "matrix"}
+        return {name: ahead.get(role, role) if name.startswith(AHEAD) else given.get(name, role) for name, role in super().roles().items()}
 
     def cut_plan(self) -> CutPlan:
         """As Megatron-LM (Shoeybi et al., 2019): the first matrices of attention and feed-forward by outputs, the last ones by inputs."""
@@ -166,10 +199,15 @@ class Decoder(Network):
 
     def divide_heads(self, parts: int) -> None:
         self.model.parts = parts
-        for attention in self.model.layers.modules():
+        for attention in self.model.modules():
             if isinstance(attention, Attention):
                 attention.heads //= parts
                 attention.kv_heads //= parts
+
+    def compile_parts(self) -> None:
+        super().compile_parts()
+        for head in self.model.multi_token:
+            head.compile()
 
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()
@@ -194,9 +232,9 @@ class DecodingTrunk(DecodingNetwork):
         entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
         return SlotState(layers, entry, config.context, self.device, before)
 
-    def embed(self, tokens_NT: Tensor, window: Window) -> tuple[Tensor, Tensor | None]:
+    def enter(self, tokens_NT: Tensor, window: Window) -> tuple[Tensor, Tensor | None]:
         """Return x_MD of new tokens, which the first block reads, and how heads are turned at their places, if they are."""
-        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        x_NTD = self.embed(tokens_NT)
         if self.positions is not None:
             x_NTD = self.positions.add(x_NTD, window.positions_NT, window.end).float()
         return x_NTD.flatten(0, 1), None if self.rotation is None else self.rotation.of(window)
@@ -205,7 +243,12 @@ class DecodingTrunk(DecodingNetwork):
         return self.norm(x_ND)
 
     def read(self, x_ND: Tensor) -> Tensor:
-        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)
+        return self.read_normed(self.norm(x_ND))
+
+    @torch.inference_mode()
+    def read_normed(self, x_ND: Tensor) -> Tensor:
+        """Return logits_NV of hidden vectors after the last norm, or after a head's."""
+        return soft_cap(self.head(x_ND), self.shape.logit_soft_cap)
 
 
 class DecodingDecoder(DecodingTrunk):
@@ -216,6 +259,7 @@ class DecodingDecoder(DecodingTrunk):
         trunk, rotary = decoder.model, decoder.config.rotary_width > 0
         super().__init__(decoder, rotary=rotary)
         self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
+        self.heads = [DecodingHead(head, rotary=rotary) for head in trunk.multi_token]  # type: ignore[arg-type]
         _, self.after = split_norm(trunk.norm)
         self.most_rows = most_rows(self.shape, self.blocks, self.head, self.device)
         self.before = None if trunk.prefix is None else [entry_of(*pair, rotary=rotary) for pair in trunk.prefix(trunk)]
@@ -233,19 +277,37 @@ class DecodingDecoder(DecodingTrunk):
     def new_state(self) -> SlotState:
         return self.new_slots(self.shape.layers, self.before)
 
+    def drafting_state(self) -> SlotState:
+        """Return a state without rows that also has room for what the heads keep of each token."""
+        return self.new_slots(self.shape.layers + len(self.heads), self.before)
+
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         assert isinstance(state, SlotState)
-        if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows:
+        patched = self.config.pictures is not None and bool(
+            (tokens_NT >= self.vocab_size).any()
+        )  # compiled code knows the vocabulary alone
+        if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows or patched:
             return super().step(tokens_NT, counts, state, first)
         return soft_cap(self.compiled(tokens_NT[:, 0], state, first), self.shape.logit_soft_cap)
 
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, SlotState)
         window = Window(state, first, tokens_NT.shape[1])
-        x_MD, turn_MXR = self.embed(tokens_NT, window)
+        x_MD, turn_MXR = self.enter(tokens_NT, window)
         plan = decoding_plan(self.shape, window, self.bias)
         for block in self.blocks:
             x_MD = block(x_MD, turn_MXR, plan, window)
         window.advance(counts)
         return x_MD
+
+    @torch.inference_mode()
+    def through(self, head: DecodingHead, x_NTD: Tensor, tokens_NT: Tensor, state: SlotState, first: int, starts: Sequence[int]) -> Tensor:
+        """Return what a head makes of hidden vectors x_NTD of the rows from `first` on, whose positions begin at `starts`.
+
+        tokens_NT: of each vector the token `head.depth` places further on. What the head keeps is written into the state.
+        """
+        window = Window(state, first, tokens_NT.shape[1], starts)
+        turn_MXR = None if self.rotation is None else self.rotation.of(window)
+        joined_MD = head.join(x_NTD.flatten(0, 1), functional.embedding(tokens_NT, self.table_VD).flatten(0, 1))
+        return head.norm(head.block(joined_MD, turn_MXR, decoding_plan(self.shape, window, self.bias), window)).view_as(x_NTD)

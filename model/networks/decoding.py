@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from data.shards.pictures import PATCHES, PLACES, Picture, cut_patches
 from model.inputs.inputs import TokenEmbedding, embed_inputs, inputs_of
 from model.layers.decoding.projection import Projection
 from model.layers.decoding.state import KeptRow
@@ -48,6 +52,45 @@ class DecodingState(Protocol):
         """Append a row that begins with the first `length` tokens of a kept one: all of them, unless `cuts`."""
 
 
+class PatchVectors:
+    """The vectors of a vocabulary and, behind them, those of the patches of pictures that were seen last.
+
+    A picture's tokens are never given to another one, so what is kept of earlier prompts is not mistaken for it. Memory: a vector for each
+    of at most MOST patches. Beyond that the pictures seen first are forgotten; prompts with their tokens raise ValueError.
+    """
+
+    MOST = 1 << 16
+
+    def __init__(self, table_VD: Tensor) -> None:
+        self._vocabulary, self._lock = len(table_VD), Lock()
+        self._held = (table_VD, 0)  # the vectors, and how many tokens behind the vocabulary have none any more
+        self._tokens: dict[str, list[int]] = {}
+
+    def tokens(self, name: str, vectors: Callable[[], Tensor]) -> list[int]:
+        """Return the tokens of the picture called `name`; `vectors`: makes those of its patches, [P, D]."""
+        with self._lock:
+            if name not in self._tokens:
+                (table_XD, forgotten), made_PD = self._held, vectors()
+                start = len(table_XD) + forgotten
+                self._tokens[name] = list(range(start, start + len(made_PD)))
+                kept_XD = torch.cat((table_XD[self._vocabulary :], made_PD))
+                while len(kept_XD) > max(self.MOST, len(made_PD)):
+                    gone = len(self._tokens.pop(next(iter(self._tokens))))
+                    kept_XD, forgotten = kept_XD[gone:], forgotten + gone
+                self._held = torch.cat((table_XD[: self._vocabulary], kept_XD)), forgotten
+            return self._tokens[name]
+
+    def __call__(self, tokens_NT: Tensor) -> Tensor:
+        """Return the vector of each token."""
+        table_XD, forgotten = self._held
+        if forgotten:
+            behind_NT = tokens_NT >= self._vocabulary
+            if bool((behind_NT & (tokens_NT < self._vocabulary + forgotten)).any()):
+                raise ValueError("the prompt has a picture that was forgotten for newer ones; ask again with the picture")
+            tokens_NT = torch.where(behind_NT, tokens_NT - forgotten, tokens_NT)
+        return functional.embedding(tokens_NT, table_XD)
+
+
 class DecodingNetwork(ABC):
     """A network's weights as they were when it was made, fused for writing; fp32, without gradients.
 
@@ -67,6 +110,32 @@ class DecodingNetwork(ABC):
         (head_VD,) = network.read_weights()
         self.head = Projection(head_VD.detach().float(), None)
         self.table_VD = self._table(owner)
+        # Models that read pictures keep a copy of their inputs, which later training does not change.
+        self._inputs = nn.ModuleList(deepcopy(list(inputs_of(owner)))) if self.config.pictures else None
+        self._seen = PatchVectors(self.table_VD)
+
+    @torch.no_grad()
+    def see(self, picture: Picture, padding: int) -> list[int]:
+        """Return tokens that stand for the patches of a picture in prompts; the same tokens whenever it is seen again.
+
+        padding: the token that rows have where a patch is. Raise ValueError for a model without pictures.
+        """
+        reads = self.config.pictures
+        if reads is None or self._inputs is None:
+            raise ValueError("this model reads no pictures: its network has no input of kind pictures")
+
+        def vectors() -> Tensor:
+            assert self._inputs is not None
+            patches = torch.from_numpy(cut_patches(picture, reads)).float().to(self.device)[None]
+            places = torch.arange(1, reads.patches + 1, device=self.device)[None]
+            columns = {"tokens": torch.full_like(places, padding), PATCHES: patches, PLACES: places}
+            return embed_inputs(self._inputs, columns)[0].float()
+
+        return self._seen.tokens(f"{picture.name} {padding}", vectors)
+
+    def embed(self, tokens_NT: Tensor) -> Tensor:
+        """Return x_NTD, the vector of each token: of the vocabulary, or of a patch that was seen."""
+        return self._seen(tokens_NT)
 
     @abstractmethod
     def new_state(self) -> DecodingState:

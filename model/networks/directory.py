@@ -28,8 +28,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from data.shards.model_folder import MOST_TOKENS, naming, present, read_json, require_regular
+from model.networks.base import AHEAD, NetworkBase
 from model.networks.base import ModelError as ModelError
-from model.networks.base import NetworkBase
 from model.networks.config import KINDS
 from model.networks.hub.protocol import HubForm
 from model.networks.hub.registry import BY_MODEL_TYPE
@@ -206,11 +206,11 @@ def _entry(fields: dict[str, Any], name: str, path: Path) -> dict[str, Any] | No
     return entry
 
 
-def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> Network:
+def load_model(directory: Path, *, dropout: bool = True, bare: bool = False, heads: bool = True) -> Network:
     """Load the network in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode.
 
     `dropout`: whether it drops in training what its config says; if not, nothing. `bare`: without the adapter that it holds apart; else
-    raise ModelError for a directory with one, whose weights alone are another model.
+    raise ModelError for a directory with one, whose weights alone are another model. `heads`: with those that predict further ahead.
 
     It is built on the meta device, so nothing is drawn and then overwritten.
     """
@@ -224,6 +224,7 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
     config, vocab_size, form = _read(Path(directory))
     files = weight_files(directory)
     _require_weights(config, vocab_size, form, files, Path(directory) / CONFIG)
+    config = config if heads else config.alone
     network = meta_network(config if dropout else config.without_dropout, vocab_size)
     tensors: dict[str, Tensor] = {}
     for path in files:
@@ -231,6 +232,8 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> 
             if name in tensors:
                 raise ModelError(f"{path} holds {name}, and so does another file beside it; fetch the model again")
             tensors[name] = tensor
+    if not heads:
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(AHEAD)}
     for copied in network.tied_names():
         tensors.pop(copied, None)
     try:

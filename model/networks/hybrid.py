@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.layers.attention_plan import AttentionInputs, AttentionPlan
-from model.layers.block import Block, BlockInputs, FeedForward
-from model.layers.decoding.block import DecodingBlock, DecodingFeedForward, decoding_plan
+from model.layers.block import Block, BlockInputs, make_feed_forward, through
+from model.layers.decoding.block import DecodingBlock, decoding_feed_forward, decoding_plan
 from model.layers.decoding.projection import split_norm, whole_norm
 from model.layers.decoding.state import KeptRow, SlotState, Window
 from model.layers.mixers.config import MixerConfig
@@ -48,13 +48,12 @@ class MixerBlock(nn.Module):
         self.mixer = mixer.build(config.width, config.norm_epsilon)
         self.input_layernorm = make_norm(config, rounded=self.mixer.ROUNDED)
         self.post_attention_layernorm = make_norm(config)
-        self.mlp = FeedForward(config)
+        self.mlp = make_feed_forward(config)
 
     def forward(self, x_BTD: Tensor, shared: HybridInputs) -> Tensor:
         y_BTD, _ = self.mixer(self.input_layernorm(x_BTD), shared.places)
         x_BTD = x_BTD + self._dropout(y_BTD)
-        out_BTD: Tensor = x_BTD + self._dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
-        return out_BTD
+        return x_BTD + self._dropout(through(self.mlp, self.post_attention_layernorm(x_BTD), shared.routing))
 
     def _dropout(self, x_BTD: Tensor) -> Tensor:
         return functional.dropout(x_BTD, self.dropout) if self.dropout and self.training else x_BTD
@@ -72,9 +71,9 @@ class HybridTrunk(Trunk):
     def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, before: Entries | None = None) -> HybridInputs:
         places = Places(inputs.documents_BT)
         if not self.config.attends:
-            return HybridInputs(None, AttentionPlan(), None, places)
+            return HybridInputs(None, AttentionPlan(), routing=self.routing, places=places)
         shared = super().block_inputs(x_BTD, inputs, before)
-        return HybridInputs(shared.rotary, shared.plan, shared.before, places)
+        return HybridInputs(shared.rotary, shared.plan, shared.before, shared.routing, places)
 
 
 class Hybrid(Decoder):
@@ -91,7 +90,8 @@ class Hybrid(Decoder):
 
     def roles(self) -> dict[str, Role]:
         """As in `Network`; a recurrence's gates, stacked as torch has them, are matrices."""
-        inside = {id(parameter) for parameter in self.blocks().parameters() if parameter.dim() == 2}
+        mixers = [block.mixer for block in self.blocks() if isinstance(block, MixerBlock)]
+        inside = {id(parameter) for mixer in mixers for parameter in mixer.parameters() if parameter.dim() == 2}
         return super().roles() | {name: "matrix" for name, parameter in self.named_parameters() if id(parameter) in inside}
 
     def decoding(self) -> DecodingNetwork:
@@ -171,7 +171,7 @@ class DecodingMixerBlock:
         self.mixer: Mixer = deepcopy(block.mixer).float().eval().requires_grad_(False)
         self.norm = whole_norm(block.input_layernorm)
         self.scale, after = split_norm(block.post_attention_layernorm)
-        self.feed_forward = DecodingFeedForward(block.mlp, after)
+        self.feed_forward = decoding_feed_forward(block.mlp, after)
 
     def __call__(self, x_MD: Tensor, time: int, counts_N: Tensor | None, parts: list[Tensor], first: int) -> Tensor:
         """Read `time` tokens of the last rows of the state, those from `first` on, and write their states into `parts`."""
@@ -205,7 +205,7 @@ class DecodingHybrid(DecodingTrunk):
         assert isinstance(state, HybridState)
         time = tokens_NT.shape[1]
         window = Window(state.slots, first, time)
-        x_MD, turn_MXR = self.embed(tokens_NT, window)
+        x_MD, turn_MXR = self.enter(tokens_NT, window)
         plan = decoding_plan(self.shape, window, self.bias) if self.attention_blocks else AttentionPlan()
         counts_N = None if time == 1 else torch.tensor(counts, device=self.device)
         mixers = iter(state.mixers)

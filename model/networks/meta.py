@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from model.layers.experts import Experts
 from model.networks.base import NetworkBase
 from model.networks.network import Network, Role
 
@@ -63,6 +64,8 @@ def example_inputs(config: NetworkBase, rows: int, length: int) -> dict[str, Ten
     """Return the columns that the network reads, of rows that are one text each."""
     widths = {name: width for reads in config.all_inputs for name, width in reads.columns().items()}
     columns = {name: torch.zeros(rows, length, width) for name, width in widths.items()}
+    if written := config.written(length):
+        columns["written"] = torch.zeros(rows, written, dtype=torch.long)
     return {"tokens": torch.zeros(rows, length, dtype=torch.long), **columns}
 
 
@@ -78,11 +81,27 @@ def count_parameters(config: NetworkBase, vocab_size: int) -> int:
     return sum(parameters_by_role(config, vocab_size).values())
 
 
+@lru_cache(maxsize=1024)
+def active_parameters(config: NetworkBase, vocab_size: int) -> int:
+    """Count the parameters that a token is computed with: all but those of experts that it does not choose."""
+    whole = count_parameters(config, vocab_size)
+    if not config.mixes_experts:
+        return whole
+    last = meta_network(config.shallow, vocab_size).blocks()[-1]  # all blocks have as many experts, of one size
+    spared = [
+        (module.settings.count - module.settings.active) * sum(parameter.numel() for parameter in module.experts[0].parameters())
+        for module in last.modules()
+        if isinstance(module, Experts)
+    ]
+    return whole - config.layers * sum(spared)
+
+
 @lru_cache(maxsize=4096)
 def _counted(config: NetworkBase, vocab_size: int) -> tuple[Mapping[Role, int], Mapping[Role, int]]:
-    """Count the parameters by role: of the whole network, and of its last `period` blocks."""
+    """Count the parameters by role: of the whole network, and of the last `period` blocks of each stack."""
     network = meta_network(config, vocab_size)
-    roles, last = network.roles(), {id(parameter) for block in network.blocks()[-config.period :] for parameter in block.parameters()}
+    blocks = network.blocks()[-config.period * config.stacks :]
+    roles, last = network.roles(), {id(parameter) for block in blocks for parameter in block.parameters()}
     whole, block = Counter[Role](), Counter[Role]()
     for name, parameter in network.named_parameters():
         whole[roles[name]] += parameter.numel()

@@ -7,6 +7,7 @@ import math
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from model.inputs.inputs import inputs_of
 from model.networks.decoding import DecodingNetwork
 
 if TYPE_CHECKING:
+    from model.layers.experts import Routing
     from model.networks.base import NetworkBase
     from model.networks.decoder import Trunk
 
@@ -69,6 +71,7 @@ class Network(nn.Module):
     """A model over `vocab_size` tokens: inputs to hidden vectors, hidden vectors to logits."""
 
     config: NetworkBase
+    expert_counts: Tensor | None = None  # `Routing.counts` of the last pass of an objective that notes them
 
     def __init__(self, config: NetworkBase, vocab_size: int) -> None:
         super().__init__()
@@ -85,6 +88,10 @@ class Network(nn.Module):
     def read(self, x_ND: Tensor) -> Tensor:
         """Return logits_NV over the vocabulary for hidden vectors."""
 
+    def ahead(self, inputs: Inputs) -> list[Tensor]:
+        """Return x_BTD of the next token, as `forward` does, and of each of `config.heads_ahead` tokens after it."""
+        return [self(inputs)]
+
     def logits(self, inputs: Inputs) -> Tensor:
         """Return logits_BTV: `read` of `forward`."""
         return self.read(self(inputs))
@@ -97,6 +104,10 @@ class Network(nn.Module):
         """Return the network's decoding form with its current weights. Raise ValueError if it does not generate text."""
         self.config.require_generation()
         raise NotImplementedError(f"{type(self).__name__} has no form that writes")
+
+    def noting(self, counted_BT: Tensor) -> AbstractContextManager[Routing]:
+        """Inside, a forward pass of rows with these tokens that count notes whom its experts chose. Only where `config.experts`."""
+        raise NotImplementedError(f"{type(self).__name__} has no experts")
 
     def prefix_owner(self) -> Trunk:
         """Return the module to whose `prefix` every block attends. Only where `config.prefix_refusal` is empty."""

@@ -199,7 +199,7 @@ class DecodingRecurrent(DecodingNetwork):
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, RecurrentState)
         time = tokens_NT.shape[1]
-        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        x_NTD = self.embed(tokens_NT)
         last_N11 = torch.tensor(counts, device=self.device)[:, None, None] - 1 if time > 1 else None
         for layer, hidden_ND in zip(self.layers, state.hidden_LND, strict=True):
             before_ND = hidden_ND[first:]

@@ -25,11 +25,15 @@ IGNORED = -100  # cross_entropy's default for a target that does not count
 
 
 class Term(NamedTuple):
-    """A sum that an objective returns: what it is divided by, and its weight in the loss; weight 0 is only reported."""
+    """A sum that an objective returns: what it is divided by, and its weight in the loss; weight 0 is only reported.
+
+    optional: a step may have none of its units, and then learns from the others.
+    """
 
     name: str
     unit: str
     weight: float = 0.0
+    optional: bool = False
 
 
 class Objective(Protocol):
@@ -128,7 +132,7 @@ def mean_loss(objective: Objective, sums: Tensor, units: Mapping[str, float]) ->
     total: Tensor | None = None
     for place, term in enumerate(objective.terms):
         if term.weight:
-            part = sums[place] / units[term.unit]
+            part = sums[place] / (units[term.unit] or (1.0 if term.optional else 0.0))
             part = part if term.weight == 1 else part * term.weight
             total = part if total is None else total + part
     assert total is not None, f"{type(objective).__name__} has no term with a weight, so there is nothing to learn"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
+from data.shards.address import Address
 from model.inference.config import PositiveTemperature, Temperature
 
 
@@ -54,33 +54,8 @@ class OwnCritic(BaseModel, frozen=True, extra="forbid", defer_build=True):
     temperature: Temperature = Field(0.0, ge=0, le=100, description="divides its logits; 0 takes the likeliest token (greedy)")
 
 
-class EndpointCritic(BaseModel, frozen=True, extra="forbid", defer_build=True):
+class EndpointCritic(Address):
     """Another model behind an address that speaks as OpenAI's does: the questions and the model's answers are sent there."""
-
-    kind: Literal["endpoint"] = Field("endpoint", description="who criticizes and revises: a model behind an OpenAI-compatible address")
-    url: str = Field(description="address that /chat/completions follows, such as http://127.0.0.1:8000/v1")
-    model: str = Field(min_length=1, description="name of the model there")
-    temperature: float = Field(0.0, ge=0, le=2, description="sent with each request; the address decides what it does with it")
-    key_variable: str = Field(
-        "", json_schema_extra={"identity": False}, description="environment variable that holds the key for the address; empty: no key"
-    )
-    at_once: int = Field(4, ge=1, le=256, json_schema_extra={"identity": False}, description="requests under way at once; count")
-    timeout_seconds: float = Field(120, gt=0, json_schema_extra={"identity": False}, description="longest wait for an answer; seconds")
-    tries: int = Field(
-        5, ge=1, le=20, json_schema_extra={"identity": False}, description="times a request is sent before the run stops; count"
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_address(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} isn't an address such as http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "the address holds a user, a password or a query; put the key into an environment variable and name it in key_variable"
-            )
-        return url.rstrip("/")
 
 
 Critic = Annotated[OwnCritic | EndpointCritic, Field(discriminator="kind")]

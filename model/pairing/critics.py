@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from openai import APIError, BadRequestError, OpenAI
 
+from data.shards.address import Address
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
@@ -96,16 +97,24 @@ class EndpointError(RuntimeError):
 class Endpoint:
     """See the module. Raise EndpointError for a key that the environment lacks."""
 
-    def __init__(self, config: EndpointCritic, max_new_tokens: int, journal: Path) -> None:
+    def __init__(self, config: Address, max_new_tokens: int, journal: Path) -> None:
         key = os.environ.get(config.key_variable, "") if config.key_variable else "none"
         if not key:
-            raise EndpointError(f"critic.key_variable={config.key_variable!r}, and the environment has no such variable; set it to the key")
+            raise EndpointError(
+                f"key_variable={config.key_variable!r} of {config.url}, and the environment has no such variable; set it to the key"
+            )
         self.name = config.model
         self._config, self._most = config, max_new_tokens
         self._client = OpenAI(base_url=config.url, api_key=key, timeout=config.timeout_seconds, max_retries=config.tries - 1)
         self._limit = LIMIT
         self._journal, self._lock = journal, Lock()
         self._known = _read_journal(journal)
+        self._spent: dict[str, int] = {}
+
+    @property
+    def tokens(self) -> int:
+        """The tokens that were read and written for all replies so far, those kept from before a kill too, as the address counts them."""
+        return sum(self._spent.values())
 
     def replies(self, conversations: Sequence[Messages], seeds: Sequence[int]) -> list[Reply]:
         """Return the reply to each conversation, in order; raise EndpointError if one can't be had. Those that came are kept."""
@@ -133,11 +142,12 @@ class Endpoint:
         if asked not in self._known:
             self._keep(asked, self._ask(request))
         said = self._known[asked]
+        self._spent[asked] = said.get("tokens", 0)
         if said["ended_by"] == "content_filter":
             return Reply("", "refused")
         return judged(said["text"], ended=said["ended_by"] == "stop")
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, str]:
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         limit = self._limit
         try:
             answer = self._client.chat.completions.create(**{limit if name == LIMIT else name: value for name, value in request.items()})
@@ -147,19 +157,19 @@ class Endpoint:
             self._limit = OTHER_LIMIT
             return self._ask(request)
         if not getattr(answer, "choices", None):
-            raise EndpointError(f"{self._config.url} doesn't answer as OpenAI's chat completions do; correct critic.url")
+            raise EndpointError(f"{self._config.url} doesn't answer as OpenAI's chat completions do; correct the url")
         choice = answer.choices[0]
         text = (choice.message.content or "").encode(errors="replace").decode()  # JSON may hold half a character
-        return {"text": text, "ended_by": choice.finish_reason}
+        return {"text": text, "ended_by": choice.finish_reason, "tokens": answer.usage.total_tokens if answer.usage else 0}
 
-    def _keep(self, asked: str, said: dict[str, str]) -> None:
+    def _keep(self, asked: str, said: dict[str, Any]) -> None:
         with self._lock:
             with self._journal.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"asked": asked, **said}) + "\n")
             self._known[asked] = said
 
 
-def _read_journal(path: Path) -> dict[str, dict[str, str]]:
+def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
     """Return what was said before a kill; a last line that was cut is asked for again."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
     whole = [json.loads(line) for line in lines if line.endswith("\n")]

@@ -72,9 +72,9 @@ def row_activations(config: NetworkBase, vocab_size: int, rounding: Rounding, *,
         # Activations depend on where documents end, so measure a row of a single document.
         return row_activations(config, vocab_size, rounding, packed=False)
     each = {part: two[part] - one[part] for part in two}
-    blocks = [each[number] for number in range(shallow.layers)]
+    blocks = [each[number] for number in range(shallow.layers * shallow.stacks)]
     # The last blocks represent the others: the first may save what all of them share.
-    blocks += blocks[-config.period :] * ((config.layers - shallow.layers) // config.period)
+    blocks += blocks[-config.period * config.stacks :] * ((config.layers - shallow.layers) // config.period)
     return RowActivations(each[OUTSIDE], tuple(blocks), each[INPUT])
 
 
@@ -94,7 +94,7 @@ def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, 
         def enter(number: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
             def hook(block: nn.Module, inputs: tuple[Any, ...]) -> None:
                 nonlocal where
-                where, sizes[INPUT] = number, inputs[0].nbytes
+                where, sizes[INPUT] = number, max(sizes[INPUT], inputs[0].nbytes)
 
             return hook
 
@@ -109,7 +109,8 @@ def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, 
         if packed:
             inputs["documents"] = inputs["tokens"]
         with saved_tensors_hooks(keep, lambda tensor: tensor), autocast("cpu", rounding):
-            network.logits(inputs)
+            for x_BTD in network.ahead(inputs):
+                network.read(x_BTD)
     return sizes
 
 
@@ -219,7 +220,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
         shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents and job.network.masks_documents
     )
     recompute = job.resources.recompute == "blocks"
-    kept = row.kept(-(-shape.layers // stages), recompute=recompute)
+    kept = row.kept(-(-shape.layers * shape.stacks // stages), recompute=recompute)
     # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
     in_flight = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     logits = _logits(job, accelerator)
@@ -233,10 +234,10 @@ def _logits(job: Job, accelerator: bool) -> int:
     chunk, and of the gradient of the head's weights that chunks are added to."""
     read = job.micro_batch * round(job.length * job.train.read_share)
     chunk = chunk_rows("cuda" if accelerator else "cpu", job.vocab_size)
-    each = 3 * FP32 * job.vocab_size
+    each, times = 3 * FP32 * job.vocab_size, 1 + job.train.trained_heads(job.network)
     if read <= chunk or job.resources.parallel.pipeline > 1:
-        return read * each
-    return chunk * each + FP32 * job.vocab_size * job.network.width
+        return times * read * each
+    return chunk * each + times * FP32 * job.vocab_size * job.network.width
 
 
 def _rounding(job: Job, accelerator: bool) -> Rounding:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model.hardware.flops import training_flops
 from model.networks.config import NetworkConfig
-from model.networks.meta import count_parameters
+from model.networks.meta import active_parameters, count_parameters
 from model.planning import rules
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
@@ -59,6 +59,11 @@ class SizedJob:
     def parameters(self) -> int:
         """Number of weights, embeddings included."""
         return count_parameters(self.job.network, self.job.vocab_size)
+
+    @property
+    def active_parameters(self) -> int:
+        """Number of weights that a token is computed with."""
+        return active_parameters(self.job.network, self.job.vocab_size)
 
     @property
     def lacking(self) -> int:
@@ -126,6 +131,7 @@ def proposed_job(
             "steps": 0,
             "batch_warmup_steps": 0,
             "batch_warmup_from": 0,
+            "warmup_steps": warm_up(like.train, math.ceil(round(tokens) / (share * workers * shape.context))),
             "tokens": round(tokens),
             "global_batch": share * workers,
             "learning_rate": float(f"{rules.learning_rate(flops):.2g}"),
@@ -143,6 +149,11 @@ def proposed_job(
                 return job
             size //= 2
     return job
+
+
+def warm_up(train: ObjectiveConfig, steps: int) -> int:
+    """Return a run's steps of warm-up: its own, or a tenth of all where its own take more than half."""
+    return train.warmup_steps if train.warmup_steps <= steps / 2 else steps // 10
 
 
 def described_job(shape: NetworkConfig, vocabulary: int, train: ObjectiveConfig, resources: TrainResources) -> Job:
@@ -189,7 +200,11 @@ def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
         seconds = max(seconds, job.total_steps * blocks * MIN_BLOCK_SECONDS)
     different = text.tokens(job.vocab_size)
     stage = job.resources.parallel.zero_stage
-    warnings = [*warnings_of(count_parameters(job.network, job.vocab_size), tokens, different), *_memory_warnings(memory, stage, machine)]
+    warnings = [
+        *warnings_of(count_parameters(job.network, job.vocab_size), tokens, different),
+        *_step_warnings(job),
+        *_memory_warnings(memory, stage, machine),
+    ]
     return SizedJob(job, tokens, tokens / different, flops, seconds, memory, tuple(warnings), USABLE * machine.memory)
 
 
@@ -221,6 +236,15 @@ def warnings_of(parameters: int, tokens: float, different: float) -> list[str]:
             "a larger model would learn more from this text"
         )
     return warnings
+
+
+def _step_warnings(job: Job) -> list[str]:
+    workers = job.resources.parallel.data_workers
+    if workers == 1 or job.train.global_batch > workers or job.total_steps >= MIN_STEPS / 2:
+        return []
+    rows = min(job.train.tokens / job.length or math.inf, workers * job.total_steps)
+    steps, most = "1 step teaches" if job.total_steps == 1 else f"{job.total_steps:,} steps teach", max(1, int(rows // MIN_STEPS))
+    return [f"{steps} little: each of {workers:,} workers reads a row at once; use {most:,} or fewer"]
 
 
 def _memory_warnings(memory: Mapping[int, Memory], stage: int, machine: Machine) -> list[str]:

@@ -108,7 +108,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
-    network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.train.build_objective()
+    network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.build_objective()
     engine = Engine(TrainModule(network, objective, job.train.precision), job, worker)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.length
@@ -123,7 +123,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
         for _ in range(rows // job.micro_batch):
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator).numpy()
             columns = {**beside, "tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, np.bool_)}
-            micro_batch = {**columns, "position": np.arange(job.micro_batch)}
+            micro_batch = {**columns, "position": np.arange(job.micro_batch), "continues": drawn % 2 > 0}
             units.update(objective.units(micro_batch))
             arrays = objective.batch(micro_batch)
             batches.append({name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from data.shards.model_folder import TOKENIZER_BYTES, naming, read_bytes
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.networks.directory import CONFIG, ModelError, read_config
+from model.networks.directory import CONFIG, ModelError, config_fields, load_model, read_config, read_fields, save_model
 from model.quantization.compressed.config import AwqConfig, Fp8Config, GptqConfig, W8a8Config
 from model.quantization.integers import Int4Config, Int8Config
 from model.quantization.protocol import Quantizer, QuantizerConfig, VariantBase, read_quantization
@@ -141,4 +142,10 @@ def quantize(
         raise ModelError(f"{model_dir} is quantized already; quantize the full-precision model it came from")
     if (network := read_config(model_dir)[0]).counted:
         raise ModelError(f"{model_dir} is of kind={network.kind}, which holds counts, and nothing rounds those; release it as it is")
+    if network.heads_ahead and not config.KEEPS_HEADS:
+        known = config_fields(network, 0, None)
+        extra = {name: value for name, value in read_fields(model_dir / CONFIG).items() if name not in known}
+        with TemporaryDirectory(prefix="folio-alone-") as folder:
+            save_model(load_model(model_dir, heads=False), alone := Path(folder), extra=extra)
+            return config.build().write(alone, output, rows, tokenizer)
     return config.build().write(model_dir, output, rows, tokenizer)

@@ -25,6 +25,7 @@ class Int4Config(VariantBase):
     """INT4, weights only, rounded to nearest, symmetric, with one scale for each group of inputs."""
 
     FORMAT: ClassVar[str] = "folio-int4-1"
+    KEEPS_HEADS: ClassVar[bool] = True
 
     kind: Literal["int4"] = Field("int4", description="names this kind of quantization")
     name: str = Field("int4", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its folder and its metrics' prefix; name")
@@ -120,6 +121,7 @@ class Int8Config(VariantBase):
     """INT8, weights only, symmetric, with one scale for each output channel."""
 
     FORMAT: ClassVar[str] = "folio-int8-1"
+    KEEPS_HEADS: ClassVar[bool] = True
 
     kind: Literal["int8"] = Field("int8", description="names this kind of quantization")
     name: str = Field("int8", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its folder and its metrics' prefix; name")

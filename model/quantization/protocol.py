@@ -82,6 +82,8 @@ class QuantizerConfig(Protocol):
     """Whether `write` needs rows."""
     TOKENIZES: ClassVar[bool]
     """Whether `write` needs the tokenizer."""
+    KEEPS_HEADS: ClassVar[bool]
+    """Whether it holds heads that predict further ahead, as folio alone computes them; without, it is made of the network alone."""
 
     LIBRARIES: ClassVar[dict[str, str]]
     """The modules that it imports beyond the usual ones, and the extra of folio that brings each."""
@@ -109,6 +111,7 @@ class VariantBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     CALIBRATES: ClassVar[bool] = False
     TOKENIZES: ClassVar[bool] = False
+    KEEPS_HEADS: ClassVar[bool] = False
     LIBRARIES: ClassVar[dict[str, str]] = {}
 
     most_bits_per_byte: float = Field(

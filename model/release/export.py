@@ -1,9 +1,9 @@
 """Export a model as a release directory.
 
 In format `huggingface`, `transformers` loads it and computes the same logits and token ids; in format `folio` only folio opens it, as the
-card says. float32 weights are exported bit by bit, to rounding where the class of transformers holds other numbers that compute the same;
-the same inputs give the same bytes. The result is loaded again as users would load it, and its logits are compared with the source's before
-the function returns.
+card says; it alone keeps heads that predict further ahead. float32 weights are exported bit by bit, to rounding where the class of
+transformers holds other numbers that compute the same; the same inputs give the same bytes. The result is loaded again as users would load
+it, and its logits are compared with the source's before the function returns.
 
 Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md, and
 card.json, from which the card is rendered again when more is known; for each quantized variant a folder of its name, a complete directory
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from model.adapters.opening import adapter_apart, load_adapted
 from model.adapters.protocol import FOLDER
 from model.inference.chat_format import ROLES_FILE, ChatFormat
-from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, require_tokenizer
+from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, read_config, require_tokenizer
 from model.quantization.config import quantizer_of
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
 from model.release.card import ModelCard, render_card, write_facts
@@ -65,7 +65,8 @@ def export(
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = read_variants(variants or {}, fidelity or {})
     apart = adapter_apart(model_dir)
-    network, chat_format = load_adapted(model_dir), ChatFormat(tokenizer_dir)
+    heads, kept = read_config(model_dir)[0].heads_ahead, config.format == "folio"
+    network, chat_format = load_adapted(model_dir, heads=kept), ChatFormat(tokenizer_dir)
     form, refusal = network.config.hub_form(), network.config.hub_refusal()
     if apart is not None:
         form, refusal = None, f"it computes with an adapter that does not merge into its weights (adapter.kind={apart.kind})"
@@ -109,6 +110,7 @@ def export(
         "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),
         "hub_class": "" if form is None else form.hub.NAME,
         "refusal": refusal,
+        **({"heads": heads, "heads_kept": kept} if heads else {}),
         "supports": network.config.SUPPORTS,
         "adapters": adapter_facts(adapters or {}, own_names=form is not None and weights.keys() <= form.to_hub(weights).keys()),
     }

@@ -36,7 +36,8 @@ class Question(TypedDict):
 
     `before`: what was said before it in the conversation. `hops`: the facts that it takes, one after the other. Of a question that asks
     for a program `function` names the function that is asked for, and `trials` are inputs that the question does not show. `entry`: of a
-    question of reasoning-gym, what its scorer reads.
+    question of reasoning-gym, what its scorer reads. `exact`: it is the beginning of a document, and the answer is how that goes on, token
+    by token.
     """
 
     question: str
@@ -48,6 +49,7 @@ class Question(TypedDict):
     function: NotRequired[str]
     trials: NotRequired[list[Trial]]
     entry: NotRequired[dict[str, Any]]
+    exact: NotRequired[bool]
 
 
 def messages_of(question: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -120,6 +122,8 @@ def read_questions(path: Path, *, choices: bool = False) -> list[Question]:
             found[-1]["function"], found[-1]["trials"] = str(entry["function"]), list(entry["trials"])
         if "entry" in entry:
             found[-1]["entry"] = dict(entry["entry"])
+        if entry.get("exact"):
+            found[-1]["exact"] = True
     if not found:
         raise ValueError(f"{path} has no questions to ask")
     return found

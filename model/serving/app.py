@@ -67,6 +67,8 @@ class _Engines(Collector):
         written = CounterMetricFamily("folio_tokens_written", "tokens of finished replies", labels=["model"])
         steps = CounterMetricFamily("folio_steps", "passes of the network that wrote tokens", labels=["model"])
         faults = CounterMetricFamily("folio_faults", "passes that failed", labels=["model"])
+        proposed = CounterMetricFamily("folio_tokens_drafted", "tokens that drafts proposed", labels=["model"])
+        accepted = CounterMetricFamily("folio_tokens_drafted_taken", "tokens that drafts proposed rightly", labels=["model"])
         for name, model in self._models.items():
             at_work, queued = model.load()
             running.add_metric([name], at_work)
@@ -76,7 +78,9 @@ class _Engines(Collector):
                 written.add_metric([name], model.engine.written)
                 steps.add_metric([name], model.engine.steps)
                 faults.add_metric([name], model.engine.faults)
-        yield from (running, waiting, alive, written, steps, faults)
+                proposed.add_metric([name], model.engine.proposed)
+                accepted.add_metric([name], model.engine.accepted)
+        yield from (running, waiting, alive, written, steps, faults, proposed, accepted)
 
 
 log = logging.getLogger(__name__)

@@ -83,7 +83,8 @@ class Generation:
 class Engine:
     """The thread that writes. `make_batch` returns an empty batch, at the start and after a fault.
 
-    steps, written, faults: passes that succeeded, tokens of finished replies, replies and passes that failed.
+    steps, written, faults: passes that succeeded, tokens of finished replies, replies and passes that failed. proposed, accepted: tokens of
+    a draft.
     """
 
     def __init__(self, make_batch: Callable[[], Batch], limits: ServeLimits, name: str = "model") -> None:
@@ -93,7 +94,7 @@ class Engine:
         self._wake = threading.Condition()
         self._closed = False
         self._batch = make_batch()
-        self.steps = self.written = self.faults = 0
+        self.steps = self.written = self.faults = self.proposed = self.accepted = 0
         self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
         self._thread.start()
 
@@ -177,9 +178,12 @@ class Engine:
                 del self._at_work[id(generation.request)]
                 if not generation.cancelled:
                     generation.end(late=True)
+        proposed, accepted = self._batch.proposed, self._batch.accepted
         finished = self._batch.join([generation.request for generation in joining])
         finished += self._batch.step()
         self.steps += 1
+        self.proposed += self._batch.proposed - proposed
+        self.accepted += self._batch.accepted - accepted
         for request in finished:
             self.faults += bool(request.fault)
             self.written += len(request.tokens)

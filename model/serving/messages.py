@@ -108,6 +108,16 @@ class ChatMessage(_Given):
     tool_calls: list[ToolCall] = Field(default_factory=list, max_length=128)
     tool_call_id: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, given: Any) -> Any:
+        """Refuse other parts by name: what a union says of them names the first of its kinds alone."""
+        content = given.get("content") if isinstance(given, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type") in ("image_url", "input_audio", "file"):
+                raise ValueError(f"a part of type {part['type']}: this server takes text alone; folio chat --image asks about a picture")
+        return given
+
     @model_validator(mode="after")
     def _has_what_its_role_has(self) -> ChatMessage:
         if self.tool_calls and self.role != "assistant":

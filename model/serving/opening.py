@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from model.adapters.opening import with_adapter
 from model.inference.chat_format import ChatFormat
 from model.inference.open_model import fingerprint, open_model, tokenizer_directory
+from model.inference.speculation import OWN_HEADS
 from model.networks.directory import CONFIG, ModelError, read_config, require_tokenizer
 from model.serving.child import serve_vllm
 from model.serving.llama import gguf_file, serve_gguf
@@ -26,6 +27,9 @@ WRITES = ("chat", "completions")
 EMBEDS = ("embeddings",)
 
 
+Drafting = Path | Literal["self"]  # the folder of the model that drafts; self: the model itself, by its heads
+
+
 @dataclass(frozen=True)
 class Offer:
     """A model to serve. lines: text for the page besides what its files say. adapter: the folder of one to compute with."""
@@ -37,7 +41,7 @@ class Offer:
 
 
 def open_together(
-    offers: Sequence[Offer], limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Path | None = None
+    offers: Sequence[Offer], limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Drafting | None = None
 ) -> list[ServedModel]:
     """Open a model and adapters that were trained on it, all of one `path`, whose weights are read once. Raise as `open_served` does.
 
@@ -52,13 +56,14 @@ def open_together(
     config.require_generation()
     chat_format = ChatFormat(tokenizer_directory(path))
     require_tokenizer(path, chat_format.digest)
-    network, drafting = open_model(path), None if draft is None else _draft(draft, chat_format)
+    network, drafting = open_model(path), _draft(draft, chat_format)
     served: list[ServedModel] = []
     try:
         for offer in offers:
             about = _about(offer, path, config.context, (*WRITES, *EMBEDS), "folio")
             adapted = network if offer.adapter is None else with_adapter(network, offer.adapter)
-            served.append(OwnModel(adapted.decoding().prepared(), chat_format, about, limits, drafting))
+            decoding = adapted.decoding().prepared()
+            served.append(OwnModel(decoding, chat_format, about, limits, drafting or _own_heads(draft, decoding)))
     except BaseException:
         for model in served:
             model.close()
@@ -67,7 +72,7 @@ def open_together(
 
 
 def open_served(
-    offer: Offer, limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Path | None = None
+    offer: Offer, limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Drafting | None = None
 ) -> ServedModel:
     """Open a model. Raise ModelError, ChildError or ValueError, saying why, if it can't be served."""
     file = gguf_file(offer.path) if backend in ("auto", "llama.cpp") else None
@@ -94,12 +99,18 @@ def open_served(
         return OwnEncoder(open_model(offer.path), chat_format, about, limits)
     config.require_generation()
     about = _about(offer, offer.path, config.context, WRITES if config.counted else (*WRITES, *EMBEDS), "folio")
-    return OwnModel(
-        open_model(offer.path).decoding().prepared(), chat_format, about, limits, None if draft is None else _draft(draft, chat_format)
-    )
+    decoding = open_model(offer.path).decoding().prepared()
+    return OwnModel(decoding, chat_format, about, limits, _draft(draft, chat_format) or _own_heads(draft, decoding))
 
 
-def _draft(directory: Path, chat_format: ChatFormat) -> DecodingNetwork:
+def _own_heads(draft: Drafting | None, network: DecodingNetwork) -> DecodingNetwork | None:
+    return network if draft == OWN_HEADS else None
+
+
+def _draft(directory: Drafting | None, chat_format: ChatFormat) -> DecodingNetwork | None:
+    """Open the model that drafts, if it is another."""
+    if not isinstance(directory, Path):
+        return None
     read_config(directory)[0].require_generation()
     require_tokenizer(directory, chat_format.digest)
     return open_model(directory).decoding().prepared()

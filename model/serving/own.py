@@ -16,12 +16,14 @@ from model.inference.batch import Batch, PrefixCache
 from model.inference.chat import fit_prompt
 from model.inference.chat_format import ChatFormat, ChatFormatError
 from model.inference.config import SamplingConfig
+from model.inference.documents import Documents
 from model.inference.generation import request_for
 from model.inference.grammar import ANY_OBJECT, AT_ONCE, Grammar, GrammarCompiler, GrammarError, GrammarKind, TokenBytes
 from model.inference.reply import ReplyText
 from model.inference.speculation import SpeculativeBatch
 from model.inference.tool_calls import CallForm
 from model.serving.answers import Form
+from model.serving.citing import Shown, with_citations, with_documents
 from model.serving.engine import Engine, Event, Generation
 from model.serving.messages import ToolNamed
 from model.serving.replying import reply
@@ -87,7 +89,12 @@ class Constraining:
 
 
 class OwnModel:
-    """A network that writes, its chat format and its engine. A `ServedModel`. `draft`: what proposes tokens."""
+    """A network that writes, its chat format and its engine. A `ServedModel`. `draft`: what proposes tokens.
+
+    documents: passages of them go into each conversation, and its answer says what it cites; None: conversations are as they are.
+    """
+
+    documents: Documents | None = None
 
     def __init__(
         self,
@@ -127,6 +134,19 @@ class OwnModel:
         self._constraining.close()
 
     async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
+        if self.documents is None:
+            return await self._chat(asked, http)
+        told, shown = await asyncio.to_thread(self._with_documents, asked, self.documents)
+        answer = await self._chat(told, http)
+        return await asyncio.to_thread(with_citations, answer, shown) if shown else answer
+
+    def _with_documents(self, asked: ChatRequest, documents: Documents) -> tuple[ChatRequest, Shown | None]:
+        try:
+            return with_documents(asked, documents, self.format, self.network.context)
+        except ChatFormatError as error:
+            raise ApiError(400, str(error), param="messages") from None
+
+    async def _chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
         known = await asyncio.to_thread(self._constraining.call_form, asked)
         prompt = await asyncio.to_thread(self._conversation, asked)
         alternatives = asked.top_logprobs if asked.logprobs else None

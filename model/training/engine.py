@@ -17,6 +17,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, distributed, nn
 
+from model.layers.experts import rebalance
 from model.networks.network import Network
 from model.objectives.protocol import Objective, mean_loss, surveyed, unit_names
 from model.seeds import draw_seed
@@ -82,6 +83,7 @@ class Engine:
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False
+        self._expert_counts: Tensor | None = None
         self.deepspeed, *_ = deepspeed.initialize(
             model=module,
             optimizer=self._optimizer,
@@ -131,7 +133,7 @@ class Engine:
             norm = self._step(train.clip)
         # Only a loss scale that can shrink is worth waiting for the norm.
         overflow = self._loss_scale.can_shrink and not math.isfinite(norm)
-        metrics: dict[str, float | Tensor] = {}
+        metrics = self._rebalance()
         if self._update_ratio.ratio is not None and not overflow:
             metrics["update_norm"] = self._update_ratio.ratio
         if self._loss_scale.dynamic:
@@ -151,14 +153,28 @@ class Engine:
         # DeepSpeed takes the mean over workers. Dividing the loss, not the gradients, gives a plain loop's result bit for bit.
         divisors, last = {name: count / self.data_workers for name, count in units.items()}, len(micro_batches) - 1
         sums: Tensor | None = None
+        self._expert_counts = None
         for number, batch in enumerate(micro_batches):
             engine.set_gradient_accumulation_boundary(number == last)
             terms = engine(batch, purpose)
+            self._count_experts()
             loss = mean_loss(self.objective, terms, divisors)
             engine.backward(loss if self._stage else loss * scale, scale_wrt_gas=False)
             sums = terms.detach().double() if sums is None else sums + terms.detach()
         assert sums is not None, "an update has at least one micro-batch"
         return sums
+
+    def _count_experts(self) -> None:
+        """Add what the last pass noted of its experts to the step's counts."""
+        network: Network = self.deepspeed.module.network
+        if (noted := network.expert_counts) is not None:
+            self._expert_counts = noted if self._expert_counts is None else self._expert_counts + noted
+
+    def _rebalance(self) -> dict[str, float | Tensor]:
+        """Move the experts' biases by the counts of the step just made, over all workers; return what the step log says of them."""
+        if self._expert_counts is None:
+            return {}
+        return dict(rebalance(self.deepspeed.module.network, self.sum(self._expert_counts)))
 
     def _step(self, clip: float) -> Tensor:
         """Apply the gradient, clipped to norm `clip` (0: unclipped); return the norm before clipping.

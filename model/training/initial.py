@@ -9,7 +9,7 @@ from data.shards.model_folder import TOKENIZER_BYTES, present, read_bytes
 from data.shards.reader import ShardReader
 from model.adapters.opening import Reference
 from model.inputs.inputs import inputs_of
-from model.networks.base import NetworkBase
+from model.networks.base import AHEAD, NetworkBase
 from model.networks.directory import load_model, read_config, read_tokenizer_digest
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, load_with_head
@@ -48,6 +48,10 @@ def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, N
     network, adapter = initial_network(job), job.train.adapter.build()
     for head in job.train.HEADS:
         add_head(network, head)
+    if not job.train.trained_heads(job.network):
+        for name, parameter in network.named_parameters():
+            if name.startswith(AHEAD):
+                parameter.requires_grad_(False)
     adapter.inject(network, job.seed)
     kept = job.train.adapter.KEEPS_BASE
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
 from model.networks.base import NetworkBase
-from model.networks.config import NetworkConfig
+from model.networks.config import DecoderShape, NetworkConfig
 from model.networks.directory import HEADS, TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.compatibility import incompatibilities
+
+if TYPE_CHECKING:
+    from model.objectives.protocol import Objective
 
 
 class JobError(ValueError):
@@ -103,6 +106,18 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
             return share
         most = min(self.resources.micro_batch or 2048 // self.length, share // self.resources.parallel.pipeline)
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
+
+    def build_objective(self) -> Objective:
+        """Return what this network learns, and beside it what keeps its experts in even use."""
+        objective = self.train.build_objective(self.train.trained_heads(self.network))
+        settings = self.network.experts if isinstance(self.network, DecoderShape) else None
+        if settings is None or not self.train.balances_experts:
+            return objective
+        from model.objectives.next_token import NextToken
+        from model.objectives.routed import Routed
+
+        assert isinstance(objective, NextToken), f"kind={self.train.kind} balances experts, so it reads rows of tokens once"
+        return Routed(objective, settings)
 
     def absolute(self) -> Job:
         """Return the job with every path absolute, wherever in it, since workers may start in another folder."""

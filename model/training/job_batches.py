@@ -11,7 +11,7 @@ import torch
 from data.shards.metadata import ShardMetadata, read_metadata
 from data.shards.reader import ShardReader
 from model.inference.chat_format import ChatFormat
-from model.loading.joined_rows import ReplayedRows, RowReader
+from model.loading.joined_rows import ReplayedRows, RowReader, WordRows
 from model.loading.order import MixtureOrder, batch_indices
 from model.loading.packed_rows import PackedRows, TokenDropout
 from model.loading.source import BatchShare
@@ -37,6 +37,7 @@ def job_batches(
     if job.train_shards is None:
         raise JobError(f"train_shards is missing: there are no packed rows for kind={job.train.kind}")
     reads = objective.reads
+    extend = _with_words if job.train.reads_words else extend
     own = _with_rows(_open_shards(job.train_shards, job, reads))
     own_val = _open_val(job, reads)
     train = _with_replay(job, _extended(own, "train", extend), "train")
@@ -76,6 +77,11 @@ def count_epochs(job: Job) -> dict[str, float]:
     if mixture is None:
         return {"epochs": sequences / own} if own else {}
     return {f"epochs_{name}": times for name, times in mixture.epochs(sequences).items()}
+
+
+def _with_words(rows: RowReader, part: str) -> RowReader:
+    assert isinstance(rows, ShardReader), "words are known of rows as their shards hold them"
+    return WordRows(rows)
 
 
 def _extended(own: ShardReader, part: str, extend: Extend | None) -> RowReader:

@@ -7,7 +7,7 @@ schedule or precision does not have is refused (`flat_keys`), a key that does no
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,7 +16,7 @@ from model.adapters.config import AdapterConfig, FullConfig
 from model.aims.protocol import StepGate
 from model.loading.mixture_config import MixturePhase, check_phases
 from model.names import NOT_IDENTITY
-from model.networks.base import Ability
+from model.networks.base import Ability, NetworkBase
 from model.training.flat_keys import has_flat_keys, place_flat_keys
 from model.training.guards.config import GuardsConfig
 from model.training.length import TrainingLength
@@ -173,8 +173,8 @@ class TrainConfig(TrainingLength):
         return self if precision == self.precision else self.model_copy(update={"precision": precision})
 
     @abstractmethod
-    def build_objective(self) -> Objective:
-        """Return the objective that this config describes."""
+    def build_objective(self, heads: int = 0) -> Objective:
+        """Return the objective that this config describes. heads: how many of the network are trained with it (`trained_heads`)."""
 
     def build_source(self, job: Job, objective: Objective, share: BatchShare, policy: Policy) -> Source:
         """Return what a worker's rows come from: by default the job's packed shards.
@@ -189,9 +189,21 @@ class TrainConfig(TrainingLength):
         """Return how many rows it learns from in so many rows of a kind of shards."""
         return rows
 
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield why this network can't be trained so, beyond abilities that it lacks; `section` and `shape` prefix the keys."""
+        yield from ()
+
     @property
     def masks_documents(self) -> bool:
         """Whether a row holds several documents that do not see each other."""
+        return False
+
+    @property
+    def balances_experts(self) -> bool:
+        """Whether it keeps a network's experts in even use.
+
+        Not in tuning, whose rows are of a few kinds: that these use experts evenly says nothing of other texts.
+        """
         return False
 
     @property
@@ -210,6 +222,20 @@ class TrainConfig(TrainingLength):
         return 0.0
 
     @property
+    def reads_words(self) -> bool:
+        """Whether it has to know which tokens go on a word."""
+        return False
+
+    @property
+    def ahead_weight(self) -> float:
+        """The weight of the losses of heads that predict further ahead than the next token; 0: they are left as they are."""
+        return 0.0
+
+    def trained_heads(self, network: NetworkBase) -> int:
+        """Return how many heads of a network are trained, which predict further ahead; no adapter trains any."""
+        return network.heads_ahead if self.ahead_weight and not self.adapter.KEEPS_BASE else 0
+
+    @property
     def replay_share(self) -> float:
         """The share of rows that are replayed from pretraining, which the job has to give; 0: none."""
         return 0.0
@@ -218,6 +244,13 @@ class TrainConfig(TrainingLength):
     def memorization_passages(self) -> tuple[int, int]:
         """How many training passages are tested for memorization at each measurement, and of how many tokens their halves are."""
         return 0, 0
+
+
+AHEAD_WEIGHT = Field(
+    0.3,
+    ge=0,
+    description="weight that the losses of the model's multi_token heads share, beside the next token's; 0: they are left as they are",
+)
 
 
 class CorpusTrainConfig(TrainConfig):

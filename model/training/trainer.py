@@ -82,7 +82,7 @@ class Trainer:
 
     def __init__(self, job: Job, worker: WorkerRank) -> None:
         self.job, self.worker = job, worker
-        self.objective: Objective = job.train.build_objective()
+        self.objective: Objective = job.build_objective()
         self.device = torch.device("cuda", worker.local_rank) if torch.cuda.is_available() else torch.device("cpu")
         self.checkpoints, self.retained = Checkpoints(job), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
@@ -148,7 +148,7 @@ class Trainer:
         statistics = dict(zip(rows.globals, counted[len(units) :], strict=True))
         if written == self.worker.world_size:
             self.checkpoints.make_current(self.engine)
-        if any(term.weight and not units[term.unit] for term in self.objective.terms):
+        if any(term.weight and not (units[term.unit] or term.optional) for term in self.objective.terms):
             raise TrainingError(f"step {step}: none of its {self.job.train.batch_at(step - 1)} rows has a target that counts in the loss")
         everywhere = {name: upload(np.array(value, dtype=np.float32), self.device) for name, value in statistics.items()}
         update = self.engine.update([{**batch, **everywhere} for batch in rows.micro_batches], units)

@@ -124,6 +124,23 @@ def revised_operations(execution: Execution) -> float | None:
     return SAMPLED * config.questions * replies * config.max_new_tokens * _operations_of_token(network, execution)
 
 
+def taught_requests(execution: Execution) -> float | None:
+    """Return how many requests a teacher is sent at most."""
+    from data.shards.address import Teaching
+
+    config = _config_of(execution, Teaching)
+    if config is None:
+        return None
+    wanted = config.passages * (1 + 2 * config.questions)
+    return float(wanted if config.max_calls is None else min(wanted, config.max_calls))
+
+
+def taught_kind(execution: Execution) -> str:
+    """Return the address of the teacher, which is timed by itself."""
+    teacher = execution.config.get("teacher")
+    return str(teacher.get("url", "")) if isinstance(teacher, dict) else ""
+
+
 def revised_kind(execution: Execution) -> str:
     """Return the kind of an execution whose replies come from elsewhere, which is timed by itself."""
     critic = execution.config.get("critic")
@@ -132,10 +149,10 @@ def revised_kind(execution: Execution) -> str:
 
 def evaluated_operations(execution: Execution) -> float | None:
     """Return the operations of an evaluation: of the rows that are read, and of the answers and continuations that are written."""
-    from model.evaluation.config import EvaluateConfig
+    from model.evaluation.config import ArenaEvaluation, EvaluateConfig
 
     network, packed = network_of(execution), execution.sources.get("packed", Source(None)).execution
-    config = _config_of(execution, EvaluateConfig)
+    config = _config_of(execution, ArenaEvaluation) or _config_of(execution, EvaluateConfig)
     if network is None or config is None or packed is None or packed.files is None:
         return None
     network = network.model_copy(update={"context": int(packed.config.get("sequence_length") or network.context)})
@@ -239,6 +256,7 @@ class WorkHook(Hook):
 TRAINING = WorkHook(trained_operations, "operations", training_kind, start=3.5, all_cores=True, operations=True, size=parameters)
 PAIRING = WorkHook(paired_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 REVISING = WorkHook(revised_operations, "operations", revised_kind, start=0.4, all_cores=True)
+TEACHING = WorkHook(taught_requests, "requests", taught_kind)
 EVALUATING = WorkHook(evaluated_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 
 

@@ -16,6 +16,7 @@ from typing import IO, TypeVar
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS
 from data.provenance.edits import is_edit_file
 from data.provenance.tables import IngestedDocument, closing_row, has_document, lines_naming, lines_quoting
+from data.shards.pictures import PARTS
 from tasks.stage.stage import Hook
 from tasks.stage.store.artifact import Artifact
 
@@ -124,7 +125,8 @@ def is_table(path: str) -> bool:
 def document_tables(inspection: Inspection) -> Holding:
     """A corpus stage: its tables have a row of the document or its ledger says how it left. What rules cut out also has its words."""
     tables = {file for file in tables_of(inspection.artifact) if inspection.read(file, has_document)}
-    pieces = {known.path for known in inspection.artifact.files if is_edit_file(known.path) and inspection.read(known.path, has_document)}
+    others = [known.path for known in inspection.artifact.files if is_edit_file(known.path) or known.path == PARTS]
+    pieces = {path for path in others if inspection.read(path, has_document)}
     if tables:
         splits = sorted(split for split in SPLITS if f"{split}.parquet" in tables)
         return inspection.holding(tables | pieces, detail=", ".join(splits))

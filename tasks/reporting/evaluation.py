@@ -6,6 +6,7 @@ Compare the models with n-grams, compressors and guessing on the same text and q
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 from model.evaluation.config import Probe
@@ -61,7 +62,7 @@ def measurements_section(run: RunSummary, positions: Mapping[str, str]) -> Secti
     figures += [drawn for position in positions if (drawn := thinking_figure(results.metrics(position), model_name(position)))]
     figures += [drawn for position in positions if (drawn := emergence_figure(results.metrics(position), model_name(position)))]
     predicted = ("model", "split", "bits per byte", "interval", "perplexity", "loss")
-    filled = ("model", "split", "hidden tokens found", "interval", "of", "masked loss")
+    filled = ("model", "split", "hidden tokens found", "interval", "of", "loss")
     tables = tuple(
         Table(caption, header, tuple(rows), frozenset({2, 3, 4, 5}), half=True)
         for caption, header, measured in (("How well it predicts text", predicted, _losses), ("How well it fills gaps", filled, _gaps))
@@ -152,11 +153,11 @@ def _losses(results: Results, position: str) -> list[Row]:
 
 def _gaps(results: Results, position: str) -> list[Row]:
     metrics, rows = results.metrics(position), []
-    for split in SPLITS:
-        if f"{split}.masked_accuracy" not in metrics:
+    for split, kind in product(SPLITS, ("masked", "span")):
+        if f"{split}.{kind}_accuracy" not in metrics:
             continue
-        found, low, high = (share(metrics[f"{split}.masked_accuracy{end}"]) for end in ("", "_low", "_high"))
-        hidden, loss = count(metrics[f"{split}.hidden"]), number(metrics[f"{split}.masked_loss"])
+        found, low, high = (share(metrics[f"{split}.{kind}_accuracy{end}"]) for end in ("", "_low", "_high"))
+        hidden, loss = count(metrics[f"{split}.hidden"]), number(metrics[f"{split}.{kind}_loss"])
         rows.append(Row((model_name(position), split, found, f"{low} to {high}", hidden, loss)))
     return rows
 

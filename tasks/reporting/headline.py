@@ -21,7 +21,14 @@ from tasks.reporting.wording import count, joined, model_form, number, plural, r
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.tracking.cost import total_cost
 
-SCORES = ("train.bits_per_byte", "val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout")
+SCORES = (
+    "train.bits_per_byte",
+    "val.bits_per_byte",
+    "test.bits_per_byte",
+    "test.masked_accuracy",
+    "test.span_accuracy",
+    "questions.heldout",
+)
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged", "stopped": "stopped"}
 
 
@@ -147,13 +154,14 @@ def _quality(results: Results) -> KeyFigure | None:
     for position in best_first(results):
         metrics = results.metrics(position)
         for split in ("test", "val", "train"):
-            bits, found = metrics.get(f"{split}.bits_per_byte"), metrics.get(f"{split}.masked_accuracy")
+            bits, kind = metrics.get(f"{split}.bits_per_byte"), "span" if f"{split}.span_accuracy" in metrics else "masked"
+            found = metrics.get(f"{split}.{kind}_accuracy")
             model = f"{model_name(position)} model on {told_split(results, split)}"
             model = f"{model_name(position)} model on {told_split(results, split)}"
             if bits is not None:
                 return KeyFigure("bits per byte", number(bits), model)
             if found is not None:
-                remark = f"{model}; masked loss {number(metrics[f'{split}.masked_loss'])}"
+                remark = f"{model}; {kind} loss {number(metrics[f'{split}.{kind}_loss'])}"
                 return KeyFigure("hidden tokens found", share(found), remark)
     return None
 

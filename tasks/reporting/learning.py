@@ -74,6 +74,11 @@ def _curves(results: Results, position: str, title: str, first: bool) -> list[Fi
     ):
         if series(lines, name):
             figures.append(_chart(f"{title}: {caption}", unit, [*_trained(lines, name), *_validated(lines, f"val_{name}")]))
+    if series(lines, "expert_most"):
+        use = [Curve("most used", series(lines, "expert_most"), "strong"), Curve("least used", series(lines, "expert_least"), "other")]
+        lost = sum(value for _, value in series(lines, "expert_dropped")) / len(lines)
+        note = f"Of all layers, the experts that most and fewest tokens chose; 1 is an even share. {share(lost)} of choices found no room."
+        figures.append(_chart(f"{title}: use of experts", "even shares", use, note))
     if series(lines, "reward"):
         figures.append(_chart(f"{title}: reward of the replies that it sampled", "mean reward", _trained(lines, "reward")))
     return figures

@@ -58,7 +58,7 @@ def scatter_chart(points: Sequence[Point], *, width: float, height: float, x_lab
 
 
 # How well a model does on a split, by what it can do: one that predicts next tokens, one that fills gaps.
-MEASURES = {"bits_per_byte": "bits per byte", "masked_loss": "masked loss"}
+MEASURES = {"bits_per_byte": "bits per byte", "masked_loss": "masked loss", "span_loss": "span loss"}
 
 
 def sizes_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:

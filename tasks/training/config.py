@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from model.names import NOT_IDENTITY
 from model.networks.config import NetworkConfig
@@ -41,6 +41,37 @@ def step_title(position: str, artifact: Artifact) -> str:
     # The record of a step that was renamed since holds its old name.
     title = step.model_copy(update={"name": position.partition(".")[2]}).title
     return title[:1].upper() + title[1:]
+
+
+class Entrant(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """A network of an arena."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="what tables call it; name")
+    model: NetworkConfig = Field(description="the network; its context is that of the rows unless it says otherwise")
+    learning_rate: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="peak learning rate of this network; null: that of pretrain; number"
+    )
+
+
+class ArenaConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Networks that are pretrained side by side, on the same rows in the same order, and compared."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {name: ("entrants",) for name in ("seeds", "lengths")}
+
+    entrants: tuple[Entrant, ...] = Field((), description="the networks; the first is what others are as large as; []: no arena; list")
+    seeds: int = Field(
+        3, ge=1, le=100, description="times that each is trained, with initial weights and order of rows of its own; a network that is "
+        "counted once; count"
+    )  # fmt: skip
+    lengths: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        (64, 256, 1024), min_length=1, description="texts behind which memory and speed of writing are measured; tokens, ascending"
+    )
+
+    @model_validator(mode="after")
+    def _ascends(self) -> ArenaConfig:
+        if list(self.lengths) != sorted(set(self.lengths)):
+            raise ValueError(f"lengths={list(self.lengths)} must ascend, each once; sort it")
+        return self
 
 
 class PipelineResources(Resources, frozen=True):

@@ -58,7 +58,7 @@ def train(
         return _count(config.model, work, shards)
     from model.planning.memory import with_memory_estimates
     from model.training.job import Job
-    from model.training.launch.launch import launch
+    from model.training.launch.launch import kept_step, launch
     from model.training.telemetry.progress import Progress
 
     network: NetworkBase
@@ -104,6 +104,8 @@ def train(
             work.series(rows)
             rows.clear()
 
+    if step := kept_step(job):
+        log(f"{work.meter.label}: continues from step {step} of {job.total_steps}")
     metrics = report_epochs(job, work) | launch(with_memory_estimates(job), on_progress=show)
     work.series(rows)
     return metrics

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from data.sources.archives.archive import ZIP_ERRORS, open_zipped, read_zip_member, zip_faults
 from data.sources.decode import HEAD, Decoded, NotText, decode_counted, decode_labelled
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, picture_mark, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, tree_to_text, xml_parser
 
 DECLARED = re.compile(
@@ -51,7 +51,7 @@ def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     source, encoding, cut = decode_page(read_whole(stream, options), options.declared, options.encoding)
     left.cut(cut)
     source = DECLARATION.sub("", source, count=1).replace("\0", "")
-    text, title = _main_text(source, left) if options.pages == "main" else _whole_text(source, left)
+    text, title = _main_text(source, left) if options.pages == "main" else _whole_text(source, left, options)
     if not text.strip():
         raise Unreadable("no main text: trafilatura found none" if options.pages == "main" else "no text: the page holds none")
     yield Record(text, title=title, encoding=encoding)
@@ -89,8 +89,10 @@ def parse_page(source: str) -> Any:
     return tree
 
 
-def _whole_text(source: str, left: LeftOut) -> tuple[str, str]:
+def _whole_text(source: str, left: LeftOut, options: ReaderOptions) -> tuple[str, str]:
     tree = parse_page(source)
+    for image in tree.iter("img") if options.pictures else ():
+        image.text = picture_mark(image.get("src") or "")
     for node in tree.iter("div", "p"):
         if VERSE.search(node.get("class") or ""):
             node.tag = "tr"

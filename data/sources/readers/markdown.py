@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 from typing import IO, Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded
+from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, picture_mark, read_decoded
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n((?:[^\n]*\n)*?)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 NO_YAML = re.compile(r"[ \t]*(?:#|$)")  # a line that is blank or, in YAML, a comment
@@ -31,7 +31,7 @@ def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilte
     source, encoding = read_decoded(stream, options, left)
     rest = _without_front_matter(source)
     left.add("front matter", source[: len(source) - len(rest)])
-    text, title = markdown_text(rest, left)
+    text, title = markdown_text(rest, left, pictures=options.pictures)
     if not text.strip():
         if any(TOO_DEEP in row.reason for row in left.rows()):
             raise Unreadable(
@@ -42,8 +42,8 @@ def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilte
     yield from left.rows()
 
 
-def markdown_text(source: str, left: LeftOut) -> tuple[str, str]:
-    """Return the text of a page and its title, which may be empty."""
+def markdown_text(source: str, left: LeftOut, *, pictures: bool = False) -> tuple[str, str]:
+    """Return the text of a page and its title, which may be empty. `pictures`: with a mark where one stands, before its description."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"maxNesting": MOST_NESTED}).enable(["table", "strikethrough"])
@@ -68,7 +68,7 @@ def markdown_text(source: str, left: LeftOut) -> tuple[str, str]:
             tight = token.type if token.type != "paragraph_open" or not token.hidden else "hidden"
             title = title or ("\0" if token.type == "heading_open" and token.tag == "h1" else "")
         elif token.type in BLOCKS:
-            text = _block(token, left)
+            text = _block(token, left, pictures)
             if title == "\0":
                 title = text
             if tight in ("th_open", "td_open"):
@@ -92,48 +92,53 @@ def _without_front_matter(source: str) -> str:
     return source[found.end() :] if found and stated else source
 
 
-def _block(token: Any, left: LeftOut) -> str:
+def _block(token: Any, left: LeftOut, pictures: bool) -> str:
     if token.type == "inline":
-        return _inline(token.children or [], left)
+        return _inline(token.children or [], left, pictures)
     if token.type == "html_block":
-        return _without_tags(token.content, left).strip()
+        return _without_tags(token.content, left, pictures).strip()
     return "" if token.type == "hr" else str(token.content).rstrip("\n")
 
 
-def _inline(children: list[Any], left: LeftOut) -> str:
+def _inline(children: list[Any], left: LeftOut, pictures: bool) -> str:
     parts = []
     for child in children:
         if child.type in ("softbreak", "hardbreak"):
             parts.append("\n")
         elif child.type == "image":
-            parts.append(_inline(child.children or [], left))
+            described = _inline(child.children or [], left, pictures)
+            parts.append(f"{picture_mark(child.attrs.get('src', ''))} {described}".rstrip() if pictures else described)
         elif child.type != "html_inline":
             parts.append(child.content)
         elif child.content.lower().startswith("<br"):
             parts.append("\n")
         elif child.content.startswith("<!--"):
             left.add("comments", child.content)
+        elif pictures:
+            parts.append(_without_tags(child.content, left, pictures))
     return "".join(parts).strip()
 
 
-def _without_tags(source: str, left: LeftOut) -> str:
-    collector = _TextCollector(left)
+def _without_tags(source: str, left: LeftOut, pictures: bool) -> str:
+    collector = _TextCollector(left, pictures)
     collector.feed(source)
     collector.close()
     return "".join(collector.texts)
 
 
 class _TextCollector(HTMLParser):
-    """Collects the text between tags, without scripts and styles."""
+    """Collects the text between tags, without scripts and styles; `pictures`: with their marks."""
 
-    def __init__(self, left: LeftOut) -> None:
+    def __init__(self, left: LeftOut, pictures: bool) -> None:
         super().__init__()
-        self._left = left
+        self._left, self._pictures = left, pictures
         self.texts: list[str] = []
         self._hidden = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Enter a script or style."""
+        """Enter a script or style, or collect a picture."""
+        if tag == "img" and self._pictures:
+            self.texts.append(picture_mark(dict(attrs).get("src") or ""))
         self._hidden = tag if tag in ("script", "style") else self._hidden
 
     def handle_endtag(self, tag: str) -> None:

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import IO, NamedTuple
+from urllib.parse import quote
 
 from data.sources.archives.compression import stream_from
 from data.sources.decode import (
@@ -51,7 +52,8 @@ class ReaderOptions:
     """How to read. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes.
 
     `whole`: a record's text is all of its fields, as a JSON object, and `text_field` counts for nothing.
-    `pages`: what is read of an HTML page, as a source's key of that name says.
+    `pages`: what is read of an HTML page, as a source's key of that name says. `pictures`: Markdown and HTML have a mark where a picture
+    stands (see `picture_mark`). `most_pixels`: the largest picture.
     """
 
     encoding: str = "detect"
@@ -62,6 +64,18 @@ class ReaderOptions:
     declared: str = ""
     whole: bool = False
     pages: str = "auto"
+    pictures: bool = False
+    most_pixels: int = 1 << 24
+
+
+MARK = re.compile("\ue100([!-~]*)\ue101")
+"""What stands for a picture in a page's text, between two characters for private use: its address, quoted as in URLs."""
+RESERVED = "%/?#:@&=+,;!$'()*"  # what an address may hold by itself, escapes among it
+
+
+def picture_mark(address: str) -> str:
+    """Return the mark of the picture at an address."""
+    return f"\ue100{quote(address.strip(), safe=RESERVED)}\ue101"
 
 
 class Record(NamedTuple):

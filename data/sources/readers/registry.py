@@ -17,6 +17,7 @@ from data.sources.readers.mbox import read_mbox
 from data.sources.readers.mediawiki import read_mediawiki
 from data.sources.readers.parquet import read_parquet
 from data.sources.readers.pdf import read_pdf
+from data.sources.readers.picture import read_picture
 from data.sources.readers.record import LeftOut, Reader, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded
 from data.sources.readers.rtf import read_rtf
 from data.sources.readers.tei import read_fb2, read_tei
@@ -96,6 +97,7 @@ READERS: dict[str, Reader] = {
     "warc": read_warc,
     "mbox": read_mbox,
     "mediawiki": read_mediawiki,
+    "picture": read_picture,
 }
 # Formats that Python's own library and ours read alone, or whose records come out as files of other formats.
 UNSANDBOXED = frozenset({"txt", "code", "jsonl", "csv", "warc"})

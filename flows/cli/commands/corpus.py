@@ -34,6 +34,28 @@ OfRun = Annotated[
 ]
 
 
+@app.command()
+def search(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="a recipe that ran with an index, by name or path, or a run such as notes~1")
+    ],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="a question, or words")],
+    most: Annotated[int, typer.Option("--limit", metavar="COUNT", min=1, help="passages to show")] = 5,
+    words: Annotated[bool, typer.Option("--words", help="by words alone, although the index has vectors")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Find the passages of a recipe's documents that answer a question, by words and by meaning.
+
+    The recipe needs an index: `folio run RECIPE --set index={}`, or with vectors `--set index={vectors: {}}`.
+
+    Example: `folio search notes "Who looks after the kiln?"`
+    """
+    from flows.cli.searching import search_passages
+
+    print(search_passages(recipe, question, most, by_words=words, as_json=as_json, store=store))
+
+
 @corpus_app.command()
 def show(
     document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="a document's id, path, title or file name, or a quarantined file")],

@@ -46,6 +46,12 @@ def chat(
     unreleased: Annotated[
         bool, typer.Option("--unreleased", help="talk to the recipe's newest model although no gate released it; it is marked so")
     ] = False,
+    documents: Annotated[
+        bool, typer.Option("--documents", help="answer from the passages that the recipe's index finds, and cite them")
+    ] = False,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="show it a picture before the first message, if it reads pictures")
+    ] = None,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -62,9 +68,16 @@ def chat(
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    if documents and image is not None:
+        raise ValueError("--documents and --image: passages are found by the words of a message, not by its picture; keep one of the two")
     if unreleased and variant is not None:
         raise ValueError(f"--unreleased and --variant {variant}: forms are made of released models alone; keep one of the two")
-    talk(model, variant, options, seed, question, store, adapter, best_of, judge, unreleased=unreleased)
+    talk(
+        *(model, variant, options, seed, question, store, adapter, best_of, judge),
+        unreleased=unreleased,
+        documents=documents,
+        image=image,
+    )
 
 
 @app.command()
@@ -93,7 +106,10 @@ def generate(
     stop: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="end an answer before this text (repeatable)")] = None,
     json_schema: Annotated[Path | None, typer.Option(metavar="FILE", help="a JSON schema that every answer follows")] = None,
     beams: Annotated[int, typer.Option(min=1, help="search for the likeliest answer with this many beams, and return the others too")] = 1,
-    draft: Annotated[str | None, typer.Option(metavar="MODEL", help="a smaller model that proposes tokens; answers stay the same")] = None,
+    draft: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="a smaller model that proposes tokens, or self: the model's own heads; answers stay the same"),
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="prompts answered at once")] = 32,
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="start over, replacing what was written")] = False,
@@ -147,8 +163,14 @@ def serve(
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     draft: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="a smaller model with the same tokenizer that proposes tokens; replies stay the same"),
+        typer.Option(
+            metavar="MODEL",
+            help="a smaller model with the same tokenizer that proposes tokens, or self: the model's own heads; replies stay the same",
+        ),
     ] = None,
+    documents: Annotated[
+        bool, typer.Option("--documents", help="answer conversations from the passages that each recipe's index finds, and cite them")
+    ] = False,
     backend: Annotated[BackendName, typer.Option(help="what computes them; auto: llama.cpp for GGUF files, else folio")] = BackendName.AUTO,
     store: StoreUrl = "",
 ) -> None:
@@ -159,4 +181,6 @@ def serve(
     from flows.cli.serving import serve_models
 
     limits = {"rows": rows, "waiting": waiting, "max_tokens": max_tokens, "reply_seconds": reply_seconds}
-    serve_models(models, host, port, key_file, limits, threads=threads, draft=draft, backend=backend.value, store=store)
+    serve_models(
+        models, host, port, key_file, limits, threads=threads, draft=draft, backend=backend.value, store=store, documents=documents
+    )

@@ -11,8 +11,9 @@ from model.layers.attention import Attention, LatentAttention, attend
 from model.layers.attention_plan import AttentionPlan, additive_mask, pattern_hides, pattern_rule
 from model.layers.block import Block, FeedForward
 from model.layers.config import AttentionConfig, PositionsConfig
-from model.layers.decoding.projection import NEUTRAL, Affine, Projection, fuse, matrix_of, split_norm, whole_norm, writing
+from model.layers.decoding.projection import NEUTRAL, Affine, Projection, folded, fuse, matrix_of, split_norm, whole_norm, writing
 from model.layers.decoding.state import Window
+from model.layers.experts import Experts, choose
 from model.layers.norms import RMSNorm
 from model.layers.positions import Alibi, RelativeBias, frequencies
 
@@ -194,6 +195,31 @@ class DecodingFeedForward:
         return self.output.added(stream_MD, inner_MF)
 
 
+class DecodingExperts:
+    """x_MD -> the stream plus the outputs of each token's experts. None drops a token: `capacity` is for training."""
+
+    def __init__(self, layer: Experts, before: Affine) -> None:
+        self.settings, self.bias_E = layer.settings, layer.gate.e_score_correction_bias
+        self.route = Projection(*folded(layer.gate.weight.detach().float(), None, before))
+        self.experts = [DecodingFeedForward(expert, before) for expert in layer.experts]  # type: ignore[arg-type]
+        shared = layer.shared_experts
+        self.shared = DecodingFeedForward(shared, before) if isinstance(shared, FeedForward) else None
+
+    def __call__(self, stream_MD: Tensor, x_MD: Tensor) -> Tensor:
+        _, chosen_MK, weights_MK = choose(self.settings, self.route(x_MD), self.bias_E)
+        out_MD = stream_MD.clone() if self.shared is None else self.shared(stream_MD, x_MD)
+        for number in sorted(set(chosen_MK.flatten().tolist())):
+            token_R, place_R = (chosen_MK == number).nonzero(as_tuple=True)
+            y_RD = self.experts[number](x_MD.new_zeros(len(token_R), x_MD.shape[1]), x_MD[token_R])
+            out_MD[token_R] += y_RD * weights_MK[token_R, place_R, None]
+        return out_MD
+
+
+def decoding_feed_forward(layer: FeedForward | Experts, before: Affine) -> DecodingFeedForward | DecodingExperts:
+    """Return the decoding form of a block's feed-forward, or of its mixture of experts."""
+    return DecodingExperts(layer, before) if isinstance(layer, Experts) else DecodingFeedForward(layer, before)
+
+
 class DecodingBlock:
     """x_MD -> x_MD. A norm before a sublayer is folded into its matrices; one of the stream itself is computed whole."""
 
@@ -207,7 +233,7 @@ class DecodingBlock:
         attention = block.self_attn
         kind = DecodingAttention if isinstance(attention, Attention) else DecodingLatentAttention
         self.attention = kind(attention, after[0], rotary=rotary)  # type: ignore[arg-type]
-        self.feed_forward = DecodingFeedForward(block.mlp, after[1])
+        self.feed_forward = decoding_feed_forward(block.mlp, after[1])
 
     def __call__(self, x_MD: Tensor, turn_MXR: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
         first, second = self.scales

@@ -131,7 +131,7 @@ def fuse(layers: Sequence[nn.Module], before: Affine = NEUTRAL, orders: Sequence
 
     orders: for each layer the order in which its outputs are wanted, int64 [O]; None: as they are.
     """
-    pairs = [_folded(*matrix_of(layer), before) for layer in layers]
+    pairs = [folded(*matrix_of(layer), before) for layer in layers]
     for number, order_O in enumerate(orders):
         if order_O is not None:
             weight_OI, bias_O = pairs[number]
@@ -160,7 +160,8 @@ def matrix_of(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
         return (outputs[1:] - outputs[0]).t().contiguous(), None if inner.bias is None else outputs[0]
 
 
-def _folded(weight_OI: Tensor, bias_O: Tensor | None, before: Affine) -> tuple[Tensor, Tensor | None]:
+def folded(weight_OI: Tensor, bias_O: Tensor | None, before: Affine) -> tuple[Tensor, Tensor | None]:
+    """Return matrix and bias of a layer that reads what `before` makes of a vector, as they read the vector itself."""
     if before.shift_D is not None:
         shift_O = weight_OI @ before.shift_D
         bias_O = shift_O if bias_O is None else bias_O + shift_O

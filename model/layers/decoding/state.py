@@ -115,9 +115,10 @@ class Window:
     each small operation costs a CPU as much as multiplying a small matrix.
     """
 
-    def __init__(self, state: SlotState, first: int, time: int) -> None:
+    def __init__(self, state: SlotState, first: int, time: int, starts: Sequence[int] | None = None) -> None:
+        """starts: where the new tokens of each row begin; None: after all that it holds."""
         self.state, self.first, self.time = state, first, time
-        self.starts = state.lengths[first:]
+        self.starts = state.lengths[first:] if starts is None else list(starts)
         self.rows, whole = len(self.starts), max(self.starts) + time
         self.level = min(self.starts) + time == whole
         self.single = self.level and time == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from model.layers.config import BiasBalance, ExpertsConfig, LossBalance
 from model.networks.base import ModelError
 from model.networks.hub.protocol import require_one_of
 
@@ -72,6 +73,32 @@ def rope_settings(fields: Mapping[str, Any], where: object, **more: object) -> d
         scaling["rope_original_context"] = 0
     theta = rope.get("rope_theta", fields.get("rope_theta", 10_000.0))
     return {"rope_theta": theta, "rope_scaling": "none" if kind == "default" else kind, **scaling}
+
+
+# Fields of ours, which transformers passes over: how experts are trained changes nothing that they compute.
+TRAINED = {"router_z_loss_coef": "router_loss", "expert_capacity_factor": "capacity"}
+BALANCE_WEIGHT, BIAS_RATE = "router_aux_loss_coef", "expert_bias_rate"
+
+
+def expert_fields(experts: ExpertsConfig, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of a mixture of experts; `names`: a class's own, with ours of the same meaning."""
+    balance = experts.balance
+    fields = {theirs: getattr(experts, ours) for theirs, ours in {**names, **TRAINED}.items()}
+    if isinstance(balance, BiasBalance):
+        return fields | {BIAS_RATE: balance.rate}
+    return fields | {BALANCE_WEIGHT: balance.weight if isinstance(balance, LossBalance) else 0.0}
+
+
+def expert_settings(fields: Mapping[str, Any], names: Mapping[str, str], score: str) -> dict[str, Any]:
+    """Return the settings of a mixture of experts; a class that scores by `sigmoid` balances by biases."""
+    balance: dict[str, Any] = {"kind": "none"}
+    if score == "sigmoid":
+        balance = {"kind": "bias", **({"rate": fields[BIAS_RATE]} if BIAS_RATE in fields else {})}
+    elif weight := fields.get(BALANCE_WEIGHT):
+        balance = {"kind": "loss", "weight": weight}
+    settings = {ours: fields[theirs] for theirs, ours in names.items()}
+    settings |= {ours: fields[theirs] for theirs, ours in TRAINED.items() if theirs in fields}
+    return {**settings, "score": score, "balance": balance}
 
 
 SLIDING, FULL = "sliding_attention", "full_attention"

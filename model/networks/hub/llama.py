@@ -1,11 +1,24 @@
-"""Llama and the classes that change little of it: Arcee, Mistral, Qwen3, SmolLM3, StableLM, DeepSeek-V3 without experts, VaultGemma."""
+"""Llama and the classes that change little of it: Arcee, Mistral, Qwen3, SmolLM3, StableLM, DeepSeek-V3, VaultGemma.
+
+Of experts: Qwen3-MoE, Mixtral, GLM-4.5 and DeepSeek-V3, where all layers have them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from model.networks.hub.fields import layer_fields, layer_settings, renamed, rope_fields, rope_settings, window_fields, window_settings
+from model.networks.hub.fields import (
+    expert_fields,
+    expert_settings,
+    layer_fields,
+    layer_settings,
+    renamed,
+    rope_fields,
+    rope_settings,
+    window_fields,
+    window_settings,
+)
 from model.networks.hub.protocol import BOTH, PLAIN, PLAIN_NAMES, HubClass, require_one_of
 
 if TYPE_CHECKING:
@@ -99,6 +112,70 @@ class Qwen3(Llama):
         return {**super().more_settings(fields, where), **layer_settings(fields, where), "qk_norm": True}
 
 
+SOFTMAX: Mapping[str, tuple[object, ...]] = {
+    **{"score": ("softmax",), "shared": (0,), "scale": (1.0,), "balance": ("loss", "none"), "normalize": BOTH},
+}
+QWEN3_EXPERTS = {"num_experts": "count", "num_experts_per_tok": "active", "norm_topk_prob": "normalize"}
+
+
+class Qwen3Moe(Llama):
+    """Qwen3MoeForCausalLM; a decoder's tensors have its names."""
+
+    NAME: ClassVar[str] = "Qwen3MoeForCausalLM"
+    MODEL_TYPE: ClassVar[str] = "qwen3_moe"
+    COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {"qk_norm": (True,), "attention_bias": BOTH}
+    EXPERTS: ClassVar[Mapping[str, tuple[object, ...]]] = SOFTMAX
+    DENSE: ClassVar[bool] = False
+    FIELDS: ClassVar[Mapping[str, str]] = {
+        **{theirs: ours for theirs, ours in Qwen3.FIELDS.items() if ours != "feed_forward"},
+        "moe_intermediate_size": "feed_forward",
+    }
+    DEFAULTS: ClassVar[Mapping[str, object]] = {
+        **Qwen3.DEFAULTS,
+        **{"decoder_sparse_step": 1, "mlp_only_layers": [], "router_aux_loss_coef": 0.001, "norm_topk_prob": False},
+    }
+    ALWAYS: ClassVar[Mapping[str, object]] = {"decoder_sparse_step": 1, "mlp_only_layers": [], "use_sliding_window": False}
+    DIVIDES: ClassVar[bool] = False
+
+    def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
+        assert config.experts is not None, "a network without experts differs"
+        fields = {"intermediate_size": config.feed_forward, **expert_fields(config.experts, QWEN3_EXPERTS)}
+        return {**super().more_fields(config), **fields}
+
+    def more_settings(self, fields: Mapping[str, Any], where: object) -> dict[str, Any]:
+        named = {**fields, "num_experts": fields.get("num_experts") or fields["num_local_experts"]}
+        experts = expert_settings(named, QWEN3_EXPERTS, "softmax")
+        return {**super().more_settings(fields, where), "qk_norm": True, "experts": experts}
+
+
+MIXTRAL_EXPERTS = {"num_local_experts": "count", "num_experts_per_tok": "active"}
+MIXTRAL_NAMES = {".gate_proj.": ".w1.", ".down_proj.": ".w2.", ".up_proj.": ".w3."}
+
+
+class Mixtral(Mistral):
+    """MixtralForCausalLM."""
+
+    NAME: ClassVar[str] = "MixtralForCausalLM"
+    MODEL_TYPE: ClassVar[str] = "mixtral"
+    EXPERTS: ClassVar[Mapping[str, tuple[object, ...]]] = {**SOFTMAX, "normalize": (True,)}
+    DENSE: ClassVar[bool] = False
+    DEFAULTS: ClassVar[Mapping[str, object]] = {**Mistral.DEFAULTS, "router_aux_loss_coef": 0.001}
+
+    def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
+        assert config.experts is not None, "a network without experts differs"
+        return {**super().more_fields(config), **expert_fields(config.experts, MIXTRAL_EXPERTS)}
+
+    def more_settings(self, fields: Mapping[str, Any], where: object) -> dict[str, Any]:
+        return {**super().more_settings(fields, where), "experts": expert_settings(fields, MIXTRAL_EXPERTS, "softmax")}
+
+    def to_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        return {name.replace(".mlp.", ".block_sparse_moe."): tensor for name, tensor in renamed(tensors, MIXTRAL_NAMES).items()}
+
+    def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        ours = renamed(tensors, {theirs: ours for ours, theirs in MIXTRAL_NAMES.items()})
+        return {name.replace(".block_sparse_moe.", ".mlp."): tensor for name, tensor in ours.items()}
+
+
 class SmolLM3(Llama):
     """SmolLM3ForCausalLM; a decoder's tensors have its names."""
 
@@ -150,17 +227,96 @@ class StableLm(HubClass):
         return {"norm": "layer", **rope_settings(fields, where, partial_rotary_factor=1.0)}
 
 
+SIGMOID: Mapping[str, tuple[object, ...]] = {"score": ("sigmoid",), "balance": ("bias",)}
+GROUPED_EXPERTS = {
+    **{"n_routed_experts": "count", "num_experts_per_tok": "active", "n_shared_experts": "shared"},
+    **{"norm_topk_prob": "normalize", "routed_scaling_factor": "scale"},
+}
+ONE_GROUP: Mapping[str, object] = {"n_group": 1, "topk_group": 1}
+SHARED = ".mlp.shared_experts."
+
+
+def routed_fields(config: DecoderConfig) -> dict[str, Any]:
+    """Return the fields of experts that are all in one group, in every layer; or in none."""
+    if config.experts is None:
+        return {"first_k_dense_replace": config.layers}
+    experts = expert_fields(config.experts, GROUPED_EXPERTS)
+    return {"first_k_dense_replace": 0, "moe_intermediate_size": config.feed_forward, **ONE_GROUP, **experts}
+
+
+def routed_settings(fields: Mapping[str, Any], where: object) -> dict[str, Any]:
+    """Return the settings of `routed_fields`; ModelError where some layers have experts, or groups of them are chosen first."""
+    layers = fields["num_hidden_layers"]
+    dense = min(fields["first_k_dense_replace"], layers)
+    require_one_of(where, "first_k_dense_replace", dense, (0, layers))
+    if dense:
+        return {}
+    for name, value in ONE_GROUP.items():
+        require_one_of(where, name, fields.get(name), (value,))
+    experts = expert_settings({"n_shared_experts": 0, **fields}, GROUPED_EXPERTS, "sigmoid")
+    return {"feed_forward": fields["moe_intermediate_size"], "experts": experts}
+
+
+def with_empty(tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+    """Return a decoder's tensors with the shared experts of a class that has them even where there are none, without a channel."""
+    found = dict(tensors)
+    if config.experts is not None and not config.experts.shared:
+        for layer in range(config.layers):
+            table = found["model.embed_tokens.weight"]
+            for name, shape in (("gate", (0, config.width)), ("up", (0, config.width)), ("down", (config.width, 0))):
+                found[f"model.layers.{layer}{SHARED}{name}_proj.weight"] = table.new_empty(shape)
+    return found
+
+
+def without_empty(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors without those of shared experts that have no channel."""
+    return {name: tensor for name, tensor in tensors.items() if tensor.numel() or SHARED not in name}
+
+
+class Glm4Moe(Llama):
+    """Glm4MoeForCausalLM; a decoder's tensors have its names."""
+
+    NAME: ClassVar[str] = "Glm4MoeForCausalLM"
+    MODEL_TYPE: ClassVar[str] = "glm4_moe"
+    COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {"qk_norm": BOTH}
+    EXPERTS: ClassVar[Mapping[str, tuple[object, ...]]] = SIGMOID
+    DENSE: ClassVar[bool] = False
+    FIELDS: ClassVar[Mapping[str, str]] = {
+        **{theirs: ours for theirs, ours in Mistral.FIELDS.items() if ours != "feed_forward"},
+        **{"moe_intermediate_size": "feed_forward", "use_qk_norm": "qk_norm"},
+    }
+    DEFAULTS: ClassVar[Mapping[str, object]] = {**Llama.DEFAULTS, "use_qk_norm": False, "num_mtp_layers": 0, **ONE_GROUP}
+    ALWAYS: ClassVar[Mapping[str, object]] = {"attention_bias": False, "num_mtp_layers": 0}
+    DIVIDES: ClassVar[bool] = False
+
+    def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
+        rope = {**rope_fields(config, partial_rotary_factor=1.0), "partial_rotary_factor": 1.0}
+        return {**super().more_fields(config), **rope, "intermediate_size": config.feed_forward, **routed_fields(config)}
+
+    def more_settings(self, fields: Mapping[str, Any], where: object) -> dict[str, Any]:
+        require_one_of(where, "first_k_dense_replace", fields["first_k_dense_replace"], (0,))
+        heads = {"kv_heads": fields["num_key_value_heads"], "head_width": fields.get("head_dim") or 0}
+        return {**heads, **rope_settings(fields, where, partial_rotary_factor=1.0), **routed_settings(fields, where)}
+
+    def to_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        return with_empty(tensors, config)
+
+    def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        return without_empty(tensors)
+
+
 EPSILON = 1e-6  # of the norms inside its attention, independent of the others
 
 
 class DeepseekV3(HubClass):
-    """DeepseekV3ForCausalLM whose layers are all dense; a decoder's tensors have its names."""
+    """DeepseekV3ForCausalLM whose layers all have experts, or none; a decoder's tensors have its names."""
 
     NAME: ClassVar[str] = "DeepseekV3ForCausalLM"
     MODEL_TYPE: ClassVar[str] = "deepseek_v3"
     COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {
         **{"attention": ("latent",), "norm_epsilon": (EPSILON,), "attention_bias": BOTH, "rope_scaling": ("none", "linear", "llama3")},
     }
+    EXPERTS: ClassVar[Mapping[str, tuple[object, ...]]] = SIGMOID
     FIELDS: ClassVar[Mapping[str, str]] = {
         **{theirs: ours for theirs, ours in Llama.FIELDS.items() if theirs != "mlp_bias"},
         **{"kv_lora_rank": "latent_width", "qk_rope_head_dim": "latent_rope_width"},
@@ -174,16 +330,21 @@ class DeepseekV3(HubClass):
             "q_lora_rank": config.latent_query_width or None,
             "qk_nope_head_dim": config.head_dim,
             "v_head_dim": config.head_dim,
-            "first_k_dense_replace": config.layers,
+            **routed_fields(config),
             **rope_fields(config),
         }
 
     def more_settings(self, fields: Mapping[str, Any], where: object) -> dict[str, Any]:
-        layers, head_width = fields["num_hidden_layers"], fields["qk_nope_head_dim"]
+        head_width = fields["qk_nope_head_dim"]
         require_one_of(where, "v_head_dim", fields["v_head_dim"], (head_width,))
-        require_one_of(where, "first_k_dense_replace", min(fields["first_k_dense_replace"], layers), (layers,))
         latent = {"attention": "latent", "latent_query_width": fields["q_lora_rank"] or 0, "head_width": head_width}
-        return {**latent, **rope_settings(fields, where)}
+        return {**latent, **rope_settings(fields, where), **routed_settings(fields, where)}
+
+    def to_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        return with_empty(tensors, config)
+
+    def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        return without_empty(tensors)
 
 
 NAMES = {".post_attention_layernorm.": ".pre_feedforward_layernorm."}

@@ -40,6 +40,7 @@ USUAL: Mapping[str, tuple[object, ...]] = {
     "feed_forward_bias": (False,),
     "attention_soft_cap": (0.0,),
     "logit_soft_cap": (0.0,),
+    "multi_token": (0,),
 }
 
 
@@ -56,6 +57,9 @@ class HubClass:
     COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {}  # of each setting, the values it computes, where they are not the usual
     FIELDS: ClassVar[Mapping[str, str]] = {}  # its fields that map to a setting unchanged
     DEFAULTS: ClassVar[Mapping[str, object]] = {}  # what its fields mean where a file leaves them out
+    # Of each setting of a mixture of experts, the values it computes, empty: it has none; then whether it computes networks without, too.
+    EXPERTS: ClassVar[Mapping[str, tuple[object, ...]]] = {}
+    DENSE: ClassVar[bool] = True
     ALWAYS: ClassVar[Mapping[str, object]] = {}  # its fields that have one value for every decoder
     ACTIVATION: ClassVar[str] = "hidden_act"
     ACTIVATIONS: ClassVar[Mapping[str, str]] = {"silu": "swiglu", "gelu": "geglu"}
@@ -69,7 +73,17 @@ class HubClass:
         differing = [f"{name}={shown(value)}" for name, value in chosen.items() if value not in allowed[name]]
         if config.inputs:
             differing.append(f"inputs={json.dumps([reads.kind for reads in config.inputs])}")
-        return (*differing, *self.more_differences(config))
+        return (*differing, *self._expert_differences(config), *self.more_differences(config))
+
+    def _expert_differences(self, config: DecoderConfig) -> Iterator[str]:
+        if (experts := config.experts) is None:
+            if not self.DENSE:
+                yield "experts=null"
+        elif not self.EXPERTS:
+            yield f"experts.count={experts.count}"
+        else:
+            has = {**dict(experts), "balance": experts.balance.kind}
+            yield from (f"experts.{name}={shown(has[name])}" for name, allowed in self.EXPERTS.items() if has[name] not in allowed)
 
     def more_differences(self, config: DecoderConfig) -> Iterator[str]:
         """Yield differences that depend on several settings; by default none."""
@@ -116,7 +130,9 @@ class HubClass:
             if not isinstance(known[theirs], int | float) or abs(known[theirs]) > LARGEST or (ours == "layers" and known[theirs] > 1_000):
                 raise ModelError(f"{where}: {theirs} is {known[theirs]!r}, which no network has; fetch the model again")
         settings |= {"tied_embeddings": known["tie_word_embeddings"], "activation": self.ACTIVATIONS[activation]}
-        return DecoderConfig(**settings, dropout=known.get(self.DROPOUTS[0]) or 0.0, **self.more_settings(known, where))
+        return DecoderConfig.model_validate({
+            **settings, "dropout": known.get(self.DROPOUTS[0]) or 0.0, **self.more_settings(known, where)
+        })  # fmt: skip
 
     def more_settings(self, fields: Mapping[str, Any], where: object) -> dict[str, Any]:
         """Return the settings that no table gives; by default none. ModelError for what a decoder does not compute."""

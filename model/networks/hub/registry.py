@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.networks.hub.gpt2 import GPT2, Opt, Starcoder2
-from model.networks.hub.llama import Arcee, DeepseekV3, Llama, Mistral, Qwen3, SmolLM3, StableLm, VaultGemma
+from model.networks.hub.llama import (
+    Arcee,
+    DeepseekV3,
+    Glm4Moe,
+    Llama,
+    Mistral,
+    Mixtral,
+    Qwen3,
+    Qwen3Moe,
+    SmolLM3,
+    StableLm,
+    VaultGemma,
+)
 from model.networks.hub.protocol import HubClass, HubForm
 
 if TYPE_CHECKING:
@@ -13,6 +25,7 @@ if TYPE_CHECKING:
 
 CLASSES: tuple[HubClass, ...] = (
     Llama(), Qwen3(), Mistral(), SmolLM3(), Arcee(), StableLm(), Starcoder2(), GPT2(), Opt(), DeepseekV3(), VaultGemma(),
+    Mixtral(), Qwen3Moe(), Glm4Moe(),
 )  # fmt: skip
 BY_MODEL_TYPE: dict[str, HubClass] = {one.MODEL_TYPE: one for one in CLASSES}
 

@@ -110,7 +110,7 @@ def architecture_of(form: HubForm | None, where: object) -> Architecture:
     found = ARCHITECTURES.get(form.hub.NAME)
     if found is None:
         known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"{where} is a {form.hub.NAME}, which llama.cpp does not compute; those that it does are {known}")
+        raise ModelError(f"{where} is a {form.hub.NAME}, which no GGUF file is written of; those that one is are {known}")
     if refusals := list(found.refusals(form.config)):
         raise ModelError(f"{where}: {', '.join(refusals)} is not what llama.cpp computes in its architecture {found.name}; change that")
     return found

@@ -167,6 +167,8 @@ def unexported(network: NetworkBase) -> str:
     """Return why no graph can be made of a network, and the way out; empty if one can."""
     form = network.hub_form()
     why = network.hub_refusal() if form is None else "" if form.hub.EXACT else f"{form.hub.NAME} holds other weights than the model"
+    if not why and network.mixes_experts:
+        why = "how many tokens each of its experts gets is known only as it computes, which the graph would hold fixed"
     return f"the graph is that of a class of transformers, and {why}; leave the variant out" if why else ""
 
 

@@ -59,7 +59,7 @@ class PreferenceConfig(ReplayingConfig):
     def own_objective(self) -> Objective:
         """Return the objective over pairs alone."""
 
-    def build_objective(self) -> Objective:
+    def build_objective(self, heads: int = 0) -> Objective:
         """Return the objective that this config describes."""
         return self.replaying(self.own_objective(), "preference_loss", within_documents=self.within_documents)
 

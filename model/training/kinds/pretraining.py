@@ -1,17 +1,19 @@
-"""Pretraining, by next-token prediction or by masked language modelling."""
+"""Pretraining, by next-token prediction, masked language modelling or span corruption."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.networks.base import Ability
-from model.training.train_config import CorpusTrainConfig
+from model.networks.base import Ability, NetworkBase
+from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 
 if TYPE_CHECKING:
     from model.objectives.masked import Masked
     from model.objectives.next_token import NextToken
+    from model.objectives.spans import Spans
 
 
 class PretrainConfig(CorpusTrainConfig):
@@ -27,6 +29,12 @@ class PretrainConfig(CorpusTrainConfig):
         0.0, ge=0, lt=1, description="probability that an input token is hidden from the network, in training alone; 0: none; fraction"
     )
 
+    multi_token_weight: float = AHEAD_WEIGHT
+
+    @property
+    def ahead_weight(self) -> float:
+        return self.multi_token_weight
+
     @property
     def dropped_tokens(self) -> float:
         return self.token_dropout
@@ -35,11 +43,16 @@ class PretrainConfig(CorpusTrainConfig):
     def memorization_passages(self) -> tuple[int, int]:
         return self.copy_rows, self.copy_tokens
 
-    def build_objective(self) -> NextToken:
+    @property
+    def balances_experts(self) -> bool:
+        """Unless an adapter leaves the router and its biases as they are."""
+        return not self.adapter.KEEPS_BASE
+
+    def build_objective(self, heads: int = 0) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken
 
-        return NextToken(within_documents=self.within_documents)
+        return NextToken(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
 
 
 class MaskedConfig(CorpusTrainConfig):
@@ -56,6 +69,9 @@ class MaskedConfig(CorpusTrainConfig):
     random_share: float = Field(
         0.1, ge=0, le=1, description="share of the chosen tokens that become a token drawn from the vocabulary; the rest stay; fraction"
     )
+    whole_words: bool = Field(
+        False, description="choose whole words, all tokens of each, in place of single tokens; needs pack.words; yes or no"
+    )
     hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which of its tokens are chosen; integer")
 
     @model_validator(mode="after")
@@ -70,8 +86,53 @@ class MaskedConfig(CorpusTrainConfig):
     def read_share(self) -> float:
         return self.share
 
-    def build_objective(self) -> Masked:
+    @property
+    def reads_words(self) -> bool:
+        return self.whole_words
+
+    def build_objective(self, heads: int = 0) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked
 
-        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents)
+        return Masked(self.share, self.masked_share, self.random_share, self.hiding_seed, self.within_documents, self.whole_words)
+
+
+class SpansConfig(CorpusTrainConfig):
+    """Span corruption over packed documents (T5): runs of tokens are hidden, each behind a sentinel, and written."""
+
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"infilling", "gradients"})
+    HAS_NEXT_TOKENS: ClassVar[bool] = False
+    # Encoder and decoder read other numbers of tokens than a row has.
+    COUNTS_OPERATIONS: ClassVar[bool] = False
+
+    kind: Literal["spans"] = Field("spans", description="training objective: runs of tokens that are hidden, from the text around them")
+    density: float = Field(0.15, gt=0, lt=1, description="share of a document's tokens that is hidden, at least one; fraction")
+    mean_length: float = Field(3.0, ge=1, description="mean length of the hidden spans; tokens")
+    most_spans: int = Field(99, ge=1, description="spans of a document at most; the network needs one sentinel more; count")
+    hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which spans are hidden; integer")
+
+    @model_validator(mode="after")
+    def _spans_stay_in_documents(self) -> SpansConfig:
+        if not self.within_documents:
+            raise ValueError(
+                "within_documents=false with kind=spans: each document has its own spans and sentinels, so it is read alone; leave it out"
+            )
+        return self
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield that the network has too few sentinels."""
+        if (sentinels := getattr(network, "sentinels", None)) is not None and sentinels <= self.most_spans:
+            yield (
+                f"{section}most_spans={self.most_spans} with {shape}sentinels={sentinels}: the last sentinel ends what is written; "
+                f"set most_spans={sentinels - 1}, or more sentinels"
+            )
+
+    @property
+    def read_share(self) -> float:
+        return min(1.0, self.density * (1 + 1 / self.mean_length))
+
+    def build_objective(self, heads: int = 0) -> Spans:
+        """Return the objective that this config describes."""
+        from model.objectives.spans import Spans
+
+        return Spans(self.density, self.mean_length, self.hiding_seed, self.most_spans)

@@ -114,7 +114,7 @@ class GrpoConfig(SampledConfig):
         "group", description="standard deviation of rewards that advantages are divided by: the group's, the whole batch's, or none"
     )
 
-    def build_objective(self) -> Grpo:
+    def build_objective(self, heads: int = 0) -> Grpo:
         """Return the objective that this config describes."""
         from model.objectives.grpo import Grpo
 
@@ -173,7 +173,7 @@ class PpoConfig(SampledConfig):
         """Return the aim: replies with a higher reward, including the reward model's."""
         return super().aim().model_copy(update={"judged": self.reward_weight if self.judge else None})
 
-    def build_objective(self) -> Ppo:
+    def build_objective(self, heads: int = 0) -> Ppo:
         """Return the objective that this config describes."""
         from model.objectives.ppo import Ppo
         from model.rollouts.cycle import JUDGED

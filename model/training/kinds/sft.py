@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from model.aims.held_out import AnswerLossAim
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.training.train_config import RowKind, TuningConfig
+from model.training.train_config import AHEAD_WEIGHT, RowKind, TuningConfig
 
 if TYPE_CHECKING:
     from model.aims.held_out import AnswerLossAim
@@ -72,6 +72,11 @@ class SftConfig(ReplayingConfig):
         10, ge=0, description="steps over which the learning rate rises to its peak, the default within a shorter run too; 0: none"
     )
     within_documents: bool = Field(True, description="restrict attention to the same conversation within a packed row")
+    multi_token_weight: float = AHEAD_WEIGHT
+
+    @property
+    def ahead_weight(self) -> float:
+        return self.multi_token_weight
 
     @property
     def masks_documents(self) -> bool:
@@ -82,9 +87,9 @@ class SftConfig(ReplayingConfig):
         """Return the aim: a lower loss on the assistant's tokens."""
         return AnswerLossAim(kind="answer_loss", within_documents=self.within_documents)
 
-    def build_objective(self) -> Objective:
+    def build_objective(self, heads: int = 0) -> Objective:
         """Return the objective that this config describes."""
         from model.objectives.next_token import Sft
 
-        own = Sft(within_documents=self.within_documents)
+        own = Sft(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
         return self.replaying(own, "answer_loss", within_documents=self.within_documents)

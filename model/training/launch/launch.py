@@ -83,8 +83,14 @@ def _waiting(job: Job, command: str) -> Progress:
 
 def _resume_point(job: Job) -> str:
     """What a stopped job will continue from, in words."""
+    step = kept_step(job)
+    return f"the checkpoint of step {step} of {job.total_steps} is kept" if step else "no checkpoint was written yet"
+
+
+def kept_step(job: Job) -> int:
+    """Return the step of the checkpoint that a job continues from; 0 if it has none."""
     record = CheckpointRecord.read(job.checkpoints)
-    return f"the checkpoint of step {record.step} of {job.total_steps} is kept" if record else "no checkpoint was written yet"
+    return record.step if record else 0
 
 
 def _follow(job: Job, processes: WorkerProcesses, on_progress: Callable[[Progress], None], limit: float | None) -> float:

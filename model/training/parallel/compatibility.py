@@ -43,6 +43,7 @@ def incompatibilities(
     yield from _warm_up(train, row_length or network.context, section)
     yield from network.layout_problems(layout_of(train, resources, section, shape, spread))
     yield from _abilities(network, train, resources, section, shape)
+    yield from train.network_problems(network, section, shape)
     yield from _adapter(train, parallel, section, spread)
     if network.whole_batch and train.COMPARES:
         yield (
@@ -51,6 +52,8 @@ def incompatibilities(
         )
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
+    yield from _experts(network, train, resources, section, shape)
+    yield from _heads(network, train, section, shape)
     yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     for key in train.optimizer.unused(network):
         value = getattr(train.optimizer, key)
@@ -118,6 +121,27 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
         yield f"{chosen} with dropout={share} in kind={train.kind}, which drops nothing: set {section}adapter.dropout=0"
     for package in adapter.missing():
         yield f"{chosen} needs {package}: pip install 'folio[adapters]', or use adapter.kind=full"
+
+
+def _experts(network: NetworkBase, train: TrainConfig, resources: TrainResources, section: str, shape: str) -> Iterator[str]:
+    """Sizes of an expert's products follow from the data, and they are computed in tiles of their own."""
+    if not network.mixes_experts:
+        return
+    if resources.compile:
+        yield f"compile=true with {shape}experts: how many tokens an expert gets is known only as it computes; set compile=false"
+    if train.precision.EIGHT_BITS:
+        yield f"{section}precision={train.precision.kind} with {shape}experts: their products are not offered in it; use precision=bf16"
+
+
+def _heads(network: NetworkBase, train: TrainConfig, section: str, shape: str) -> Iterator[str]:
+    """A weight of heads that predict further ahead, which says something only where they are trained."""
+    if "multi_token_weight" not in type(train).model_fields or train.ahead_weight == type(train).model_fields["multi_token_weight"].default:
+        return
+    weight = f"{section}multi_token_weight={train.ahead_weight}"
+    if not network.heads_ahead:
+        yield f"{weight} does nothing: the model has no heads that predict further ahead; set {shape}multi_token, or leave it out"
+    elif train.adapter.KEEPS_BASE:
+        yield f"{weight} with {section}adapter.kind={train.adapter.kind}, which trains no heads: leave it out, or use adapter.kind=full"
 
 
 def _matrix_optimizer(optimizer: OptimizerBase, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:

@@ -266,6 +266,8 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         retry_condition_fn=may_pass,
     )
     to_run = [call for call in calls if call.decision.action == "run"]
+    if to_run:
+        run.options.working.set()
     outcomes: dict[str, Outcome] = {}
 
     def done(job: StageJob, outcome: Outcome, task_run: UUID) -> None:

@@ -5,6 +5,7 @@ Exactly one run is current in a context; asking for it outside of one is an erro
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,7 +33,7 @@ class RunOptions:
     """What the command line asks of a run besides its recipe.
 
     `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `runs`: receives
-    the run when it opens.
+    the run when it opens; `working`: set when a stage has to execute, rather than being reused.
     """
 
     planning: bool = False
@@ -41,6 +42,7 @@ class RunOptions:
     argument: str = ""
     approver: Approver | None = None
     runs: list[PipelineRun] = field(default_factory=list, compare=False)
+    working: threading.Event = field(default_factory=threading.Event, compare=False)
 
 
 @dataclass

@@ -26,10 +26,9 @@ TIMES, GAPS = 19, 8  # characters: of "1:02:03, 45:06 left", and between the col
 
 
 class LiveBars(Display):
-    """The bars of one run. `working`: set when a stage does work, rather than being reused."""
+    """The bars of one run."""
 
     def __init__(self, name: str, console: Console | None = None) -> None:
-        self.working = threading.Event()
         self._console = console or Console()
         label = TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"))
         counts = TextColumn("{task.fields[counts]}", markup=False, table_column=Column(no_wrap=True, justify="right"))
@@ -79,7 +78,6 @@ class LiveBars(Display):
 
     def show(self, label: str, done: int, total: int, note: str, seconds_left: float | None) -> None:
         """Draw a step's progress; remove it when done."""
-        self.working.set()
         with self._lock:
             if done >= total:
                 if label in self._steps:

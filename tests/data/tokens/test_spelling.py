@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.shards.reader import ShardReader
-from data.shards.schema import ShardError
+from data.shards.schema import WORDS, ShardError
 from data.tokens.config import PackConfig, TokenizerConfig
-from data.tokens.encoder import TextEncoder
+from data.tokens.encoder import CONTINUES, GOES_ON, TextEncoder, word_joins
 from data.tokens.pack import byte_ngrams, fnv1a, pack, spelling_table
+from data.tokens.special import SPECIAL_TOKENS
 from data.tokens.tokenizer import fit_tokenizer
 from tests.data.tokens.corpora import conversation, prose, write_lines, write_split
 
@@ -54,6 +57,47 @@ def test_spellings_of_a_text_s_tokens_join_to_the_text_with_every_kind_of_tokeni
     encoder = TextEncoder(tmp_path / "tokenizer")
     (ids,) = encoder.encode([text])
     assert b"".join(encoder.spellings[token] for token in ids) == text.encode()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_goes_on_a_word_where_letters_or_digits_meet_with_every_kind_of_tokenizer(kind: str, tmp_path: Path) -> None:
+    accented = "\u00e9" if kind == "wordpiece" else "e\u0301"  # WordPiece's words end before a combining accent
+    long = " ".join(
+        f"{first}{last}" for first in ("wander", "whisper", "gather", "mend") for last in ("er", "ed", "ing", "s", "ville", "less")
+    )
+    text = f"{prose(3, 4)} {long} café, 12 o'clock-{accented}lan; x_y".replace("🙂", "?")
+    fit_tokenizer(
+        write_split(tmp_path / "train.parquet", [text] * 3),
+        tmp_path / "tokenizer",
+        TokenizerConfig(kind=kind, vocab_size=600 if kind == "word" else 300, min_frequency=1),
+    )
+    encoder = TextEncoder(tmp_path / "tokenizer")
+    (ids,) = encoder.encode([text])
+    flags, at, goes_on = word_joins(encoder.tokenizer, encoder.spellings), 0, 0
+    letters = [character.isalnum() or unicodedata.combining(character) > 0 for character in text for _ in character.encode()]
+    for before, token in itertools.pairwise(ids.tolist()):
+        at += len(encoder.spellings[before])
+        if encoder.spellings[before] and encoder.spellings[token]:
+            found = bool(flags[before] & GOES_ON and flags[token] & CONTINUES)
+            assert found == (letters[at - 1] and letters[at]), (encoder.spellings[before], encoder.spellings[token])
+            goes_on += found
+    assert (kind in ("word", "wordpiece") or goes_on > 20) and not flags[: len(SPECIAL_TOKENS)].any()
+    rests = [
+        encoder.tokenizer.token_to_id(token) for token in encoder.tokenizer.get_vocab() if token.startswith("##") and token[2:].isalpha()
+    ]
+    assert (len(rests) > 20) == (kind == "wordpiece") and all(flags[token] & CONTINUES for token in rests)
+
+
+def test_words_are_a_table_of_the_shards_and_change_no_row(packed: Path, tokenizer: Path, tmp_path: Path) -> None:
+    config = PackConfig(sequence_length=32, instruction_fraction=0.2, shard_rows=8, spelling=24, words=True)
+    pack({"train": tmp_path / "train.parquet"}, tokenizer, tmp_path / "conversations.jsonl", tmp_path / "words", config)
+    reader, encoder = ShardReader(tmp_path / "words" / "train"), TextEncoder(tokenizer)
+    reader.verify()
+    assert np.array_equal(reader.table(WORDS), word_joins(encoder.tokenizer, encoder.spellings)) and not ShardReader(packed).has_table(
+        WORDS
+    )
+    for file in ("00000.arrow", "spelling.arrow"):
+        assert (tmp_path / "words" / "train" / file).read_bytes() == (packed / file).read_bytes()
 
 
 @pytest.fixture

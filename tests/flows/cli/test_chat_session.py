@@ -8,7 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from data.shards.pictures import Picture
 from flows.cli.chat_models import description, model_directory
 from flows.cli.chat_session import _converse, show, talk
 from model.inference.chat import ChatModel
@@ -24,6 +26,7 @@ class Parrot:
 
     def __init__(self) -> None:
         self.forgotten = 0
+        self.documents = None
 
     def say(self, text: str, config: SamplingConfig, seed: int) -> Iterator[str]:
         """Yield the text in two pieces."""
@@ -62,6 +65,34 @@ def test_ctrl_c_ends_a_reply_and_a_message_that_does_not_fit_is_named_and_the_co
     assert shown.out.splitlines() == ["en (stopped)", "hello9", ""]
     assert shown.err == "folio: the message is 900 tokens; shorten it\n"
     assert parrot.forgotten == 1
+
+
+def test_a_picture_stands_before_the_first_message_and_what_is_none_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Seeing(Parrot):
+        network = SimpleNamespace(**vars(NETWORK), context=128)
+
+        def show(self, picture: Picture) -> str:
+            return f"<{picture.width} x {picture.height}>"
+
+    def ask(image: Path, question: str | None, best_of: int = 1) -> list[str]:
+        talk(str(tmp_path), None, {"temperature": 0.0}, None, question, best_of=best_of, image=image)
+        return capsys.readouterr().out.split()
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(ChatModel, "open", lambda *given, **named: Seeing())
+    Image.new("L", (3, 2)).save(tmp_path / "cat.png")
+    assert ask(tmp_path / "cat.png", "Who?") == ["<3", "x", "2>", "Who?0"]
+    typed(monkeypatch, "one", "two")
+    assert ask(tmp_path / "cat.png", None) == ["<3", "x", "2>", "one0", "two1"]
+    for image, best_of, fault in (
+        (tmp_path / "none.png", 1, "none.png: No such file or directory"),
+        (tmp_path / "config.json", 1, "config.json: no picture: not one of PNG"),
+        (tmp_path / "cat.png", 4, "reward models read no pictures"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            ask(image, "Who?", best_of)
 
 
 def test_a_reply_may_take_the_whole_context_unless_told_otherwise(

@@ -31,6 +31,24 @@ def test_what_does_not_fit_is_not_said_to_fit_and_gets_no_command(
     assert ("would fit" in said) == fits == ("folio run" in said) and ("does not fit" in said) != fits
 
 
+@pytest.mark.parametrize("devices", [1, 3, 8, 64, 1024, 100_000])
+def test_what_is_proposed_for_any_number_of_devices_is_a_recipe_that_loads(
+    devices: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    (tmp_path / "recipe.yaml").write_text(SHORT + "pretrain: {warmup_steps: 100}\n", encoding="utf-8")
+    said = size_recipe(str(tmp_path), (), SizeRequest(device="h100", devices=devices, text_bytes=1e6))
+    changes = [
+        word
+        for line in said.splitlines()
+        if "--set" in line
+        for word in line.strip(" \\").split(" ")
+        if "=" in word and word != "rates.gpu_hour=PRICE"
+    ]
+    assert load(str(tmp_path), tuple(changes)).resources.training.parallel.workers == devices
+    assert ("steps teach" in said or "step teaches" in said) == (devices > 8)
+
+
 def test_the_text_of_the_newest_corpus_is_that_of_all_its_shards(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(SHORT, encoding="utf-8")
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"), "mine")

@@ -23,6 +23,16 @@ ENCODER: dict[str, Any] = {
     "model": {"kind": "encoder", "width": 64}, "pretrain": {"kind": "masked"}, "tuning": [], "gates": GATES, "export": {"format": "folio"},
 }  # fmt: skip
 
+BOTH: dict[str, Any] = {
+    **ENCODER,
+    "model": {"kind": "encoder_decoder", "width": 64},
+    "pretrain": {"kind": "spans"},
+    "gates": {
+        "base": {"bounds": [{"metric": "base.val.span_accuracy", "minimum": 0.2}]},
+        "chat": {"bounds": [{"metric": "chat.val.span_loss", "no_worse_than": "base"}]},
+        "release": {"bounds": [{"metric": "int8.test.span_loss", "relative_to": "release.test.span_loss", "maximum": 1.1}]},
+    },
+}
 NGRAM: dict[str, Any] = {"model": {"kind": "ngram"}}
 
 
@@ -61,7 +71,7 @@ def test_neither_seed_nor_machine_changes_what_is_counted(tmp_path: Path) -> Non
     assert load(recipe(tmp_path, NGRAM)).pretraining.train.precision.kind == "auto"
 
 
-@pytest.mark.parametrize("sections", [RECURRENT, ENCODER, NGRAM], ids=["recurrent", "encoder", "ngram"])
+@pytest.mark.parametrize("sections", [RECURRENT, ENCODER, BOTH, NGRAM], ids=["recurrent", "encoder", "encoder_decoder", "ngram"])
 def test_what_is_shown_of_a_recipe_is_the_recipe(tmp_path: Path, sections: dict[str, Any]) -> None:
     original = recipe(tmp_path, sections)
     loaded = load(original)
@@ -95,6 +105,12 @@ WRONG = [
         "not; a split of it has bits_per_byte",
     ),
     (ENCODER, {"pretrain": {}}, "pretrain.kind=next_token needs a network that supports causal, and model.kind=encoder does not"),
+    (
+        ENCODER,
+        {"pretrain": {"kind": "masked", "whole_words": True}},
+        "pretrain.whole_words=true needs to know which tokens go on a word: set pack.words: true",
+    ),
+    (ENCODER, {"pack": {"words": True}}, "pack.words=true does nothing unless pretrain, of kind masked, has whole_words: true"),
     (ENCODER, {"tuning": [{"kind": "sft"}]}, "tuning[0].kind=sft needs a network that supports causal, and model.kind=encoder does not"),
     (
         ENCODER,
@@ -120,6 +136,19 @@ WRONG = [
     ),
     (ENCODER, {"export": {"format": "folio", "max_new_tokens": 9}}, "export.max_new_tokens=9 does nothing: kind=encoder writes no text"),
     (ENCODER, {"resources": {"training": {"sample_every": 5}}}, "sample_every=5 with model.kind=encoder, which writes no text"),
+    (
+        BOTH,
+        {"pretrain": {"kind": "spans", "most_spans": 200}},
+        "pretrain.most_spans=200 with model.sentinels=100: the last sentinel ends what is written; set most_spans=99, or more sentinels",
+    ),
+    (BOTH, {"pretrain": {}}, "pretrain.kind=next_token needs a network that supports causal, and model.kind=encoder_decoder does not"),
+    (BOTH, {"tuning": [{"kind": "sft"}]}, "tuning[0].kind=sft needs a network that supports causal, and model.kind=encoder_decoder"),
+    (BOTH, {"export": {}}, "no class of transformers computes this model: none computes kind=encoder_decoder"),
+    (
+        BOTH,
+        {"gates": {**BOTH["gates"], "base": {"bounds": [{"metric": "base.val.masked_loss", "maximum": 1}]}}},
+        "kind=encoder_decoder does not; a split of it has span_loss, span_accuracy",
+    ),
     (NGRAM, {"model": {"kind": "ngram", "width": 64}}, "model.width: unknown key (value 64)"),
     (NGRAM, {"model": {"kind": "ngram", "order": 9}}, "model.order: must be at most 8"),
     (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
+
+import torch
 
 from model.evaluation.questions import ask
 from model.inference.chat_format import ChatFormat
@@ -76,3 +79,42 @@ def test_what_was_said_before_a_question_is_shown_before_it(decoder: Decoder, ch
     path.write_text(json.dumps({"question": "Where does she live?", "answers": ["zzz"]}) + "\n")
     _, (alone,) = ask(network, chat_format, path, answer_tokens=6)
     assert alone["reply"] != record["reply"] and "before" not in alone
+
+
+def test_an_exact_question_is_right_if_every_token_of_its_answer_is_the_likeliest(
+    decoder: Decoder, chat_format: ChatFormat, tmp_path: Path
+) -> None:
+    path, entries, right = tmp_path / "questions.jsonl", [], []
+    for number, answer in enumerate(f"{first} {second}" for first in ("the cat", "walked", "Emil", "in") for second in ("the", "to", ".")):
+        question = f"Who walked {'to the ' * (number % 3)}river"
+        asked, whole = (chat_format.encode_document(text) for text in (question, f"{question} {answer}"))
+        likeliest = decoder.logits({"tokens": torch.tensor([whole[:-1]])})[0].argmax(-1).tolist()
+        right.append(likeliest[len(asked) - 1 :] == whole[len(asked) :])
+        entries.append({"question": question, "answers": [answer], "fact": str(number), "exact": True})
+        guessed = chat_format.decode(likeliest[len(asked) - 1 : len(asked)])
+        if guessed.startswith(" ") and chat_format.encode_document(question + guessed) == [*asked, likeliest[len(asked) - 1]]:
+            entries.append({"question": question, "answers": [guessed[1:]], "fact": "guessed", "exact": True})
+            right.append(True)
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    share, records = ask(decoder.decoding(), chat_format, path, batch=5)
+    assert [record["right"] for record in records] == right and 0 < share < 1
+    path.write_text(json.dumps({"question": "Who " * 80, "answers": ["x"], "exact": True}) + "\n")
+    assert [record["asked"] for record in ask(decoder.decoding(), chat_format, path)[1]] == [False]
+
+
+def test_an_answer_that_is_as_likely_as_another_is_wrong(decoder: Decoder, chat_format: ChatFormat, tmp_path: Path) -> None:
+    path, network = tmp_path / "questions.jsonl", copy.deepcopy(decoder)
+    for number in range(40):
+        question = f"Who walked {'to the ' * (number % 9)}{'river' * (number // 9)}".strip()
+        asked = chat_format.encode_document(question)
+        guess = int(network.logits({"tokens": torch.tensor([asked])})[0, -1].argmax())
+        answer = chat_format.decode([guess])
+        if answer.startswith(" ") and chat_format.encode_document(question + answer) == [*asked, guess]:
+            break
+    path.write_text(json.dumps({"question": question, "answers": [answer[1:]], "exact": True}) + "\n")
+    assert ask(network.decoding(), chat_format, path)[0] == 1
+    (table_VD,) = network.read_weights()
+    other = next(token for token in range(len(table_VD)) if token not in {*asked, guess})
+    with torch.no_grad():
+        table_VD[other] = table_VD[guess]
+    assert ask(network.decoding(), chat_format, path)[0] == 0

@@ -15,7 +15,8 @@ from model.hardware.devices import DEVICES, device_of_driver, find_device
 from model.hardware.flops import attention_flops, product_weights, training_flops, utilization
 from model.hardware.peak import _timed, measured_peak, peak_of
 from model.layers.attention_plan import causal_mask, pattern_rule
-from model.networks.config import DecoderConfig
+from model.layers.mixers.config import RecurrenceMixer
+from model.networks.config import DecoderConfig, HybridConfig
 from model.networks.decoder import Decoder
 from model.networks.meta import parameters_by_role
 from model.planning.memory import row_activations
@@ -45,6 +46,13 @@ def test_norms_gains_apart_every_weight_of_a_tied_decoder_is_in_a_product() -> N
     counts = parameters_by_role(SHAPE, 100)
     assert product_weights(SHAPE, 100) == counts["matrix"] + counts["embedding"]
     assert counts == {"matrix": 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 192), "embedding": 100 * 64, "vector": 5 * 64}
+
+
+def test_every_recurrence_counts_six_operations_per_weight_of_its_products() -> None:
+    for kind in ("rnn", "lstm", "gru"):
+        shape = HybridConfig(width=32, layers=1, feed_forward=64, mixers=(RecurrenceMixer(kind=kind),))
+        weights = sum(weight.numel() for weight in shape.build(64).parameters() if weight.dim() > 1)
+        assert training_flops(shape, 64) == 6 * weights, kind
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from model.inference.embed import HiddenVectors, WholeTexts, embed
+from model.inference.chat_format import ChatFormat
+from model.inference.embed import Embedder, HiddenVectors, WholeTexts, embed
 from model.networks.config import EncoderConfig, RecurrentConfig
 from model.networks.network import Network
 from tests.model.networks.decoders import EVERY, VOCABULARY, small_config, spread_decoder
@@ -65,3 +69,18 @@ def test_many_texts_keep_their_order_over_several_passes(monkeypatch: pytest.Mon
 def test_a_text_that_can_t_be_read_is_named(ids: list[int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         embed(network_of("recurrent").decoding(), [[BEGIN, 4], ids], BEGIN)
+
+
+def test_a_text_longer_than_the_context_is_the_mean_of_its_pieces_by_their_lengths(
+    model_dir: Path, tokenizer_dir: Path, chat_format: ChatFormat
+) -> None:
+    opened = Embedder(model_dir, tokenizer_dir)
+    text = "Ada walked from Avel to Brin on day 3, cafe au lait in hand. " * 6
+    ids, room = chat_format.encode_text(text), opened.context - 1
+    pieces = [ids[start : start + room] for start in range(0, len(ids), room)]
+    assert len(pieces) > 1
+    reader = opened.reader
+    parts = np.array(embed(reader, [[chat_format.bos_id, *piece] for piece in pieces], chat_format.bos_id))
+    expected = (parts * np.array([[len(piece)] for piece in pieces])).sum(0)
+    whole, nothing = opened.vectors([text, ""])
+    assert np.allclose(whole, expected / np.linalg.norm(expected), atol=1e-5) and not nothing.any()

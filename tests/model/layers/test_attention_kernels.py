@@ -48,7 +48,7 @@ def test_without_the_causal_mask_a_token_sees_all_of_its_document(kernel: str, p
 
 def test_what_looks_back_alone_is_refused_without_the_causal_mask() -> None:
     x = torch.zeros(1, 8, 32)
-    for changes in ({"positions": "alibi"}, {"positions": "relative"}, {"pattern": "sliding", "window": 4}):
+    for changes in ({"positions": "alibi"}, {"pattern": "sliding", "window": 4}):
         config = AttentionConfig.model_validate({"width": 32, "heads": 4, "kv_heads": 4, "context": 8, **changes})
         with pytest.raises(ValueError, match="look back alone"):
             AttentionInputs(config, x, None, None, training=False, causal=False)

@@ -53,6 +53,11 @@ OWN: dict[str, dict[str, Any]] = {
     "qk-norm": {"qk_norm": True},
     "score-cap": {"attention_soft_cap": 1.5},
     "logit-cap": {"logit_soft_cap": 2.0},
+    "experts": {"experts": {"count": 4, "active": 2, "shared": 1}},
+    "experts-softmax-post-norm": {
+        "experts": {"count": 5, "active": 3, "score": "softmax", "normalize": False, "balance": {"kind": "loss"}},
+        **{"norm_place": "post", "activation": "gelu", "feed_forward_bias": True},
+    },
     "capped-relative-sliding": {"attention_soft_cap": 2.0, "positions": "relative", "pattern": "sliding", "window": 7},
 }
 EVERY = LLAMA | OWN

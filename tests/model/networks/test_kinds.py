@@ -19,7 +19,7 @@ from tests.model.networks.spread import spread
 
 ROOT = Path(__file__).parents[3]
 CONTEXT = 16
-OBJECTIVES = {"next_token", "masked"}
+OBJECTIVES = {"next_token", "masked", "spans"}
 
 
 TRAINED = [name for name, kind in KINDS.items() if "gradients" in kind.SUPPORTS]
@@ -31,8 +31,8 @@ def config(request: pytest.FixtureRequest) -> NetworkBase:
     return found
 
 
-def test_each_says_what_it_supports_and_sees_either_the_past_or_all(config: NetworkBase) -> None:
-    assert len(config.SUPPORTS & {"causal", "bidirectional"}) == 1
+def test_each_says_what_it_supports_and_sees_the_past_or_all_or_writes_what_gaps_hide(config: NetworkBase) -> None:
+    assert len(config.SUPPORTS & {"causal", "bidirectional", "infilling"}) == 1
     assert "generation" not in config.SUPPORTS or "causal" in config.SUPPORTS
 
 
@@ -40,13 +40,14 @@ def test_hidden_vectors_are_read_as_logits_of_the_vocabulary(config: NetworkBase
     network, batch = config.build(VOCABULARY), {"tokens": tokens(2, CONTEXT)}
     hidden = network(batch)
     assert hidden.shape == (2, CONTEXT, config.width)
-    assert network.logits(batch).equal(network.read(hidden)) and network.read(hidden).shape == (2, CONTEXT, VOCABULARY)
+    sentinels = getattr(config, "sentinels", 0)
+    assert network.logits(batch).equal(network.read(hidden)) and network.read(hidden).shape == (2, CONTEXT, VOCABULARY + sentinels)
 
 
 def test_every_parameter_has_a_role_and_each_block_has_matrices(config: NetworkBase) -> None:
     network = config.build(VOCABULARY)
     roles, blocks = network.roles(), network.blocks()
-    assert set(roles) == {name for name, _ in network.named_parameters()} and len(blocks) == config.layers
+    assert set(roles) == {name for name, _ in network.named_parameters()} and len(blocks) == config.layers * config.stacks
     matrices = [{id(p) for p in block.parameters() if p.dim() == 2} for block in blocks]
     named = {id(parameter) for name, parameter in network.named_parameters() if roles[name] == "matrix"}
     assert all(matrices) and named == set().union(*matrices)

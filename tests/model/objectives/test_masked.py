@@ -111,3 +111,75 @@ def test_rows_of_one_document_need_no_mask_of_documents() -> None:
     assert "documents" not in Masked().batch(some)
     some["document"][:, 5:] = 1
     assert "documents" in Masked().batch(some) and "documents" not in Masked(within_documents=False).batch(some)
+
+
+def words_of(some: dict[str, NDArray[Any]], row: int) -> list[list[int]]:
+    """Runs of columns that count, from 1, each begun by a token that goes on no word."""
+    found: list[list[int]] = []
+    for column in range(1, CONTEXT + 1):
+        if some["loss"][row, column]:
+            goes_on = bool(found) and found[-1][-1] == column - 1 and some["continues"][row, column]
+            found = [*found[:-1], [*found[-1], column]] if goes_on else [*found, [column]]
+    return found
+
+
+def with_words(count: int, share: float = 0.5) -> dict[str, NDArray[Any]]:
+    some = rows(count)
+    return {**some, "continues": np.random.default_rng(7).random(some["tokens"].shape) < share}
+
+
+def test_whole_words_are_chosen_as_a_computation_in_plain_python_chooses_them() -> None:
+    objective, some = Masked(share=0.3, seed=5, whole_words=True), with_words(30)
+    batch, units = objective.batch(some), 0
+    for row in range(30):
+        words, counted = words_of(some, row), [column for column in range(1, CONTEXT + 1) if some["loss"][row, column]]
+        draws = [int(draw) for draw in np.random.Philox(key=np.array([5, row], dtype=np.uint64)).random_raw(3 * len(counted))]
+        left, chosen = max(1, round(0.3 * len(counted))), list[int]()
+        for word in sorted(words, key=lambda word: draws[counted.index(word[0])]):
+            if not chosen or len(word) <= left:
+                chosen, left = [*chosen, *word], left - len(word)
+            if left <= 0:
+                break
+        for column in range(1, CONTEXT + 1):
+            fate = batch["becomes"][row, column - 1]
+            assert batch["targets"][row, column - 1] == (some["tokens"][row, column] if column in chosen else IGNORED)
+            if column in chosen:
+                part = draws[len(counted) + counted.index(column)] / 2**64
+                drawn = draws[2 * len(counted) + counted.index(column)] >> 1
+                assert fate == (MASKED if part < 0.8 else drawn if part < 0.9 else KEPT)
+        units += len(chosen)
+    assert objective.units(some) == {"chosen": units}
+
+
+def test_words_are_chosen_whole_as_often_as_is_said_and_each_token_has_a_fate_of_its_own() -> None:
+    objective, many = Masked(share=0.3, whole_words=True), with_words(3000, 0.4)
+    batch, lengths, taken, mixed = objective.batch(many), Counter[int](), Counter[int](), 0
+    for row in range(3000):
+        for word in words_of(many, row):
+            hidden = batch["targets"][row, np.array(word) - 1] != IGNORED
+            assert hidden.all() or not hidden.any()
+            lengths[len(word)] += 1
+            taken[len(word)] += bool(hidden.all())
+            mixed += len(set(np.minimum(batch["becomes"][row, np.array(word) - 1], 0).tolist())) > 1
+    chosen, counted = objective.units(many)["chosen"], np.count_nonzero(many["loss"][:, 1:])
+    assert chosen == pytest.approx(0.3 * counted, rel=0.05) and mixed > 100
+    assert all(taken[length] / lengths[length] == pytest.approx(0.3, abs=0.05) for length in (1, 2))
+    fates = Counter(
+        "masked" if fate == MASKED else "kept" if fate == KEPT else "random" for fate in batch["becomes"][batch["targets"] != IGNORED]
+    )
+    assert [fates[name] / chosen for name in ("masked", "random", "kept")] == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
+
+
+def test_where_no_token_goes_on_a_word_whole_words_are_single_tokens() -> None:
+    some = with_words(8, 0.0)
+    plain, whole = Masked().batch(some), Masked(whole_words=True).batch(some)
+    assert all(np.array_equal(plain[name], whole[name]) for name in plain)
+    assert Masked(whole_words=True).units(some) == Masked().units(some)
+
+
+def test_a_word_longer_than_the_share_is_chosen_alone_and_a_row_of_nothing_has_none() -> None:
+    some = with_words(2)
+    some["loss"][:] = False
+    some["loss"][0, 3:9] = some["continues"][:] = True
+    batch = Masked(whole_words=True).batch(some)
+    assert np.flatnonzero(batch["targets"][0] != IGNORED).tolist() == list(range(2, 8)) and (batch["targets"][1] == IGNORED).all()

@@ -19,7 +19,7 @@ from model.planning.proposal import described_job
 from model.planning.trial import run_trial
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.kinds.pretraining import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig, SpansConfig
 from tests.benchmarks.planned_memory import OPTIMIZERS, Case, compared, generated, job_of
 
 SMALL = DecoderConfig(width=64, layers=3, heads=4, kv_heads=2, feed_forward=192, context=32)
@@ -146,9 +146,10 @@ def short_shape(shape: DecoderConfig) -> DecoderConfig:
 @pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if "gradients" in kind.SUPPORTS])
 def test_the_memory_of_every_kind_of_network_is_known_without_building_it(kind: str) -> None:
     network = KINDS[kind].model_validate({"width": 64, "layers": 2, "context": 32})
-    train: Any = (MaskedConfig if "bidirectional" in network.SUPPORTS else PretrainConfig)(global_batch=64, precision="fp32")
+    kinds: Any = {"causal": PretrainConfig, "bidirectional": MaskedConfig, "infilling": SpansConfig}
+    train = next(kinds[ability] for ability in kinds if ability in network.SUPPORTS)(global_batch=64, precision="fp32")
     described = described_job(network, 500, train, TrainResources(threads=1))  # type: ignore[arg-type]  # KINDS holds the members
     memory = worker_memory(described, accelerator=False)
     assert memory.weights == 4 * count_parameters(network, 500) and memory.activations > 0
     # Log-probabilities, their gradients and those of the logits, of the tokens that the loss reads.
-    assert memory.logits == 3 * 4 * 500 * described.micro_batch * round(32 * (0.15 if "bidirectional" in network.SUPPORTS else 1))
+    assert memory.logits == 3 * 4 * 500 * described.micro_batch * round(32 * train.read_share)

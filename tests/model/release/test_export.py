@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
@@ -17,7 +18,7 @@ from model.inference.open_model import open_model
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
-from model.quantization.config import quantize
+from model.quantization.config import GgufConfig, quantize
 from model.quantization.integers import Int8Config
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
@@ -154,6 +155,35 @@ def test_a_format_that_does_not_suit_the_model_is_refused_with_the_reason(
     with pytest.raises(ModelError, match=r"is a LlamaForCausalLM, .* format: huggingface"):
         export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD)
     assert not (tmp_path / "out").exists()
+
+
+def test_heads_that_predict_further_ahead_are_left_out_where_transformers_opens_the_model_and_kept_where_folio_does(
+    chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    shape = DecoderConfig(width=32, layers=2, heads=4, feed_forward=48, context=64, initial_std=0.3, multi_token=2)
+    decoder = Decoder(shape, chat_format.tokenizer.get_vocab_size(), seed=5).eval()
+    save_model(decoder, tmp_path / "model", extra={"tokenizer_digest": chat_format.digest})
+    quantize(tmp_path / "model", tmp_path / "int8", Int8Config())
+    quantize(tmp_path / "model", tmp_path / "gguf", GgufConfig(name="gguf", type="F32"), tokenizer=tokenizer_dir)
+    made = {"int8": tmp_path / "int8", "gguf": tmp_path / "gguf"}
+    metrics = {}
+    for format in ("huggingface", "folio"):
+        config = ExportConfig.model_validate({"format": format})
+        metrics[format] = export(tmp_path / "model", tokenizer_dir, tmp_path / format, config, CARD, variants=made)
+        assert metrics[format]["logits_difference"] == 0
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "huggingface").eval()
+    rows = torch.arange(40)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(decoder.logits({"tokens": rows}), theirs(rows).logits, rtol=1e-5, atol=1e-5)
+    opened = {name: open_model(tmp_path / name).config for name in ("huggingface", "folio", "int8", "gguf")}
+    assert [opened[name].heads_ahead for name in opened] == [0, 2, 2, 0] and opened["gguf"] == shape.alone
+    assert metrics["folio"]["parameters"] == sum(parameter.numel() for parameter in decoder.parameters())
+    assert metrics["huggingface"]["parameters"] == sum(parameter.numel() for parameter in theirs.parameters())
+    assert not any("multi_token" in name for name in load_file(tmp_path / "huggingface" / "model.safetensors"))
+    assert "trained with 2 heads that predict further ahead" in (tmp_path / "huggingface" / "README.md").read_text()
+    card = (tmp_path / "folio" / "README.md").read_text()
+    assert "It has 2 heads that predict further ahead" in card and "lacks multi\_token=2" in card
 
 
 def test_models_and_tokenizers_that_do_not_match_are_refused(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:

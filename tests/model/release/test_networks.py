@@ -19,7 +19,7 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch
 from model.inference.open_model import open_model
-from model.networks.config import EncoderConfig, HybridConfig, RecurrentConfig
+from model.networks.config import EncoderConfig, EncoderDecoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model, save_model
 from model.networks.network import Network
 from model.quantization.config import quantize
@@ -35,6 +35,7 @@ CONFIGS: dict[str, Any] = {
     "recurrent": RecurrentConfig(width=32, layers=2, context=CONTEXT, initial_std=0.4),
     "hybrid": HybridConfig(width=32, layers=4, heads=2, kv_heads=1, feed_forward=64, context=CONTEXT, initial_std=0.4),
     "encoder": EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.4),
+    "encoder_decoder": EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.15),
 }
 CARD = ModelCard(name="small", summary="A small network.", recipe="small", intended_use=("Testing.",), limits=("It knows nothing.",))
 
@@ -60,7 +61,9 @@ def test_each_is_measured_by_what_it_can_do(saved: Path, tokenizer_dir: Path, pa
     metrics = evaluate(saved, tokenizer_dir, packed, None, tmp_path / "out", config, threads=1)
     names = {name.removeprefix("val.") for name in metrics if not name.endswith(("_low", "_high", "_error"))}
     samples = (tmp_path / "out" / "samples.jsonl").read_text()
-    if saved.name != "encoder":
+    if saved.name == "encoder_decoder":
+        assert names == {"span_loss", "span_accuracy", "rows", "hidden"} and samples == ""
+    elif saved.name != "encoder":
         assert names == {"loss", "perplexity", "bits_per_byte", "rows", "targets"} and len(samples.splitlines()) == config.samples
     else:
         assert names == {"masked_loss", "masked_accuracy", "rows", "hidden"} and samples == ""
@@ -83,8 +86,9 @@ def test_what_an_encoder_cannot_be_asked_is_refused_by_name(
 def test_matrices_of_every_kind_are_quantized_by_their_role(saved: Path, tmp_path: Path, variant: Any) -> None:
     metrics = quantize(saved, tmp_path / "small", variant)
     network, small = load_model(saved), open_model(tmp_path / "small")
-    two_dimensional = sum(parameter.numel() for parameter in network.parameters() if parameter.dim() == 2)
-    assert metrics["quantized_parameters"] == two_dimensional and metrics["size_ratio"] < 0.4
+    roles = network.roles()
+    rounded = sum(parameter.numel() for name, parameter in network.named_parameters() if parameter.dim() == 2 and roles[name] != "vector")
+    assert metrics["quantized_parameters"] == rounded and metrics["size_ratio"] < 0.4
     difference = (logits(small) - logits(network)).std() / logits(network).std()
     assert 0 < difference < {"int8": 0.1, "int4": 0.8}[variant.kind]
 
@@ -99,13 +103,14 @@ def test_a_release_computes_the_same_logits_and_its_card_says_how_to_use_it(save
     fields = json.loads((release / "config.json").read_text())
     assert fields["model_type"] == "folio" and fields[saved.name]["width"] == 32 and "kind" not in fields[saved.name]
     card = (release / "README.md").read_text()
-    writes = saved.name != "encoder"
-    assert (release / "generation_config.json").exists() == ("folio chat ." in card) == ("text-generation" in card) == writes
+    writes = saved.name not in ("encoder", "encoder_decoder")
+    assert (release / "generation_config.json").exists() == ("folio chat ." in card) == ("pipeline_tag: text-generation" in card) == writes
     assert open_model(release / "int8").config == CONFIGS[saved.name]
 
 
-def test_the_cards_code_for_an_encoder_runs(chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path) -> None:
-    export(made("encoder", tmp_path, chat_format), tokenizer_dir, tmp_path / "release", ExportConfig(format="folio"), CARD)
+@pytest.mark.parametrize("kind", ["encoder", "encoder_decoder"])
+def test_the_cards_code_for_what_fills_gaps_runs(kind: str, chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path) -> None:
+    export(made(kind, tmp_path, chat_format), tokenizer_dir, tmp_path / "release", ExportConfig(format="folio"), CARD)
     (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "release" / "README.md").read_text(), re.DOTALL)
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path / "release", env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True

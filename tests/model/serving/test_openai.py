@@ -195,3 +195,12 @@ def test_a_conversation_that_does_not_fit_is_refused_or_loses_its_oldest_turns(c
         client.chat.completions.create(model="tiny", messages=long)
     assert error.value.code == "context_length_exceeded"
     assert client.chat.completions.create(model="tiny", messages=long, max_tokens=8, extra_body={"truncation": "auto"}).choices
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("image_url", {"url": "data:image/png;base64,AA=="}), ("input_audio", {"data": "", "format": "wav"})]
+)
+def test_pictures_and_sound_are_refused_by_name(client: openai.OpenAI, kind: str, given: dict[str, str]) -> None:
+    content: Any = [{"type": "text", "text": "Who?"}, {"type": kind, kind: given}]
+    with pytest.raises(openai.BadRequestError, match=f"a part of type {kind}: this server takes text alone"):
+        client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": content}])

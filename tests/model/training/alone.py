@@ -71,7 +71,7 @@ def engine_of(job: Job) -> Any:
     from model.training.train_module import TrainModule
 
     network = job.network.build(job.vocab_size, seed=job.seed).train()
-    return Engine(TrainModule(network, job.train.build_objective(), job.train.precision), job, ALONE)
+    return Engine(TrainModule(network, job.build_objective(), job.train.precision), job, ALONE)
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_seconds: float = 300, *, exactly: bool = False) -> None:

@@ -21,7 +21,7 @@ from model.networks.base import NetworkBase
 from model.networks.config import KINDS
 from model.training.config import PretrainConfig
 from model.training.job import Job
-from model.training.kinds.pretraining import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig, SpansConfig
 from model.training.resources import ParallelConfig
 from model.training.train_config import TrainConfig
 from tests.model.jobs import CONTEXT
@@ -40,12 +40,18 @@ SIZES: dict[str, tuple[Any, ...]] = {
     "latent_rope_width": (4, 8),
     "window": (5, 10),
     "block": (2, 3),
-    "relative_buckets": (8, 4),
+    "relative_buckets": (8, 12),
+    "sentinels": (100,),
     "relative_distance": (20, 10),
     "mixers": (
         ({"kind": "gated_delta", "head_width": 16, "chunk": 8}, {"kind": "attention"}),
         ({"kind": "mamba2", "head_width": 16, "state": 8, "chunk": 8}, {"kind": "convolution"}),
         ({"kind": "gru"}, {"kind": "lstm"}, {"kind": "rnn"}),
+    ),
+    "experts": (
+        None,
+        {"count": 4, "active": 2, "shared": 1},
+        {"count": 5, "active": 2, "score": "softmax", "balance": {"kind": "loss"}, "router_loss": 0.01, "capacity": 1.25},
     ),
 }
 # What can't be held against one process: workers draw other random numbers; other inputs need columns that these rows lack.
@@ -131,6 +137,8 @@ class Space:
 
     @property
     def train(self) -> type[TrainConfig]:
+        if "infilling" in self.network.SUPPORTS:
+            return SpansConfig
         return PretrainConfig if "causal" in self.network.SUPPORTS else MaskedConfig
 
     @cached_property
@@ -157,7 +165,8 @@ class Space:
             "learning_rate": RATES.get(optimizer, RATE),
             **{key: chosen[key] for key in ("optimizer", "clip", "ema_decay", "within_documents")},
             **growth,
-            **({} if "causal" in self.network.SUPPORTS else {"share": 0.4}),  # hidden tokens enough to see what is learned
+            # Hidden tokens enough to see what is learned.
+            **({"share": 0.4} if self.train is MaskedConfig else {"density": 0.4} if self.train is SpansConfig else {}),
         }
         folder = self.job.output.parent.parent / name
         try:

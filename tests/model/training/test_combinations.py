@@ -144,3 +144,11 @@ def test_choices_drawn_at_random_learn_what_one_process_learns(make_job: JobMake
     space = Space("decoder", make_job())
     rows = [*space.drawn(SEED, 12, **layout(**{cut: 2}, zero_stage=1))]
     assert not differences(trained(space, rows, tmp_path))
+
+
+@pytest.mark.slow
+def test_choices_drawn_at_random_with_experts_learn_what_one_process_learns(make_job: JobMaker, tmp_path: Path) -> None:
+    space = Space("decoder", make_job())
+    mixtures = [value for value in space.choices["model.experts"] if value]
+    rows = [row for number, value in enumerate(mixtures) for row in space.drawn(SEED + number, 6, **{"model.experts": value})]
+    assert not differences(trained(space, rows, tmp_path))

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from data.shards.schema import WORDS, ShardError
+from data.shards.writer import ShardWriter
+from model.adapters.lora import LoraConfig
 from model.layers.mixers.config import AttentionMixer, ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer
-from model.networks.config import EncoderConfig, HybridConfig, RecurrentConfig
+from model.networks.config import DecoderConfig, EncoderConfig, EncoderDecoderConfig, HybridConfig, RecurrentConfig
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.job import Job, JobError
-from model.training.kinds.pretraining import MaskedConfig
+from model.training.kinds.pretraining import MaskedConfig, SpansConfig
 from model.training.launch.launch import launch
 from model.training.optimizers.build import parameters_by_role
 from model.training.precision import use_float8
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import CONTEXT, JobMaker, follow_up
+from tests.model.jobs import CONTEXT, DIGEST, VOCABULARY, JobMaker, follow_up, packed_rows
 from tests.model.training.alone import train_here, train_together
 from tests.model.training.test_killed import killed_after_a_checkpoint
 
 RECURRENT = RecurrentConfig(width=32, layers=2, context=CONTEXT)
 ENCODER = EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
+BOTH = EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
 HYBRID = HybridConfig(
     width=32,
     layers=4,
@@ -32,8 +37,16 @@ HYBRID = HybridConfig(
     context=CONTEXT,
     mixers=(ConvolutionMixer(), Mamba2Mixer(head_width=16, state=8, chunk=16), GatedDeltaMixer(head_width=16, chunk=16), AttentionMixer()),
 )
-CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID}
-KINDS = (*CAUSAL, "encoder")
+EXPERTS = DecoderConfig.model_validate({
+    **{"width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "feed_forward": 32, "context": CONTEXT},
+    "experts": {"count": 4, "active": 2, "shared": 1, "router_loss": 0.001},
+})  # fmt: skip
+HYBRID_EXPERTS = HybridConfig.model_validate({
+    **{"width": 32, "layers": 2, "heads": 4, "feed_forward": 32, "context": CONTEXT, "mixers": HYBRID.mixers[2:]},
+    "experts": {"count": 4, "active": 2, "score": "softmax", "balance": {"kind": "loss"}, "capacity": 1.25},
+})  # fmt: skip
+CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID, "experts": EXPERTS, "hybrid-experts": HYBRID_EXPERTS}
+KINDS = (*CAUSAL, "encoder", "encoder_decoder")
 
 
 def of_kind(job: Job, kind: str) -> Job:
@@ -41,6 +54,9 @@ def of_kind(job: Job, kind: str) -> Job:
     fields = job.model_dump()
     if kind in CAUSAL:
         return Job.model_validate({**fields, "network": CAUSAL[kind]})
+    if kind == "encoder_decoder":
+        train = {name: value for name, value in fields["train"].items() if name in SpansConfig.model_fields}
+        return Job.model_validate({**fields, "network": BOTH, "train": {**train, "kind": "spans", "density": 0.3}})
     train = {name: value for name, value in fields["train"].items() if name in MaskedConfig.model_fields}
     return Job.model_validate({**fields, "network": ENCODER, "train": {**train, "kind": "masked", "share": 0.3}})
 
@@ -87,7 +103,8 @@ def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(make_
 def test_muon_takes_the_matrices_inside_the_blocks_and_learns(make_job: JobMaker, kind: str) -> None:
     job = of_kind(make_job("muon", steps=30, optimizer="muon", learning_rate=1e-2), kind)
     network = job.network.build(job.vocab_size)
-    inside = {id(parameter) for parameter in network.blocks().parameters() if parameter.dim() == 2}
+    named = network.blocks().named_parameters()  # a router compares experts, and no direction of it is to weigh as much as any other
+    inside = {id(parameter) for name, parameter in named if parameter.dim() == 2 and not name.endswith("mlp.gate.weight")}
     assert {id(matrix) for matrix in parameters_by_role(network)["matrix"]} == inside
     train_here(job)
     losses = curve(job)
@@ -111,6 +128,27 @@ def test_masked_training_reports_how_many_hidden_tokens_are_found(make_job: JobM
     assert 0 <= lines[-1]["val_accuracy"] <= 1 and lines[-1]["val_loss"] > 0
 
 
+def test_whole_words_are_learned_of_shards_that_say_what_words_are(make_job: JobMaker, tmp_path: Path) -> None:
+    job = of_kind(make_job("plain"), "encoder")
+    whole = Job.model_validate({**dict(job), "train": {**job.train.model_dump(), "whole_words": True}})
+    with pytest.raises(ShardError, match=r"train does not say which tokens go on a word; pack with words: true"):
+        train_here(whole)
+    folders = {}
+    for part, seed in (("train", 1), ("val", 2)):
+        writer = ShardWriter(tmp_path / "words" / part, shard_rows=100)
+        writer.add(packed_rows(20, seed))
+        words = {WORDS: np.arange(VOCABULARY, dtype=np.uint8) % 4}
+        writer.close("pretrain", sequence_length=CONTEXT, tokenizer_digest=DIGEST, vocab_size=VOCABULARY, tables=words)
+        folders[f"{part}_shards"] = tmp_path / "words" / part
+    losses = []
+    for name, train in (("tokens", job.train), ("words", whole.train)):
+        moved = {"output": tmp_path / name / "output", "checkpoints": tmp_path / name / "checkpoints"}
+        made = job.model_copy(update={**folders, **moved, "train": train})
+        train_here(made)
+        losses.append(curve(made))
+    assert losses[0] != losses[1] and len(losses[1]) == 6
+
+
 def test_a_recurrent_network_is_tuned_on_conversations(make_job: JobMaker, shards: Path) -> None:
     base = of_kind(make_job("base"), "recurrent")
     train_here(base)
@@ -120,9 +158,42 @@ def test_a_recurrent_network_is_tuned_on_conversations(make_job: JobMaker, shard
     assert losses[-1] < losses[0] and load_model(tuned.output).config == RECURRENT
 
 
+def biases(directory: Path) -> torch.Tensor:
+    return load_model(directory).get_buffer("model.layers.0.mlp.gate.e_score_correction_bias")
+
+
+def test_the_step_log_has_the_use_of_experts_whose_biases_move_in_pretraining_alone(make_job: JobMaker, shards: Path) -> None:
+    base = of_kind(make_job("base", steps=12), "experts")
+    train_here(base)
+    assert biases(base.output).abs().max() >= 0.0099
+    for line in read_lines(base.output / "history.jsonl"):
+        assert 0 <= line["expert_least"] <= 1 <= line["expert_most"] <= 2 and line["expert_dropped"] == 0
+        assert line["loss"] == pytest.approx(line["next_token_loss"] + 0.001 * line["router_loss"]) and line["expert_balance"] > 0.5
+    short = {"steps": 3, "tokens": 0, "global_batch": 4, "warmup_steps": 0, "eval_rows": 4}
+    moves = {"sft": SftConfig(**short), "lora": SftConfig(**short, adapter=LoraConfig(kind="lora"))}
+    for name, train in moves.items():
+        tuned = follow_up(base, shards, train, name)
+        train_here(tuned)
+        assert biases(tuned.output).equal(biases(base.output))
+    crowded = of_kind(make_job("crowded", steps=4), "hybrid-experts")
+    train_here(crowded)
+    assert any(line["expert_dropped"] > 0 for line in read_lines(crowded.output / "history.jsonl"))
+
+
 REFUSED = [
+    ("experts", {}, {"compile": True}, "compile=true with experts: how many tokens an expert gets is known only as it computes"),
+    ("experts", {"precision": "fp8"}, {}, "precision=fp8 with experts: their products are not offered in it; use precision=bf16"),
+    ("experts", {}, {"parallel": {"workers": 2, "pipeline": 2}}, "experts.count=4 with pipeline=2: stages hand on hidden vectors alone"),
     ("encoder", {"kind": "next_token"}, {}, "kind=next_token needs a network that supports causal, and kind=encoder does not"),
     ("recurrent", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=recurrent does not"),
+    ("encoder_decoder", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=encoder_decoder does"),
+    (
+        "encoder_decoder",
+        {"most_spans": 100},
+        {},
+        "most_spans=100 with sentinels=100: the last sentinel ends what is written; set most_spans=99",
+    ),
+    ("encoder_decoder", {"within_documents": False}, {}, "within_documents=false with kind=spans"),
     ("encoder", {}, {"sample_every": 5}, "sample_every=5 with kind=encoder, which writes no text; set sample_every=0"),
     (
         "recurrent",

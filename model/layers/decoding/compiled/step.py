@@ -31,7 +31,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from model.layers.config import BlockConfig
-from model.layers.decoding.block import DecodingBlock, Rotation
+from model.layers.decoding.block import DecodingBlock, DecodingFeedForward, Rotation
 from model.layers.decoding.projection import Affine, Projection
 from model.layers.decoding.state import SlotState
 
@@ -102,7 +102,12 @@ def most_rows(config: BlockConfig, blocks: Sequence[DecodingBlock], head: Projec
     None, unless the network has Llama's form, with or without QK-norm, and plain matrices on a CPU.
     """
     form = (config.attention, config.pattern, config.norm, config.norm_place, config.activation)
-    if form != ("grouped", "full", "rms", "pre", "swiglu") or config.positions not in ("rope", "none") or config.attention_soft_cap:
+    if (
+        form != ("grouped", "full", "rms", "pre", "swiglu")
+        or config.positions not in ("rope", "none")
+        or config.attention_soft_cap
+        or config.experts
+    ):
         return 0
     matrices = [matrix for block in blocks for matrix in _matrices(block)] + [head]
     if device.type != "cpu" or not all(isinstance(matrix, Projection) and matrix.bias_O is None for matrix in matrices):
@@ -192,7 +197,9 @@ os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked process has no
 
 
 def _matrices(block: DecodingBlock) -> list[Any]:
-    return [block.attention.project, block.attention.output, block.feed_forward.project, block.feed_forward.output]
+    feed_forward = block.feed_forward
+    assert isinstance(feed_forward, DecodingFeedForward), "experts are read by operations"
+    return [block.attention.project, block.attention.output, feed_forward.project, feed_forward.output]
 
 
 def _padded(matrix_OI: Tensor, tile: int) -> Tensor:

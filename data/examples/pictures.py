@@ -1,0 +1,97 @@
+"""Questions that a picture answers, from captioned pictures.
+
+A document that is a picture and its caption gives questions: each line `Q: ...` of the caption with the line `A: ...` behind it, or, of a
+caption without such lines, the recipe's own question, which the caption answers. Only held-out questions have pictures of the test split.
+The same questions about a blank picture are the set `blind`: what can be answered without looking. Every line lists its document in
+`books`.
+
+The result depends on documents and seed, not on their order. Memory: the captions, and the names of the pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.conversations.records import write_rows
+from data.documents.sharding import split_files
+from data.documents.stream import merged
+from data.examples.config import PictureExamples
+from data.examples.corpus import FILES
+from data.shards.pictures import PARTS, PLACEHOLDER, Part, Picture, placeholder, read_parts, without_pictures, write_parts
+
+BLIND = "questions_blind"
+BLANK = Picture("L", 1, 1, b"\x80")  # a mid gray, whose patches are as good as zeros
+TOLD = re.compile(r"^Q:[ \t]*(\S.*)\n+A:[ \t]*(\S.*)$", re.MULTILINE)
+
+
+class Asked(NamedTuple):
+    """A question about the picture of a document, and its answer."""
+
+    document: str
+    picture: str
+    number: int
+    question: str
+    answer: str
+
+    @property
+    def fact(self) -> str:
+        """The question's name: document and number."""
+        return f"{self.document}:{self.number}"
+
+    def lot(self, seed: int, why: str) -> int:
+        """Return a number below 2^64 by which questions are shuffled, or chosen."""
+        return int.from_bytes(hashlib.sha256(f"{seed}:{why}:{self.fact}".encode()).digest()[:8], "big")
+
+
+def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path, config: PictureExamples) -> dict[str, float]:
+    """Write the JSON Lines files that examples have, questions_blind.jsonl and parts.parquet; return the number of lines of each.
+
+    Raise ValueError if the training or the test split has no captioned picture."""
+    asked = {split: list(_questions(split_files(splits, split), config)) for split in ("train", "test")}
+    for split, way in (("train", "give the sources pictures with captions"), ("test", "hold some out by split.test")):
+        if not asked[split]:
+            raise ValueError(f"{split}.parquet has no document that is a picture and a caption, so nothing can be asked; {way}")
+    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*FILES, BLIND)}
+    held = config.validation_fraction * 2**64
+    for one in sorted(asked["train"], key=lambda one: one.lot(config.seed, "order")):
+        group = "val" if one.lot(config.seed, "validation") < held else "train"
+        turns = [{"role": "user", "content": _content(one)}, {"role": "assistant", "content": one.answer}]
+        lines[f"instructions_{group}"].append({"messages": turns, "topic": "pictures", "books": [one.document]})
+        if group == "train":
+            lines["questions_seen"].append(_line(one, _content(one)))
+    for one in sorted(asked["test"], key=lambda one: one.lot(config.seed, "order")):
+        lines["questions_heldout"].append(_line(one, _content(one)))
+        lines[BLIND].append(_line(one, _content(one._replace(picture=BLANK.name))))
+    output.mkdir(parents=True, exist_ok=True)
+    counts: dict[str, float] = {}
+    for name, rows in lines.items():
+        kept = rows[: config.questions] if name.startswith("questions") else rows
+        counts[name] = write_rows(output / f"{name}.jsonl", kept)
+    ids = {one.document for split in asked.values() for one in split}
+    counts["pictures"] = float(write_parts(output / PARTS, chain([Part("", "", "blank", BLANK)], read_parts(parts, ids))))
+    return counts
+
+
+def _questions(split: Sequence[Path], config: PictureExamples) -> Iterator[Asked]:
+    for batch in merged(split, ("id", "text")):
+        for row in batch.to_pylist():
+            found = PLACEHOLDER.match(row["text"] or "")
+            caption = row["text"][found.end() :].strip() if found else ""
+            if not found or not caption or without_pictures(caption) != caption:
+                continue
+            told = TOLD.findall(caption) or [(config.question, caption)]
+            for number, (question, answer) in enumerate(told):
+                yield Asked(row["id"], found[1], number, question.strip(), answer.strip())
+
+
+def _content(one: Asked) -> str:
+    return f"{placeholder(one.picture)}\n{one.question}"
+
+
+def _line(one: Asked, question: str) -> dict[str, Any]:
+    return {"question": question, "answers": [one.answer], "fact": one.fact, "books": [one.document]}

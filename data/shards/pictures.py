@@ -1,0 +1,183 @@
+"""Pictures among words: how a text names one, the table that keeps their pixels, and the patches that rows and models have of them.
+
+Where a picture stands, the text has a placeholder, `[picture:NAME]`. The name follows from the pixels alone, so equal pictures have one
+name wherever they come from, and stages that compare words compare pictures too. It is of consonants: rules for misread words, page numbers
+and personal data see nothing of theirs in it. A text that has such words of its own, of a picture that no table knows, keeps them as words.
+
+Pixels are kept as they are shown, without a file's format or its EXIF. Memory: `read_pictures` holds all that it reads.
+
+As input a picture is scaled to one size, whatever its proportions, and cut into square patches, row by row. The vector of a patch has its
+pixels row by row, the channels of each together, from -1 for black to 1: the patches of a Vision Transformer (Dosovitskiy et al. 2021),
+which Fuyu reads among tokens. In a row each patch is a token that stands for nothing else, with its vector in `patches` and its place in
+the picture, from 1, in `patch_places`; all other tokens have zeros in both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LETTERS = "bcdfghjklmnpqrst"  # a letter for each half of a byte
+NAME_BYTES = 8
+PARTS = "parts.parquet"
+"""The parts of a shard's documents, of an example's conversations, or of anything else that has texts with placeholders."""
+PLACEHOLDER = re.compile(rf"\[picture:([{LETTERS}]{{{2 * NAME_BYTES}}})\]")
+CHANNELS = {"L": 1, "RGB": 3}  # gray, or red, green and blue: a byte each, row by row
+TEXTS = ("id", "source", "path", "picture", "mode")
+GROUP_BYTES = 1 << 24  # of pixels in a row group
+PATCHES, PLACES = "patches", "patch_places"  # the columns of rows
+
+
+class Picture(NamedTuple):
+    """A picture's pixels. `mode`: L or RGB, as Pillow has them."""
+
+    mode: str
+    width: int
+    height: int
+    pixels: bytes
+
+    @property
+    def name(self) -> str:
+        """Its name, which equal pictures share."""
+        digest = hashlib.sha256(f"{self.mode} {self.width} {self.height}\n".encode() + self.pixels).digest()[:NAME_BYTES]
+        return "".join(LETTERS[byte >> 4] + LETTERS[byte & 15] for byte in digest)
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for it in a text."""
+        return placeholder(self.name)
+
+
+class Part(NamedTuple):
+    """A file that a document is made of: the document's id and source, the file's path, and its picture; None: words, as a caption."""
+
+    id: str
+    source: str
+    path: str
+    picture: Picture | None = None
+
+
+def placeholder(name: str) -> str:
+    """Return what stands for the picture of this name."""
+    return f"[picture:{name}]"
+
+
+def named_pictures(text: str) -> list[str]:
+    """Return the names of the pictures in a text, in order."""
+    return PLACEHOLDER.findall(text)
+
+
+def without_pictures(text: str) -> str:
+    """Return the words of a text alone."""
+    return PLACEHOLDER.sub("", text)
+
+
+def divide(text: str, known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a text in order, each as (words, "") or ("", the name of a picture that is known)."""
+    at = 0
+    for found in PLACEHOLDER.finditer(text):
+        if found[1] in known:
+            if found.start() > at:
+                yield text[at : found.start()], ""
+            yield "", found[1]
+            at = found.end()
+    if at < len(text):
+        yield text[at:], ""
+
+
+def write_parts(path: Path, parts: Iterable[Part]) -> int:
+    """Write a row for each part, in the order given; return the number of different pictures. Memory: some megabytes of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds: dict[str, pa.DataType] = dict.fromkeys(TEXTS, pa.string())
+    schema = pa.schema(kinds | {"width": pa.int64(), "height": pa.int64(), "pixels": pa.binary()})
+    names, group, size = set[str](), list[dict[str, Any]](), 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in parts:
+            picture = part.picture or Picture("", 0, 0, b"")
+            name = part.picture.name if part.picture else ""
+            names |= {name} - {""}
+            group.append({"id": part.id, "source": part.source, "path": part.path, "picture": name, **picture._asdict()})
+            size += len(picture.pixels) + len(part.path)
+            if size >= GROUP_BYTES:
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+                group, size = [], 0
+        writer.write_table(pa.Table.from_pylist(group, schema=schema))
+    return len(names)
+
+
+def read_parts(paths: Sequence[Path], ids: Collection[str] | None = None) -> Iterator[Part]:
+    """Yield the parts in these files, a few at a time; `ids`: of these documents alone. A file that is not there has none."""
+    import pyarrow.parquet as pq
+
+    for path in (path for path in paths if path.is_file()):
+        for batch in pq.ParquetFile(path).iter_batches(8):
+            for row in batch.to_pylist():
+                if ids is None or row["id"] in ids:
+                    picture = Picture(row["mode"], row["width"], row["height"], row["pixels"]) if row["picture"] else None
+                    yield Part(row["id"], row["source"], row["path"], picture)
+
+
+def read_pictures(paths: Sequence[Path], names: Collection[str]) -> dict[str, Picture]:
+    """Return those of the named pictures that are in these files, by name and in order of name."""
+    pictures = (part.picture for part in read_parts(paths) if part.picture is not None)
+    return dict(sorted((picture.name, picture) for picture in pictures if picture.name in names))
+
+
+class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """The size that pictures are scaled to, and the patches that they are cut into."""
+
+    height: int = Field(ge=1, le=4096, description="height that every picture is scaled to; pixels")
+    width: int = Field(ge=1, le=4096, description="width that every picture is scaled to; pixels")
+    patch: int = Field(ge=1, le=256, description="side of a square patch, each of which takes the place of a token; pixels")
+    colours: Literal["gray", "rgb"] = Field("gray", description="gray: one number a pixel; rgb: three, red, green and blue")
+
+    @property
+    def across(self) -> int:
+        """Patches side by side."""
+        return self.width // self.patch
+
+    @property
+    def patches(self) -> int:
+        """Patches of a picture."""
+        return self.height // self.patch * self.across
+
+    @property
+    def patch_size(self) -> int:
+        """Numbers in the vector of a patch."""
+        return self.patch**2 * (3 if self.colours == "rgb" else 1)
+
+    @property
+    def grid(self) -> PictureGrid:
+        """The same, without what else a section of this form has."""
+        return PictureGrid(height=self.height, width=self.width, patch=self.patch, colours=self.colours)
+
+    @model_validator(mode="after")
+    def _patches_fill_it(self) -> Self:
+        for name in ("height", "width"):
+            if getattr(self, name) % self.patch:
+                raise ValueError(f"{name}={getattr(self, name)} is no multiple of patch={self.patch}; whole patches must fill the picture")
+        return self
+
+
+def cut_patches(picture: Picture, grid: PictureGrid) -> NDArray[np.float16]:
+    """Return the vectors of a picture's patches, float16 [patches, numbers]."""
+    import numpy as np
+    from PIL import Image
+
+    image = Image.frombytes(picture.mode, (picture.width, picture.height), picture.pixels)
+    image = image.convert("L" if grid.colours == "gray" else "RGB")
+    if image.size != (grid.width, grid.height):
+        image = image.resize((grid.width, grid.height), Image.Resampling.BICUBIC)
+    values = np.asarray(image, dtype=np.float32).reshape(grid.height // grid.patch, grid.patch, grid.across, grid.patch, -1)
+    return (values.swapaxes(1, 2).reshape(grid.patches, grid.patch_size) / 127.5 - 1).astype(np.float16)

@@ -1,0 +1,269 @@
+"""Pictures among words, from a folder or from a package: captioned ones, and pages of Markdown and HTML that show them.
+
+A captioned picture is a document: the picture, a blank line, and its caption, from a text file of its name or a row of a table. So is a
+page, with its pictures where it shows them; addresses are followed below the source's paths alone, never to a network. One picture may be
+in several documents. A picture that no page shows and nothing describes is set aside, as is
+whatever can't be read; of a page the words stay.
+
+Each shard looks at all pages and tables of its source, since any may speak of any picture, and decodes the pictures of its own documents.
+Decoding runs in the parsers' process. Memory: one picture and all captions; decoded pictures wait in a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from data.documents.sharding import document_id
+from data.shards.pictures import Part, Picture
+from data.sources.config import PicturesSource
+from data.sources.document_store import DocumentStore
+from data.sources.errors import Unreadable
+from data.sources.extraction import Extractor
+from data.sources.files import observed_name, pictures_state, survey
+from data.sources.formats import ENDINGS
+from data.sources.readers.picture import picture_of
+from data.sources.readers.record import MARK, BrokenRecord, ReaderOptions, Record
+from data.sources.readers.registry import READERS
+from data.sources.reading import UNREADABLE, changed
+from data.sources.sandbox.parser_sandbox import ParserSandbox
+from data.sources.unpacked import Fault, SourceText
+from data.sources.work_grouping import WorkGrouping
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+MOST_GIVEN = 32 << 20  # bytes of a file
+DARKEST = 16  # of the shades in scikit-learn's digits, from 0
+
+
+def open_picture(content: bytes) -> Picture:
+    """Return the picture in a file that somebody gave, decoded by the parsers' process. Raise Unreadable for a broken one or a bomb."""
+    with ParserSandbox() as sandbox:
+        rows = list(sandbox.read("picture", content, ReaderOptions(limit=MOST_GIVEN), None))
+    return next(picture_of(row) for row in rows if isinstance(row, Record))
+
+
+class PartStore:
+    """The parts of a shard's documents; their pixels wait in a file in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parts: list[tuple[Part, int, int]] = []
+        self._pixels = (folder / "pixels").open("w+b")
+
+    def add(self, part: Part) -> None:
+        """Add a part."""
+        start, size = self._pixels.tell(), 0
+        if part.picture is not None:
+            size = self._pixels.write(part.picture.pixels)
+            part = part._replace(picture=part.picture._replace(pixels=b""))
+        self._parts.append((part, start, size))
+
+    def read(self, without: Collection[str]) -> Iterator[Part]:
+        """Yield the parts, by document and path; those of documents in `without` by name alone."""
+        for part, start, size in sorted(self._parts, key=lambda one: one[0][:3]):
+            if part.picture is None or part.id in without:
+                yield part._replace(picture=None)
+            else:
+                self._pixels.seek(start)
+                yield part._replace(picture=part.picture._replace(pixels=self._pixels.read(size)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pixels.close()
+
+
+class Caption(NamedTuple):
+    """A picture's caption, the file that it is from, and where that says it."""
+
+    text: str
+    file: str
+    place: str
+
+
+class PictureReader:
+    """Reads the documents of one shard from a source's files. `observed`: their states when the key was made; None: not checked."""
+
+    def __init__(
+        self, source: PicturesSource, extractor: Extractor, parts: PartStore, root: Path, observed: Mapping[str, str] | None
+    ) -> None:
+        self._source, self._extractor, self._parts = source, extractor, parts
+        found = survey(source, root)
+        self._files, self._faults = found.files, found.faults
+        if observed is not None:
+            self._states = {name: observed.get(observed_name(source.label, name), "") for name in (*self._files, *self._faults)}
+            known = pictures_state(source, root, lambda paths: dict.fromkeys(paths, ""))
+            prefix = observed_name(source.label, "")
+            if other := sorted({name for name in observed if name.startswith(prefix)} ^ known.keys()):
+                raise changed(other[0])
+        else:
+            self._states = {}
+        self._shown = set[str]()
+        self._captions: defaultdict[str, list[Caption]] = defaultdict(list)
+
+    def read(self) -> None:
+        """Read all files. Raise SourceError for one that has changed."""
+        for name, fault in self._faults.items():
+            self._set_aside(name, name, fault)
+        kinds = {name: ENDINGS.get(PurePosixPath(name.lower()).suffix, "picture") for name in self._files}
+        pictures = {name for name, kind in kinds.items() if kind == "picture"}
+        for name, kind in kinds.items():
+            try:
+                if kind in ("md", "html"):
+                    self._read_page(name, kind, pictures)
+                elif kind == "txt":
+                    self._read_caption(name, pictures)
+                elif kind != "picture":
+                    self._read_table(name, kind, pictures)
+            except Unreadable as error:
+                self._set_aside(name, name, str(error))
+        for name in sorted(pictures):
+            self._read_captioned(name)
+
+    def _read_captioned(self, name: str) -> None:
+        """Read a picture with its caption; each further caption is set aside."""
+        captions = self._captions.get(name, [])
+        if not captions:
+            if name not in self._shown:
+                self._set_aside(name, name, "no caption: no page shows it, no table names it and no text file has its name")
+            return
+        for other in captions[1:]:
+            self._set_aside(name, other.place, f"a second caption of {name}")
+        caption = captions[0]
+        if self._extractor.works.includes_place(name):
+            self._add_part(name, caption.file)
+        if not self._extractor.works.includes_work(name):
+            return
+        try:
+            picture = self._decode(name, name, name)
+        except Unreadable as error:
+            self._set_aside(name, name, str(error))
+            return
+        self._add_part(name, name, picture)
+        self._add_text(name, "record", f"{picture.placeholder}\n\n{caption.text}", "picture", "")
+
+    def _read_page(self, name: str, kind: str, pictures: Collection[str]) -> None:
+        """Read a page; of one that belongs to another shard, only which pictures it shows."""
+        options = ReaderOptions(limit=self._extractor.options.limit, pictures=True)
+        rows = list(self._extractor.sandbox.read(kind, self._bytes(name), options, None))
+        mine = self._extractor.works.includes_work(name)
+        for row in rows:
+            if isinstance(row, BrokenRecord):
+                self._set_aside(name, f"{name}#{row.name}", row.reason)
+                continue
+            shown = {address: self._resolve(name, address, pictures) for address in MARK.findall(row.text)}
+            self._shown |= {path for path in shown.values() if path}
+            if mine:
+                marks = {address: self._place(name, address, path) for address, path in shown.items()}
+                text = MARK.sub(lambda mark, marks=marks: marks[mark[1]], row.text)  # type: ignore[misc]
+                self._add_text(name, "file", text, kind, row.title)
+            elif self._extractor.works.includes_place(name):  # a page that the recipe excludes, with its pictures
+                for path in filter(None, shown.values()):
+                    self._add_part(name, path)
+
+    def _place(self, page: str, address: str, path: str) -> str:
+        """Return what stands for a picture in a page: its placeholder, or nothing where there is none."""
+        if not path:
+            reason = "a picture elsewhere: pictures are read below the source's paths alone"
+            self._set_aside(page, f"{page}#{address[:200]}", reason)
+            return ""
+        try:
+            picture = self._decode(page, path, f"{page}#{path}")
+        except Unreadable as error:
+            self._set_aside(page, path, str(error))
+            return ""
+        self._add_part(page, path, picture)
+        return picture.placeholder
+
+    def _resolve(self, page: str, address: str, pictures: Collection[str]) -> str:
+        """Return the name of the picture at an address; "" if it is not one of the source's."""
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            return ""
+        if parts.scheme or parts.netloc:
+            return ""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(page), unquote(parts.path)))
+        return path if path in pictures else ""
+
+    def _read_caption(self, name: str, pictures: Collection[str]) -> None:
+        """Read a text file as the caption of the pictures that share its name."""
+        stem = str(PurePosixPath(name).with_suffix(""))
+        named = [path for path in sorted(pictures) if str(PurePosixPath(path).with_suffix("")) == stem]
+        if not named:
+            raise Unreadable("no picture: it is no caption, since no picture has its name")
+        for row in READERS["txt"](io.BytesIO(self._bytes(name)), self._extractor.options, lambda _: True):
+            for path in named if isinstance(row, Record) else ():
+                self._captions[path].append(Caption(row.text.strip(), name, name))  # type: ignore[union-attr]
+            if isinstance(row, BrokenRecord):
+                self._set_aside(name, f"{name}#{row.name}", row.reason)
+
+    def _read_table(self, name: str, kind: str, pictures: Collection[str]) -> None:
+        """Read a table of captions."""
+        count = 0
+        for row in READERS[kind](io.BytesIO(self._bytes(name)), self._extractor.options, lambda _: True):
+            place = f"{name}#{row.name}"
+            if isinstance(row, BrokenRecord):
+                self._set_aside(place, place, row.reason)
+            elif isinstance(row, Record):
+                path = posixpath.normpath(posixpath.join(posixpath.dirname(name), row.name))
+                if path in pictures:
+                    self._captions[path].append(Caption(row.text.strip(), name, place))
+                    count += 1
+                else:
+                    self._set_aside(place, place, "no such picture: the table names it, and no file of this name is there")
+        if not count:
+            raise Unreadable(f"no captions: none of its rows names a picture by {self._source.path_field}")
+
+    def _bytes(self, name: str) -> bytes:
+        """Return a file's bytes. Raise SourceError if they have changed, and Unreadable."""
+        limit, expected = self._extractor.options.limit, self._states.get(name)
+        try:
+            content = self._files[name].read_bytes()
+        except OSError as error:
+            if expected is not None and not expected.startswith(UNREADABLE):
+                raise changed(observed_name(self._source.label, name)) from error
+            raise Unreadable(f"{UNREADABLE}: {error.strerror}") from error
+        if expected is not None and expected != hashlib.sha256(content).hexdigest():
+            raise changed(observed_name(self._source.label, name))
+        if len(content) > limit:
+            raise Unreadable(f"too large: {len(content)} bytes, the limit is {limit}")
+        return content
+
+    def _decode(self, work: str, name: str, place: str) -> Picture:
+        """Return the picture in a file; what it holds besides is set aside at `place`. Raise Unreadable for one that is broken."""
+        rows = list(self._extractor.sandbox.read("picture", self._bytes(name), self._extractor.options, None))
+        for row in rows:
+            if isinstance(row, BrokenRecord):
+                self._set_aside(work, f"{place}#{row.name}", row.reason)
+        return next(picture_of(row) for row in rows if isinstance(row, Record))
+
+    def _add_text(self, work: str, kind: str, text: str, form: str, title: str) -> None:
+        self._extractor.contents.add(SourceText(self._source.label, work, work, kind, text, form, title=title))
+
+    def _add_part(self, work: str, path: str, picture: Picture | None = None) -> None:
+        label = self._source.label
+        self._parts.add(Part(document_id(label, work), label, path, picture))
+
+    def _set_aside(self, work: str, path: str, reason: str) -> None:
+        """Record a fault, in the shard of the work that has it."""
+        if self._extractor.works.includes_work(work):
+            self._extractor.contents.quarantine(Fault(self._source.label, work, path, reason))
+
+
+def read_digits(source: PicturesSource, works: WorkGrouping, store: DocumentStore, parts: PartStore) -> None:
+    """Read scikit-learn's handwritten digits, 8 x 8 pixels of gray, each with its name as caption."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    for number, (image, target) in enumerate(zip(found.images, found.target, strict=True)):
+        work = f"{number:04}"
+        if works.includes_work(work):
+            picture = Picture("L", 8, 8, (image * (255 / DARKEST)).round().astype("uint8").tobytes())
+            parts.add(Part(document_id(source.label, work), source.label, work, picture))
+            text = f"{picture.placeholder}\n\n{DIGITS[int(target)]}"
+            store.add(SourceText(source.label, work, work, "record", text, "picture", title=f"Digit {work}"))

@@ -1,0 +1,37 @@
+"""Recipes with pictures: what does not fit together is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.recipe.loading import load
+from flows.recipe.validation import RecipeError
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("encode.pictures=null", "encode.pictures has null; pictures are cut in one way"),
+        ("encode.pictures.patch=4", '"patch":4'),
+        ("model.inputs[1].patch=4", "pack.patches=4 is the width of a column that rows get, and model.inputs reads 16 numbers of it"),
+        ("model.inputs[1].height=4", "the input of kind pictures in model.inputs has"),
+        ("pack.method=cut", "method='cut' with pictures: they would be cut"),
+        ("examples.kind=corpus", "examples"),
+        ("tuning[0]={kind: dpo}", "reads preference, and pictures are in rows of instructions alone"),
+        ("evaluate.chat.copying=true", "evaluate.chat.copying gives prompts without their pictures"),
+        ("ingest.sources[0]={kind: files, paths: [x]}", "does nothing while no source of ingest.sources is of kind pictures"),
+        ("ingest.sources[0].paths=[x]", "has one of them, not both"),
+        ("export.format=huggingface", "no class of transformers computes this model"),
+        ("resources.training.parallel={workers: 2, pipeline: 2}", "model.inputs with resources.training.parallel.pipeline=2"),
+        ("pack.augment.paragraphs=true", "augment=True with pictures"),
+    ],
+)
+def test_what_does_not_fit_pictures_is_refused_by_name(change: str, fault: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("digits", (change,))
+    assert fault in str(error.value)
+
+
+def test_pictures_that_the_model_does_not_read_are_not_packed() -> None:
+    with pytest.raises(RecipeError, match=r"pack\.patches=4 is the width of a column that rows get, and model\.inputs reads 0"):
+        load("four_books", ("pack.method=best_fit", "pack.pictures={height: 8, width: 8, patch: 2}"))

@@ -1,0 +1,253 @@
+"""A teacher writes questions about documents; what is wrong of it is dropped, what is right is kept, and nothing is asked twice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from data.examples.config import DocumentExamples
+from data.examples.make import make_examples
+from data.searching.index import build_index
+from data.searching.passages import PASSAGES_FILE
+from data.shards.address import TAUGHT, Teaching
+from data.tokens.config import EncodeConfig
+from data.tokens.encode import encode
+from model.pairing.critics import EndpointError
+from model.pairing.teacher import CLOSED, OPEN, SET_ASIDE, WRITE, read_pairs, teach
+from tests.data.searching.handbook import Fact, handbook, write_documents
+from tests.model.pairing.test_constitution import Address, said
+
+TEXTS, FACTS = handbook(60, facts=6, seed=3)
+BY_SENTENCE = {fact.sentence: fact for fact in FACTS}
+BY_QUESTION = {fact.question: fact for fact in FACTS}
+ELSEWHERE = "What is the capital of France?"
+FAULTS = ("false", "stubborn", "swapped", "elsewhere", "absent", "copied", "repeated", "known")
+
+
+class Teacher:
+    """Writes about the facts of a passage, a part of it wrong on purpose in every way; `faults`: by question, what is wrong with it."""
+
+    def __init__(self, wrong: float = 0.4) -> None:
+        self.wrong, self.faults, self.told = wrong, dict[str, str](), dict[str, str]()
+
+    def __call__(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        asked = messages[-1]["content"]
+        if asked.startswith(WRITE[:6]):
+            return said("\n".join(f"Q: {question}\nA: {answer}" for question, answer in self.write(asked)))
+        question = asked.rpartition("Question: ")[2]
+        return said(self.open(asked, question) if asked.startswith(OPEN[:30]) else self.closed(question))
+
+    def write(self, asked: str) -> Iterator[tuple[str, str]]:
+        about = [fact for sentence, fact in BY_SENTENCE.items() if sentence in asked][:3]
+        for number, fact in enumerate(about):
+            draw = Random(fact.question)
+            kind = draw.choice(FAULTS) if draw.random() < self.wrong else ""
+            other = about[(number + 1) % len(about)]
+            absent = next(one for one in FACTS[draw.randrange(100) :] if one.document != fact.document)
+            question, answer = {
+                "": (fact.question, draw.choice([fact.answer, short(fact.answer)])),
+                "false": (fact.question, fact.wrong),
+                "stubborn": (fact.question, fact.wrong),
+                "swapped": (fact.question, other.answer),
+                "elsewhere": (ELSEWHERE, "Paris"),
+                "absent": (absent.question, fact.answer),
+                "copied": ("Write 3 questions that the passage answers, each with its answer?", fact.answer),
+                "repeated": (fact.question, fact.answer),
+                "known": (fact.question, fact.answer),
+            }[kind]
+            if kind == "swapped" and other.answer == fact.answer:
+                kind = ""
+            self.faults[question], self.told[question] = kind, answer
+            yield question, answer
+            if kind == "repeated":
+                yield f"{question} ", answer
+
+    def open(self, asked: str, question: str) -> str:
+        if self.faults.get(question) == "stubborn":
+            return self.told[question]
+        fact = BY_QUESTION.get(question)
+        return short(fact.answer) if fact and fact.sentence in asked else "Paris" if question == ELSEWHERE else "unanswerable"
+
+    def closed(self, question: str) -> str:
+        if question == ELSEWHERE:
+            return "Paris"
+        return (
+            BY_QUESTION[question].answer
+            if self.faults.get(question) == "known"
+            else Random(question).choice(["Unanswerable.", "Zeno of Ulm"])
+        )
+
+
+def short(answer: str) -> str:
+    """A true answer in fewer words."""
+    return answer.removesuffix(" looks after it.").removeprefix("It is inspected ").removeprefix("The switch is ").rstrip(".")
+
+
+@pytest.fixture
+def address() -> Iterator[Address]:
+    found = Address(Teacher())
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def passages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("passages")
+    config = DocumentExamples(teacher=teacher_at("http://127.0.0.1:1/v1"), passage_characters=300)
+    documents = write_documents(place / "documents.parquet", TEXTS)
+    build_index(documents, place / "index", config.indexing, threads=1, memory="1GB", scratch=place)
+    return place / "index"
+
+
+def teacher_at(url: str, **more: Any) -> dict[str, Any]:
+    return {"url": url, "model": "scripted", "tries": 1, **more}
+
+
+Taught = Callable[..., tuple[list[dict[str, Any]], dict[str, float]]]
+
+
+@pytest.fixture
+def taught(address: Address, passages: Path, tmp_path: Path) -> Taught:
+    def made(**settings: Any) -> tuple[list[dict[str, Any]], dict[str, float]]:
+        config = Teaching.model_validate({"teacher": teacher_at(address.url), "passages": 400, **settings})
+        metrics = teach([passages / PASSAGES_FILE], tmp_path / "taught", config, journal=tmp_path / "replies.jsonl")
+        return rows(tmp_path / "taught" / TAUGHT), metrics
+
+    return made
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def config_of(address: Address, **more: Any) -> DocumentExamples:
+    return DocumentExamples.model_validate({"kind": "documents", "teacher": teacher_at(address.url), "passage_characters": 300, **more})
+
+
+def test_at_least_95_of_100_wrong_items_are_dropped_and_90_of_100_right_ones_kept_and_the_ledger_balances(
+    address: Address, taught: Taught, passages: Path, tmp_path: Path
+) -> None:
+    items, _ = taught()
+    metrics = make_examples([], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
+    dropped = rows(tmp_path / "made" / "dropped.jsonl")
+    seen = Counter(item["question"].strip() for item in items)
+    right = {item["question"] for item in items if is_right(item) and seen[item["question"]] == 1}
+    wrong = [item for item in items if not is_right(item)]
+    left = {item["question"] for item in dropped}
+    assert len(right) > 100 and len(wrong) > 60
+    assert sum(item["question"] in left for item in wrong) >= 0.95 * len(wrong)
+    assert len(right - left) >= 0.9 * len(right)
+    assert metrics["taught"] == len(items) == metrics["kept"] + metrics["dropped"]
+    reasons = {name.removeprefix("dropped."): count for name, count in metrics.items() if name.startswith("dropped.")}
+    assert sum(reasons.values()) == metrics["dropped"] == len(dropped)
+    assert {"copied_request", "duplicate", "known_without", "not_answerable", "unsupported"} <= set(reasons)
+
+
+def is_right(item: dict[str, Any]) -> bool:
+    """Whether an item is true, of its passage, and not known without it."""
+    fact: Fact | None = BY_QUESTION.get(item["question"])
+    true = fact is not None and item["answer"] in (fact.answer, short(fact.answer)) and fact.sentence in item["text"]
+    return true and item["without_passage"] != item["answer"]
+
+
+def test_what_is_learned_names_its_passage_and_teacher_and_no_held_out_passage_is_among_it(
+    address: Address, taught: Taught, passages: Path, tmp_path: Path, tokenizer_dir: Path
+) -> None:
+    taught()
+    made, again = tmp_path / "made", tmp_path / "again"
+    for output in (made, again):
+        make_examples([], None, output, config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
+    files = {path.name: path.read_bytes() for path in made.iterdir()}
+    assert files == {path.name: path.read_bytes() for path in again.iterdir()}
+    train, held = rows(made / "instructions_train.jsonl"), rows(made / "questions_heldout.jsonl")
+    val = rows(made / "instructions_val.jsonl")
+    assert train and held and val
+    for line in train:
+        name = line["document"].removeprefix("handbook/")
+        assert TEXTS[name][line["start"] : line["end"]] == line["passage"] and line["passage"] in line["prompt"]
+        assert (line["teacher"], line["synthetic"], len(line["books"])) == ("scripted", True, 1)
+        assert [message["role"] for message in line["messages"]] == ["user", "assistant"]
+    encoded = encode(made, tokenizer_dir, tmp_path / "rows", EncodeConfig(sequence_length=256))
+    assert encoded["sft_train_kept"] == len(train)
+    places = [{(line["books"][0], line["start"]) for line in lines} for lines in (train, val, held)]
+    assert not places[0] & places[1] and not places[0] & places[2] and not places[1] & places[2]
+    assert all(question["answers"] and question["fact"] == f"{question['books'][0]}:{question['start']}" for question in held)
+
+
+def test_a_kill_asks_only_for_what_lacks_and_ends_with_the_same_bytes(address: Address, taught: Taught, tmp_path: Path) -> None:
+    answer, count = address.answer, iter(range(10**6))
+
+    def dying(messages: list[dict[str, str]]) -> dict[str, Any]:
+        return {"status": 500, "error": {"message": "gone"}} if next(count) >= 40 else answer(messages)
+
+    address.answer = dying
+    with pytest.raises(EndpointError, match="brought no reply of scripted"):
+        taught(passages=30)
+    before = [json.dumps(request) for request in address.asked][:40]
+    address.answer, address.asked[:] = answer, []
+    taught(passages=30)
+    after = [json.dumps(request) for request in address.asked]
+    assert before and after and not set(before) & set(after)
+    whole = (tmp_path / "taught" / TAUGHT).read_bytes()
+    (tmp_path / "replies.jsonl").unlink()
+    taught(passages=30)
+    assert (tmp_path / "taught" / TAUGHT).read_bytes() == whole
+
+
+@pytest.mark.parametrize("most", [7, 50, 100])
+def test_a_budget_of_requests_is_never_exceeded_and_what_was_not_asked_is_named(
+    address: Address, taught: Taught, tmp_path: Path, most: int
+) -> None:
+    items, metrics = taught(max_calls=most)
+    aside = rows(tmp_path / "taught" / SET_ASIDE)
+    assert items and len(address.asked) <= metrics["calls"] <= most
+    assert metrics["passages"] == len({(item["id"], item["start"]) for item in items}) + len(aside)
+    assert metrics["set_aside.budget"] == sum(row["reason"] == "budget" for row in aside) > 0
+
+
+def test_a_budget_of_tokens_ends_asking_and_counts_what_the_address_says(address: Address, taught: Taught) -> None:
+    answer = address.answer
+    address.answer = lambda messages: {**answer(messages), "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
+    _, metrics = taught(max_tokens=500)
+    assert 500 <= metrics["tokens"] == 10 * len(address.asked) < 500 + 10 * 16 * 7
+    assert metrics["set_aside.budget"] > 0
+
+
+def test_a_reply_without_questions_is_set_aside_with_what_was_said(address: Address, taught: Taught, tmp_path: Path) -> None:
+    address.answer = lambda messages: said("I would rather not.") if messages[0]["content"].startswith("Write") else said("Ada")
+    items, metrics = taught(passages=3)
+    aside = rows(tmp_path / "taught" / SET_ASIDE)
+    assert items == [] and metrics["set_aside.unreadable"] == 3 and {row["said"] for row in aside} == {"I would rather not."}
+
+
+def test_when_nothing_is_left_the_error_counts_why(address: Address, taught: Taught, passages: Path, tmp_path: Path) -> None:
+    address.answer = lambda messages: said("Q: Who is it, then?\nA: Nobody at all")
+    taught(passages=4)
+    with pytest.raises(ValueError, match="no question is left for training: 4 unsupported"):
+        make_examples([], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("Q: Who?\nA: Ada", [("Who?", "Ada")]),
+        ("1. **Q:** Who?\n   **A:** Ada\n\n2. **Q:** Why?\n   **A:** So.", [("Who?", "Ada"), ("Why?", "So.")]),
+        ("Q1: Who?\nA1: Ada", [("Who?", "Ada")]),
+        ("Q: Who?\nQ: Why?\nA: So", [("Why?", "So")]),
+        ("Here you are!", []),
+        ("A: So\nQ: Who?", []),
+    ],
+)
+def test_questions_are_read_from_lines_however_they_are_decorated(text: str, pairs: list[tuple[str, str]]) -> None:
+    assert read_pairs(text) == pairs
+
+
+def test_the_check_without_a_passage_shows_none() -> None:
+    assert "{text}" in OPEN and "{text}" not in CLOSED
