@@ -10,11 +10,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import TypeAdapter
 
-from model.evaluation.intervals import Estimate, bootstrap_ratio, proportion
 from model.networks.base import NetworkBase
 from model.networks.config import NetworkConfig
 from tasks.reporting.charts import Bar, Share
@@ -23,6 +22,9 @@ from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure, shar
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, number, plural, share, size
 from tasks.stage.system.columns import table, terminal_width
+
+if TYPE_CHECKING:
+    from model.evaluation.intervals import Estimate
 
 CONFIDENCE = 0.95
 TOLERANCE = 0.1  # parameters within this fraction of the first network's count as equal
@@ -52,6 +54,10 @@ class Contestant:
         values = [found[metric] for found in self.measured if metric in found]
         if not values:
             return None
+        import numpy as np  # runs without an arena load none
+
+        from model.evaluation.intervals import Estimate, bootstrap_ratio, proportion
+
         mean = Estimate(values[0], 0.0, values[0], values[0])
         if len(set(values)) > 1:
             mean = bootstrap_ratio(np.array(values), np.ones(len(values)), seed=0, resamples=1000, confidence=CONFIDENCE)
