@@ -22,7 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from model.hardware.waiting import watch
 from model.serving.connections import server_config
-from model.serving.guard import Guard, is_loopback
+from model.serving.guard import Guard
 from model.serving.own import OwnModel
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from model.serving.served import ApiError, ServedModel, ServeLimits, error_body, from_validation
@@ -178,27 +178,6 @@ def _model(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     if found is None:
         raise ApiError(404, f"there is no model {name[:200]!r} here; there is {', '.join(models)}", param="model", code="model_not_found")
     return found
-
-
-class AddressError(ValueError):
-    """The server can't listen where it is told to."""
-
-
-def bound(host: str, port: int, key: str | None) -> socket.socket:
-    """Return a socket that listens. Raise AddressError for an address in use, or one beyond this machine without a key."""
-    if key is None and not is_loopback(host):
-        raise AddressError(
-            f"--host {host} can be reached from other machines, and there is no key: set FOLIO_SERVE_KEY or give --key-file, "
-            "or serve on 127.0.0.1"
-        )
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except OSError as error:
-        raise AddressError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port") from None
-    return listening
 
 
 def compute_with(threads: int) -> None:
