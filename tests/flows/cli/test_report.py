@@ -47,7 +47,7 @@ def test_a_report_says_in_80_columns_what_the_head_of_the_page_says(home: Path) 
     record = recorded(maker)
     text = show_report(record.id)
     assert text.startswith("trial: passed. Its gate passed.\n")
-    for words in ("gate.base", "<= 3", "bits per byte", "1.5", "on test", "it has never run", record.id):
+    for words in ("gate.base", "<= 3", "bits per byte", "1.5", "on test", "It ran because of: first run", record.id):
         assert words in text
     page = home / "reports" / "trial" / f"{record.id}.html"
     assert str(page) in text
