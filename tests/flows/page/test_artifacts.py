@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_damaged_artifact_is_said_to_be_damaged(store: Store, home: Path) -> N
 VERDICT = {"metric": "m", "value": "1", "bound": "<= 2", "margin": "1", "verdict": "passed"}
 
 
-def released(store: Store, number: int, name: str, bits: float, **more: object) -> str:
+def released(store: Store, number: int, name: str, bits: float, **more: Any) -> str:
     made = committed(store, {"model.safetensors": b"w" * 1000, "int8/model.int8.safetensors": b"w" * 300}, stage="export", name=name)
     gate = committed(
         store, {"verdict.json": json.dumps({"rows": [VERDICT], "overruled": ""}).encode()},
