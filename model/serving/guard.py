@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,6 +25,7 @@ HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 ]
+LARGE = 8  # requests larger than most, which take memory that no other limit bounds
 Observe = Callable[[str, int, float], None]
 
 
@@ -47,12 +48,17 @@ class _Refused(Exception):
 
 @dataclass
 class Guard:
-    """ASGI middleware. `key`: what a caller must show, None for none. `observe`: is told path, status and seconds of each request."""
+    """ASGI middleware. `key`: what a caller must show, None for none. `observe`: is told path, status and seconds of each request.
+
+    larger: the largest request of paths that take more than others, in bytes. At most LARGE such requests are held at once.
+    """
 
     app: ASGIApp
     key: str | None
     limits: ServeLimits
     observe: Observe = field(default=lambda path, status, seconds: None)
+    larger: Mapping[str, int] = field(default_factory=dict)
+    _large: set[int] = field(default_factory=set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,6 +79,7 @@ class Guard:
         except _Refused as refused:
             await _answer(answering, refused.status, str(refused))
         finally:
+            self._large.discard(id(scope))
             self.observe(scope["path"], status, time.monotonic() - began)
 
     def _admit(self, scope: Scope) -> None:
@@ -104,8 +111,7 @@ class Guard:
                         raise _Refused(400, "the client has left before its request was complete")
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    if size > self.limits.body_bytes:
-                        raise _Refused(413, f"the request is larger than {self.limits.body_bytes} bytes")
+                    self._require_room(scope, size)
                     if not message.get("more_body", False):
                         break
         except TimeoutError:
@@ -116,6 +122,16 @@ class Guard:
             return whole.pop() if whole else await receive()
 
         return again
+
+    def _require_room(self, scope: Scope, size: int) -> None:
+        """Raise _Refused if a request may not have so many bytes, or too many large ones are held."""
+        most = max(self.limits.body_bytes, self.larger.get(scope["path"], 0))
+        if size > most:
+            raise _Refused(413, f"the request is larger than {most} bytes")
+        if size > self.limits.body_bytes and id(scope) not in self._large:
+            if len(self._large) >= LARGE:
+                raise _Refused(503, f"{LARGE} requests with large pictures are at work; try again later")
+            self._large.add(id(scope))
 
 
 async def _answer(send: Send, status: int, message: str) -> None:
