@@ -30,7 +30,10 @@ CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, s
 
 
 class ParserSandbox:
-    """The parser process of one shard. `seconds`: of processor time for a small file, instead of SECONDS. `started`: how many processes it took so far."""
+    """The parser process of one shard. `started`: how many processes it took so far.
+
+    `seconds`: processor time for a small file; None: SECONDS.
+    """
 
     def __init__(self, seconds: int | None = None) -> None:
         self._process: subprocess.Popen[bytes] | None = None
