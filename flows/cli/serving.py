@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from data.shards.model_folder import require_regular
+from data.sources.pictures import PictureOpener
 from flows.cli.chat_models import description, find_model, lineage_of
 from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.signals import stoppable
@@ -53,6 +54,7 @@ def serve_models(
     served: dict[str, Any] = {}
     with stoppable(last=True), ExitStack() as opened:
         asked = documents_of(models, store, opened) if documents else {}
+        opener = opened.enter_context(PictureOpener())
         try:
             for path, named in found.items():
                 offers = []
@@ -60,7 +62,7 @@ def serve_models(
                     lines = list(said_of(path, adapter))
                     print("\n".join(lines[:3]), file=sys.stderr, flush=True)
                     offers.append(Offer(name, path, lines, adapter))
-                for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting):
+                for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting, decode=opener):
                     served[model.about.id] = model
                     if documents:
                         answer_from(model, asked)

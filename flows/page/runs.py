@@ -21,6 +21,7 @@ from tasks.stage.store.store import Store
 router = APIRouter()
 DONE = re.compile(r": (\d+)/(\d+)")
 LOG_LINES = 60
+TOLD = ("executing", "failed", "stopped")
 # A report holds its style and drawings, and no script.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -44,6 +45,7 @@ class Made:
 
     position: str
     records: tuple[PositionRecord, ...]
+    seconds: float
 
     @property
     def first(self) -> PositionRecord:
@@ -88,7 +90,8 @@ def one(request: Request, run_id: str) -> Response:
         run=record,
         state=status,
         seconds_taken=_seconds(record.started, record.ended),
-        stages=list(_stages(page.store, record, status, lines)),
+        # Of a run that has finished, the artifacts say it all.
+        stages=[] if status == "finished" else [one for one in _stages(page.store, record, status, lines) if one.record.status in TOLD],
         made=list(_made(record)),
         log=lines[-LOG_LINES:],
         has_report=_report(request, record) is not None,
@@ -135,7 +138,8 @@ def _made(record: RunRecord) -> Iterator[Made]:
     for position, found in record.positions.items():
         grouped.setdefault(without_shard(position), []).append(found)
     for position, records in grouped.items():
-        yield Made(position, tuple(records))
+        stage = record.stages.get(position)
+        yield Made(position, tuple(records), _seconds(stage.began, stage.ended) if stage is not None and stage.ended else 0.0)
 
 
 def _seconds(began: str, ended: str) -> float:

@@ -24,12 +24,14 @@ from model.hardware.waiting import watch
 from model.serving.connections import server_config
 from model.serving.guard import Guard
 from model.serving.own import OwnModel
+from model.serving.pictures import ABILITY, require_few_words
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from model.serving.served import ApiError, ServedModel, ServeLimits, error_body, from_validation
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-KNOWN = frozenset({"/", "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+CHAT = "/v1/chat/completions"
+KNOWN = frozenset({"/", "/health", "/metrics", "/v1/models", CHAT, "/v1/completions", "/v1/embeddings"})
 
 
 class Metrics:
@@ -94,9 +96,10 @@ def make_app(models: Mapping[str, ServedModel], limits: ServeLimits, key: str | 
     _add_errors(app)
     _add_house(app, models, metrics)
 
-    @app.post("/v1/chat/completions")
+    @app.post(CHAT)
     async def chat(http: Request) -> Response:
         asked = await _parsed(ChatRequest, http)
+        require_few_words(asked, len(await http.body()), limits)
         return await _model(models, asked.model).chat(asked, http)
 
     @app.post("/v1/completions")
@@ -109,7 +112,8 @@ def make_app(models: Mapping[str, ServedModel], limits: ServeLimits, key: str | 
         asked = await _parsed(EmbeddingRequest, http)
         return await _model(models, asked.model).embed(asked, http)
 
-    return Guard(app, key, limits, metrics.observe)
+    sees = any(ABILITY in model.about.abilities for model in models.values())
+    return Guard(app, key, limits, metrics.observe, {CHAT: limits.chat_bytes} if sees else {})
 
 
 def _add_house(app: FastAPI, models: Mapping[str, ServedModel], metrics: Metrics) -> None:
@@ -202,9 +206,9 @@ def serve(
             model.close()
 
 
-SCRIPTS = ("markdown.js", "stream.js", "pane.js", "chat.js")
+SCRIPTS = ("markdown.js", "stream.js", "pictures.js", "pane.js", "chat.js")
 POLICY = (
-    "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; script-src {script}; style-src {style}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
 

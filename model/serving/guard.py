@@ -29,6 +29,7 @@ HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 ]
+LARGE = 8  # requests larger than most, which take memory that no other limit bounds
 Observe = Callable[[str, int, float], None]
 
 
@@ -93,6 +94,7 @@ class Refused(Exception):
 class Guard:
     """ASGI middleware. `key`: what a caller must show, None for none. `observe`: is told path, status and seconds of each request.
 
+    larger: the largest request of paths that take more than others, in bytes. At most LARGE such requests are held at once.
     `headers` are added to each answer that does not have its own.
     """
 
@@ -101,6 +103,8 @@ class Guard:
     key: str | None
     limits: ServeLimits
     observe: Observe = field(default=lambda path, status, seconds: None)
+    larger: Mapping[str, int] = field(default_factory=dict)
+    _large: set[int] = field(default_factory=set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -123,6 +127,7 @@ class Guard:
         except Refused as refused:
             await self.refuse(answering, scope, refused)
         finally:
+            self._large.discard(id(scope))
             self.observe(scope["path"], status, time.monotonic() - began)
 
     def admit(self, scope: Scope) -> None:
@@ -152,8 +157,7 @@ class Guard:
                         raise Refused(400, "the client has left before its request was complete")
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
-                    if size > self.limits.body_bytes:
-                        raise Refused(413, f"the request is larger than {self.limits.body_bytes} bytes")
+                    self._require_room(scope, size)
                     if not message.get("more_body", False):
                         break
         except TimeoutError:
@@ -164,6 +168,16 @@ class Guard:
             return whole.pop() if whole else await receive()
 
         return again
+
+    def _require_room(self, scope: Scope, size: int) -> None:
+        """Raise Refused if a request may not have so many bytes, or too many large ones are held."""
+        most = max(self.limits.body_bytes, self.larger.get(scope["path"], 0))
+        if size > most:
+            raise Refused(413, f"the request is larger than {most} bytes")
+        if size > self.limits.body_bytes and id(scope) not in self._large:
+            if len(self._large) >= LARGE:
+                raise Refused(503, f"{LARGE} requests with large pictures are at work; try again later")
+            self._large.add(id(scope))
 
 
 async def _answer(send: Send, status: int, message: str) -> None:

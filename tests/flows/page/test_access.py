@@ -21,11 +21,6 @@ from tests.flows.services.test_servers import free_port
 KEY = "k" * 24
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"), tmp_path / "cache")
-
-
 def test_every_answer_forbids_what_the_page_does_not_need(store: Store, home: Path) -> None:
     browser = visitor(store, home)
     for address in ("/", "/nowhere", "/page.css", "/live.js", "/health", "/runs/none"):

@@ -14,11 +14,6 @@ from tests.tasks.records import committed, ran
 from tests.tasks.reporting.example_run import HOSTILE
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"), tmp_path / "cache")
-
-
 def test_runs_are_listed_newest_first_with_their_state_and_what_came_of_them(store: Store, home: Path) -> None:
     made = committed(store, {"a.txt": b"a"})
     ran(store, 1, made, headline={"export.test.bits_per_byte": 1.25})
