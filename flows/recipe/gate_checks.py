@@ -49,7 +49,8 @@ WITH_UNKNOWN = ("character", "word", "wordpiece", "unigram")  # tokenizers that 
 def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
     """Return the names of all metrics that the gate of a chapter can judge."""
     if chapter == "corpus":
-        return [f"corpus.{name}" for name in _audited(recipe)]
+        judged = _judged() if recipe.judging else ()
+        return [*(f"corpus.{name}" for name in _audited(recipe)), *(f"judgements.{name}" for name in judged)]
     found = [
         f"{position}.{name}"
         for position in evaluations(recipe, chapter)
@@ -102,6 +103,12 @@ def _audited(recipe: Recipe) -> Iterator[str]:
     yield from _joined(("leak_val", "leak_test", "leak_test_val"), ("", "_documents", "_longest", "_worst"))
     if recipe.universe is not None:
         yield from SCORES
+
+
+def _judged() -> Iterator[str]:
+    yield from ("lines", "set_aside", "judges", "questions", "several_judges", "preferences", "labels", "instructions")
+    yield from ("used", "outvoted", "tied", "neither", "replaced", "withdrawn", "withdrawal", "without")
+    yield from _joined(("preference_alpha", "label_alpha"), ("", "_low", "_high"))
 
 
 def _packed(recipe: Recipe) -> Iterator[str]:
