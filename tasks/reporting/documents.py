@@ -36,7 +36,7 @@ def documents_section(run: RunSummary, positions: Mapping[str, str]) -> Section 
         return None
     (found,) = measured
     shares = [
-        Share(title, *(found[f"{name}{end}"] for end in ("", "_low", "_high")), _interval(found, name)) for name, title in _ways(found)
+        Share(title, found[name], found[f"{name}_low"], found[f"{name}_high"], _interval(found, name)) for name, title in _ways(found)
     ]
     rows = tuple(Row((title, _interval(found, name))) for name, title in BESIDE.items() if name in found)
     note = f"Of {count(found['questions'])} held-out questions; on average {found['shown']:.1f} passages were shown."
