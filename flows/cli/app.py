@@ -120,6 +120,7 @@ COMMANDS = {
         "Print a release's model card: what its export wrote, with its evaluation, gates, decisions of people and cost.",
     ),
     "corpus": Listed("corpus", "Look inside", "Look at what happened to every document and every piece of text."),
+    "judgements": Listed("corpus", "Look inside", "Show what people judged, how far they agree, and how models rate by it."),
     "search": Listed("corpus", "Look inside", "Find the passages of a recipe's documents that answer a question, by words and by meaning."),
     "gc": Listed("store", "Look after", "List what no kept run and no registered model needs, or delete it."),
     "verify": Listed("store", "Look after", "Read every file in the store again and name what is damaged."),
