@@ -106,6 +106,22 @@ def listener(port: int) -> psutil.Process | None:
     return None
 
 
+def standing_workers(url: str) -> dict[int, str]:
+    """Return the workers of Prefect on this machine that wait for work from the server at `url`: process id -> command.
+
+    Those of other users, which can't be read, are left out.
+    """
+    found: dict[int, str] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if ("worker", "start") not in pairwise(words) or not any(Path(word).name == "prefect" for word in words):
+                continue
+            if process.environ().get("PREFECT_API_URL", "").removesuffix("/api") == url:
+                found[process.pid] = shlex.join(["prefect", *words[words.index("worker") :]])
+    return found
+
+
 def leader(process: psutil.Process) -> psutil.Process:
     """Return the leader of a process's group, which a service was started as."""
     with suppress(psutil.NoSuchProcess, ProcessLookupError):

@@ -27,6 +27,7 @@ from tasks.stage.system.locks import local_lock
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 10.0
+MOST_RUNS = 50  # that wait for a person and are named
 START_SECONDS = "FOLIO_START_SECONDS"  # how long a server may take to answer first
 
 
@@ -266,6 +267,19 @@ def states() -> dict[str, str]:
         else:
             found[service.name] = "not running" if not is_listening(service) else f"{service.url}, not started by this home"
     return found
+
+
+def suspended_runs(service: Service) -> list[tuple[str, str]]:
+    """Return the name and the page of each flow run of a Prefect server that waits for a person; no process of it is alive.
+
+    Raises OSError if the server does not answer.
+    """
+    wanted = {"flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}, "limit": MOST_RUNS}
+    request = urllib.request.Request(
+        f"{service.url}/api/flow_runs/filter", json.dumps(wanted).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+        return [(run["name"], f"{service.url}/runs/flow-run/{run['id']}") for run in json.load(answer)]
 
 
 def require_ours(service: Service) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -23,7 +24,7 @@ from flows.cli.commands.arguments import StoreUrl
 from flows.cli.running import close_dead_runs, drain_runs, refuse_while_live
 from flows.services import servers
 from flows.services.home import home, tracking_url, unwritable
-from flows.services.processes import describe, listener, stop
+from flows.services.processes import describe, listener, standing_workers, stop
 from model.hardware.devices import DRIVER_FILES, bf16_products
 from tasks.reporting.wording import size
 from tasks.stage.execution.live_runs import closed_to_runs
@@ -72,10 +73,24 @@ def open_page(
 def down(
     drain: Annotated[bool, typer.Option("--drain", help="ask live runs to stop at a checkpoint, and wait for them")] = False,
 ) -> None:
-    """Stop the servers that `folio up` or `folio run` started. Refuses while runs are live."""
+    """Stop the servers that `folio up` or `folio run` started. Refuses while runs are live. Names what it leaves."""
     with closed_to_runs(home(), drain_runs if drain else refuse_while_live):
+        left = list(left_behind(servers.prefect_server()))
         stopped = stop()
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    for line in left:
+        print(line)
+
+
+def left_behind(service: servers.Service) -> Iterator[str]:
+    """Yield what waits for this home's Prefect server and outlives it: runs that are suspended, and workers."""
+    with suppress(servers.ServiceError, OSError):  # it is another home's, or does not answer
+        if servers.answers(service):
+            servers.require_ours(service)
+            for name, page in servers.suspended_runs(service):
+                yield f"left suspended: {name}; it is kept, and waits for an answer at {page} once `folio up` has run"
+    for pid, command in standing_workers(service.url).items():
+        yield f"left standing: {command}, pid {pid}; it finds no server until `folio up`. To end it: kill {pid}"
 
 
 @app.command()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows.cli.commands.services import left_behind
 from flows.services import processes, servers
 from flows.services.servers import ServiceError
 from tasks.stage.system.process_identity import ProcessIdentity
@@ -190,3 +194,37 @@ def test_a_server_that_is_slow_is_said_to_run_still_and_how_to_wait_longer(monke
     with pytest.raises(ServiceError, match="FOLIO_START_SECONDS='soon' is not a time; give a number of seconds above 0"):
         servers.ensure_prefect()
     assert processes.started() == {}, "nothing is started before the time is known"
+
+
+def test_what_down_leaves_is_named_runs_that_wait_for_a_person_and_workers(prefect: None) -> None:
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.states import Suspended
+
+    with get_client(sync_client=True) as client:
+        waiting = client.create_flow_run(
+            flow(name="asks")(lambda: None), name="universe: a gate asks", state=Suspended(timeout_seconds=600)
+        )
+    found = replace(servers.prefect_server(), port=int(str(client.api_url).rstrip("/").removesuffix("/api").rpartition(":")[2]))
+    service = replace(found, serves=servers._served_by(found, None))  # as if this home had started it
+    idle = "import sys, time; print(flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", idle, "prefect", "worker", "start", "--pool", "books"]
+    elsewhere = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:1/api"}
+    ours = {**os.environ, "PREFECT_API_URL": f"{service.url}/api"}
+    with subprocess.Popen(command, env=ours, stdout=subprocess.PIPE) as worker, subprocess.Popen(command, env=elsewhere) as other:
+        try:
+            assert worker.stdout is not None
+            worker.stdout.readline()
+            left = list(left_behind(service))
+        finally:
+            worker.kill()
+            other.kill()
+    (suspended,) = [line for line in left if line.startswith("left suspended")]
+    assert "universe: a gate asks" in suspended and f"{service.url}/runs/flow-run/{waiting.id}" in suspended
+    (standing,) = [line for line in left if line.startswith("left standing")]
+    assert f"prefect worker start --pool books, pid {worker.pid};" in standing and standing.endswith(f"kill {worker.pid}")
+
+
+def test_a_server_that_is_away_leaves_no_run_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))
+    assert list(left_behind(servers.prefect_server())) == []
