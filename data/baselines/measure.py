@@ -1,8 +1,8 @@
 """All baselines of one packed corpus, on the text, the rows and the questions that the model is measured on.
 
 Metrics: `<baseline>.<split>.bits_per_byte` of ngram, unigram, zstd, zstd_after_train and xz; `<baseline>.<split>.loss` (nats) of the first
-two; `chance.questions.seen` and `.heldout`; `<split>.documents_in_train`, how many documents of a split train holds as well, as where
-nothing was held out: there the baselines have read what they predict; `train.rows` and `ngram.rows_counted`.
+two; `chance.questions.seen`, `.heldout` and, of pictures, `.blind`; `<split>.documents_in_train`, how many documents of a split train holds
+as well, as where nothing was held out: there the baselines have read what they predict; `train.rows` and `ngram.rows_counted`.
 
 The share of questions that a guesser answers right, knowing only the choices.
 
@@ -91,7 +91,7 @@ def compressed_sizes(text: bytes, train: bytes, level: int) -> dict[str, int]:
 
 
 Floats = NDArray[np.float64]
-SETS = ("seen", "heldout")
+SETS = ("seen", "heldout", "blind")  # the last of pictures alone
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def measure_baselines(packed: Path, splits: Sequence[Path], examples: Path, conf
             metrics[f"{name}.{split}.bits_per_byte"] = 8 * size / len(held)
         metrics[f"{split}.documents_in_train"] = float(shared.get(split, 0))
     seen = read_lines(examples / "questions_seen.jsonl")
-    asked = {name: read_lines(examples / f"questions_{name}.jsonl") for name in SETS}
+    asked = {name: read_lines(path) for name in SETS if (path := examples / f"questions_{name}.jsonl").is_file()}
     guessed = {name: chances(questions, seen) for name, questions in asked.items() if questions}
     metrics |= {f"chance.questions.{name}": float(found.mean()) for name, found in guessed.items()}
     return Baselines(metrics, rows, guessed)

@@ -120,6 +120,8 @@ def _baseline_metrics(recipe: Recipe) -> Iterator[str]:
         yield from (f"{name}.{split}.loss" for name in COUNTED)
         yield f"{split}.documents_in_train"
     yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
+    if "blind" in recipe.examples.question_sets:
+        yield "chance.questions.blind"
 
 
 def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[str, ...]) -> Iterator[str]:
