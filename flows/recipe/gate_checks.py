@@ -134,6 +134,8 @@ def _baseline_metrics(recipe: Recipe) -> Iterator[str]:
         if recipe.baseline.passages:
             yield from (f"bm25.{split}.recall_at_{depth}" for depth in DEPTHS)
     yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
+    if "blind" in recipe.examples.question_sets:
+        yield "chance.questions.blind"
 
 
 def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[str, ...]) -> Iterator[str]:
