@@ -2,8 +2,8 @@
 
 Metrics: `<baseline>.<split>.bits_per_byte` of ngram, unigram, zstd, zstd_after_train and xz; `<baseline>.<split>.loss` (nats) of the first
 two; with `passages` `bm25.<split>.recall_at_1`, `_5` and `_10`; `chance.questions.seen`, `.heldout` and, of pictures, `.blind`;
-`<split>.documents_in_train`, how many documents of a split train holds as well, as where nothing was held out: there the baselines have read
-what they predict; `train.rows` and `ngram.rows_counted`.
+`<split>.documents_in_train`, how many documents of a split train holds as well, as where nothing was held out: there the baselines have
+read what they predict; `train.rows` and `ngram.rows_counted`.
 
 The share of questions that a guesser answers right, knowing only the choices.
 
