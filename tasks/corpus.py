@@ -442,4 +442,4 @@ def examples(
     """
     from data.examples.make import make_examples
 
-    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or (), contaminated)
+    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or (), contaminated, work.limits)

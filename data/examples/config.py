@@ -69,6 +69,8 @@ class DocumentExamples(Teaching):
 
     OF_UNIVERSE: ClassVar[bool] = False
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"without_answer": ("shown",)}
+
     kind: Literal["documents"] = Field("documents", description="names this kind of examples")
     passage_characters: int = Field(800, ge=40, description="longest passage that a question is about; characters")
     least_characters: int = Field(8, ge=1, description="shortest question; characters")
@@ -82,6 +84,16 @@ class DocumentExamples(Teaching):
         True,
         json_schema_extra={"identity": False},
         description="drop a question or an answer that holds text of the test split, or of the sets of decontaminate.against; yes or no",
+    )
+    shown: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="passages that each training question is asked with once more, as `--documents` shows them: its own, which the answer "
+        "cites, among the most alike; 0: questions are learned without documents alone; count",
+    )
+    without_answer: float = Field(
+        0.25, ge=0, lt=1, description="share of these that lack their own passage, and whose answer is `unanswerable`; fraction"
     )
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")

@@ -108,6 +108,7 @@ COMMANDS = {
     "status": Listed("runs", "Runs", "Show what is running: every live run with its progress, or one run; and the servers."),
     "stop": Listed("runs", "Runs", "Stop a live run at its next checkpoint, and wait until it has."),
     "logs": Listed("runs", "Runs", "Print what a run has said, with times in UTC."),
+    "report": Listed("runs", "Look inside", "Print how a run ended: its verdict, its gates, how good its model is, and where its page is."),
     "lineage": Listed("lineage", "Look inside", "Show what made a thing, or what was made from it."),
     "takedown": Listed(
         "lineage", "Look inside", "List everything that holds a document, inside the store and out, and the steps that remove it."

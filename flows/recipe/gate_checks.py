@@ -91,7 +91,12 @@ def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
 def _consulted(recipe: Recipe) -> Iterator[str]:
     ways = ("", "words.", "vectors.") if recipe.index and recipe.index.vectors else ("",)
     found = [f"{way}recall_at_{depth}" for way in ways for depth in DEPTHS]
-    yield from ("questions", "shown", *_joined([*found, "closed", "documents", "gain", "cited", "citations_right"], INTERVAL))
+    found += ["closed", "documents", "gain", "cited", "citations_right"]
+    if recipe.base is not None:
+        found += [f"{which}.{how}" for which in ("untouched", "tuning") for how in ("closed", "documents")]
+    if recipe.index and recipe.index.evaluate and recipe.index.evaluate.declined:
+        found += ["declined", "declined_wrongly"]
+    yield from ("questions", "shown", *_joined(found, INTERVAL))
 
 
 def _audited(recipe: Recipe) -> Iterator[str]:

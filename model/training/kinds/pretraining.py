@@ -1,4 +1,4 @@
-"""Pretraining, by next-token prediction, masked language modelling or span corruption."""
+"""Pretraining, by next-token prediction, prefix or masked language modelling, or span corruption."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 if TYPE_CHECKING:
     from model.objectives.masked import Masked
     from model.objectives.next_token import NextToken
+    from model.objectives.prefix import PrefixLm
     from model.objectives.spans import Spans
 
 
@@ -48,11 +49,48 @@ class PretrainConfig(CorpusTrainConfig):
         """Unless an adapter leaves the router and its biases as they are."""
         return not self.adapter.KEEPS_BASE
 
-    def build_objective(self, heads: int = 0) -> NextToken:
+    def build_objective(self, network: NetworkBase) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken
 
-        return NextToken(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
+        return NextToken(within_documents=self.within_documents, heads=self.trained_heads(network), heads_weight=self.multi_token_weight)
+
+
+class PrefixConfig(CorpusTrainConfig):
+    """Prefix language modelling over packed documents: each begins with a prompt, read both ways, behind which tokens are predicted."""
+
+    FROM_LOGITS: ClassVar[bool] = True
+    TEACHES_PROMPTS: ClassVar[bool] = True
+
+    kind: Literal["prefix"] = Field("prefix", description="training objective: what follows a prompt that is read in both directions")
+    least_prompt: float = Field(0.0, ge=0, lt=1, description="smallest share of a document that is its prompt; fraction")
+    most_prompt: float = Field(0.75, gt=0, lt=1, description="largest share, each between the two is as likely; fraction")
+    prompt_seed: int = Field(0, ge=0, description="decides, with a row's position, how long its documents' prompts are; integer")
+
+    @model_validator(mode="after")
+    def _prompts_stay_in_documents(self) -> PrefixConfig:
+        if not self.within_documents:
+            raise ValueError("within_documents=false with kind=prefix: a prompt belongs to its own document; leave it out")
+        if self.least_prompt > self.most_prompt:
+            raise ValueError(f"least_prompt={self.least_prompt} is above most_prompt={self.most_prompt}; lower it")
+        return self
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield that the network reads no prompt both ways."""
+        if not network.reads_prompts:
+            way = f"set {shape}prompt=bidirectional" if "prompt" in type(network).model_fields else f"choose {shape}kind=decoder"
+            yield f"{section}kind=prefix with {shape}kind={network.kind}, which reads prompts causally: {way}, or kind=next_token"
+
+    @property
+    def balances_experts(self) -> bool:
+        """Unless an adapter leaves the router and its biases as they are."""
+        return not self.adapter.KEEPS_BASE
+
+    def build_objective(self, network: NetworkBase) -> PrefixLm:
+        """Return the objective that this config describes."""
+        from model.objectives.prefix import PrefixLm
+
+        return PrefixLm(least=self.least_prompt, most=self.most_prompt, seed=self.prompt_seed)
 
 
 class MaskedConfig(CorpusTrainConfig):
@@ -90,7 +128,7 @@ class MaskedConfig(CorpusTrainConfig):
     def reads_words(self) -> bool:
         return self.whole_words
 
-    def build_objective(self, heads: int = 0) -> Masked:
+    def build_objective(self, network: NetworkBase) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked
 
@@ -131,7 +169,7 @@ class SpansConfig(CorpusTrainConfig):
     def read_share(self) -> float:
         return min(1.0, self.density * (1 + 1 / self.mean_length))
 
-    def build_objective(self, heads: int = 0) -> Spans:
+    def build_objective(self, network: NetworkBase) -> Spans:
         """Return the objective that this config describes."""
         from model.objectives.spans import Spans
 
