@@ -111,6 +111,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         took(artifacts, seconds),
         ("the model", str(folders["export"])),
         *((f"its {model_form(name)} form", form(folders["export"], name, artifacts)) for name in (v.name for v in recipe.release.variants)),
+        ("the page", folio("open")),
         ("the report", f"{home() / 'reports' / f'{recipe.name}.html'}   (open it in a browser)"),
         ("of all runs", str(home() / "reports" / LIST)),
         ("Prefect", f"{servers.prefect_server().url}   ({up})"),

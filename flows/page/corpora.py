@@ -103,6 +103,7 @@ def document(request: Request, run_id: str, document: str) -> Response:
             for step in history.steps
         ],
         named=lambda text: with_names(history, text),
+        edited=any(row["action"] == "changed" for step in history.steps for row in step.ledger),
         lines=_classed(list(changes_shown(history, changes, CHANGES))[1:]) if changes else [],
         shown=len(sample_by_rule(changes, CHANGES)),
         total=len(changes),

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from tasks.reporting.wording import number
@@ -71,7 +72,7 @@ class RunEntry:
             exported.location if exported is not None else "",
         )
 
-    @property
+    @cached_property
     def figures(self) -> str:
         """Its first headline figures, in words."""
         return ", ".join(f"{name} {number(value)}" for name, value in list(self.headline.items())[:4])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote
@@ -34,7 +34,7 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/artifacts", "Artifacts"),
 )
 """(address, name) of what the head of every page leads to, in order."""
-SHOWN = 20  # rows of a list before the next page
+SHOWN = 15  # rows of a list before the next page
 TONES = {"finished": "good", "failed": "bad", "crashed": "bad", "stopped": "warned", "running": "live"}
 
 
@@ -134,11 +134,13 @@ def part_of(rows: list[Any], number: int, total: int | None = None, most: int = 
     return Part(rows[:most], number, more, total, query)
 
 
+@lru_cache(4096)
 def when(text: str) -> str:
     """Return a time in UTC as people write it, to the second: `2026-12-03 06:40:12`."""
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}" if text else ""
 
 
+@lru_cache(4096)
 def link(*parts: str) -> str:
     """Return an address of this page from the parts of its path, each quoted."""
     return "/" + "/".join(quote(part, safe="") for part in parts)

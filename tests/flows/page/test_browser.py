@@ -51,7 +51,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path, list[st
     book = f"/corpora/{run.id}/documents/{IDS['alice.txt']}"
     pages = ["/", f"/runs/{run.id}", "/plan", "/corpora", f"/corpora/{run.id}", f"/corpora/{run.id}/documents", book,
              f"/corpora/{run.id}/removed/clean/running_heads", "/models", f"/models/{one}", f"/models/side-by-side?model={one}&model={two}",
-             "/decisions", "/artifacts", "/artifacts/clean", f"/artifacts/{made.location}", "/nowhere",
+             "/decisions", "/judging", "/artifacts", "/artifacts/clean", f"/artifacts/{made.location}", "/nowhere",
              "/sign-in"]  # fmt: skip
     return store, place / "home", pages
 
