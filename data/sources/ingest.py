@@ -23,7 +23,7 @@ from data.sources.document_store import DocumentStore
 from data.sources.errors import SourceError
 from data.sources.extraction import Extractor, Part
 from data.sources.fetching.pinned import fetch_pinned
-from data.sources.pictures import PartStore, PictureReader, read_digits
+from data.sources.pictures import PartStore, PictureReader, read_collection
 from data.sources.reading import SourceReader, extractor_for, read_files
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.sharing import shard_choice
@@ -79,7 +79,7 @@ def ingest(
                 elif isinstance(source, JudgementSource):
                     _read_judged(extractor, inputs.judgements)
                 elif isinstance(source, PicturesSource) and source.collection:
-                    read_digits(source, works, store, parts)
+                    read_collection(source, works, store, parts)
                 elif isinstance(source, PicturesSource):
                     PictureReader(source, extractor, parts, inputs.root, inputs.observed).read()
                 else:

@@ -131,12 +131,18 @@ def _baseline_metrics(recipe: Recipe) -> Iterator[str]:
         yield from (f"{name}.{split}.bits_per_byte" for name in (*COUNTED, "zstd", "zstd_after_train", "xz"))
         yield from (f"{name}.{split}.loss" for name in COUNTED)
         yield f"{split}.documents_in_train"
+        if recipe.baseline.passages:
+            yield from (f"bm25.{split}.recall_at_{depth}" for depth in DEPTHS)
     yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
+    if "blind" in recipe.examples.question_sets:
+        yield "chance.questions.blind"
 
 
 def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[str, ...]) -> Iterator[str]:
     for split in evaluated.splits:
         yield f"{split}.rows"
+        if evaluated.passages:
+            yield from (f"{split}.passages", *_joined([f"{split}.recall_at_{depth}" for depth in DEPTHS], INTERVAL))
         if "causal" in network.SUPPORTS:
             yield from _joined((f"{split}.loss", f"{split}.bits_per_byte"), INTERVAL)
             yield from (f"{split}.targets", *_joined((f"{split}.perplexity",), ("", "_low", "_high")))
