@@ -215,7 +215,7 @@ class PictureExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     validation_fraction: float = Field(
         0.05, ge=0, le=0.5, description="share of the training pictures' questions kept for validation; fraction"
     )
-    questions: int = Field(400, ge=1, description="most questions in each of questions_seen, questions_heldout and questions_blind; count")
+    questions: int = Field(400, ge=1, description="most questions in each file of questions; count")
 
     @property
     def tested_skills(self) -> tuple[str, ...]:
@@ -224,8 +224,8 @@ class PictureExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def question_sets(self) -> frozenset[str]:
-        """Sets of questions besides the seen and the held-out ones: the latter without their pictures."""
-        return frozenset({"blind"})
+        """Sets of questions besides the seen and the held-out ones: the latter without their pictures, or with frames out of order."""
+        return frozenset({"blind", "shuffled"})
 
 
 ExamplesConfig = Annotated[

@@ -2,10 +2,12 @@
 
 A document that is a picture and its caption gives questions: each line `Q: ...` of the caption with the line `A: ...` behind it, or, of a
 caption without such lines, the recipe's own question, which the caption answers. Only held-out questions have pictures of the test split.
-The same questions about a blank picture are the set `blind`: what can be answered without looking. Every line lists its document in
+The same questions about a blank picture are the set `blind`: what can be answered without looking. Those about moving pictures whose
+frames are shuffled are the set `shuffled`, there if any moves: what can be answered without their order. Every line lists its document in
 `books`, and `choices` where the training pictures answer the same words in a few ways: what a guesser may choose from.
 
-The result depends on documents and seed, not on their order. Memory: the captions, and the names of the pictures.
+The result depends on documents and seed, not on their order. Memory: the captions, the names of the pictures, and those that move among the
+held-out ones.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from data.conversations.records import write_rows
@@ -25,7 +28,7 @@ from data.examples.config import PictureExamples
 from data.examples.corpus import FILES
 from data.shards.pictures import PARTS, PLACEHOLDER, Part, Picture, placeholder, read_parts, without_pictures, write_parts
 
-BLIND = "questions_blind"
+BLIND, SHUFFLED = "questions_blind", "questions_shuffled"
 BLANK = Picture("L", 1, 1, b"\x80")  # a mid gray, whose patches are as good as zeros
 TOLD = re.compile(r"^Q:[ \t]*(\S.*)\n+A:[ \t]*(\S.*)$", re.MULTILINE)
 
@@ -58,7 +61,13 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
         if not asked[split]:
             raise ValueError(f"{split}.parquet has no document that is a picture and a caption, so nothing can be asked; {way}")
     known = _choices(asked["train"])
-    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*FILES, BLIND)}
+    disordered = [
+        (part.picture.name, part._replace(picture=_shuffled(part.picture)))
+        for part in read_parts(parts, {one.document for one in asked["test"]})
+        if part.picture is not None and len(set(part.picture.stills)) > 1
+    ]
+    shuffled = {name: part.picture.name for name, part in disordered if part.picture is not None}
+    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*FILES, BLIND, *([SHUFFLED] if shuffled else []))}
     held = config.validation_fraction * 2**64
     for one in sorted(asked["train"], key=lambda one: one.lot(config.seed, "order")):
         group = "val" if one.lot(config.seed, "validation") < held else "train"
@@ -69,13 +78,17 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
     for one in sorted(asked["test"], key=lambda one: one.lot(config.seed, "order")):
         lines["questions_heldout"].append(_line(one, known))
         lines[BLIND].append(_line(one._replace(picture=BLANK.name), known))
+        if shuffled:
+            lines[SHUFFLED].append(_line(one._replace(picture=shuffled.get(one.picture, one.picture)), known))
     output.mkdir(parents=True, exist_ok=True)
     counts: dict[str, float] = {}
     for name, rows in lines.items():
         kept = rows[: config.questions] if name.startswith("questions") else rows
         counts[name] = write_rows(output / f"{name}.jsonl", kept)
     ids = {one.document for split in asked.values() for one in split}
-    counts["pictures"] = float(write_parts(output / PARTS, chain([Part("", "", "blank", BLANK)], read_parts(parts, ids))))
+    counts["pictures"] = float(
+        write_parts(output / PARTS, chain([Part("", "", "blank", BLANK)], read_parts(parts, ids), (part for _, part in disordered)))
+    )
     return counts
 
 
@@ -93,6 +106,14 @@ def _questions(split: Sequence[Path], config: PictureExamples) -> Iterator[Asked
 
 def _content(one: Asked) -> str:
     return f"{placeholder(one.picture)}\n{one.question}"
+
+
+def _shuffled(picture: Picture) -> Picture:
+    """Return a moving picture with its frames in another order, which follows from its name."""
+    order, rng = picture.stills, Random(f"shuffled:{picture.name}")
+    while order == picture.stills:
+        rng.shuffle(order)
+    return picture._replace(pixels=b"".join(order))
 
 
 def _choices(asked: Sequence[Asked]) -> dict[str, list[str]]:

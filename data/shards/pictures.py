@@ -38,23 +38,31 @@ PATCHES, PLACES = "patches", "patch_places"  # the columns of rows
 
 
 class Picture(NamedTuple):
-    """A picture's pixels. `mode`: L or RGB, as Pillow has them."""
+    """A picture's pixels. `mode`: L or RGB, as Pillow has them. `frames`: of a moving picture, all of one size, one after another."""
 
     mode: str
     width: int
     height: int
     pixels: bytes
+    frames: int = 1
 
     @property
     def name(self) -> str:
         """Its name, which equal pictures share."""
-        digest = hashlib.sha256(f"{self.mode} {self.width} {self.height}\n".encode() + self.pixels).digest()[:NAME_BYTES]
+        moving = f" {self.frames}" if self.frames > 1 else ""
+        digest = hashlib.sha256(f"{self.mode} {self.width} {self.height}{moving}\n".encode() + self.pixels).digest()[:NAME_BYTES]
         return "".join(LETTERS[byte >> 4] + LETTERS[byte & 15] for byte in digest)
 
     @property
     def placeholder(self) -> str:
         """What stands for it in a text."""
         return placeholder(self.name)
+
+    @property
+    def stills(self) -> list[bytes]:
+        """The pixels of each frame."""
+        size = len(self.pixels) // self.frames
+        return [self.pixels[at : at + size] for at in range(0, len(self.pixels), size)]
 
 
 class Part(NamedTuple):
@@ -100,7 +108,7 @@ def write_parts(path: Path, parts: Iterable[Part]) -> int:
     import pyarrow.parquet as pq
 
     kinds: dict[str, pa.DataType] = dict.fromkeys(TEXTS, pa.string())
-    schema = pa.schema(kinds | {"width": pa.int64(), "height": pa.int64(), "pixels": pa.binary()})
+    schema = pa.schema(kinds | {"width": pa.int64(), "height": pa.int64(), "pixels": pa.binary(), "frames": pa.int64()})
     names, group, size = set[str](), list[dict[str, Any]](), 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for part in parts:
@@ -124,7 +132,7 @@ def read_parts(paths: Sequence[Path], ids: Collection[str] | None = None) -> Ite
         for batch in pq.ParquetFile(path).iter_batches(8):
             for row in batch.to_pylist():
                 if ids is None or row["id"] in ids:
-                    picture = Picture(row["mode"], row["width"], row["height"], row["pixels"]) if row["picture"] else None
+                    picture = Picture(*(row[field] for field in Picture._fields)) if row["picture"] else None
                     yield Part(row["id"], row["source"], row["path"], picture)
 
 
@@ -141,6 +149,13 @@ class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):
     width: int = Field(ge=1, le=4096, description="width that every picture is scaled to; pixels")
     patch: int = Field(ge=1, le=256, description="side of a square patch, each of which takes the place of a token; pixels")
     colours: Literal["gray", "rgb"] = Field("gray", description="gray: one number a pixel; rgb: three, red, green and blue")
+    frames: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="frames that every picture is brought to, evenly spaced from its first to its last, whatever time each is shown for; a "
+        "still picture repeats; count",
+    )
 
     @property
     def across(self) -> int:
@@ -149,8 +164,8 @@ class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def patches(self) -> int:
-        """Patches of a picture."""
-        return self.height // self.patch * self.across
+        """Patches of a picture, of all frames."""
+        return self.frames * (self.height // self.patch) * self.across
 
     @property
     def patch_size(self) -> int:
@@ -160,7 +175,7 @@ class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @property
     def grid(self) -> PictureGrid:
         """The same, without what else a section of this form has."""
-        return PictureGrid(height=self.height, width=self.width, patch=self.patch, colours=self.colours)
+        return PictureGrid(**{name: getattr(self, name) for name in PictureGrid.model_fields})
 
     @model_validator(mode="after")
     def _patches_fill_it(self) -> Self:
@@ -171,20 +186,24 @@ class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 def scaled(picture: Picture, grid: PictureGrid) -> Picture:
-    """Return a picture in the size and colours of a grid; its patches are the same."""
+    """Return a picture in the size, colours and frames of a grid; its patches are the same."""
     from PIL import Image
 
-    image = Image.frombytes(picture.mode, (picture.width, picture.height), picture.pixels)
-    image = image.convert("L" if grid.colours == "gray" else "RGB")
-    if image.size != (grid.width, grid.height):
-        image = image.resize((grid.width, grid.height), Image.Resampling.BICUBIC)
-    return Picture(image.mode, *image.size, image.tobytes())
+    mode, size = "L" if grid.colours == "gray" else "RGB", (grid.width, grid.height)
+    stills, last = picture.stills, max(1, grid.frames - 1)
+    chosen = [stills[number * (picture.frames - 1) // last] for number in range(grid.frames)]
+    made: dict[bytes, bytes] = {}
+    for still in chosen:
+        if still not in made:
+            image = Image.frombytes(picture.mode, (picture.width, picture.height), still).convert(mode)
+            made[still] = (image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)).tobytes()
+    return Picture(mode, *size, b"".join(made[still] for still in chosen), grid.frames)
 
 
 def cut_patches(picture: Picture, grid: PictureGrid) -> NDArray[np.float16]:
-    """Return the vectors of a picture's patches, float16 [patches, numbers]."""
+    """Return the vectors of a picture's patches, frame by frame and row by row, float16 [patches, numbers]."""
     import numpy as np
 
     pixels = np.frombuffer(scaled(picture, grid).pixels, dtype=np.uint8).astype(np.float32)
-    values = pixels.reshape(grid.height // grid.patch, grid.patch, grid.across, grid.patch, -1)
-    return (values.swapaxes(1, 2).reshape(grid.patches, grid.patch_size) / 127.5 - 1).astype(np.float16)
+    values = pixels.reshape(grid.frames, grid.height // grid.patch, grid.patch, grid.across, grid.patch, -1)
+    return (values.swapaxes(2, 3).reshape(grid.patches, grid.patch_size) / 127.5 - 1).astype(np.float16)

@@ -245,13 +245,19 @@ class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="folders, files or globs, relative to the recipe's root: pictures (PNG, JPEG, GIF, WebP, BMP, TIFF, PNM), pages (md, "
         "html) that show them by relative path, and captions: a text file of a picture's name, or tables (csv, tsv, jsonl)",
     )
-    collection: Literal["", "digits", "universe"] = Field(
+    collection: Literal["", "digits", "universe", "walks"] = Field(
         "",
         description="pictures that need no files, in place of paths. digits: scikit-learn's 1,797 handwritten digits; universe: drawn "
-        "scenes of a generated world, with questions that only the picture answers",
+        "scenes of a generated world, with questions that only the picture answers; walks: moving ones, of who went where",
     )
-    seed: int = Field(7, ge=0, description="seed of the world that collection=universe shows, and of its scenes; integer")
-    scenes: int = Field(2000, ge=10, le=100_000, description="scenes that collection=universe has; count")
+    seed: int = Field(7, ge=0, description="seed of the world that drawn scenes show, and of the scenes; integer")
+    scenes: int = Field(2000, ge=10, le=100_000, description="scenes that are drawn for universe or walks; count")
+    frames: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="frames that are read of a moving picture (GIF, WebP, PNG, TIFF); further ones are set aside; count",
+    )
     path_field: str = Field("file_name", min_length=1, description="column of a table that names a picture, relative to the table; name")
     caption_field: str = Field("text", min_length=1, description="column of a table that holds a picture's caption; name")
     max_megapixels: int = Field(16, ge=1, le=256, description="set aside a larger picture, before it is decoded; millions of pixels")
@@ -262,11 +268,17 @@ class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
         """The source's name in its documents."""
         return self.name
 
+    @property
+    def moves(self) -> bool:
+        """Whether its pictures may have several frames."""
+        return self.frames > 1 or self.collection == "walks"
+
     @model_validator(mode="after")
     def _reads_one_thing(self) -> Self:
         if bool(self.paths) == bool(self.collection):
             raise ValueError(f"paths={list(self.paths)} and collection={self.collection!r}: a source of pictures has one of them, not both")
-        for key in ("seed", "scenes") if self.collection != "universe" else ():
+        drawn = self.collection in ("universe", "walks")
+        for key in (*(() if drawn else ("seed", "scenes")), *(("frames",) if self.collection else ())):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key}={getattr(self, key)} does nothing with collection={self.collection!r}; leave it out")
         return self

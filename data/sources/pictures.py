@@ -40,6 +40,7 @@ from data.sources.work_grouping import WorkGrouping
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST_GIVEN = 32 << 20  # bytes of a file that somebody gives
+GIVEN_FRAMES = 256  # of a moving picture that somebody gives to a model that reads frames
 GIVEN_SECONDS = 10  # of processor time that it may take: somebody waits
 DARKEST = 16  # of the shades in scikit-learn's digits, from 0
 
@@ -50,12 +51,16 @@ class PictureOpener:
     def __init__(self) -> None:
         self._sandbox, self._one = ParserSandbox(GIVEN_SECONDS), Lock()
 
-    def __call__(self, content: bytes) -> Picture:
-        """Return the picture in a file. Raise Unreadable for a broken one, one that moves, or a bomb."""
+    def __call__(self, content: bytes, *, moving: bool = False) -> Picture:
+        """Return the picture in a file, with all of its frames if it may be `moving`.
+
+        Raise Unreadable for a broken one, for one of more frames than are looked at, and for a bomb.
+        """
+        options = ReaderOptions(limit=MOST_GIVEN, most_frames=GIVEN_FRAMES if moving else 1)
         with self._one:
-            rows = list(self._sandbox.read("picture", content, ReaderOptions(limit=MOST_GIVEN), None))
-        if moving := next((row for row in rows if isinstance(row, BrokenRecord)), None):
-            raise Unreadable(f"more than one picture: {moving.reason}; save the one that is meant as a file of its own")
+            rows = list(self._sandbox.read("picture", content, options, None))
+        if more := next((row for row in rows if isinstance(row, BrokenRecord)), None):
+            raise Unreadable(f"more than one picture: {more.reason}; save what is meant as a file of its own")
         return next(picture_of(row) for row in rows if isinstance(row, Record))
 
     def close(self) -> None:
@@ -69,10 +74,10 @@ class PictureOpener:
         self.close()
 
 
-def open_picture(content: bytes) -> Picture:
+def open_picture(content: bytes, *, moving: bool = False) -> Picture:
     """Return the picture in a file that somebody gave. Raise Unreadable as `PictureOpener` does."""
     with PictureOpener() as opened:
-        return opened(content)
+        return opened(content, moving=moving)
 
 
 class PartStore:
@@ -284,7 +289,7 @@ class PictureReader:
 
 def read_collection(source: PicturesSource, works: WorkGrouping, store: DocumentStore, parts: PartStore) -> None:
     """Read pictures that need no files: a document each, the picture and what is said of it."""
-    for number, (picture, caption, title) in enumerate(_digits() if source.collection == "digits" else _scenes(source)):
+    for number, (picture, caption, title) in enumerate(_digits() if source.collection == "digits" else _drawn(source)):
         work = f"{number:04}"
         if works.includes_work(work):
             parts.add(Part(document_id(source.label, work), source.label, work, picture))
@@ -301,8 +306,8 @@ def _digits() -> Iterator[tuple[Picture, str, str]]:
         yield Picture("L", 8, 8, (image * (255 / DARKEST)).round().astype("uint8").tobytes()), DIGITS[int(target)], "Digit"
 
 
-def _scenes(source: PicturesSource) -> Iterator[tuple[Picture, str, str]]:
-    from data.universe.pictures import illustrations  # else every corpus would count its letters as code that made it
+def _drawn(source: PicturesSource) -> Iterator[tuple[Picture, str, str]]:
+    from data.universe.pictures import illustrations, walks  # else every corpus would count its letters as code that made it
 
-    for picture, scene in illustrations(source.seed, source.scenes):
-        yield picture, scene.caption, "Scene"
+    for picture, scene in (illustrations if source.collection == "universe" else walks)(source.seed, source.scenes):
+        yield picture, scene.caption, "Scene" if source.collection == "universe" else "Walk"

@@ -47,7 +47,8 @@ def extractor_for(
     """Return what reads a source's files."""
     limit = config.max_file_megabytes << 20
     if isinstance(source, PicturesSource):
-        table = ReaderOptions("detect", source.caption_field, source.path_field, None, limit, most_pixels=source.max_megapixels * 1_000_000)
+        table = ReaderOptions("detect", source.caption_field, source.path_field, None, limit)
+        table = replace(table, most_pixels=source.max_megapixels * 1_000_000, most_frames=source.frames)
         return Extractor(works, contents, sandbox, table, source.formats, scratch)
     if isinstance(source, UniverseSource | SyntheticSource):
         return Extractor(works, contents, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)

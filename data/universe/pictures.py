@@ -4,6 +4,9 @@ A scene shows a person with an animal before a place, under a sky. Who it is, an
 which animal is with them and on which side, where they stand and what the weather is are drawn anew for each scene, so that no book and no
 other picture tells. Nothing else in the document says it.
 
+A walk is a moving picture: a person goes from one place to another. Both places are in every frame, so only the order of the frames tells
+which is which.
+
 Scenes are put together from the letters below, a pixel each, by this file alone: the same seed gives the same bytes on every machine.
 """
 
@@ -18,7 +21,9 @@ from data.universe.world import World, build_world
 
 SIDE = 32  # pixels
 GROUND = 22  # the row where it begins
+FRAMES = 4  # of a walk
 Colour = tuple[int, int, int]
+Canvas = list[list[Colour]]  # rows from above, pixels from the left
 
 COATS: dict[str, Colour] = {
     "red": (200, 40, 40), "blue": (50, 80, 210), "green": (30, 120, 60), "yellow": (235, 200, 40), "purple": (130, 50, 160),
@@ -92,7 +97,31 @@ class Scene(NamedTuple):
             "What stands behind them?": self.place,
             "What is the weather like?": self.sky,
         }
-        return "\n".join([f"{self.person} of {self.town}.", *(f"Q: {question}\nA: {answer}" for question, answer in asked.items())])
+        return _asked(f"{self.person} of {self.town}.", asked)
+
+
+class Walk(NamedTuple):
+    """What a moving picture shows: who goes from where to where, and on which side of the picture that begins."""
+
+    person: str
+    town: str
+    start: str
+    end: str
+    from_left: bool
+
+    @property
+    def caption(self) -> str:
+        """What is said of it, and the questions about it with their answers, a line each."""
+        asked = {
+            f"Where does {self.person} go?": self.end,
+            f"Where does {self.person} come from?": self.start,
+            f"To which side does {self.person} walk?": "right" if self.from_left else "left",
+        }
+        return _asked(f"{self.person} of {self.town}.", asked)
+
+
+def _asked(said: str, asked: dict[str, str]) -> str:
+    return "\n".join([said, *(f"Q: {question}\nA: {answer}" for question, answer in asked.items())])
 
 
 def illustrations(seed: int, count: int) -> Iterator[tuple[Picture, Scene]]:
@@ -102,6 +131,35 @@ def illustrations(seed: int, count: int) -> Iterator[tuple[Picture, Scene]]:
         rng = Random(f"illustration:{seed}:{number}")
         scene = _scene(rng, world)
         yield _draw(rng, scene), scene
+
+
+def walks(seed: int, count: int) -> Iterator[tuple[Picture, Walk]]:
+    """Yield `count` walks in the world of this seed; the first of them are the same however many there are."""
+    world = build_world(seed)
+    for number in range(count):
+        rng = Random(f"walk:{seed}:{number}")
+        person = rng.choice(world.people)
+        (home,) = world.of(person, "home")
+        start, end = rng.sample(sorted(PLACES), 2)
+        walk = Walk(person, home.value, start, end, from_left=rng.random() < 0.5)
+        yield _draw_walk(rng, walk), walk
+
+
+def _draw_walk(rng: Random, walk: Walk) -> Picture:
+    """Return a walk's frames, half as high as a scene: one coat, one sky and one light in all of them."""
+    (air, ground, falling), coat = SKIES[rng.choice(sorted(SKIES))], COATS[rng.choice(sorted(COATS))]
+    left, right = (walk.start, walk.end) if walk.from_left else (walk.end, walk.start)
+    sides, light, down = (rng.randrange(0, 2), SIDE - 10 - rng.randrange(0, 2)), rng.randrange(-12, 13), rng.randrange(0, 2)
+    steps = [7 + 4 * number + rng.randrange(-1, 2) for number in range(FRAMES)]
+    frames = []
+    for across in steps if walk.from_left else steps[::-1]:
+        canvas = [[ground if row >= SIDE // 2 - 3 else air for _ in range(SIDE)] for row in range(SIDE // 2)]
+        for place, side in zip((left, right), sides, strict=True):
+            _paint(canvas, PLACES[place], side, 1 + down, {})
+        _paint(canvas, PERSON, across, 3 + down, {"*": coat})
+        _fall(rng, canvas, 20, falling)
+        frames.append(_pixels(canvas, light))
+    return Picture("RGB", SIDE, SIDE // 2, b"".join(frames), FRAMES)
 
 
 def _scene(rng: Random, world: World) -> Scene:
@@ -127,17 +185,23 @@ def _draw(rng: Random, scene: Scene) -> Picture:
     if scene.sky in ("sunny", "dark"):
         disc = ("ccc", "ccc", "ccc") if scene.sky == "sunny" else (".cc", "cc.", ".cc")
         _paint(canvas, disc, rng.randrange(12, 18), 1 + rng.randrange(0, 3), {})
-    for _ in range(40 if falling else 0):
-        canvas[rng.randrange(0, SIDE)][rng.randrange(0, SIDE)] = falling or air
-    light = rng.randrange(-12, 13)
-    pixels = bytes(min(255, max(0, shade + light)) for row in canvas for colour in row for shade in colour)
-    return Picture("RGB", SIDE, SIDE, pixels)
+    _fall(rng, canvas, 40, falling)
+    return Picture("RGB", SIDE, SIDE, _pixels(canvas, rng.randrange(-12, 13)))
 
 
-def _paint(canvas: list[list[Colour]], art: Sequence[str], across: int, down: int, more: dict[str, Colour]) -> None:
+def _fall(rng: Random, canvas: Canvas, drops: int, colour: Colour | None) -> None:
+    for _ in range(drops if colour else 0):
+        canvas[rng.randrange(0, len(canvas))][rng.randrange(0, SIDE)] = colour or INKS["#"]
+
+
+def _pixels(canvas: Canvas, light: int) -> bytes:
+    return bytes(min(255, max(0, shade + light)) for row in canvas for colour in row for shade in colour)
+
+
+def _paint(canvas: Canvas, art: Sequence[str], across: int, down: int, more: dict[str, Colour]) -> None:
     """Paint letters on a canvas, the first at a place; what lies outside is cut off."""
     inks = INKS | more
     for row, line in enumerate(art, start=down):
         for column, letter in enumerate(line, start=across):
-            if letter != "." and 0 <= row < SIDE and 0 <= column < SIDE:
+            if letter != "." and 0 <= row < len(canvas) and 0 <= column < SIDE:
                 canvas[row][column] = inks[letter]

@@ -69,7 +69,7 @@ def talk(
     if chosen_by is not None:
         session.choose_by(chosen_by, best_of)
         print(f"  of {best_of} replies the one that {chosen_by.absolute()} scores highest is shown", file=sys.stderr, flush=True)
-    shown = "" if image is None else f"{session.show(_picture_in(image))}\n"
+    shown = "" if image is None else f"{session.show(_picture_in(image, session))}\n"
     with open_passages(model, store) if documents else nullcontext() as opened:
         session.documents = RecipeDocuments(opened) if opened is not None else None
         if question is not None:
@@ -83,10 +83,11 @@ def talk(
         _converse(session, sampling, seed or 0, shown)
 
 
-def _picture_in(image: Path) -> Picture:
+def _picture_in(image: Path, session: ChatModel) -> Picture:
     """Return the picture in a file. Raises ValueError naming the file and what is wrong with it."""
     try:
-        return open_picture(image.read_bytes())
+        reads = session.network.config.pictures
+        return open_picture(image.read_bytes(), moving=reads is not None and reads.frames > 1)
     except OSError as error:
         raise ValueError(f"--image {image}: {error.strerror}") from error
     except Unreadable as error:

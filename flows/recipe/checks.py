@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples, DocumentExamples, PictureExamples, SymbolExamples
+from data.examples.config import ConversationExamples, DocumentExamples, SymbolExamples
 from data.splits.config import SplitConfig
 from data.synthetic.config import SymbolsMaker
 from data.tokens.config import CONVERSATIONS
@@ -15,6 +15,7 @@ from data.universe.config import UniverseExamples
 from flows.recipe.counted import counted_problems
 from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, step_gate_problems, validation_problems
 from flows.recipe.opening import opening_problems
+from flows.recipe.picture_checks import picture_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
 from model.pairing.config import ConstitutionPairs
@@ -61,6 +62,7 @@ MAKING: dict[str, str] = {
     **dict.fromkeys(("programs", "program_templates"), "examples with programs"),
     **dict.fromkeys(("gym", "gym_heldout"), "examples with gym"),
     "blind": "examples of kind pictures",
+    "shuffled": "examples of kind pictures",
 }
 # Stages that use an accelerator, and so may run in another work pool.
 ELSEWHERE = (
@@ -96,7 +98,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _apart(recipe)
     yield from _inputs(recipe)
     yield from _words(recipe)
-    yield from _pictures(recipe)
+    yield from picture_problems(recipe)
     yield from opening_problems(recipe)
     yield from _training(recipe)
     yield from _arena(recipe)
@@ -199,35 +201,6 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
                 f"pack.{name}={written.get(name, 0)} is the width of a column that rows get, and model.inputs reads {read.get(name, 0)} "
                 "numbers of it; give both one size, or neither"
             )
-
-
-def _pictures(recipe: Recipe) -> Iterator[str]:
-    """Pictures that are cut in two ways, that nothing reads, or that a stage would take for words."""
-    cut, read = recipe.pack.pictures, recipe.model.pictures
-    for key, other in (("encode.pictures", recipe.encode.pictures), ("the input of kind pictures in model.inputs", read and read.grid)):
-        if cut != other:
-            said = ["null" if one is None else one.model_dump_json() for one in (cut, other)]
-            yield f"pack.pictures={said[0]} and {key} has {said[1]}; pictures are cut in one way, so give both the same, or neither"
-    told = isinstance(recipe.examples, PictureExamples)
-    if not recipe.ingest.has_pictures:
-        for key, given in (("pack.pictures", cut is not None), ("examples.kind=pictures", told)):
-            if given:
-                yield f"{key} does nothing while no source of ingest.sources is of kind pictures; add one, or leave it out"
-        return
-    if cut is None:
-        yield (
-            "ingest.sources has pictures, and pack.pictures=null would leave their names among the words; say there, in encode.pictures "
-            "and by an input of kind pictures how they are read"
-        )
-    if not told:
-        yield f"ingest.sources has pictures, and examples of kind={recipe.examples.kind} takes their names for words; use kind: pictures"
-    for step in (*recipe.tuning, *recipe.adapters):
-        if step.READS != "sft" or step.pairing is not None:
-            yield f"{step.name} of kind={step.kind} reads {step.READS}, and pictures are in rows of instructions alone; use kind: sft"
-    for chapter in ("base", "chat", "release"):
-        for key in ("copying", "thinking", "earlier_questions"):
-            if getattr(getattr(recipe.evaluate, chapter), key):
-                yield f"evaluate.{chapter}.{key} gives prompts without their pictures; leave it out"
 
 
 def _training(recipe: Recipe) -> Iterator[str]:

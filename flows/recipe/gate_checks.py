@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, PictureExamples
+from data.sources.config import PicturesSource
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from model.aims.protocol import SPLIT, StepGate
@@ -134,8 +135,10 @@ def _baseline_metrics(recipe: Recipe) -> Iterator[str]:
         if recipe.baseline.passages:
             yield from (f"bm25.{split}.recall_at_{depth}" for depth in DEPTHS)
     yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
-    if "blind" in recipe.examples.question_sets:
+    if isinstance(recipe.examples, PictureExamples):
         yield "chance.questions.blind"
+        if any(isinstance(source, PicturesSource) and source.moves for source in recipe.ingest.sources):
+            yield "chance.questions.shuffled"
 
 
 def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[str, ...]) -> Iterator[str]:

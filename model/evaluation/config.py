@@ -30,6 +30,7 @@ QuestionSet = Literal[
     "gym",
     "gym_heldout",
     "blind",
+    "shuffled",
 ]
 """A set of questions that examples may have, besides the seen and the held-out ones."""
 AskedSet = Literal["seen", "heldout", QuestionSet]

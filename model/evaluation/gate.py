@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
-from model.evaluation.relations import Limit, Relation, Unpaired, beside, can_be_paired, gain
+from model.evaluation.relations import ASKED_AGAIN, Limit, Relation, Unpaired, beside, can_be_paired, gain
 
 if TYPE_CHECKING:
     from model.evaluation.intervals import Units
@@ -67,8 +67,8 @@ class Bound(Relation, frozen=True, extra="forbid"):
             raise ValueError(
                 f"the bound on {self.metric} has above={self.above}, and {self.above} is known of questions alone; compare it by beats"
             )
-        if self.above == "blind" and not self.metric.endswith(".questions.heldout"):
-            raise ValueError(f"the bound on {self.metric} has above=blind, and questions.heldout alone are asked without pictures, too")
+        if self.above in ASKED_AGAIN and not self.metric.endswith(".questions.heldout"):
+            raise ValueError(f"the bound on {self.metric} has above={self.above}, and questions.heldout alone are asked so again")
         return self
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
     {metric: base.val.bits_per_byte, beats: baseline.ngram}          significantly better than the n-gram model on the same rows
     {metric: chat.questions.heldout, above: chance}                  significantly more right than guessing
     {metric: chat.questions.heldout, above: blind}                   significantly more right than without the picture
+    {metric: chat.questions.heldout, above: shuffled}                significantly more right than with its frames shuffled
     {metric: chat.val.bits_per_byte, no_worse_than: base, by: 0.05}  certainly at most 0.05 bits worse than the base model
 
 Only means over rows or questions can be paired: bits per byte, masked loss and accuracy, questions, skills, and what a step of tuning is
@@ -27,6 +28,7 @@ PAIRED = re.compile(
     r"\w+(\..+)?\.(bits_per_byte|(masked|span)_(loss|accuracy))|skills\.[a-z]+|aim\.[a-z_]+"
     rf"|questions\.({'|'.join(get_args(AskedSet))})"
 )
+ASKED_AGAIN = ("blind", "shuffled")  # sets of the held-out questions, line by line, with less to see
 RELATIONS = ("beats", "above", "no_worse_than")
 UNITS = "units.npz"
 """The file beside metrics.json that holds the rows or questions to be paired."""
@@ -42,10 +44,10 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
     beats: str | None = Field(
         None, min_length=1, description="baseline or model that must be beaten, certainly, such as baseline.ngram; name"
     )
-    above: Literal["chance", "blind"] | None = Field(
+    above: Literal["chance", "blind", "shuffled"] | None = Field(
         None,
-        description="must be certainly above guessing, or above the same model without the picture; of questions alone, blind of heldout; "
-        "chance or blind",
+        description="must be certainly above guessing, or above the same model without the picture or with its frames shuffled; of "
+        "questions alone, and of heldout ones but for chance; name",
     )
     no_worse_than: str | None = Field(
         None, min_length=1, description="model or baseline than which the metric must certainly not be worse by more than `by`; name"
@@ -67,8 +69,8 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def other(self, metric: str) -> str:
         """Return the metric that `metric` is compared with, such as baseline.ngram.val.bits_per_byte; empty if with none."""
         model, _, measured = metric.partition(".")
-        if self.above == "blind":
-            return f"{model}.questions.blind"
+        if self.above in ASKED_AGAIN:
+            return f"{model}.questions.{self.above}"
         than = "baseline.chance" if self.above else self.beats or self.no_worse_than
         return f"{than}.{measured}" if than else ""
 
@@ -88,12 +90,15 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 def beside(metrics: Mapping[str, float], metric: str) -> str:
-    """Return what guessing and the same model without the picture get of a set of questions, if it was asked without, such as
-    `chance 0.2, blind 0.21`; else nothing."""
+    """Return what guessing, and the same model without the picture, get of the held-out questions, such as `chance 0.2, blind 0.21`.
+
+    Return nothing where no questions were asked without pictures."""
     model, _, measured = metric.partition(".")
     if measured != "questions.heldout" or f"{model}.questions.blind" not in metrics:
         return ""
-    found = {"chance": metrics.get(f"baseline.chance.{measured}"), "blind": metrics[f"{model}.questions.blind"]}
+    found = {"chance": metrics.get(f"baseline.chance.{measured}")} | {
+        name: metrics.get(f"{model}.questions.{name}") for name in ASKED_AGAIN
+    }
     return ", ".join(f"{name} {value:.4g}" for name, value in found.items() if value is not None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from data.shards.pictures import PATCHES, PictureGrid
 
@@ -110,6 +110,12 @@ class PicturesConfig(InputBase, PictureGrid, frozen=True, extra="forbid"):
         description="what tells where in its picture a patch is. learned: a vector for each place; sinusoidal: fixed waves of length 1, "
         "half of the channels by row and half by column; none: the order of the tokens alone",
     )
+
+    @model_validator(mode="after")
+    def _places_tell_frames_apart(self) -> PicturesConfig:
+        if self.frames > 1 and self.places == "sinusoidal":
+            raise ValueError(f"places=sinusoidal with frames={self.frames}: waves tell rows and columns alone; use places: learned")
+        return self
 
     @property
     def module(self) -> str:

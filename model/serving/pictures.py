@@ -14,9 +14,9 @@ import base64
 import binascii
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import Request as HttpRequest
 
@@ -29,8 +29,16 @@ from model.serving.served import ApiError, ServeLimits, busy
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
 
-Decode = Callable[[bytes], Picture]
-"""Returns the picture in a file; raises ValueError for what is none, and RuntimeError if it can't decode now."""
+
+class Decode(Protocol):
+    """Returns the picture in a file, with its frames if it may be moving.
+
+    Raises ValueError for what is none, and RuntimeError if it can't decode now.
+    """
+
+    def __call__(self, content: bytes, *, moving: bool) -> Picture: ...
+
+
 PictureTokens = Mapping[str, list[int]]  # by the pictures' names
 ABILITY = "pictures"  # of a served model
 KEPT = 1024  # pictures as small as a model sees them
@@ -100,7 +108,7 @@ class PictureDesk:
         try:
             content = file_of(part.image_url.url, self._limits.picture_bytes)
             name = hashlib.sha256(content).digest()
-            picture = self._kept.pop(name, None) or scaled(self._decode(content), self._grid)
+            picture = self._kept.pop(name, None) or scaled(self._decode(content, moving=self._grid.frames > 1), self._grid)
         except ValueError as error:
             raise ApiError(400, f"{param}: {error}", param=param, code="invalid_image") from None
         except RuntimeError:

@@ -1,7 +1,8 @@
 """Pictures, to pixels as they are shown: turned as their EXIF says, and without it; transparent parts on white.
 
-A file says its size before its pixels, so one that would be too large is refused unread. What a file holds besides its first frame is told.
-Pillow parses the bytes, in the process that parsers have. The record's text is the pixels in base64, its title their mode and size.
+A file says its size before its pixels, so one that would be too large is refused unread. Of a moving picture as many frames are read as
+are asked for; how many follow is told. Pillow parses the bytes, in the process that parsers have. The record's text is the pixels in
+base64, its title their mode and size, and the number of frames.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CLEAR = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 
 
 def read_picture(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record with the first frame's pixels, and how many frames follow it."""
+    """Yield one record with the pixels of the frames that are read, and how many follow them."""
     from PIL import Image as pillow
     from PIL import ImageOps, UnidentifiedImageError
 
@@ -38,25 +39,44 @@ def read_picture(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter
     if width * height > options.most_pixels:
         raise Unreadable(f"too large: {width} x {height} pixels, the limit is {options.most_pixels}")
     # A camera's JPEG may hold previews of the same picture behind it.
-    frames, gray = 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1)), opened.mode in GRAY
-    opened.load()
-    shown: Image = ImageOps.exif_transpose(opened)
-    if shown.mode.startswith(("I", "F")):
-        shown = _sixteen_bits(shown)
-    if shown.mode in CLEAR or "transparency" in shown.info:
-        shown = pillow.alpha_composite(pillow.new("RGBA", shown.size, "white"), shown.convert("RGBA"))
-    plain = shown.convert("L" if gray else "RGB")
-    pixels = Picture(plain.mode, *plain.size, plain.tobytes())
-    yield Record(base64.b64encode(pixels.pixels).decode("ascii"), title=f"{pixels.mode} {pixels.width} {pixels.height}")
+    count = 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1))
+    frames = min(count, options.most_frames)
+    if width * height * frames > options.most_pixels:
+        raise Unreadable(f"too large: {frames} frames of {width} x {height} pixels, the limit is {options.most_pixels}")
+    shown = []
+    gray = True
+    for number in range(frames):
+        if frames > 1:
+            opened.seek(number)
+        opened.load()
+        gray &= opened.mode in GRAY
+        shown.append(_as_shown(ImageOps.exif_transpose(opened)))
+    plain = [one.convert("L" if gray else "RGB") for one in shown]
+    if len({one.size for one in plain}) > 1:
+        raise Unreadable(f"frames of several sizes: {', '.join(f'{w} x {h}' for w, h in sorted({one.size for one in plain})[:4])}")
+    pixels = b"".join(one.tobytes() for one in plain)
+    across, down = plain[0].size
+    yield Record(base64.b64encode(pixels).decode("ascii"), title=f"{plain[0].mode} {across} {down} {frames}")
     left = LeftOut()
-    left.count("frames after the first", frames - 1, unit="frames")
+    left.count("frames after the first" if frames == 1 else f"frames after the first {frames}", count - frames, unit="frames")
     yield from left.rows()
 
 
 def picture_of(record: Record) -> Picture:
     """Return the picture of a record that `read_picture` yielded."""
-    mode, width, height = record.title.split()
-    return Picture(mode, int(width), int(height), base64.b64decode(record.text))
+    mode, width, height, frames = record.title.split()
+    return Picture(mode, int(width), int(height), base64.b64decode(record.text), int(frames))
+
+
+def _as_shown(image: Image) -> Image:
+    """Return a picture in 8 bits, its transparent parts on white."""
+    from PIL import Image as pillow
+
+    if image.mode.startswith(("I", "F")):
+        image = _sixteen_bits(image)
+    if image.mode in CLEAR or "transparency" in image.info:
+        image = pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.copy()
 
 
 def _sixteen_bits(image: Image) -> Image:

@@ -80,3 +80,22 @@ def test_answers_that_come_again_are_what_a_guesser_chooses_from(tmp_path: Path)
     for name in ("questions_seen", "questions_heldout", "questions_blind"):
         choices = {line["question"].rpartition("\n")[2]: line.get("choices") for line in lines[name]}
         assert choices == {"Where?": ["left", "right"], "Which?": None}
+
+
+def test_moving_pictures_are_asked_about_with_their_frames_in_another_order(tmp_path: Path) -> None:
+    moving = [Picture("L", 2, 1, bytes(range(n, n + 8)), 4) for n in range(50)]
+    said = [f"{one.placeholder}\n\nQ: Where?\nA: {'left' if n % 3 else 'right'}" for n, one in enumerate(moving)]
+    for name, texts in (("train", said[:40]), ("val", []), ("test", said[40:])):
+        write_ids(write_split(tmp_path / "splits" / f"{name}.parquet", texts or ["nothing"], source=name), name)
+    write_parts(tmp_path / PARTS, [Part(f"train{n}" if n < 40 else f"test{n - 40}", "s", "p", one) for n, one in enumerate(moving)])
+    counts = make_examples([tmp_path / "splits"], None, tmp_path / "out", PictureExamples(), parts=[tmp_path / PARTS])
+    heldout, shuffled = (
+        [json.loads(line) for line in (tmp_path / "out" / f"questions_{name}.jsonl").read_text().splitlines()]
+        for name in ("heldout", "shuffled")
+    )
+    assert counts["questions_shuffled"] == 10 and [line["fact"] for line in shuffled] == [line["fact"] for line in heldout]
+    parts = {part.picture.name: part for part in read_parts([tmp_path / "out" / PARTS]) if part.picture is not None}
+    for line, other in zip(heldout, shuffled, strict=True):
+        ours, theirs = (parts[named_pictures(one["question"])[0]] for one in (line, other))
+        assert ours.picture is not None and theirs.picture is not None and ours.id == theirs.id == line["books"][0]
+        assert sorted(ours.picture.stills) == sorted(theirs.picture.stills) and ours.picture != theirs.picture

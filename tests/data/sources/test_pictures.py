@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,53 @@ def test_pixels_are_kept_as_shown_without_exif(tmp_path: Path) -> None:
     assert b"home" not in (tmp_path / "out" / "0" / PARTS).read_bytes()
     (told,) = rows(tmp_path / "out", "quarantine", 1)
     assert told["path"].startswith("moving.gif#") and "frames after the first, 2 frames" in told["reason"]
+
+
+def moving_file(form: str, shades: Sequence[int], size: tuple[int, int] = (6, 4)) -> bytes:
+    """A moving picture, a frame of each shade."""
+    out = io.BytesIO()
+    first, *others = [Image.new("RGB", size, (shade, 9, 200)) for shade in shades]
+    keys: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
+    first.save(out, form, save_all=True, append_images=others, **keys)
+    return out.getvalue()
+
+
+WATCHED = CONFIG.model_copy(update={"sources": (PicturesSource(paths=(".",), frames=3),)})
+
+
+def test_as_many_frames_are_read_as_the_source_says_and_the_rest_is_set_aside(tmp_path: Path) -> None:
+    shades = [10, 120, 240, 70]
+    forms = {"gif": "GIF", "png": "PNG", "webp": "WEBP", "tiff": "TIFF"}
+    files = {f"{name}.{ending}": moving_file(form, shades) for name, (ending, form) in zip("abcd", forms.items(), strict=True)}
+    files |= {"short.gif": moving_file("GIF", shades[:2]), "still.png": picture_file(5)}
+    files |= {f"{name}.txt": b"It moves." for name in ("a", "b", "c", "d", "short", "still")}
+    read(WATCHED, write(tmp_path / "shelf", files), tmp_path / "out")
+    found = {part.path: part.picture for part in read_parts([tmp_path / "out" / "0" / PARTS]) if part.picture}
+    for path, picture in found.items():
+        assert picture.frames == {"short.gif": 2, "still.png": 1}.get(path, 3), path
+        if picture.mode == "RGB":
+            assert [still[0] for still in picture.stills] == pytest.approx(shades[: picture.frames], abs=2), path
+    told = {row["path"].partition("#")[0]: row["reason"] for row in rows(tmp_path / "out", "quarantine", 1)}
+    assert set(told) == {path for path in found if path[0] in "abcd"} and len(found) == 6
+    assert all("frames after the first 3, 1 frames" in reason for reason in told.values())
+
+
+def test_moving_pictures_that_are_too_large_together_or_damaged_are_set_aside_by_name(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    whole = [moving_file(form, (10, 120, 240), (9, 9)) for form in ("GIF", "PNG", "WEBP", "TIFF")]
+    files: dict[str, bytes] = {"large.gif": moving_file("GIF", (1, 99, 200), (700, 700)), "large.txt": b"Together."}
+    for number in range(100):
+        content = bytearray(draw.choice(whole))
+        for _ in range(draw.randrange(1, 9)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        files[f"{number}.gif"] = bytes(content[: draw.randrange(1, len(content) + 1)] if draw.random() < 0.3 else content)
+        files[f"{number}.txt"] = b"It moves."
+    small = IngestConfig(sources=(PicturesSource(paths=(".",), frames=3, max_megapixels=1),), shards=1)
+    (metrics,) = read(small, write(tmp_path / "shelf", files), tmp_path / "out")
+    reasons = {row["path"].partition("#")[0]: row["reason"] for row in rows(tmp_path / "out", "quarantine", 1)}
+    assert reasons["large.gif"] == "too large: 3 frames of 700 x 700 pixels, the limit is 1000000"
+    assert metrics["documents"] > 10 and len(reasons.keys() | texts_of(tmp_path / "out").keys()) == 101
+    census(small, tmp_path / "census", [tmp_path / "out" / "0"], tmp_path / "shelf", tmp_path, **limits(tmp_path / "scratch"))
 
 
 def test_two_hundred_damaged_files_are_each_read_or_set_aside(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_a_picture_of_another_size_or_colour_is_scaled_and_converted() -> None:
     assert (cut_patches(Picture("L", 1, 1, b"\0"), PictureGrid(height=2, width=2, patch=1, colours="rgb")) == -1).all()
 
 
+def test_a_moving_picture_is_cut_frame_by_frame_spread_from_its_first_to_its_last() -> None:
+    moving = Picture("L", 4, 6, b"".join(bytes([shade]) * 24 for shade in range(0, 250, 25)), 10)
+    found = cut_patches(moving, GRID.model_copy(update={"frames": 4}))
+    assert found.shape == (24, 4)
+    assert np.allclose((found.reshape(4, -1).mean(1) + 1) * 127.5, [0, 75, 150, 225], atol=0.2)
+    assert np.array_equal(cut_patches(moving, GRID), cut_patches(Picture("L", 4, 6, moving.stills[0]), GRID))
+    still = cut_patches(PICTURES[0], GRID.model_copy(update={"frames": 3}))
+    assert np.array_equal(still, np.tile(cut_patches(PICTURES[0], GRID), (3, 1)))
+    assert moving.name != moving._replace(frames=1, height=60).name
+
+
 def book_texts() -> list[str]:
     """Texts with pictures in all places: first, last, one after another, in documents of many rows, twice, and none."""
     a, b, c, d, e = (picture.placeholder for picture in PICTURES)

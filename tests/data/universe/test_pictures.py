@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from data.shards.pictures import PARTS, read_parts
 from data.sources.config import IngestConfig, PicturesSource
-from data.universe.pictures import ANIMALS, COATS, PLACES, SKIES, illustrations
+from data.universe.pictures import ANIMALS, COATS, FRAMES, PLACES, SKIES, illustrations, walks
 from data.universe.world import build_world
 from tests.data.sources.reading import read, rows
 
@@ -44,6 +44,14 @@ def test_what_is_asked_follows_from_nothing_that_is_said() -> None:
         assert len(by_person) > 0.98 * len(world.people) * len(choices)  # each person with each, so that a name tells nothing
     caption = scenes[0].caption.split("\nQ: ")[0]
     assert caption == f"{scenes[0].person} of {scenes[0].town}."
+
+
+def test_only_the_order_of_its_frames_tells_who_went_where() -> None:
+    found = list(walks(7, 600))
+    assert len({picture.name for picture, _ in found}) == 600 and list(walks(7, 5)) == found[:5]
+    assert {picture.frames for picture, _ in found} == {FRAMES} and {len(set(picture.stills)) for picture, _ in found} == {FRAMES}
+    assert Counter(walk.from_left for _, walk in found)[True] == pytest.approx(300, abs=45)
+    assert {(walk.start, walk.end) for _, walk in found} == {(one, other) for one in PLACES for other in PLACES if one != other}
 
 
 def test_scenes_are_documents_with_their_questions_in_any_number_of_shards(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_picture_stands_before_the_first_message_and_what_is_none_is_refused_b
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Seeing(Parrot):
-        network = SimpleNamespace(**vars(NETWORK), context=128)
+        network = SimpleNamespace(**{**vars(NETWORK), "config": SimpleNamespace(kind="decoder", pictures=None)}, context=128)
 
         def show(self, picture: Picture) -> str:
             return f"<{picture.width} x {picture.height}>"

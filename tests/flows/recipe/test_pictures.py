@@ -35,3 +35,25 @@ def test_what_does_not_fit_pictures_is_refused_by_name(change: str, fault: str) 
 def test_pictures_that_the_model_does_not_read_are_not_packed() -> None:
     with pytest.raises(RecipeError, match=r"pack\.patches=4 is the width of a column that rows get, and model\.inputs reads 0"):
         load("four_books", ("pack.method=best_fit", "pack.pictures={height: 8, width: 8, patch: 2}"))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("ingest.sources[0].collection=universe", "repeats one frame, since every source of pictures has frames=1"),
+        ("ingest.sources[0].frames=4", "frames=4 does nothing with collection='walks'"),
+        ("model.inputs[1].places=sinusoidal", "waves tell rows and columns alone; use places: learned"),
+        ("gates.chat.bounds[0]={metric: chat.questions.seen, above: shuffled}", "questions.heldout alone are asked so again"),
+    ],
+)
+def test_what_does_not_fit_moving_pictures_is_refused_by_name(change: str, fault: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("moving", (change,))
+    assert fault in str(error.value)
+
+
+def test_frames_that_are_read_and_not_seen_are_refused_by_name() -> None:
+    with pytest.raises(RecipeError, match=r"reads frames, and pack\.pictures\.frames=1 would show the first alone"):
+        load("illustrated", ("ingest.sources[0].collection=walks",))
+    with pytest.raises(RecipeError, match=r"question_sets has shuffled, and no source of pictures reads frames"):
+        load("illustrated", ("evaluate.chat.question_sets=[blind, shuffled]",))

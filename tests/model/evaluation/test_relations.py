@@ -160,7 +160,7 @@ def test_a_metric_that_is_missing_or_nan_or_has_no_rows_fails() -> None:
         ({"metric": "base.val.perplexity", "beats": "baseline.ngram"}, "kept row by row"),
         ({"metric": OURS, "above": "chance"}, "chance is known of questions alone"),
         ({"metric": OURS, "above": "blind"}, "blind is known of questions alone"),
-        ({"metric": "chat.questions.seen", "above": "blind"}, "questions.heldout alone are asked without pictures"),
+        ({"metric": "chat.questions.seen", "above": "blind"}, "questions.heldout alone are asked so again"),
     ],
 )
 def test_a_bound_that_could_not_be_judged_is_refused(fields: dict[str, Any], message: str) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from PIL import Image
 
 from data.shards.pictures import Picture
 from data.sources.pictures import PictureOpener
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
+from model.inputs.config import TokensConfig
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.serving.own import OwnModel
 from model.serving.served import About, ServeLimits
-from tests.model.inputs.pictures import READS
+from tests.model.inputs.pictures import PICTURES, READS
 from tests.model.serving.hostile_pictures import GOOD, HOSTILE, SAME, part, sent
 from tests.model.serving.running import own_model, serving
 
@@ -144,7 +147,7 @@ def test_a_conversation_with_pictures_goes_on(client: openai.OpenAI, sighted: De
 
 
 def test_a_picture_that_kills_its_parser_costs_that_request_alone(chat_format: ChatFormat, sighted: Decoder) -> None:
-    def killed(content: bytes) -> Picture:
+    def killed(content: bytes, *, moving: bool) -> Picture:
         raise RuntimeError("the parser process exited with status -9")
 
     about = About("sighted", [], 128, 1, None, ("chat", "pictures"), "folio")
@@ -156,10 +159,42 @@ def test_a_picture_that_kills_its_parser_costs_that_request_alone(chat_format: C
         assert httpx.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code == 200
 
 
+def test_a_model_that_reads_frames_sees_a_moving_picture_in_their_order(chat_format: ChatFormat) -> None:
+    reads = (TokensConfig(), PICTURES.model_copy(update={"frames": 3}))
+    config = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=64, context=128, inputs=reads, initial_std=0.4)
+    watching = Decoder(config, chat_format.tokenizer.get_vocab_size(), seed=4).eval()
+    about = About("watching", [], 128, 1, None, ("chat", "pictures"), "folio")
+    frames = [Image.new("L", (6, 4), shade) for shade in (0, 90, 180, 250)]
+    with PictureOpener() as opener, serving([OwnModel(watching.decoding(), chat_format, about, LIMITS, decode=opener)], LIMITS) as address:
+
+        def reply(*shown: Image.Image) -> str:
+            body = {"model": "watching", "messages": [{"role": "user", "content": [sent(gif(*shown), "image/gif"), QUESTION]}]}
+            answer = httpx.post(f"{address}/v1/chat/completions", json={**body, "temperature": 0, "max_tokens": 12}, timeout=30)
+            return str(answer.json()["choices"][0]["message"]["content"])
+
+        found, backwards = reply(*frames), reply(*frames[::-1])
+        told = httpx.post(
+            f"{address}/v1/chat/completions",
+            json={"model": "watching", "messages": [{"role": "user", "content": [sent(gif(*frames * 70), "image/gif"), QUESTION]}]},
+            timeout=30,
+        ).json()["error"]["message"]
+    moving = Picture("L", 6, 4, b"".join(bytes([shade]) * 24 for shade in (0, 90, 180, 250)), 4)
+    assert found == expected(watching, chat_format, f"{moving.placeholder}\nWho walked?", moving) != backwards
+    assert "frames after the first 256, 24 frames" in told
+
+
+def gif(*frames: Image.Image) -> bytes:
+    out = io.BytesIO()
+    # Pillow joins equal frames, and would take these for differences of one picture.
+    frames[0].save(out, "GIF", save_all=True, append_images=list(frames[1:]), disposal=2)
+    return out.getvalue()
+
+
 def test_the_same_file_is_decoded_once(chat_format: ChatFormat, sighted: Decoder) -> None:
     seen: list[bytes] = []
 
-    def decode(content: bytes) -> Picture:
+    def decode(content: bytes, *, moving: bool) -> Picture:
+        assert not moving
         seen.append(content)
         return UPRIGHT
 
