@@ -1,9 +1,9 @@
 """All baselines of one packed corpus, on the text, the rows and the questions that the model is measured on.
 
 Metrics: `<baseline>.<split>.bits_per_byte` of ngram, unigram, zstd, zstd_after_train and xz; `<baseline>.<split>.loss` (nats) of the first
-two; with `passages` `bm25.<split>.recall_at_1`, `_5` and `_10`; `chance.questions.seen` and `.heldout`; `<split>.documents_in_train`, how
-many documents of a split train holds as well, as where nothing was held out: there the baselines have read what they predict; `train.rows`
-and `ngram.rows_counted`.
+two; with `passages` `bm25.<split>.recall_at_1`, `_5` and `_10`; `chance.questions.seen`, `.heldout` and, of pictures, `.blind`;
+`<split>.documents_in_train`, how many documents of a split train holds as well, as where nothing was held out: there the baselines have
+read what they predict; `train.rows` and `ngram.rows_counted`.
 
 The share of questions that a guesser answers right, knowing only the choices.
 
@@ -124,7 +124,7 @@ def word_recalls(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[s
 
 
 Floats = NDArray[np.float64]
-SETS = ("seen", "heldout")
+SETS = ("seen", "heldout", "blind")  # the last of pictures alone
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def measure_baselines(packed: Path, splits: Sequence[Path], examples: Path, conf
         pairs = halved_passages(scored[split], config.passages) if config.passages else []
         metrics |= {f"bm25.{split}.{name}": value for name, value in word_recalls(pairs).items()}
     seen = read_lines(examples / "questions_seen.jsonl")
-    asked = {name: read_lines(examples / f"questions_{name}.jsonl") for name in SETS}
+    asked = {name: read_lines(path) for name in SETS if (path := examples / f"questions_{name}.jsonl").is_file()}
     guessed = {name: chances(questions, seen) for name, questions in asked.items() if questions}
     metrics |= {f"chance.questions.{name}": float(found.mean()) for name, found in guessed.items()}
     return Baselines(metrics, rows, guessed)

@@ -237,7 +237,15 @@ DEPTHS = (1, 5, 10)  # passages among which a question's own is looked for
 class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What is measured of answers from documents, on the held-out questions of the examples."""
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"declines": ("declined",)}
+
     questions: int = Field(200, ge=1, description="held-out questions that are asked, the first of the file; count")
     passages: int = Field(5, ge=1, le=20, description="passages that are offered to a prompt, as many as fit are shown; count")
     answer_tokens: int = Field(48, ge=1, description="longest answer; tokens")
+    declined: bool = Field(
+        False, description="ask each question once more with other passages than its own, which is to be declined; yes or no"
+    )
+    declines: tuple[str, ...] = Field(
+        (), description="words by which a model declines besides `unanswerable`, which it is asked for, such as 'ich weiß es nicht'"
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals; probability")
