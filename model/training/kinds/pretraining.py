@@ -182,7 +182,7 @@ class SpansConfig(CorpusTrainConfig):
         return Spans(self.density, self.mean_length, self.hiding_seed, self.most_spans)
 
 
-class DenoiserConfig(BaseModel, frozen=True, extra="forbid"):
+class DenoiserConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """One of the ways in which documents are corrupted."""
 
     mode: Literal["R", "S", "X"] = Field(description="whose mark it has: R, regular; S, sequential; X, extreme")
