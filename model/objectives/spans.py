@@ -106,22 +106,30 @@ class Spans:
 
     def _document(self, tokens: Ids, generator: np.random.Philox) -> tuple[Ids, Ids]:
         """Return what is read of a document, and what is to be written; of a single token nothing."""
-        if len(tokens) < 2:
-            return tokens, tokens[:0]
-        hidden = min(max(1, round(self.density * len(tokens))), len(tokens) - 1)
-        shown = len(tokens) - hidden
-        spans = min(max(1, round(hidden / self.mean_length)), hidden, shown, self.most_spans)
+        return corrupt(tokens, generator, self.density, self.mean_length, self.most_spans)
+
+
+def corrupt(tokens: Ids, generator: np.random.Philox, density: float, mean_length: float, most_spans: int) -> tuple[Ids, Ids]:
+    """Return what is read of a document, and what is to be written; of a single token nothing. mean_length 0: one span at the end."""
+    if len(tokens) < 2:
+        return tokens, tokens[:0]
+    hidden = min(max(1, round(density * len(tokens))), len(tokens) - 1)
+    shown = len(tokens) - hidden
+    if mean_length:
+        spans = min(max(1, round(hidden / mean_length)), hidden, shown, most_spans)
         lengths = _composition(hidden, spans, generator)
         # One part more than spans, the last of which may be empty: what follows the last span.
         between = _composition(shown + 1, spans + 1, generator)
-        read, targets, place = list[Ids](), list[Ids](), 0
-        for span in range(spans):
-            begin = place + between[span]
-            place = begin + lengths[span]
-            sentinel = np.array([SENTINEL + span])
-            read += [tokens[begin - between[span] : begin], sentinel]
-            targets += [sentinel, tokens[begin:place]]
-        return np.concatenate([*read, tokens[place:]]), np.concatenate([*targets, np.array([SENTINEL + spans])])
+    else:
+        spans, lengths, between = 1, [hidden], [shown]
+    read, targets, place = list[Ids](), list[Ids](), 0
+    for span in range(spans):
+        begin = place + between[span]
+        place = begin + lengths[span]
+        sentinel = np.array([SENTINEL + span])
+        read += [tokens[begin - between[span] : begin], sentinel]
+        targets += [sentinel, tokens[begin:place]]
+    return np.concatenate([*read, tokens[place:]]), np.concatenate([*targets, np.array([SENTINEL + spans])])
 
 
 def _composition(total: int, parts: int, generator: np.random.Philox) -> list[int]:

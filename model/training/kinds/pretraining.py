@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from model.networks.base import Ability, NetworkBase
 from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
@@ -13,6 +13,7 @@ from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 if TYPE_CHECKING:
     from model.loading.source import BatchShare, Source
     from model.objectives.contrastive import Contrastive
+    from model.objectives.denoisers import Denoisers
     from model.objectives.masked import Masked
     from model.objectives.next_token import NextToken
     from model.objectives.prefix import PrefixLm
@@ -179,6 +180,82 @@ class SpansConfig(CorpusTrainConfig):
         from model.objectives.spans import Spans
 
         return Spans(self.density, self.mean_length, self.hiding_seed, self.most_spans)
+
+
+class DenoiserConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """One of the ways in which documents are corrupted."""
+
+    mode: Literal["R", "S", "X"] = Field(description="whose mark it has: R, regular; S, sequential; X, extreme")
+    density: float = Field(gt=0, lt=1, description="share of a document's tokens that is hidden, at least one; fraction")
+    mean_length: float = Field(0.0, ge=0, description="mean length of the hidden spans, 1 or more; 0: one span at the end; tokens")
+    weight: float = Field(1.0, gt=0, description="share of the documents that are corrupted so, relative to the other ways'")
+
+    @model_validator(mode="after")
+    def _span_has_a_token(self) -> DenoiserConfig:
+        if 0 < self.mean_length < 1:
+            raise ValueError(f"mean_length={self.mean_length}: a span has a token at least; set 1 or more, or 0 for one span at the end")
+        return self
+
+
+# UL2's seven: two regular, one sequential, four extreme.
+DENOISERS = (
+    DenoiserConfig(mode="R", density=0.15, mean_length=3),
+    DenoiserConfig(mode="R", density=0.15, mean_length=8),
+    DenoiserConfig(mode="S", density=0.25),
+    DenoiserConfig(mode="X", density=0.5, mean_length=3),
+    DenoiserConfig(mode="X", density=0.5, mean_length=8),
+    DenoiserConfig(mode="X", density=0.15, mean_length=64),
+    DenoiserConfig(mode="X", density=0.5, mean_length=64),
+)
+
+
+class DenoisersConfig(CorpusTrainConfig):
+    """UL2's mixture of denoisers over packed documents: each is corrupted in one of several ways, and what is hidden is written."""
+
+    REQUIRES: ClassVar[frozenset[Ability]] = SpansConfig.REQUIRES
+    HAS_NEXT_TOKENS: ClassVar[bool] = False
+    COUNTS_OPERATIONS: ClassVar[bool] = False
+
+    kind: Literal["denoisers"] = Field("denoisers", description="training objective: hidden spans, few or many, short or long, or the end")
+    denoisers: tuple[DenoiserConfig, ...] = Field(
+        DENOISERS, min_length=1, description="ways in which documents are corrupted; list of ways"
+    )
+    marks: bool = Field(
+        False,
+        description="begin what is read with the mark of its mode, one of the network's last three sentinels; without, modes have none",
+    )
+    most_spans: int = Field(
+        96, ge=1, description="spans of a document at most; the network needs one sentinel more, and three for marks; count"
+    )
+    hiding_seed: int = Field(0, ge=0, description="decides, with a row's position, which way is taken and which spans are hidden; integer")
+
+    @model_validator(mode="after")
+    def _spans_stay_in_documents(self) -> DenoisersConfig:
+        if not self.within_documents:
+            raise ValueError("within_documents=false with kind=denoisers: each document is corrupted in its own way; leave it out")
+        return self
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield that the network has too few sentinels."""
+        wanted = self.most_spans + 1 + (3 if self.marks else 0)
+        if (sentinels := getattr(network, "sentinels", None)) is not None and sentinels < wanted:
+            yield (
+                f"{section}most_spans={self.most_spans} and {section}marks={str(self.marks).lower()} with {shape}sentinels={sentinels}: "
+                f"they take {wanted}; set {shape}sentinels={wanted}, or fewer spans"
+            )
+
+    @property
+    def read_share(self) -> float:
+        ways = [(way.density * (1 + 1 / way.mean_length) if way.mean_length else way.density, way.weight) for way in self.denoisers]
+        return min(1.0, sum(share * weight for share, weight in ways) / sum(weight for _, weight in ways))
+
+    def build_objective(self, network: NetworkBase) -> Denoisers:
+        """Return the objective that this config describes."""
+        from model.objectives.denoisers import Denoiser, Denoisers
+
+        ways = tuple(Denoiser(way.mode, way.density, way.mean_length, way.weight) for way in self.denoisers)
+        marks = getattr(network, "sentinels", 0) if self.marks else 0
+        return Denoisers(seed=self.hiding_seed, most_spans=self.most_spans, ways=ways, marks=marks)
 
 
 class ContrastiveConfig(CorpusTrainConfig):

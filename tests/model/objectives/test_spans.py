@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.networks.config import EncoderDecoderConfig
+from model.objectives.denoisers import Denoiser, Denoisers
 from model.objectives.protocol import IGNORED
 from model.objectives.spans import SENTINEL, Spans
 
@@ -119,3 +120,50 @@ def test_rows_of_padding_or_of_single_tokens_hide_nothing_and_give_no_nan() -> N
     sums[0].backward()  # type: ignore[no-untyped-call]
     assert objective.units(some) == {"written": 0, "hidden": 0} and sums.tolist() == [0, 0]
     assert all(parameter.grad is None or not parameter.grad.isnan().any() for parameter in network.parameters())
+
+
+SHORT, END, LONG = Denoiser("R", 0.15, 3.0, 2.0), Denoiser("S", 0.25, 0.0, 1.0), Denoiser("X", 0.5, 8.0, 1.0)
+
+
+def test_each_document_is_corrupted_in_one_of_the_ways_as_often_as_they_weigh_and_marked_so() -> None:
+    some = rows(400, 200, 100)
+    batch = Denoisers(seed=4, ways=(SHORT, END, LONG), marks=SENTINELS).batch(some)
+    seen: dict[str, list[tuple[float, float]]] = {"R": [], "S": [], "X": []}
+    for row in range(400):
+        for document in (0, 1):
+            text = some["tokens"][row, 1:][(some["document"][row, 1:] == document) & some["loss"][row, 1:]].tolist()
+            (mark, *read), written, _ = of_document(batch, row, document)
+            assert restored(read, written) == text
+            spans, hidden = sum(token >= SENTINEL for token in read), sum(token < SENTINEL for token in written)
+            mode = "RSX"[SENTINEL + SENTINELS - 1 - mark]
+            seen[mode].append((hidden / len(text), hidden / spans))
+            if mode == "S":
+                assert read == [*text[: len(text) - hidden], SENTINEL], "all that is hidden stands at the end"
+    assert {mode: len(found) / 800 for mode, found in seen.items()} == pytest.approx({"R": 0.5, "S": 0.25, "X": 0.25}, abs=0.05)
+    for mode, way in (("R", SHORT), ("S", END), ("X", LONG)):
+        shares, lengths = zip(*seen[mode], strict=True)
+        assert np.mean(shares) == pytest.approx(way.density, abs=0.01)
+        assert mode == "S" or np.mean(lengths) == pytest.approx(way.mean_length, rel=0.1)
+    plain = Denoisers(seed=4, ways=(SHORT, END, LONG)).batch(some)
+    for row in range(20):
+        marked, bare = (of_document(made, row, 0) for made in (batch, plain))
+        assert marked[0][1:] == bare[0] and marked[1:] == bare[1:], "marks alone differ"
+
+
+def test_a_mixture_of_one_regular_way_loses_what_span_corruption_loses_in_plain_python() -> None:
+    some, way = rows(4), Denoiser("R", 0.3, 2.0, 1.0)
+    network = EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=48, context=CONTEXT, sentinels=SENTINELS, initial_std=0.3)
+    built, objective = network.build(VOCABULARY, seed=2).eval(), Denoisers(seed=5, ways=(way,), marks=SENTINELS)
+    batch, nats = objective.batch(some), 0.0
+    for row in range(4):
+        for document in (0, 1):
+            named = [
+                [token - SENTINEL + VOCABULARY if token >= SENTINEL else token for token in one]
+                for one in of_document(batch, row, document)
+            ]
+            with torch.no_grad():
+                logits = built.logits({"tokens": torch.tensor([named[0]]), "written": torch.tensor([named[2]])})[0].double().tolist()
+            nats += sum(math.log(sum(map(math.exp, line))) - line[target] for line, target in zip(logits, named[1], strict=True))
+    with torch.no_grad():
+        sums = objective.sums({"policy": built}, {name: torch.from_numpy(column) for name, column in batch.items()})
+    assert sums[0].item() == pytest.approx(nats, rel=1e-5)

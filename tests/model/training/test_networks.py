@@ -17,7 +17,7 @@ from model.networks.config import DecoderConfig, EncoderConfig, EncoderDecoderCo
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.job import Job, JobError
-from model.training.kinds.pretraining import ContrastiveConfig, MaskedConfig, PrefixConfig, SpansConfig
+from model.training.kinds.pretraining import ContrastiveConfig, DenoisersConfig, MaskedConfig, PrefixConfig, SpansConfig
 from model.training.launch.launch import launch
 from model.training.optimizers.build import parameters_by_role
 from model.training.precision import use_float8
@@ -48,7 +48,7 @@ HYBRID_EXPERTS = HybridConfig.model_validate({
 PROMPTED = SHAPE.model_copy(update={"prompt": "bidirectional"})
 CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID, "experts": EXPERTS, "hybrid-experts": HYBRID_EXPERTS}
 CONTRASTED = {"contrastive-encoder": ENCODER, "contrastive-decoder": SHAPE}
-KINDS = (*CAUSAL, "prompted", "encoder", "encoder_decoder", *CONTRASTED)
+KINDS = (*CAUSAL, "prompted", "denoisers", "encoder", "encoder_decoder", *CONTRASTED)
 
 
 def of_kind(job: Job, kind: str) -> Job:
@@ -63,6 +63,9 @@ def of_kind(job: Job, kind: str) -> Job:
     if kind == "prompted":
         train = {name: value for name, value in fields["train"].items() if name in PrefixConfig.model_fields}
         return Job.model_validate({**fields, "network": PROMPTED, "train": {**train, "kind": "prefix"}})
+    if kind == "denoisers":
+        train = {name: value for name, value in fields["train"].items() if name in DenoisersConfig.model_fields}
+        return Job.model_validate({**fields, "network": BOTH, "train": {**train, "kind": "denoisers", "marks": True}})
     if kind == "encoder_decoder":
         train = {name: value for name, value in fields["train"].items() if name in SpansConfig.model_fields}
         return Job.model_validate({**fields, "network": BOTH, "train": {**train, "kind": "spans", "density": 0.3}})
@@ -205,6 +208,9 @@ REFUSED = [
     ("contrastive-encoder", {"sizes": [16, 32]}, {}, r"sizes=\[16, 32\] with width=32: smaller ones are asked for"),
     ("contrastive-encoder", {"sizes": [16, 8]}, {}, r"sizes=\[16, 8\]: give numbers from 1 on, each once, in ascending order"),
     ("encoder_decoder", {"kind": "contrastive"}, {}, "kind=contrastive with kind=encoder_decoder: it reads texts with gaps alone"),
+    ("denoisers", {"most_spans": 97}, {}, "most_spans=97 and marks=true with sentinels=100: they take 101; set sentinels=101, or fewer"),
+    ("denoisers", {"denoisers": [{"mode": "R", "density": 0.1, "mean_length": 0.5}]}, {}, "mean_length=0.5: a span has a token at least"),
+    ("encoder", {"kind": "denoisers"}, {}, "kind=denoisers needs a network that supports infilling, and kind=encoder does not"),
     ("recurrent", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=recurrent does not"),
     ("encoder_decoder", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=encoder_decoder does"),
     (
