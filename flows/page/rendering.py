@@ -24,7 +24,15 @@ from tasks.stage.store.store import Store
 
 HERE = Path(__file__).parent
 REPORT_STYLE = HERE.parents[1] / "tasks" / "reporting" / "page.css"
-NAVIGATION: tuple[tuple[str, str], ...] = (("/", "Runs"), ("/models", "Models"), ("/artifacts", "Artifacts"))
+NAVIGATION: tuple[tuple[str, str], ...] = (
+    ("/", "Runs"),
+    ("/plan", "Plan"),
+    ("/corpora", "Corpora"),
+    ("/models", "Models"),
+    ("/judging", "Judging"),
+    ("/decisions", "Decisions"),
+    ("/artifacts", "Artifacts"),
+)
 """(address, name) of what the head of every page leads to, in order."""
 SHOWN = 25  # rows of a list before the next page
 TONES = {"finished": "good", "failed": "bad", "crashed": "bad", "stopped": "warned", "running": "live"}
