@@ -71,9 +71,9 @@ class JobContext:
 
     @property
     def snapshot(self) -> Path:
-        """The manifest of the source. Raises RuntimeError for a plan, which freezes nothing."""
+        """The manifest of the source. Raises RuntimeError for a plan, which writes none."""
         if self.traces.source.manifest is None:
-            raise RuntimeError("a plan executes nothing, so its source is not frozen")
+            raise RuntimeError("a plan executes nothing, so it has no snapshot on disk")
         return self.traces.source.manifest
 
 

@@ -105,9 +105,9 @@ def open_run(
 
 
 def _source(project: Project, home: Path, store: Store, *, planning: bool) -> Source:
-    """Return the repository's source; frozen for a run, so edits during the run have no effect."""
+    """Return the repository's source, frozen, so edits meanwhile have no effect; for a run, whose bodies read it, on disk."""
     exclude = [home, *([store.local_root] if store.local_root else [])]
-    return Source.of(project, exclude=exclude) if planning else Source.snapshot(project, home / "cache" / "source", exclude=exclude)
+    return Source.frozen(project, exclude=exclude) if planning else Source.snapshot(project, home / "cache" / "source", exclude=exclude)
 
 
 def new_run_record(

@@ -23,9 +23,9 @@ class TraceChecker:
         self._today: dict[str, Trace | None] = {}
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        """Pickle a frozen source as its manifest; another process then opens it itself. Raises RuntimeError for a live source."""
+        """Pickle a snapshot as its manifest; another process then opens it itself. Raises RuntimeError for a source without one."""
         if self.source.manifest is None:
-            raise RuntimeError("a source that was not frozen stays in its process")
+            raise RuntimeError("a source without a snapshot on disk stays in its process")
         return _opened, (self.store, self.source.manifest, self.cache)
 
     def recorded(self, record: Artifact) -> Trace | None:
@@ -69,7 +69,7 @@ class TraceChecker:
     def manifest(self, snapshot: str) -> Path:
         """Return the path of another snapshot's manifest, in the source's folder."""
         if self.source.manifest is None:
-            raise RuntimeError("a source that was not frozen has no manifest, and so has no other snapshot beside it")
+            raise RuntimeError("a source without a snapshot on disk has no other snapshot beside it")
         return self.source.manifest.with_name(f"{snapshot}.json")
 
     def save(self, marks: Marks) -> tuple[Trace, str]:

@@ -1,4 +1,4 @@
-"""The repository's files at one moment: on disk now, or frozen when a run opened.
+"""The repository's files at one moment: on disk now, or frozen when a run or a plan opened.
 
 Paths are relative to the root, with `/`. Only what git would track counts: nothing that `.gitignore` names, no environment, no cache, no
 folder named in `exclude` (the store, folio's home). Folders that hold Python code are frozen whole; any other file of the repository, such
@@ -90,10 +90,11 @@ class Source:
     def __init__(
         self, project: Project, ignored: tuple[str, ...], exclude: Iterable[str], frozen: dict[str, str] | None, blobs: Path
     ) -> None:
-        """Use `of`, `snapshot` or `opened`. `frozen`: digests by path, kept below `blobs`."""
+        """Use `of`, `frozen`, `snapshot` or `opened`. `frozen`: digests by path, kept below `blobs`."""
         self.project, self.root, self.ignored, self.exclude = project, project.root, ignored, frozenset(exclude)
         self._ignored_name = re.compile("|".join(map(fnmatch.translate, ignored)) or r"(?!)")
         self.manifest: Path | None = None
+        self.state = ""  # of frozen files: the hash of what a manifest says of them
         self._frozen, self._blobs = frozen, blobs
         self._rooms = None if frozen is None else {path.partition("/")[0] for path in frozen}
         self._listed: dict[str, Names] = {} if frozen is None else _folders(frozen)
@@ -111,28 +112,37 @@ class Source:
         return cls(replace(project, root=root), (*NEVER, *_ignored(root)), map(str, exclude), None, root)
 
     @classmethod
+    def frozen(cls, project: Project | Path, *, exclude: Iterable[Path] = ()) -> Source:
+        """Return the repository's code as it is now, held in memory: what `snapshot` would return, with nothing written."""
+        live = cls.of(project, exclude=exclude)
+        # An editor's temporary file may have vanished meanwhile.
+        held = {path: content for path in live.rooms() if (content := live.text(path)) is not None}
+        digests = {path: live.digest_of(path) for path in held}
+        source = cls(live.project, live.ignored, live.exclude, digests, live.root)
+        source._links = {path: live.link(path) for path in _with_folders(held) if LINKED(f"{live.root}/{path}")}
+        source._read = dict(held)
+        source.state = hashlib.sha256(source._described()).hexdigest()
+        return source
+
+    @classmethod
     def snapshot(cls, project: Project | Path, folder: Path, *, exclude: Iterable[Path] = ()) -> Source:
         """Freeze the repository's code, and the files beside it, in a content-addressed folder; `manifest` is what `opened` reads."""
-        live = cls.of(project, exclude=exclude)
+        held = cls.frozen(project, exclude=exclude)
         blobs = folder / "files"
         blobs.mkdir(parents=True, exist_ok=True)
         kept = {path.name for path in blobs.iterdir()}
-        files: dict[str, str] = {}
-        for path in live.rooms():
-            content = live.text(path)
-            if content is None:
-                continue  # an editor's temporary file that vanished meanwhile
-            files[path] = digest = live.digest_of(path)
+        for path, digest in (held._frozen or {}).items():
             if digest not in kept:
-                write_whole(blobs / digest, content)
-        links = {path: live.link(path) for path in _with_folders(files) if LINKED(f"{live.root}/{path}")}
-        found = {"root": str(live.root), "project": live.project.to_json(), "ignored": live.ignored, "exclude": sorted(live.exclude)}
-        found |= {"files": files, "links": links}
-        text = json.dumps(found, sort_keys=True).encode()
-        manifest = folder / f"{hashlib.sha256(text).hexdigest()}.json"
+                write_whole(blobs / digest, held.text(path) or b"")
+        manifest = folder / f"{held.state}.json"
         if not manifest.exists():
-            write_whole(manifest, text)
+            write_whole(manifest, held._described())
         return cls.opened(manifest)
+
+    def _described(self) -> bytes:
+        """Return the manifest of frozen files."""
+        found = {"root": str(self.root), "project": self.project.to_json(), "ignored": self.ignored, "exclude": sorted(self.exclude)}
+        return json.dumps(found | {"files": self._frozen, "links": self._links}, sort_keys=True).encode()
 
     @classmethod
     def opened(cls, manifest: Path) -> Source:
@@ -148,7 +158,7 @@ class Source:
             raise SourceMissing(f"{manifest}: another version of folio took this snapshot of the source; start the run again")
         project = Project.from_json(Path(found["root"]), found["project"])
         source = cls(project, tuple(found["ignored"]), found["exclude"], found["files"], manifest.parent / "files")
-        source.manifest, source._links = manifest, found["links"]
+        source.manifest, source.state, source._links = manifest, manifest.stem, found["links"]
         return source
 
     def text(self, path: str) -> bytes | None:

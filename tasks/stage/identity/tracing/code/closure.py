@@ -10,7 +10,7 @@ found first, is seen. Where code asks for names by other means (`READS_NAMES`), 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_hash
 from tasks.stage.identity.tracing.code.importing import Importing
@@ -67,6 +67,10 @@ class Closure:
         self._classes: dict[tuple[str, str], Item] = {}
         self._functions: dict[tuple[str, int], tuple[str, str, Item]] = {}
         self._followed: set[int] = set()
+        self._settled: set[int] = set()  # methods that count, and execution code, which never does
+        self._pending: dict[str, list[Item]] = {}
+        self._bases: dict[tuple[str, str, int], tuple[list[tuple[str, Item | None]], frozenset[str] | None]] = {}
+        self._told: dict[tuple[str, int], tuple[object, ...]] = {}
         self._made = frozenset(marks.made)
         self._start()
         before = -1
@@ -116,7 +120,7 @@ class Closure:
 
     def _again(self) -> None:
         """Look again at what depends on all that is asked for."""
-        private = {found[1] for name in self._attributes if (found := PRIVATE.match(name))}
+        private = {found[1] for name in self._attributes if name[:1] == "_" and (found := PRIVATE.match(name))}
         self._spoken = frozenset(self._attributes).union(*self._names.values(), *self._types.values())
         self._asked = self._spoken | self._words | self._imported | private
         if not self._spoken.isdisjoint(READS_ALL_NAMES):
@@ -128,13 +132,14 @@ class Closure:
             self._members(path, qualname, item)
         reads_code = not self._spoken.isdisjoint(READS_CODE)
         for entry, path, item in list(self._functions.values()):
-            if item.notes is not None and not self._values.isdisjoint({item.names[0], f".{item.names[0]}"}):
+            if item.notes is not None and (item.names[0] in self._values or f".{item.names[0]}" in self._values):
                 self._count(entry, path, item.notes)
             if item.body is not None and reads_code:
                 self._count(entry, path, item.body)
 
     def _module(self, path: str) -> None:
-        names, types = self._names.setdefault(path, set()), self._types.setdefault(path, set())
+        names = self._names.setdefault(path, set())
+        self._types.setdefault(path, set())
         facts = self.modules.facts(path)
         if not READS_NAMES.isdisjoint(names):
             self._whole.add(path)
@@ -145,23 +150,30 @@ class Closure:
             described = [item.piece.described for item in facts.items if item.kind in ("act", "typing")]
             self.facts[f"mentioned {path}:__annotations__"] = short_hash("\n".join(described))
         every = whole or "__subclasses__" in self._asked
-        for item in facts.items:
-            if item.kind == "program" and path not in self.marks.programs:
-                continue
-            always = ("__getattr__", "__dir__") if item.kind != "import" or item.imports[0][1] != "__future__" else item.names
-            called = [name for name in item.names if name in names or name in self._imported or name in self._words or name in always]
-            typed = [name for name in item.names if name in types or name in self._typed]
-            if item.kind in ("import", "typing"):
-                self._import(path, "", item, item.names if whole else called, typed)
-            elif item.choice is not None:
-                self._choose(path, item, whole or bool(called), bool(called or typed))
-            elif every or called or typed or item.kind in ("act", "program") or not self.importing.is_loose(path, item):
-                self._item(path, item)
-                self._import(path, "", item, item.names if item.kind == "act" else ())
-        for found in facts.items:
+        pending = self._pending.get(path)
+        if pending is None:
+            pending = [item for item in facts.items if item.kind != "program" or path in self.marks.programs]
+        self._pending[path] = [item for item in pending if not self._consider(path, item, whole, every)]
+        for found in pending:
             if "*" in found.names:  # what it takes from there may be any of its names
                 self._imported |= names
                 self.facts[f"import {path}:*"] = " ".join(module for local, module, _ in found.imports if local == "*")
+
+    def _consider(self, path: str, item: Item, whole: bool, every: bool) -> bool:
+        """Count a statement if it does; return whether that is settled, so that nothing asked for later can add to it."""
+        names, types = self._names[path], self._types[path]
+        always = ("__getattr__", "__dir__") if item.kind != "import" or item.imports[0][1] != "__future__" else item.names
+        called = [name for name in item.names if name in names or name in self._imported or name in self._words or name in always]
+        typed = [name for name in item.names if name in types or name in self._typed]
+        if item.kind in ("import", "typing"):
+            self._import(path, "", item, item.names if whole else called, typed)
+        elif item.choice is not None:
+            self._choose(path, item, whole or bool(called), bool(called or typed))
+        elif every or called or typed or item.kind in ("act", "program") or not self.importing.is_loose(path, item):
+            self._item(path, item)
+            self._import(path, "", item, item.names if item.kind == "act" else ())
+            return not item.imports
+        return False
 
     def _item(self, path: str, item: Item) -> None:
         if item.kind == "def" and not self.project.is_execution(path, item.names[0]):
@@ -175,7 +187,15 @@ class Closure:
             for name in names if item.names else [""]:
                 self._count(f"statement {path}:{name}", path, item.piece)
 
-    def _import(self, path: str, owner: str, item: Item, called: Iterable[str], typed: Iterable[str] = ()) -> None:
+    def _import(self, path: str, owner: str, item: Item, called: Sequence[str], typed: Sequence[str] = ()) -> None:
+        if not (item.imports and (called or typed)):
+            return
+        names = self._names.get(path, ())
+        used = [(local in self._imported or local in names, local in self._values) for local, _, _ in item.imports]
+        state = (*called, "", *typed, *used, path in self._whole)
+        if self._told.get((owner, id(item))) == state:
+            return  # it would say again what it has said
+        self._told[owner, id(item)] = state
         for local, module, attribute in item.imports:
             if local not in called and local not in typed:
                 continue
@@ -188,7 +208,7 @@ class Closure:
                 inner = self.modules.path_of(f"{module}.{attribute}")
                 meant += [inner] if inner else []
             self.facts[entry] = " ".join(dict.fromkeys([*self.facts.get(entry, "").split(), *meant]))
-            if not self.modules.is_ours(module):
+            if not self.importing.is_ours(module):
                 # A word of a string may name one of our definitions, but means no library.
                 if owner or local in self._imported or local in self._names.get(path, ()) or path in self._whole:
                     self._library(module, attribute)
@@ -282,7 +302,7 @@ class Closure:
                 if name in self.marks.modules:
                     for executed in self.modules.executed(name):
                         self.importing.file(executed)
-            if not self.modules.is_ours(module):
+            if not self.importing.is_ours(module):
                 self._library(module, *attribute)
 
     def _library(self, module: str, attribute: str = "") -> None:
@@ -316,16 +336,22 @@ class Closure:
         """Count the methods that are found by a name that is asked for, or by Python."""
         known = self._known_names(path, qualname, item)
         every = ANY in self._asked or not self._spoken.isdisjoint(READS_CLASSES) or known is None
-        asked = self._asked | (known or frozenset())
         for member in item.members:
-            name = member.names[0] if member.kind == "def" else ""
-            if name and (every or name in asked or _is_hook(name)) and not self.project.is_execution(path, f"{qualname}.{name}"):
-                self._function(f"mentioned {path}:{qualname}.{name}", path, member)
+            if member.kind != "def" or id(member) in self._settled:
+                continue
+            name = member.names[0]
+            if every or name in self._asked or (known and name in known) or _is_hook(name):
+                self._settled.add(id(member))
+                if not self.project.is_execution(path, f"{qualname}.{name}"):
+                    self._function(f"mentioned {path}:{qualname}.{name}", path, member)
 
     def _known_names(self, path: str, qualname: str, item: Item) -> frozenset[str] | None:
         """Return the names by which libraries that a class inherits from find its members; None if that isn't known."""
-        ends = [end for base in item.bases if base != ("object",) for end in self.modules.lead(path, base)]
-        found = self.marks.inherited(path, qualname)
+        which = path, qualname, id(item)
+        if which not in self._bases:
+            leads = [end for base in item.bases if base != ("object",) for end in self.modules.lead(path, base)]
+            self._bases[which] = leads, self.marks.inherited(path, qualname)
+        ends, found = self._bases[which]
         if found is None:
             inner_names = [
                 frozenset() if inner is item else inner and self._known_names(where, inner.names[0], inner) for where, inner in ends

@@ -1,4 +1,4 @@
-"""The code that counts for marks on a source; kept for a source that was frozen, so a run whose code is as it was follows nothing again."""
+"""The code that counts for marks on a source; kept for frozen code, so a run or plan whose code is as it was follows nothing again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Counted:
 
 def counted_code(marks: Marks, source: Source, cache: Path | None) -> Counted:
     """Return what counts. `cache`: folder that holds one answer for each marks, with what it is an answer to; and the facts of files."""
-    if cache is None or source.manifest is None:
+    if cache is None or not source.state:
         return _followed(marks, _modules(marks, source, cache))
     asked = hashlib.sha256(marks.model_dump_json().encode()).hexdigest()
     file, question = cache / f"{asked}.counted", _question(asked, source)
@@ -48,9 +48,8 @@ def _followed(marks: Marks, modules: Modules) -> Counted:
 
 
 def _question(marks: str, source: Source) -> str:
-    """Return the hash of all that an answer depends on: the marks' digest, the snapshot, the names beside it, Python and the rules."""
-    assert source.manifest is not None
-    parts = [marks, _rules(), platform.python_version(), source.manifest.stem, *source.listing("")]
+    """Return the hash of all that an answer depends on: the marks' digest, the frozen code, the names beside it, Python and the rules."""
+    parts = [marks, _rules(), platform.python_version(), source.state, *source.listing("")]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -27,6 +27,14 @@ class Importing:
         self.sequence: list[str] = []
         self.missing: set[str] = set()
         self.libraries: set[str] = set()
+        self._ours: dict[str, bool] = {}
+        self._loose: dict[int, bool] = {}
+
+    def is_ours(self, module: str) -> bool:
+        """Return whether a module is the repository's; a folder at the root is asked of the disk, so once for each name."""
+        if module not in self._ours:
+            self._ours[module] = self.modules.is_ours(module)
+        return self._ours[module]
 
     def file(self, path: str) -> None:
         """Import a file: what it imports itself, in the order of its statements, and what the others do."""
@@ -53,13 +61,13 @@ class Importing:
     def _imports(self, piece: Piece) -> None:
         libraries = []
         for module, *attribute in piece.imports:
-            if self.modules.is_missing(module):
+            if self.is_ours(module.partition(".")[0]) and not self.is_ours(module):
                 self.missing.add(module)
             ours = False
             for path in self.modules.executed(module, *attribute):
                 self.file(path)
                 ours = True
-            if not ours and not self.modules.is_ours(module):
+            if not ours and not self.is_ours(module):
                 libraries.append(module)
         for module in sorted(libraries):
             # What was loaded when the execution began does nothing when it is imported again.
@@ -75,7 +83,11 @@ class Importing:
 
     def is_loose(self, path: str, item: Item) -> bool:
         """Return whether a definition does nothing when its statement runs but bind its name."""
-        return item.loose and self._inherits_plainly(path, item)
+        if not item.bases:
+            return item.loose
+        if id(item) not in self._loose:
+            self._loose[id(item)] = item.loose and self._inherits_plainly(path, item)
+        return self._loose[id(item)]
 
     def _inherits_plainly(self, path: str, item: Item) -> bool:
         """Return whether no base of a class acts on classes that inherit from it."""

@@ -47,10 +47,6 @@ class Modules:
         """Return whether a name is a module or a folder of modules of the repository."""
         return self.path_of(module) is not None or bool(module and self.source.is_folder(module.replace(".", "/")))
 
-    def is_missing(self, module: str) -> bool:
-        """Return whether a module would lie in a package of the repository, and isn't there."""
-        return self.is_ours(module.partition(".")[0]) and not self.is_ours(module)
-
     def executed(self, module: str, attribute: str = "") -> Iterator[str]:
         """Yield the files that an import executes, packages first."""
         parts = module.split(".")

@@ -1,7 +1,8 @@
-"""What counts of the code is kept for a snapshot, and is what following it again would find."""
+"""What counts of the code is kept for frozen code, and is what following it again would find."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.source import Source
 from tasks.stage.identity.tracing.trace import Trace, trace_of
+from tasks.stage.system import atomic_files
 from tests.tasks.stage.identity.tracing.programs import Program, repository
 from tests.tasks.stage.identity.tracing.test_trace import EDITS, FILES
 
@@ -73,6 +75,42 @@ def test_a_kept_answer_is_used_and_a_damaged_one_is_found_again(marks: Marks, to
     answer.write_bytes(answer.read_bytes()[:-3] + b"...")
     assert cached(marks, toy) == first
     assert answer.stat().st_ino != written
+
+
+def test_a_plan_that_writes_no_snapshot_and_a_run_use_one_answer(marks: Marks, toy: Program) -> None:
+    held, snapshot = Source.frozen(toy.root), frozen(toy)
+    assert held.state == snapshot.state and held.manifest is None
+    first = trace_of(marks, held, cache=toy.home / "cache")
+    (answer,) = kept(toy)
+    written = answer.stat().st_ino
+    assert trace_of(marks, snapshot, cache=toy.home / "cache") == first
+    assert trace_of(marks, Source.frozen(toy.root), cache=toy.home / "cache") == first
+    assert answer.stat().st_ino == written, "it was written again"
+
+
+@pytest.mark.parametrize(("path", "old", "new", "sentence"), EDITS, ids=[edit[3] or "nothing" for edit in EDITS])
+def test_after_every_edit_code_in_memory_is_traced_as_its_snapshot(
+    marks: Marks, toy: Program, path: str, old: str, new: str, sentence: str
+) -> None:
+    edited = toy.root / path
+    original = edited.read_text() if edited.exists() else None
+    repository(toy.root, {path: (original or "").replace(old, new, 1)})
+    try:
+        held, snapshot = Source.frozen(toy.root), frozen(toy)
+        assert held.state == snapshot.state
+        assert trace_of(marks, held) == trace_of(marks, snapshot) == trace_of(marks, held, cache=toy.home / "cache")
+    finally:
+        edited.unlink() if original is None else edited.write_text(original)
+
+
+def test_an_answer_of_another_analyser_is_not_believed(marks: Marks, toy: Program) -> None:
+    first = cached(marks, toy)
+    (answer,) = kept(toy)
+    content = json.loads(atomic_files.kept(answer) or b"")
+    # Whole by its checksum, but an answer to what other rules have asked.
+    atomic_files.keep(answer, json.dumps(content | {"question": "0" * 64, "entries": {}}).encode())
+    assert cached(marks, toy) == first
+    assert json.loads(atomic_files.kept(answer) or b"") == content
 
 
 def test_an_answer_for_other_marks_is_not_believed(marks: Marks, toy: Program) -> None:
