@@ -11,7 +11,7 @@ from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.problems.config import Gym, Programs, problem_sets
 from data.searching.passages import IndexConfig
 from data.shards.address import Teaching
-from data.sources.config import ConversationIngest, ConversationSource
+from data.sources.config import ConversationIngest, ConversationSource, JudgementSource
 from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
 
@@ -176,7 +176,14 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=T
         labels = [source.label for source in self.sources]
         if repeated := next((label for label in labels if labels.count(label) > 1), None):
             raise ValueError(f"examples.sources: two are called {repeated!r}; give each a `name` of its own")
+        if sum(isinstance(source, JudgementSource) for source in self.sources) > 1:
+            raise ValueError("examples.sources: two are of kind judgements; put their journals into one folder, each file under its name")
         return self
+
+    @property
+    def judgements(self) -> JudgementSource | None:
+        """The source of judgements; None without one."""
+        return next((source for source in self.sources if isinstance(source, JudgementSource)), None)
 
     def reading(self, without: tuple[str, ...]) -> ConversationIngest:
         """Return the config of the stage that reads them; `without`: ids that are never read."""

@@ -29,11 +29,12 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/plan", "Plan"),
     ("/corpora", "Corpora"),
     ("/models", "Models"),
+    ("/judging", "Judging"),
     ("/decisions", "Decisions"),
     ("/artifacts", "Artifacts"),
 )
 """(address, name) of what the head of every page leads to, in order."""
-SHOWN = 25  # rows of a list before the next page
+SHOWN = 20  # rows of a list before the next page
 TONES = {"finished": "good", "failed": "bad", "crashed": "bad", "stopped": "warned", "running": "live"}
 
 

@@ -109,6 +109,7 @@ MEASURED_BY: dict[str, Ability] = {
     "masked_accuracy": "bidirectional",
     "span_loss": "infilling",
     "span_accuracy": "infilling",
+    **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10"), "gradients"),
 }
 
 
@@ -166,6 +167,12 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     copy_tokens: int = Field(
         24, ge=1, description="a passage counts as memorized if this many tokens after the prompt are verbatim; tokens"
     )
+    passages: int = Field(
+        0,
+        ge=0,
+        description="passages of each split whose halves are to find each other by their vectors (recall_at_1, _5, _10); 0: not measured; "
+        "count",
+    )
     probes: tuple[Probe, ...] = Field((), description="words whose probability after a prompt is measured; prompt and word each")
     samples: int = Field(
         4, ge=0, description="conversations and continuations kept for people to read, of a model that writes text; count of each"
@@ -198,6 +205,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
             "skills": ("generation", self.skills),
             "copying": ("generation", self.copying),
             "thinking": ("generation", self.thinking is not None),
+            "passages": ("gradients", bool(self.passages)),
             "probes": ("causal", bool(self.probes)),
             "samples": ("generation", self.samples not in (0, type(self).model_fields["samples"].default)),
         }
