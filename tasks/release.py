@@ -22,6 +22,7 @@ from model.quantization.config import quantize as quantize_model
 from model.release.card import ModelCard, OriginFact, TrainingFact, corpus_facts, training_facts
 from model.release.config import CardConfig, ExportConfig
 from model.training.telemetry.step_log import validation_curve
+from tasks.forecast.hook import CONSULTING
 from tasks.gate import read_verdict
 from tasks.lineage.hook import Holding, Inspection, LineageHook, derived_model
 from tasks.reporting.documents import DOCUMENTS, documents_verdict
@@ -163,7 +164,7 @@ def tell_documents(consulted: StageOutput) -> None:
         log(documents_verdict(consulted.metrics))
 
 
-@stage(hooks=(LineageHook(_inspect_consulted), ReportHook(DOCUMENTS)))
+@stage(hooks=(LineageHook(_inspect_consulted), ReportHook(DOCUMENTS), CONSULTING))
 def consult(
     config: Consulting,
     work: Workspace,

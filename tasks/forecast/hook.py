@@ -33,6 +33,7 @@ FORWARD = 1 / 3
 PAIR = 2  # sequences of a preference pair
 # A token that is sampled takes a pass of its own through every block, so it costs as much as this many that are read together.
 SAMPLED = 8
+LETTERS_OF_TOKEN, PROMPT, WEIGHT_BYTES = 4, 64, 4  # characters of a token; tokens of a prompt without passages; bytes of a weight
 ANSWERS = 8  # answers that a question of preferences has, roughly
 
 
@@ -129,10 +130,30 @@ def taught_requests(execution: Execution) -> float | None:
     from data.shards.address import Teaching
 
     config = _config_of(execution, Teaching)
-    if config is None or config.teacher.kind == "patterns":
+    if config is None:
         return None
+    if config.teacher.kind == "patterns":
+        return float(config.passages)
     wanted = config.passages * (1 + (2 if config.judge is None else 3) * config.questions)
     return float(wanted if config.max_calls is None else min(wanted, config.max_calls))
+
+
+def consulted_operations(execution: Execution) -> float | None:
+    """Return the operations of asking with documents: of the prompts and answers of each question, by the bytes of the model's weights."""
+    from model.evaluation.config import ConsultConfig
+
+    settings, sources = execution.config.get("settings"), execution.sources
+    model, asked = (sources[name].size if name in sources else None for name in ("model", "questions"))
+    if not isinstance(settings, dict) or model is None or asked is None:
+        return None
+    config = ConsultConfig.model_validate(settings)
+    index = next((source.execution for name, source in sources.items() if name.startswith("index")), None)
+    letters = int(index.config.get("passage_characters", 0) if index else 0) or 800
+    # A line has the question's passage, which is about half a passage, and as much besides.
+    questions = min(float(config.questions), asked / (letters / 2 + 400))
+    shown = 2 if config.declined else 1
+    read = shown * (config.passages * letters / LETTERS_OF_TOKEN + PROMPT) + PROMPT
+    return questions * (read + (shown + 1) * SAMPLED * config.answer_tokens) * 2 * model / WEIGHT_BYTES
 
 
 def taught_kind(execution: Execution) -> str:
@@ -257,6 +278,7 @@ TRAINING = WorkHook(trained_operations, "operations", training_kind, start=3.5, 
 PAIRING = WorkHook(paired_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 REVISING = WorkHook(revised_operations, "operations", revised_kind, start=0.4, all_cores=True)
 TEACHING = WorkHook(taught_requests, "requests", taught_kind)
+CONSULTING = WorkHook(consulted_operations, "operations", start=3.0, all_cores=True)
 EVALUATING = WorkHook(evaluated_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 
 

@@ -35,17 +35,16 @@ def documents_section(run: RunSummary, positions: Mapping[str, str]) -> Section 
     if not measured or not measured[0].get("questions"):
         return None
     (found,) = measured
-    shares = [
-        Share(title, found[name], found[f"{name}_low"], found[f"{name}_high"], _interval(found, name)) for name, title in _ways(found)
-    ]
-    rows = tuple(Row((title, _interval(found, name))) for name, title in BESIDE.items() if name in found)
+    shares = [Share(title, found[name], found[f"{name}_low"], found[f"{name}_high"], share(found[name])) for name, title in _ways(found)]
+    told = [(f"right: {title}", name) for name, title in _ways(found)] + [(title, name) for name, title in BESIDE.items() if name in found]
+    rows = tuple(Row((title, _interval(found, name))) for title, name in told)
     note = f"Of {count(found['questions'])} held-out questions; on average {found['shown']:.1f} passages were shown."
     return Section(
         "documents",
         "Answers from documents",
         documents_verdict(found),
         (shares_figure("Answered right", shares, note),),
-        tables=(Table("Beside that", ("share", "measured"), rows),) if rows else (),
+        tables=(Table("Shares with their intervals", ("share of", "measured"), rows),),
     )
 
 

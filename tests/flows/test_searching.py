@@ -16,10 +16,11 @@ from data.searching.passages import POSTINGS_FILE, VECTORS_FILE
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from flows.cli import chat_session
+from flows.cli.commands import recipe as recipe_command
 from flows.cli.planning import plan_recipe
 from flows.cli.searching import open_passages, search_passages
 from flows.cli.views.takedown import show_takedown
-from flows.recipe.loading import load
+from flows.recipe.loading import built_in, load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
 from flows.release import embedded, opened_reader
@@ -205,6 +206,33 @@ def test_a_teacher_is_asked_about_training_documents_alone_before_what_it_wrote_
     assert isinstance(source, PendingArtifact) and source.position == "split[0]"
     with pytest.raises(RecipeError, match=r"learns from preference rows, and examples\.kind=documents makes none"):
         load("four_books", (teacher,))
+
+
+def test_an_untouched_open_model_is_asked_the_same_and_the_recipe_that_shows_it_is_read_where_neither_package_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    decisions = {decision.position: decision for decision in plan_recipe("handbook", (), frozenset(), False).decisions}
+    untouched, tuned = (decisions[position].inputs for position in ("consult.untouched", "consult"))
+    assert "untouched" in tuned and {name for name in tuned if name != "untouched"} == set(untouched)
+    made = {name: given["model"].position for name, given in (("untouched", untouched), ("tuned", tuned))}  # type: ignore[union-attr]
+    assert made == {"untouched": "adopt", "tuned": "tune.answers"}
+    bounded = load("handbook", ("gates.release={bounds: [{metric: documents.tuning.documents, minimum: 0, certain: true}]}",))
+    assert bounded.gates.release.bounds[0].certain
+    with pytest.raises(RecipeError, match=r"names 'documents\.tuning\.documents'"):
+        load("four_books", ("index={evaluate: {}}", "gates.release={bounds: [{metric: documents.tuning.documents, minimum: 0}]}"))
+
+
+def test_a_recipe_that_cannot_be_read_says_so_on_its_line_and_the_others_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lost.yaml").write_text("name: lost\ningest: {sources: [{kind: files, paths: [x]}]}\nbase: {kind: folder, path: nowhere}\n")
+    known = built_in()
+    monkeypatch.setattr(recipe_command, "built_in", lambda: {"four_books": known["four_books"], "handbook": known["handbook"]})
+    monkeypatch.setattr(recipe_command, "load", lambda name: load(str(tmp_path / "lost.yaml") if name == "four_books" else name))
+    recipe_command.recipes()
+    told = capsys.readouterr().out
+    assert "four_books   cannot be read: " in told and "nowhere" in told and "handbook     SmolLM2 135M" in told
 
 
 def test_answers_from_documents_are_measured_before_the_gate_of_the_release_which_may_bound_them(

@@ -407,8 +407,8 @@ class VaultGemma(Llama):
 
     def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
         root, found = config.width**0.5, renamed(tensors, {theirs: ours for ours, theirs in NAMES.items()})
-        found = {name: tensor + 1 if name.endswith("norm.weight") else tensor for name, tensor in found.items()}
-        found["model.embed_tokens.weight"] = found["model.embed_tokens.weight"] * root
+        found = {name: tensor.float() + 1 if name.endswith("norm.weight") else tensor for name, tensor in found.items()}
+        found["model.embed_tokens.weight"] = found["model.embed_tokens.weight"].float() * root
         if config.tied_embeddings:
             found["model.norm.weight"] = found["model.norm.weight"] / root
         return found

@@ -143,7 +143,10 @@ class HubClass:
         return dict(tensors)
 
     def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
-        """Return tensors of this class as a decoder's; ModelError if they hold what a decoder of this config has no place for."""
+        """Return tensors of this class as a decoder's; ModelError if they hold what a decoder of this config has no place for.
+
+        They come in the precision that the file has, and what is computed of them is computed in fp32.
+        """
         return dict(tensors)
 
 

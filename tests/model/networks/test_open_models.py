@@ -72,6 +72,17 @@ def test_weights_in_half_precision_and_in_several_files_are_read(tmp_path: Path)
     assert_equal_logits(transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32), tmp_path)
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_weights_in_half_precision_become_the_same_bits_as_if_they_were_widened_first(name: str, tmp_path: Path) -> None:
+    published(name, tmp_path)
+    half = {key: tensor.to(torch.bfloat16) for key, tensor in load_file(tmp_path / "model.safetensors").items()}
+    found = []
+    for weights in (half, {key: tensor.float() for key, tensor in half.items()}):
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        found.append(load_model(tmp_path).state_dict())
+    assert all(tensor.dtype == torch.float32 and torch.equal(tensor, found[1][key]) for key, tensor in found[0].items())
+
+
 def test_gpt_2_as_its_makers_wrote_it_lacks_a_prefix_and_holds_its_masks(tmp_path: Path) -> None:
     theirs = published("gpt-2", tmp_path)
     weights = {name.removeprefix("transformer."): tensor for name, tensor in load_file(tmp_path / "model.safetensors").items()}

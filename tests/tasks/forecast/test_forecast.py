@@ -14,7 +14,7 @@ from flows.recipe.schema import Recipe
 from tasks.forecast.counts import training_operations
 from tasks.forecast.execution import Execution, History, Source
 from tasks.forecast.forecast import Forecast, Forecaster, total
-from tasks.forecast.hook import evaluated_operations, trained_operations
+from tasks.forecast.hook import consulted_operations, evaluated_operations, trained_operations
 from tasks.forecast.rates import Load, Range
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.key import stable
@@ -133,6 +133,22 @@ def test_an_evaluation_takes_longer_with_more_rows_and_with_questions() -> None:
 
     assert work(rows=512, samples=0) == pytest.approx(2 * work(rows=256, samples=0), rel=0.01)
     assert work(questions=True) > work(questions=False)
+
+
+def test_asking_with_documents_takes_longer_of_a_larger_model_with_more_passages_or_questions() -> None:
+    def work(model: float = 5e8, questions: float = 60_000.0, **settings: Any) -> float:
+        given = {
+            "model": Source(Execution("tune", {}, files={"model.safetensors": model})),
+            "questions": Source(Execution("examples", {}, files={"q.jsonl": questions}), "q.jsonl"),
+            "index[0]": Source(Execution("index", {"passage_characters": 320})),
+        }
+        found = consulted_operations(Execution("consult", {"settings": {"passages": 2, "answer_tokens": 24, **settings}}, given))
+        assert found is not None
+        return found
+
+    assert work(model=1e9) == pytest.approx(2 * work()) and work(questions=30_000.0) == pytest.approx(work() / 2)
+    assert work(passages=4) > work() and work(declined=True) > work()
+    assert 1e12 < work() < 1e14  # about a hundred questions of 300 tokens, to 125 million parameters
 
 
 def test_preference_pairs_and_validation_take_operations_too() -> None:
