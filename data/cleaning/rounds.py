@@ -28,7 +28,7 @@ from pathlib import Path
 import duckdb
 
 from data.cleaning.config import CleanConfig
-from data.cleaning.rules import DIVISION, NUMERAL, RULE_NUMBER, RULES, Rule
+from data.cleaning.rules import DIVISION, NAMED_NOTICE, NUMERAL, RULE_NUMBER, RULES, Rule
 from data.cleaning.shapes import find_blocks
 from data.cleaning.sql import SQL
 from data.cleaning.word_model import find_misread_words
@@ -96,7 +96,7 @@ class CleaningState:
         self.aggregated_rows: dict[str, float] = {}
         self._documents = parquet(documents)
         self._batch = batch
-        work.set_variables(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
+        work.set_variables(division=DIVISION, numeral=NUMERAL, named_notice=NAMED_NOTICE, **{name: getattr(config, name) for name in VARIABLES})
         # Temporary tables are read once or twice, so compressing them at a checkpoint costs more than spilling them.
         self.run("SET checkpoint_threshold = '1 TB'")
         self.run_file("tables.sql")

@@ -25,7 +25,8 @@ SEED = (
     r"|[{}();,\[\]]\s*$"
     r"|\t\S|[^\s.!?:;\"'”’)] {2,}\S|\|"
     r"|[=≤≥≠≈≡∈⇒⇔⇌→∀∃∑∫√²³₀-₉]|\w\(\S*\)|::|&&|</"
-    r"|^\s*(?:def|class|for|while|if|try|with|function|fn|public|SELECT|CREATE|INSERT|WITH|import|from|#!|#include|//|/\*|@)\b"
+    r"|^\s*(?:def|class|for|while|if|try|with|function|fn|public|SELECT|CREATE|INSERT|WITH|import|from)\b"
+    r"|^\s*(?:--\s|#!|#\s?include|//|/\*|@\w)"
     r"|^\s*[\w.-]+:$"
 )
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]*)\s*$")
@@ -208,9 +209,9 @@ def is_formula(line: str) -> bool:
 
 
 def find_blocks(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Fill table blocks (d, first, last), by numbers of lines, from table lines (d, n, line, odd); return whether there are any."""
+    """Fill table blocks (d, first, last), by numbers of lines, from table lines (d, n, line); return whether there are any."""
     connection.execute("CREATE OR REPLACE TEMP TABLE blocks (d INTEGER, first INTEGER, last INTEGER)")
-    seeded = "SELECT DISTINCT d FROM lines WHERE odd AND regexp_matches(line, ?)"
+    seeded = "SELECT DISTINCT d FROM lines WHERE regexp_matches(line, ?)"
     found = connection.execute(f"SELECT d, list(line ORDER BY n) FROM lines SEMI JOIN ({seeded}) USING (d) GROUP BY d", [SEED]).fetchall()
     rows = [(d, first + 1, last + 1) for d, lines in found for first, last in blocks(lines)]
     if rows:

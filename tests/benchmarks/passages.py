@@ -7,6 +7,7 @@ Each passage is a function of its kind, language and number: seeds are the strin
 from __future__ import annotations
 
 import json
+import re
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -236,9 +237,9 @@ def hyphens(language: str, random: Random) -> str:
 
 
 def joined(passage: str, language: str) -> str:
-    """Return a passage of `hyphens` on one line."""
-    suspended = passage.replace(f"-\n{AND.get(language, '?')} ", f"- {AND.get(language, '?')} ")
-    return suspended.replace("-\n", "-").replace("\n", " ")
+    """Return a pattern for a passage of `hyphens`, any lines of which may be joined; behind a hyphen only without a space, unless "and" follows."""
+    following = AND.get(language, "?")
+    return re.escape(passage).replace(f"\\-\\\n{following}\\ ", f"\\-[\n ]{following}\\ ").replace("\\-\\\n", "\\-\n?").replace("\\\n", "[\n ]")
 
 
 def begins_like_a_notice(language: str, random: Random) -> str:

@@ -67,12 +67,8 @@ def is_kept(kind: str, language: str, passage: str, found: str) -> bool:
     if kind in EXACT:
         return passage.rstrip() in found
     if kind == "hyphens":
-        return any(_spaced(form) in _spaced(found) for form in (joined(passage, language), passage))
+        return re.search(joined(passage, language), found) is not None
     return "\n".join(line.strip() for line in passage.split("\n")) in "\n".join(line.strip() for line in found.split("\n"))
-
-
-def _spaced(text: str) -> str:
-    return re.sub(r"(?<!-)\s+", " ", text)
 
 
 def hard_wraps(language: str, random: Random) -> Damaged:

@@ -6,7 +6,7 @@
 -- nothing: prose with quotations also begins lines so.
 -- weight: the evidence that lines were wrapped, as a sum of log odds: of prose three lines of four are full and few end far from the margin; of
 -- verse and lists in small letters one in five is full, and half end far from it. Other paragraphs of the document count up to 3; narrow lines
--- are more often verse.
+-- are more often verse, and those of a word or two are a list.
 -- A line that ends in a hyphen is joined without a space.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
@@ -48,7 +48,7 @@ WITH seen AS (
     SELECT d, sum(wrapped) / nullif(sum(times), 0) AS document_prose, sum(weight) AS document_weight FROM inner_lines GROUP BY d
 ), judged AS (
     SELECT p.*, coalesce(flowing / nullif(times, 0), 0) AS prose, coalesce(document_prose, 0) AS document_prose, listed,
-        weight + greatest(least(document_weight - weight, 3), -3) + CASE WHEN width >= 55 THEN 1 WHEN width >= 40 THEN -2.5 ELSE -4 END > 0.5 AS flows,
+        width >= 30 AND weight + greatest(least(document_weight - weight + CASE WHEN width >= 55 THEN 1 WHEN width >= 40 THEN -2.5 ELSE -4 END, 3), -4) > 0.5 AS flows,
         document_weight > 0 AS document_flows
     FROM paragraphs p LEFT JOIN inner_lines USING (d, paragraph) LEFT JOIN documents USING (d)
 ), decided AS (
