@@ -96,7 +96,9 @@ class CleaningState:
         self.aggregated_rows: dict[str, float] = {}
         self._documents = parquet(documents)
         self._batch = batch
-        work.set_variables(division=DIVISION, numeral=NUMERAL, named_notice=NAMED_NOTICE, **{name: getattr(config, name) for name in VARIABLES})
+        work.set_variables(
+            division=DIVISION, numeral=NUMERAL, named_notice=NAMED_NOTICE, **{name: getattr(config, name) for name in VARIABLES}
+        )
         # Temporary tables are read once or twice, so compressing them at a checkpoint costs more than spilling them.
         self.run("SET checkpoint_threshold = '1 TB'")
         self.run_file("tables.sql")

@@ -5,8 +5,7 @@ header (`def f():`) above lines that are indented further; then it goes on over 
 A formula in Unicode is a line of nothing but terms and relations; a table has bars, or columns that begin at one place in three lines.
 Verse, lists and wrapped lines of prose differ in where their lines end, which join_lines.sql decides by the width of the page.
 
-Only documents with a line that matches SEED are looked at, by a query; Python then reads the paragraphs with such lines, some 300,000 lines a
-second.
+Only documents with a line that matches SEED, which a query asks, are read here.
 """
 
 from __future__ import annotations
@@ -39,23 +38,32 @@ STRONG = re.compile(
         | (?:return|raise|yield|assert)\b.*[\w\])'"]$ | (?:from\s+[\w.]+\s+)?import\s+[\w.*, (]+$ | \#!\s*/ | \#\s?include\s*[<"]
         | (?:async\s+)?function\b.*[({]$ | (?:var|let|const|int|float|double|char|bool|auto|final)\s+\w+\s*(?:=.*|;)$
         | (?:public|private|protected|static|void|fn|func|impl|struct|enum|int|namespace)\b.*[{(;]$
-        | (?:SELECT|FROM|WHERE|JOIN|LEFT\ JOIN|INSERT\ INTO|CREATE|DELETE\ FROM|UPDATE|UNION|GROUP\ BY|ORDER\ BY|WITH\s+\w+\s+AS|HAVING|WINDOW|BEGIN)\b(?:.*[\w),('"*;])?$
+        | (?:SELECT|FROM|WHERE|(?:LEFT\ )?JOIN|INSERT\ INTO|CREATE|DELETE\ FROM|UPDATE|UNION|(?:GROUP|ORDER)\ BY|WITH\s+\w+\s+AS
+            |HAVING|WINDOW|BEGIN)\b(?:.*[\w),('"*;])?$
         | (?:for|while)\s.*;\s*do$ | (?:do|done|fi|esac|then|end)$ | set\ -\w+$ | (?:echo|grep|sudo|cd|git|pip|npm|make)\s.*(?:"|\$|--?\w)
         | [)}\]]+[;,)]*$ | [(\[{]+$ | "[\w\ -]+"\s*:\s.*[,{\[\]}"\w]$ | </?\w+[^>]*> | (?://|/\*|\*/)
-        | [\w.\[\]"'*, ]{1,60}?\s*(?:\+|-|\*|/|\||:)?=\s?[^=\s].* | [\w.]+\(.*\)(?::|;|,)?$ | .*[\w)\]]\s*\{$ | .*(?:\w[(\[]|\w\s?=).*;$ | .*\)\ AS\ \w+[,)]?$
+        | [\w.\[\]"'*, ]{1,60}?\s*(?:\+|-|\*|/|\||:)?=\s?[^=\s].* | [\w.]+\(.*\)(?::|;|,)?$
+        | .*[\w)\]]\s*\{$ | .*(?:\w[(\[]|\w\s?=).*;$ | .*\)\ AS\ \w+[,)]?$
     )""",
     re.VERBOSE,
 )
 # More is needed beside these.
 WEAK = re.compile(
-    r"""^\s*(?:--\s|\#\s|\*\s|[\w"'-]+:(?:\s\S+)?$|pass$|break$|continue$|.*(?:[!=<>]=|->|=>|::|&&|\|\||\w\(|\w\[|\bself\.|\w\.\w+\(|\)\s*\+|%s|\{\w*\}).*|.*[(\[\\]$|.*(?:\w[(\[]|=).*,$)""",
+    r"""^\s*(?:--\s|\#\s|\*\s|[\w"'-]+:(?:\s\S+)?$|pass$|break$|continue$
+        |.*(?:[!=<>]=|->|=>|::|&&|\|\||\w\(|\w\[|\bself\.|\w\.\w+\(|\)\s*\+|%s|\{\w*\}).*
+        |.*[(\[\\]$|.*(?:\w[(\[]|=).*,$)""",
     re.VERBOSE,
 )
 SETTING = re.compile(r"^\s*(?:- )?[\w.\"-]+:(?: .*)?$|^\s*- .*$")
-HEADER = re.compile(r"^(\s*)(?:(?:async\s+)?def|class|for|while|if|with|try|function|public|fn|func|static|SELECT|CREATE|INSERT|WITH|BEGIN)\b.*[:{(]$")
+HEADER = re.compile(
+    r"^\s*(?:(?:async\s+)?def|class|for|while|if|with|try|function|public|fn|func|static|SELECT|CREATE|INSERT|WITH|BEGIN)\b.*[:{(]$"
+    r"|^\s*(?:SELECT|SET|VALUES|FROM|WHERE)$"
+)
 BRACKETS = (")", "]", "}")
 COMMENT = re.compile(r"^\s*(?:--|#|//)\s")
-TERM = re.compile(rf"^(?:[({{\[|¬∀∃√∑∫∏∂∇±−+-]*(?:\w{{1,3}}|\d[\d.,]*|[A-Z]\w*|(?:[A-Z][a-z]?[₀-₉⁰-⁹²³¹]*|\(|\))+|dt|lim|sin|cos|log|exp)[\w₀-₉⁰-⁹²³¹ᵢⱼₙ'′({OPERATORS}∑∫√¬)\]}}|,.^!]*)$")
+TERM = re.compile(
+    rf"^(?:[({{\[|¬∀∃√∑∫∏∂∇±−+-]*(?:\w{{1,3}}|\d[\d.,]*|[A-Z]\w*|(?:[A-Z][a-z]?[₀-₉⁰-⁹²³¹]*|\(|\))+|dt|lim|sin|cos|log|exp)[\w₀-₉⁰-⁹²³¹ᵢⱼₙ'′({OPERATORS}∑∫√¬)\]}}|,.^!]*)$"
+)
 RELATION = re.compile("[=≤≥≠≈≡∈<>⇒⇔⇌→]")
 SEPARATOR = re.compile(r"^\s*\|?[\s:|-]*-{2,}[\s:|-]*\|[\s:|-]*$")
 NUMBER_LAST = re.compile(r"([0-9]{1,4})\s*$")
@@ -69,7 +77,11 @@ def blocks(lines: Sequence[str]) -> list[tuple[int, int]]:
     paragraphs = list(_paragraphs(lines, taken))
     kinds = [_kind([lines[at] for at in range(first, last + 1)]) for first, last in paragraphs]
     for number in range(len(paragraphs) - 2, -1, -1):
-        if kinds[number] == "maybe" and kinds[number + 1] in ("code", "maybe") and _near(paragraphs[number], paragraphs[number + 1][0], lines):
+        if (
+            kinds[number] == "maybe"
+            and kinds[number + 1] in ("code", "maybe")
+            and _near(paragraphs[number], paragraphs[number + 1][0], lines)
+        ):
             kinds[number] = "code" if kinds[number + 1] == "code" else "maybe"
     for number, (first, last) in enumerate(paragraphs):
         kind = kinds[number]
@@ -145,7 +157,11 @@ def _kind(lines: Sequence[str]) -> str:
     if not strong:
         return ""
     header = HEADER.match(body[0])
-    if header and len(body) > 1 and all(_indent(line) > len(header[1]) or STRONG.match(line) or line.startswith(BRACKETS) for line in body[1:]):
+    if (
+        header
+        and len(body) > 1
+        and all(_indent(line) > _indent(body[0]) or STRONG.match(line) or line.startswith(BRACKETS) for line in body[1:])
+    ):
         return "code"
     weak = sum(bool(WEAK.match(line)) and not STRONG.match(line) for line in body)
     return "code" if strong + weak >= max(2, 0.6 * len(body)) and 3 * strong >= strong + weak else ""
@@ -215,7 +231,9 @@ def find_blocks(connection: duckdb.DuckDBPyConnection) -> bool:
     found = connection.execute(f"SELECT d, list(line ORDER BY n) FROM lines SEMI JOIN ({seeded}) USING (d) GROUP BY d", [SEED]).fetchall()
     rows = [(d, first + 1, last + 1) for d, lines in found for first, last in blocks(lines)]
     if rows:
-        table = pa.table({name: pa.array(column, pa.int32()) for name, column in zip(("d", "first", "last"), zip(*rows, strict=True), strict=True)})
+        table = pa.table(
+            {name: pa.array(column, pa.int32()) for name, column in zip(("d", "first", "last"), zip(*rows, strict=True), strict=True)}
+        )
         connection.register("found_blocks", table)
         connection.execute("INSERT INTO blocks FROM found_blocks ORDER BY d, first")
         connection.unregister("found_blocks")

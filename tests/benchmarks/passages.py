@@ -12,29 +12,74 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from random import Random
 
 NOUNS = {
     "en": "river mill stone bridge village summer keeper lamp garden window harbour winter letter morning mother island teacher machine "
-    "evening market orchard captain history forest weather kitchen",
+    "evening market orchard history forest weather kitchen",
     "de": "Fluss Mühle Brücke Dorf Sommer Wächter Lampe Garten Fenster Hafen Winter Brief Morgen Mutter Insel Lehrer Maschine Abend Markt "
     "Geschichte Wald Küche Straße Häuser Gebäude Bücherei",
-    "fr": "rivière moulin pierre pont village été gardien lampe jardin fenêtre port hiver lettre matin mère île maître machine soirée marché "
+    "fr": "rivière moulin pierre pont village été gardien lampe jardin fenêtre port hiver lettre matin mère île maître machine soirée "
     "verger capitaine histoire forêt cuisine théâtre",
     "es": "río molino piedra puente pueblo verano guardián lámpara jardín ventana puerto invierno carta mañana madre isla maestro máquina "
     "tarde mercado huerto capitán historia bosque cocina corazón",
-    "nl": "rivier molen steen brug dorp zomer wachter lamp tuin venster haven winter brief ochtend moeder eiland leraar machine avond markt "
+    "nl": "rivier molen steen brug dorp zomer wachter lamp tuin venster haven winter brief ochtend moeder eiland leraar machine avond "
     "boomgaard kapitein geschiedenis bos keuken verhaal",
     "ru": "река мельница камень мост деревня лето смотритель лампа сад окно гавань зима письмо утро мать остров учитель машина вечер рынок "
     "капитан история лес кухня погода дорога",
-    "fa": "رودخانه آسیاب سنگ پل روستا تابستان نگهبان چراغ باغ پنجره بندر زمستان نامه صبح مادر جزیره آموزگار ماشین شب بازار کتاب‌ها خانه‌ها "
-    "می‌رود نمی‌داند جنگل آشپزخانه",
-    "hi": "नदी चक्की पत्थर पुल गाँव गर्मी रखवाला दीपक बगीचा खिड़की बंदरगाह सर्दी पत्र सुबह माता द्वीप शिक्षक मशीन शाम बाज़ार इतिहास जंगल रसोई क्‍या "
-    "पक्‍का शक्‍ति",
-    "ml": "പുഴ മില്ല് കല്ല് പാലം ഗ്രാമം വേനൽ കാവൽക്കാരൻ വിളക്ക് തോട്ടം ജനൽ തുറമുഖം ശീതകാലം കത്ത് രാവിലെ അമ്മ ദ്വീപ് അദ്ധ്യാപകൻ യന്ത്രം സന്ധ്യ ചന്ത ചരിത്രം "
-    "കാട് അടുക്കള അവന്‍ അവള്‍ തമിഴ്‌നാട് പാല്‍",
+    "fa": "رودخانه آسیاب سنگ پل روستا تابستان نگهبان چراغ باغ پنجره بندر زمستان نامه صبح مادر جزیره آموزگار ماشین شب بازار کتاب‌ها "
+    "خانه‌ها می‌رود نمی‌داند جنگل آشپزخانه",
+    "hi": "नदी चक्की पत्थर पुल गाँव गर्मी रखवाला दीपक बगीचा खिड़की बंदरगाह सर्दी पत्र सुबह माता द्वीप शिक्षक मशीन शाम बाज़ार इतिहास जंगल क्‍या पक्‍का शक्‍ति",
+    "ml": "പുഴ മില്ല് കല്ല് പാലം ഗ്രാമം വേനൽ കാവൽക്കാരൻ വിളക്ക് തോട്ടം ജനൽ തുറമുഖം ശീതകാലം കത്ത് രാവിലെ അമ്മ ദ്വീപ് അദ്ധ്യാപകൻ യന്ത്രം സന്ധ്യ "
+    "ചരിത്രം കാട് അടുക്കള അവന്‍ അവള്‍ തമിഴ്‌നാട് പാല്‍",
 }
+PROGRAMS = (
+    """def count(items):
+    total = 0
+    for item in items:
+        if item["name"] == "SAY":
+            total += NUMBER
+    return total""",
+    """function count(items) {
+  // SAY
+  let total = 0;
+  items.forEach((item) => {
+    total += item.price;
+  });
+  return total;
+}""",
+    """#!/bin/sh
+set -eu
+for file in *.txt; do
+  grep --quiet 'SAY' "$file" && echo "$file"
+done""",
+    """{
+  "name": "SAY",
+  "items": [
+    {"id": 1, "title": "NOUN"},
+    {"id": NUMBER, "title": "&amp;"}
+  ]
+}""",
+    """#include <stdio.h>
+
+int main(void) {
+    for (int i = 0; i < NUMBER; i++) {
+        printf("%d  SAY\\n", i--);
+    }
+    return 0;
+}""",
+    """name: NOUN
+on:
+  push:
+    branches: [main]
+jobs:
+  build:
+    steps:
+      - run: make --jobs NUMBER
+      - run: make check""",
+)
 LANGUAGES = tuple(NOUNS)
 SENTENCE_END = {"hi": "।"}
 NAMES = ("Jean-Paul", "Marie-Claire", "Anglo-Saxon", "Rhein-Main", "Saint-Malo", "Stratford-Avon", "Mary-Ann", "Smith-Jones", "Baden-Baden")
@@ -101,7 +146,9 @@ def _sources() -> list[str]:
     library = Path(sysconfig.get_path("stdlib"))
     names = ("heapq", "bisect", "textwrap", "shlex", "queue", "fractions", "statistics", "csv", "string", "configparser", "calendar", "cmd")
     python = [(library / f"{name}.py").read_text("utf-8") for name in names]
-    blocks = [block.strip("\n") for text in python for block in text.split("\n\n\n") if block.lstrip("\n").startswith(("def ", "class ", "@"))]
+    blocks = [
+        block.strip("\n") for text in python for block in text.split("\n\n\n") if block.lstrip("\n").startswith(("def ", "class ", "@"))
+    ]
     queries = [path.read_text("utf-8").strip() for path in sorted((Path(__file__).parents[2] / "data").rglob("*.sql"))]
     return [*blocks, *(query.split(";\n")[0] for query in queries)]
 
@@ -110,17 +157,11 @@ def code(language: str, random: Random) -> str:
     """Return lines of a program, as they are in it or written by a template with words of the language."""
     if random.random() < 0.6:
         lines = random.choice(_sources()).split("\n")
-        return "\n".join(lines[: random.randint(4, 24)]).rstrip().rstrip("\n")
-    _, nouns = words_of(language)
-    say, number = phrase(language, random, 2, 4), random.randint(2, 99)
-    return random.choice((
-        f'def count(items):\n    total = 0\n    for item in items:\n        if item["name"] == "{say}":\n            total += {number}\n    return total',
-        f"function count(items) {{\n  // {say}\n  let total = 0;\n  items.forEach((item) => {{\n    total += item.price;\n  }});\n  return total;\n}}",
-        f"#!/bin/sh\nset -eu\nfor file in *.txt; do\n  grep --quiet '{say}' \"$file\" && echo \"$file\"\ndone",
-        f'{{\n  "name": "{say}",\n  "items": [\n    {{"id": 1, "title": "{random.choice(nouns)}"}},\n    {{"id": 2, "title": "&amp;"}}\n  ]\n}}',
-        f'#include <stdio.h>\n\nint main(void) {{\n    for (int i = 0; i < {number}; i++) {{\n        printf("%d  {say}\\n", i--);\n    }}\n    return 0;\n}}',
-        f"name: {random.choice(nouns)}\non:\n  push:\n    branches: [main]\njobs:\n  build:\n    steps:\n      - run: make --jobs {number}\n      - run: make check",
-    ))  # fmt: skip
+        # Behind comments of several lines that begin a query, which alone might be speech behind dashes.
+        comments = sum(1 for _ in takewhile(lambda line: line.startswith("--"), lines))
+        return "\n".join(lines[: comments + random.randint(4, 24)]).rstrip()
+    written = random.choice(PROGRAMS).replace("SAY", phrase(language, random, 2, 4)).replace("NUMBER", str(random.randint(2, 99)))
+    return written.replace("NOUN", random.choice(NOUNS[language].split()))
 
 
 def fence(language: str, random: Random) -> str:
@@ -139,7 +180,7 @@ def formula(language: str, random: Random) -> str:
         f"∑ {a}ᵢ² ≤ ∫ {b}(t) dt + {n}\n∀ε > 0 ∃δ > 0: |{a} − {b}| < δ ⇒ |{b}({a}) − {b}({n})| < ε",
         f"{a}² + {b}² = {n}²\n{a} = ({b} − {n}) / (2·{b}) ± √({n}² − 4·{a})",
         f"$${a}_{{{n}}} = {b}_{{{n - 1}}}^2 + \\sqrt{{{n}}}$$",
-        f"H₂SO₄ + 2 NaOH → Na₂SO₄ + 2 H₂O\nCaCO₃ ⇌ CaO + CO₂ ↑",
+        "H₂SO₄ + 2 NaOH → Na₂SO₄ + 2 H₂O\nCaCO₃ ⇌ CaO + CO₂ ↑",
         f"{a} ∈ A ∩ B ⇔ {a} ∈ A ∧ {a} ∈ B\n¬({a} ∨ {b}) ≡ ¬{a} ∧ ¬{b}",
     ))  # fmt: skip
 
@@ -237,9 +278,14 @@ def hyphens(language: str, random: Random) -> str:
 
 
 def joined(passage: str, language: str) -> str:
-    """Return a pattern for a passage of `hyphens`, any lines of which may be joined; behind a hyphen only without a space, unless "and" follows."""
+    """Return a pattern for a passage of `hyphens`, any lines of which may be joined: behind a hyphen without a space, but before "and"."""
     following = AND.get(language, "?")
-    return re.escape(passage).replace(f"\\-\\\n{following}\\ ", f"\\-[\n ]{following}\\ ").replace("\\-\\\n", "\\-\n?").replace("\\\n", "[\n ]")
+    return (
+        re.escape(passage)
+        .replace(f"\\-\\\n{following}\\ ", f"\\-[\n ]{following}\\ ")
+        .replace("\\-\\\n", "\\-\n?")
+        .replace("\\\n", "[\n ]")
+    )
 
 
 def begins_like_a_notice(language: str, random: Random) -> str:
@@ -248,9 +294,11 @@ def begins_like_a_notice(language: str, random: Random) -> str:
     text = lower(phrase(language, random, 6, 14))
     return random.choice((
         f"Prepared by {text}.", f"Produced by {text}, {text}.", f"Prepared by {name}, this dish was {text}.", f"Generated by {text}.",
-        f"Please return {text}.", f"This book is in the public domain of {text}.", f"Scanned by {text[:40]}", f"Digitized by {text[:40]}",
+        f"Please return {text}.", f"This book is in the public domain of {text}.", f"Scanned by {text[:40]}",
+        f"Digitized by {text[:40]}",
         f"Prepared for {name} by {text}.", f"Transcribed from {text}, {text}.", f"Produced by the wind, {text}.",
-        f"All rights reserved for {text}.", f"Date due to {text}.", f"Property of the old library, {text}.", f"The end of {text} by {name}.",
+        f"All rights reserved for {text}.", f"Date due to {text}.", f"Property of the old library, {text}.",
+        f"The end of {text} by {name}.",
     ))  # fmt: skip
 
 
@@ -268,8 +316,8 @@ def table(language: str, random: Random) -> str:
 
 KINDS: dict[str, Callable[[str, Random], str]] = {
     "code": code, "fence": fence, "formula": formula, "verse": verse, "small verse": small_verse, "small list": small_list,
-    "sections": sections, "refrain": refrain, "prices": prices, "joiners": joiners, "hyphens": hyphens, "like a notice": begins_like_a_notice,
-    "table": table,
+    "sections": sections, "refrain": refrain, "prices": prices, "joiners": joiners, "hyphens": hyphens,
+    "like a notice": begins_like_a_notice, "table": table,
 }  # fmt: skip
 EXACT = ("code", "fence", "formula", "table")
 """In these every space counts."""

@@ -10,7 +10,7 @@ WITH plain AS (
                 'ﬀ', 'ff'), 'ﬁ', 'fi'), 'ﬂ', 'fl'), 'ﬃ', 'ffi'), 'ﬄ', 'ffl'), 'ﬅ', 'st'), 'ﬆ', 'st'),
             '\x{ad}\s*$', '-'),
             '[\x{00}-\x{08}\x{0e}-\x{1f}\x{7f}-\x{9f}\x{ad}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2060}-\x{2064}\x{feff}]', '', 'g'),
-            '(^|[^\x{0600}-\x{109f}\x{1780}-\x{18af}\x{203c}-\x{2bff}\x{fb50}-\x{fdff}\x{fe0e}\x{fe0f}\x{fe70}-\x{fefc}\x{1f000}-\x{1faff}\x{e0020}-\x{e007f}])[\x{200b}-\x{200d}]+', '\1', 'g'),
+            '(^|[^\x{200b}-\x{200d}\x{0600}-\x{109f}\x{1780}-\x{18af}\x{203c}-\x{2bff}\x{fb50}-\x{fdff}\x{fe0e}\x{fe0f}\x{fe70}-\x{fefc}\x{1f000}-\x{1faff}\x{e0020}-\x{e007f}])[\x{200b}-\x{200d}]+', '\1', 'g'),
             '[\t\x{0c}\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]', ' ', 'g')
     END AS kept FROM suspects WHERE line <> chr(12)
 ), tidy AS (

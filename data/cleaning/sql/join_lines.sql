@@ -42,15 +42,20 @@ WITH seen AS (
 ), inner_lines AS MATERIALIZED (
     SELECT d, paragraph, count(*) FILTER (within) AS times, sum(CASE WHEN NOT within THEN 0 WHEN lower AND nearly THEN 1 WHEN lower THEN 0.5 ELSE 0 END) AS flowing,
         count(*) FILTER (within AND lower AND nearly) AS wrapped, coalesce(bool_or(marked) FILTER (opens), false) AS listed,
-        coalesce(sum(CASE WHEN filled THEN 1.3 WHEN nearly THEN -0.5 ELSE -3.1 END) FILTER (within AND short), 0) AS weight
+        count(*) FILTER (within AND short AND filled) AS full_lines, count(*) FILTER (within AND short AND nearly AND NOT filled) AS near_lines,
+        count(*) FILTER (within AND short AND NOT nearly) AS far_lines
     FROM (SELECT *, NOT opens AND NOT page AS within FROM paragraphs) GROUP BY d, paragraph
+), weighed AS (
+    -- Where nearly all lines are full, one that has room is no slip of a typist.
+    SELECT *, 1.3 * full_lines - 3.1 * far_lines - CASE WHEN sum(full_lines) OVER w >= 0.85 * sum(full_lines + near_lines) OVER w THEN 3.1 ELSE 0.5 END * near_lines AS weight
+    FROM inner_lines WINDOW w AS (PARTITION BY d)
 ), documents AS (
-    SELECT d, sum(wrapped) / nullif(sum(times), 0) AS document_prose, sum(weight) AS document_weight FROM inner_lines GROUP BY d
+    SELECT d, sum(wrapped) / nullif(sum(times), 0) AS document_prose, sum(weight) AS document_weight FROM weighed GROUP BY d
 ), judged AS (
     SELECT p.*, coalesce(flowing / nullif(times, 0), 0) AS prose, coalesce(document_prose, 0) AS document_prose, listed,
         width >= 30 AND weight + greatest(least(document_weight - weight + CASE WHEN width >= 55 THEN 1 WHEN width >= 40 THEN -2.5 ELSE -4 END, 3), -4) > 0.5 AS flows,
         document_weight > 0 AS document_flows
-    FROM paragraphs p LEFT JOIN inner_lines USING (d, paragraph) LEFT JOIN documents USING (d)
+    FROM paragraphs p LEFT JOIN weighed USING (d, paragraph) LEFT JOIN documents USING (d)
 ), decided AS (
     SELECT *, NOT opens AND short AND CASE
         WHEN broken THEN true
