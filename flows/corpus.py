@@ -24,7 +24,7 @@ from data.dedup.config import DedupConfig, PartitionedConfig, Unit, UnitConfig, 
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, SLICE
 from data.examples.config import ConversationExamples, DocumentExamples, PictureExamples
 from data.searching.passages import PASSAGES_FILE
-from data.shards.address import TAUGHT
+from data.shards.address import TAUGHT, TAUGHT_TEXTS
 from data.shards.pictures import PARTS
 from data.splits.config import ASSIGNED, SplitConfig
 from data.tokens.config import CONVERSATIONS
@@ -283,7 +283,7 @@ def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None
     """Generate examples, read conversations, or do both and mix them."""
     truth = world and world.part("world.json")
     if isinstance(recipe.examples, DocumentExamples):
-        return _taught(recipe.examples, splits)
+        return _taught(recipe, recipe.examples, splits)
     if isinstance(recipe.examples, PictureExamples):
         return examples(recipe.examples, splits=splits, parts=parts)
     if not isinstance(recipe.examples, ConversationExamples):
@@ -294,11 +294,17 @@ def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None
     return examples(recipe.examples, splits=_conversations(recipe, recipe.examples, splits, generated), generated=generated)
 
 
-def _taught(config: DocumentExamples, splits: ShardedArtifact) -> StageOutput:
-    """Have a teacher write about passages of the training documents, and keep what holds."""
+def _taught(recipe: Recipe, config: DocumentExamples, splits: ShardedArtifact) -> StageOutput:
+    """Have a teacher write about passages of the training documents, and keep what holds and has nothing of what is held out."""
     passages = index.at("examples").over(len(splits.items))(config.indexing, documents=splits.part("train.parquet"))
     taught = teach(config.teaching, passages=passages.part(PASSAGES_FILE))
-    return examples(config, splits=splits, passages=passages, taught=taught.part(TAUGHT))
+    contaminated = None
+    test = whole(splits, "test.parquet") if recipe.split.mode != "all_train" else None
+    if config.decontaminate and (test or recipe.decontaminate.against):
+        texts = ShardedArtifact.of(taught, TAUGHT_TEXTS, 1)
+        found = search.at("examples").over(1)(recipe.decontaminate.searching, documents=texts, test=test)
+        contaminated = contamination.at("examples")(recipe.decontaminate.deciding(1), found=found).part(PASSAGES.format(0))
+    return examples(config, splits=splits, passages=passages, taught=taught.part(TAUGHT), contaminated=contaminated)
 
 
 def _conversations(recipe: Recipe, config: ConversationExamples, splits: ShardedArtifact, generated: StageOutput | None) -> ShardedArtifact:

@@ -19,7 +19,7 @@ from data.filtering.config import ClassifierConfig, FilterConfig
 from data.filtering.observed_files import example_digests, observed_digests
 from data.provenance.tables import has_document, lines_naming, rows_of
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig
-from data.shards.address import Teaching
+from data.shards.address import TAUGHT_TEXTS, Teaching
 from data.shards.pictures import PARTS
 from data.sources.config import ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
@@ -365,9 +365,10 @@ def _inspect_taught(inspection: Inspection) -> Holding:
     """Each line names the document of its passage."""
     files = [known.path for known in inspection.artifact.files if known.path.endswith(".jsonl")]
     held = {file: len(inspection.read(file, lines_naming)[0]) for file in files}
-    return inspection.holding(
-        {file for file, count in held.items() if count}, detail=f"{sum(held.values())} lines" if any(held.values()) else ""
-    )
+    parts = {file for file, count in held.items() if count}
+    if inspection.has(TAUGHT_TEXTS) and inspection.read(TAUGHT_TEXTS, partial(has_document, columns=("document",))):
+        parts.add(TAUGHT_TEXTS)
+    return inspection.holding(parts, detail=f"{sum(held.values())} lines" if any(held.values()) else "")
 
 
 def _inspect_examples(inspection: Inspection) -> Holding:
@@ -394,7 +395,7 @@ def _inspect_examples(inspection: Inspection) -> Holding:
 
 @stage(hooks=(LineageHook(_inspect_taught), TEACHING))
 def teach(config: Teaching, work: Workspace, passages: list[Path]) -> Metrics:
-    """Passages of each shard, and a teacher -> taught.jsonl, set_aside.jsonl."""
+    """Passages of each shard, and a teacher -> taught.jsonl, texts.parquet, set_aside.jsonl."""
     from model.pairing.teacher import teach as ask_teacher
 
     return ask_teacher(passages, work.output, config, journal=work.resume / "replies.jsonl")
@@ -410,12 +411,14 @@ def examples(
     passages: list[Path] | None = None,
     taught: Path | None = None,
     parts: list[Path] | None = None,
+    contaminated: Path | None = None,
 ) -> Metrics:
     """Splits of books, or of conversations and generated examples, or what a teacher wrote about passages -> instructions_*.jsonl,
     preferences_*.jsonl, questions_*.jsonl.
 
-    `parts`: parts.parquet of each shard, with the pictures that are asked about; the examples then have one, too.
+    `parts`: parts.parquet of each shard, with the pictures that are asked about; the examples then have one, too. `contaminated`: which
+    lines of `taught` hold text that is held out.
     """
     from data.examples.make import make_examples
 
-    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or ())
+    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or (), contaminated)

@@ -22,7 +22,7 @@ ALLOWED = {
 # library -> where it may be imported
 HOMES = {
     "deepspeed": ("model/training/",),
-    "fastapi": ("model/serving/",),
+    "fastapi": ("model/serving/", "flows/page/"),
     "llguidance": ("model/inference/grammar_worker.py",),
     "mlflow": ("tasks/stage/tracking/",),
     "peft": ("model/adapters/",),

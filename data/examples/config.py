@@ -63,8 +63,8 @@ class SymbolExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class DocumentExamples(Teaching):
     """Questions with answers that a teacher writes about passages of the training documents, each kept only if it holds what it should.
 
-    A question is kept if its passage answers it and the teacher alone does not, its answer has the passage's words, and neither copies the
-    request or asks what another asks.
+    A question is kept if its passage answers it and the teacher alone does not, its answer has the passage's words and language, and
+    neither copies the request, asks what another asks, or holds text of an evaluation set or of the test split.
     """
 
     OF_UNIVERSE: ClassVar[bool] = False
@@ -74,6 +74,15 @@ class DocumentExamples(Teaching):
     least_characters: int = Field(8, ge=1, description="shortest question; characters")
     question_characters: int = Field(300, ge=1, description="longest question; characters")
     answer_characters: int = Field(400, ge=1, description="longest answer; characters")
+    same_language: bool = Field(True, description="drop a question or an answer in another language than its passage; yes or no")
+    declines: tuple[str, ...] = Field(
+        (), description="words by which the teacher declines besides `unanswerable`, which it is asked for, such as 'ich weiß es nicht'"
+    )
+    decontaminate: bool = Field(
+        True,
+        json_schema_extra={"identity": False},
+        description="drop a question or an answer that holds text of the test split, or of the sets of decontaminate.against; yes or no",
+    )
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
 

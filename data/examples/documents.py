@@ -1,12 +1,14 @@
 """Instructions and questions from what a teacher wrote about passages, each of it judged by its words first.
 
 What is dropped stands in dropped.jsonl with its reason, and is counted: taught = kept + dropped. A question belongs to training, validation
-or the held-out questions as its passage does, so that no passage is learned from and asked about as unseen. Equal inputs give equal bytes.
+or the held-out questions as its passage does, so that no passage is learned from and asked about as unseen; one whose passage says of
+it what that of a held-out question does, as where documents repeat each other, is dropped as well. Equal inputs give equal bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,36 +18,52 @@ import pyarrow.parquet as pq
 
 from data.conversations.records import Row, read_rows, write_rows
 from data.examples.config import DocumentExamples
+from data.filtering.config import LanguageConfig
+from data.filtering.language import UNDETERMINED, language_of, load_model
 from data.searching.index import rarity
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, evidence, supported, terms
+from data.shards.address import declines
 
 FILES = ("instructions_train", "instructions_val", "preferences_train", "preferences_val", "questions_seen", "questions_heldout")
+_YES = re.compile(r"^\W*yes\b|\byes\W*$", re.IGNORECASE)  # some judges think before they say it
 COPIED = 6  # words in a row that a question or an answer has of the request: none by chance
 SAID = ("question", "answer", "with_passage", "without_passage")
-DECLINED = frozenset({"unanswerable"})
+LETTERS = 12  # fewest that tell a language
+SURE, UNLIKE = 0.7, 0.05  # least probability of another language, and most of the passage's, of a text that is foreign to it
 
 
-def document_examples(passages: Sequence[Path], taught: Path, output: Path, config: DocumentExamples) -> dict[str, float]:
+def document_examples(
+    passages: Sequence[Path], taught: Path, output: Path, config: DocumentExamples, contaminated: Path | None = None
+) -> dict[str, float]:
     """Write the files of examples and dropped.jsonl into `output`; return their numbers of lines, and how many each filter dropped.
 
-    `passages`: the folders of their index; `taught`: the file of what the teacher wrote. Raise ValueError if nothing is left to train on.
+    `passages`: the folders of their index; `taught`: the file of what the teacher wrote; `contaminated`: a table of which of its lines,
+    from 0, hold text that is held out. Raise ValueError if nothing is left to train on.
     """
     items = read_rows(taught)
     weigh = _weights(passages, items)
+    held_out = set(pq.read_table(contaminated, columns=["id"])["id"].to_pylist()) if contaminated is not None else set[str]()
+    is_foreign = foreign() if config.same_language else None
     kept: list[Row] = []
     dropped: list[dict[str, Any]] = []
     asked: set[frozenset[str]] = set()
-    for item in items:
-        reason = fault(item, config, weigh, asked)
+    for number, item in enumerate(items):
+        reason = "contaminated" if f"{number:09}" in held_out else fault(item, config, weigh, asked, is_foreign)
         if reason:
             dropped.append({**item, "reason": reason})
             continue
         asked.add(_meaning(item["question"]))
         kept.append(item)
+    groups = _groups(kept, config)
+    told = {_told(item, weigh) for item in groups["heldout"]}
+    for name in ("train", "val"):
+        repeating = [item for item in groups[name] if _told(item, weigh) in told]
+        dropped += [{**item, "reason": "held_out"} for item in repeating]
+        groups[name] = [item for item in groups[name] if item not in repeating]
     reasons = Counter(str(item["reason"]) for item in dropped)
-    if not (groups := _groups(kept, config))["train"]:
-        told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in reasons.most_common()) or "the teacher wrote none"
-        raise ValueError(f"no question is left for training: {told}; raise examples.passages or its budget, or take another teacher")
+    if not groups["train"]:
+        why = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in reasons.most_common()) or "the teacher wrote none"
+        raise ValueError(f"no question is left for training: {why}; raise examples.passages or its budget, or take another teacher")
     output.mkdir(parents=True, exist_ok=True)
     rows: dict[str, list[Row]] = {name: [] for name in FILES}
     for group in ("train", "val"):
@@ -53,32 +71,66 @@ def document_examples(passages: Sequence[Path], taught: Path, output: Path, conf
     rows["questions_seen"], rows["questions_heldout"] = ([_question(item) for item in groups[group]] for group in ("train", "heldout"))
     counts = {name: write_rows(output / f"{name}.jsonl", rows[name]) for name in FILES}
     write_rows(output / "dropped.jsonl", dropped)
-    counts |= {"taught": float(len(kept) + len(dropped)), "kept": float(len(kept)), "dropped": float(len(dropped))}
+    counts |= {"taught": float(len(items)), "kept": float(len(items) - len(dropped)), "dropped": float(len(dropped))}
     return counts | {f"dropped.{reason}": float(count) for reason, count in sorted(reasons.items())}
 
 
-def fault(item: Row, config: DocumentExamples, weigh: Callable[[str], float], asked: set[frozenset[str]]) -> str:
-    """Return why an item is not learned from; "" if it is. `asked`: what the questions before it mean."""
+def fault(
+    item: Row,
+    config: DocumentExamples,
+    weigh: Callable[[str], float],
+    asked: set[frozenset[str]],
+    is_foreign: Callable[[str, str], bool] | None = None,
+) -> str:
+    """Return why an item is not learned from; "" if it is. `asked`: what the questions before it mean; `is_foreign`: see `foreign`."""
     question, answer, passage = item["question"], item["answer"], item["text"]
     if not config.least_characters <= len(question) <= config.question_characters or not 1 <= len(answer) <= config.answer_characters:
         return "length"
     request = item["prompt"].replace(passage, "")
     if any(_copies(text, request) for text in (question, answer)):
         return "copied_request"
+    if is_foreign is not None and any(is_foreign(text, passage) for text in (question, answer)):
+        return "language"
     if _meaning(question) in asked:
         return "duplicate"
     if not supported(answer, question, evidence(question, passage, weigh), weigh, strict=True):
         return "unsupported"
-    if not agree(answer, item["with_passage"], question, weigh):
+    if not agree(answer, item["with_passage"], question, weigh, config.declines):
         return "not_answerable"
-    if agree(answer, item["without_passage"], question, weigh):
+    if agree(answer, item["without_passage"], question, weigh, config.declines):
         return "known_without"
-    return ""
+    return "" if "judged" not in item or _YES.search(item["judged"]) else "refused_by_judge"
 
 
-def agree(answer: str, reply: str, question: str, weigh: Callable[[str], float]) -> bool:
-    """Return whether a reply says what an answer does, so that each has the words that the other adds to the question."""
-    if set(terms(reply)) <= DECLINED:
+def foreign() -> Callable[[str, str], bool]:
+    """Return whether a text is in another language than a passage; not where either is too short or too mixed to tell."""
+    predict, config = load_model(), LanguageConfig()
+    languages: dict[str, str] = {}
+
+    def is_foreign(text: str, passage: str) -> bool:
+        if passage not in languages:
+            languages[passage] = language_of(predict, passage, config)[0]
+        own = languages[passage]
+        if own == UNDETERMINED or sum(map(str.isalpha, text)) < LETTERS:
+            return False
+        found = predict(" ".join(text.split()))
+        likeliest = max(found, key=lambda language: found[language])
+        return likeliest != own and found[likeliest] >= SURE and found.get(own, 0.0) < UNLIKE
+
+    return is_foreign
+
+
+def _told(item: Row, weigh: Callable[[str], float]) -> tuple[str, ...]:
+    """Return the terms of what a passage says of its question."""
+    return tuple(terms(evidence(item["question"], item["text"], weigh)))
+
+
+def agree(answer: str, reply: str, question: str, weigh: Callable[[str], float], phrases: Sequence[str] = ()) -> bool:
+    """Return whether a reply says what an answer does, so that each has the words that the other adds to the question.
+
+    One that says nothing, or declines in such phrases, does not.
+    """
+    if not terms(reply) or declines(reply, phrases):
         return False
     return all(supported(one, question, other, weigh, strict=True) for one, other in ((answer, reply), (reply, answer)))
 

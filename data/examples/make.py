@@ -36,18 +36,20 @@ def make_examples(
     passages: Sequence[Path] = (),
     taught: Path | None = None,
     parts: Sequence[Path] = (),
+    contaminated: Path | None = None,
 ) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines.
 
     `splits`: the folders of the splits, one for each shard, of books or of conversations; `world`: the universe's world.json, for `kind:
     universe`; `generated`: examples to mix with conversations; `passages` and `taught`: indexes of passages, and what a teacher wrote about
-    them; `parts`: the files with the documents' pictures. Raise ValueError if a universe is needed and `world` is None.
+    them; `parts`: the files with the documents' pictures; `contaminated`: which of what the teacher wrote holds text that is
+    held out. Raise ValueError if a universe is needed and `world` is None.
     """
     if isinstance(config, DocumentExamples):
         from data.examples.documents import document_examples
 
         assert taught is not None, "a teacher wrote them"
-        return document_examples(passages, taught, output, config)
+        return document_examples(passages, taught, output, config, contaminated)
     if isinstance(config, PictureExamples):
         return picture_examples(splits, parts, output, config)
     if isinstance(config, ConversationExamples):

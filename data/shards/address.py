@@ -1,11 +1,14 @@
-"""Addresses that speak as OpenAI's do, and what a teacher is asked at one. Cheap to import: pydantic only."""
+"""Addresses that speak as OpenAI's do, what a teacher is asked at one, and when a reply declines. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 
 class Address(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -37,13 +40,44 @@ class Address(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return url.rstrip("/")
 
 
-TAUGHT = "taught.jsonl"
+TAUGHT, TAUGHT_TEXTS = "taught.jsonl", "texts.parquet"
+UNANSWERABLE = "unanswerable"  # the reply that prompts ask for where there is no answer: one word, whatever the language of the question
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+
+
+def declines(reply: str, phrases: Iterable[str] = ()) -> bool:
+    """Return whether a reply says that there is no answer: `UNANSWERABLE`, or one of the phrases, as whole words of any case.
+
+    In scripts without spaces a phrase is found anywhere. An empty reply says nothing, so it does not decline.
+    """
+    said = f" {_words(reply)} "
+    return any(
+        (found in said) if _UNSPACED.search(found) else f" {found} " in said
+        for phrase in (UNANSWERABLE, *phrases)
+        if (found := _words(phrase))
+    )
+
+
+def _words(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Marks are parts of letters: \w would cut Indic words at every vowel sign.
+    return " ".join("".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in folded).split())
+
+
+class Teacher(Address):
+    """A model that writes questions or judges them, and what it costs."""
+
+    price_read: float = Field(0.0, ge=0, description="price of a million tokens that it reads; in one currency for all; money")
+    price_written: float = Field(0.0, ge=0, description="price of a million tokens that it writes; money")
 
 
 class Teaching(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What a teacher is asked about passages: questions with answers, then each question again, with the passage and without it."""
 
-    teacher: Address = Field(description="the model that writes questions and answers")
+    teacher: Teacher = Field(description="the model that writes questions and answers")
+    judge: Teacher | None = Field(
+        None, description="a second model, which is asked of each answer whether the passage says so; null: nobody; an address"
+    )
     passages: int = Field(200, ge=1, description="most passages that are asked about, drawn by the seed; count")
     questions: int = Field(3, ge=1, le=20, description="questions that are asked for about each passage; count")
     max_new_tokens: int = Field(400, ge=1, description="longest reply of the teacher; tokens")
@@ -54,4 +88,22 @@ class Teaching(BaseModel, frozen=True, extra="forbid", defer_build=True):
         None, ge=1, description="tokens read and written, as the address counts them, after which no more passages are asked about; null: "
         "no limit; tokens"
     )  # fmt: skip
+    max_cost: float | None = Field(
+        None,
+        gt=0,
+        description="what may be spent on teacher and judge by their prices, after which no more passages are asked about; null: no limit; "
+        "money",
+    )
     seed: int = Field(0, ge=0, description="seed of the passages, of the order in which they are asked about, and sent with each request")
+
+    @model_validator(mode="after")
+    def _costs_something(self) -> Teaching:
+        asked = [one for one in (self.teacher, self.judge) if one is not None]
+        if self.max_cost is not None and not any(one.price_read or one.price_written for one in asked):
+            raise ValueError(
+                f"max_cost={self.max_cost:g} needs prices, and neither teacher nor judge has any; set price_read and price_written, or "
+                "leave max_cost out"
+            )
+        if self.max_cost is None and (priced := next((one for one in asked if one.price_read or one.price_written), None)):
+            raise ValueError(f"the prices of {priced.model} do nothing without max_cost; set it, or leave them out")
+        return self

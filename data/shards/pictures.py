@@ -170,14 +170,21 @@ class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return self
 
 
-def cut_patches(picture: Picture, grid: PictureGrid) -> NDArray[np.float16]:
-    """Return the vectors of a picture's patches, float16 [patches, numbers]."""
-    import numpy as np
+def scaled(picture: Picture, grid: PictureGrid) -> Picture:
+    """Return a picture in the size and colours of a grid; its patches are the same."""
     from PIL import Image
 
     image = Image.frombytes(picture.mode, (picture.width, picture.height), picture.pixels)
     image = image.convert("L" if grid.colours == "gray" else "RGB")
     if image.size != (grid.width, grid.height):
         image = image.resize((grid.width, grid.height), Image.Resampling.BICUBIC)
-    values = np.asarray(image, dtype=np.float32).reshape(grid.height // grid.patch, grid.patch, grid.across, grid.patch, -1)
+    return Picture(image.mode, *image.size, image.tobytes())
+
+
+def cut_patches(picture: Picture, grid: PictureGrid) -> NDArray[np.float16]:
+    """Return the vectors of a picture's patches, float16 [patches, numbers]."""
+    import numpy as np
+
+    pixels = np.frombuffer(scaled(picture, grid).pixels, dtype=np.uint8).astype(np.float32)
+    values = pixels.reshape(grid.height // grid.patch, grid.patch, grid.across, grid.patch, -1)
     return (values.swapaxes(1, 2).reshape(grid.patches, grid.patch_size) / 127.5 - 1).astype(np.float16)

@@ -17,6 +17,8 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from threading import Lock
+from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -37,15 +39,40 @@ from data.sources.unpacked import Fault, SourceText
 from data.sources.work_grouping import WorkGrouping
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-MOST_GIVEN = 32 << 20  # bytes of a file
+MOST_GIVEN = 32 << 20  # bytes of a file that somebody gives
+GIVEN_SECONDS = 10  # of processor time that it may take: somebody waits
 DARKEST = 16  # of the shades in scikit-learn's digits, from 0
 
 
+class PictureOpener:
+    """Opens pictures that people give, one at a time, in a parsers' process that stays until `close`. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self._sandbox, self._one = ParserSandbox(GIVEN_SECONDS), Lock()
+
+    def __call__(self, content: bytes) -> Picture:
+        """Return the picture in a file. Raise Unreadable for a broken one, one that moves, or a bomb."""
+        with self._one:
+            rows = list(self._sandbox.read("picture", content, ReaderOptions(limit=MOST_GIVEN), None))
+        if moving := next((row for row in rows if isinstance(row, BrokenRecord)), None):
+            raise Unreadable(f"more than one picture: {moving.reason}; save the one that is meant as a file of its own")
+        return next(picture_of(row) for row in rows if isinstance(row, Record))
+
+    def close(self) -> None:
+        """End the process."""
+        self._sandbox.close()
+
+    def __enter__(self) -> PictureOpener:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
 def open_picture(content: bytes) -> Picture:
-    """Return the picture in a file that somebody gave, decoded by the parsers' process. Raise Unreadable for a broken one or a bomb."""
-    with ParserSandbox() as sandbox:
-        rows = list(sandbox.read("picture", content, ReaderOptions(limit=MOST_GIVEN), None))
-    return next(picture_of(row) for row in rows if isinstance(row, Record))
+    """Return the picture in a file that somebody gave. Raise Unreadable as `PictureOpener` does."""
+    with PictureOpener() as opened:
+        return opened(content)
 
 
 class PartStore:

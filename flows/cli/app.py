@@ -123,7 +123,10 @@ COMMANDS = {
     "gc": Listed("store", "Look after", "List what no kept run and no registered model needs, or delete it."),
     "verify": Listed("store", "Look after", "Read every file in the store again and name what is damaged."),
     "sync": Listed("store", "Look after", "Bring MLflow and Prefect up to date with a store's runs."),
-    "up": Listed("services", "Look after", "Start the Prefect server and the MLflow page on this machine, if they are not running."),
+    "open": Listed("services", "Look inside", "Open folio's page in a browser: runs, what they made, and how good it is."),
+    "up": Listed(
+        "services", "Look after", "Start folio's page, the Prefect server and the MLflow page on this machine, if they are not running."
+    ),
     "down": Listed("services", "Look after", "Stop the servers that `folio up` or `folio run` started."),
     "doctor": Listed("services", "Look after", "Look at this machine: versions, ports, disk, memory, accelerators."),
     "env": Listed("services", "Look after", "Print the settings that let `prefect` and `mlflow` find this home."),

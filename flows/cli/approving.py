@@ -6,15 +6,20 @@ import getpass
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 from flows.cli.planning import plan_recipe
 from flows.deployed import tell
-from flows.recipe.loading import recipe_argument
+from flows.recipe.loading import RECIPE_FILE, load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
+from flows.services.home import store_url
 from tasks.reporting.wording import rough
 from tasks.stage.execution.approving import AwaitsApproval, record_answer
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import open_store
 from tasks.stage.store.verdicts import Answer, Approver, Question
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration, undrawn
@@ -79,17 +84,18 @@ def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: boo
 
 
 COUNTING, TUNED = r"beats baseline\.ngram(: \S+)?", r"(x base\.\S+|no worse than base( by [\d.]+)?(: \S+)?)"  # bounds
-LONGER = 2  # times the tokens: the least that shows
+LONGER, GENTLER = 2, 4  # times the length of training, and the share of a learning rate: the least that shows
 
 
-def way_out(recipe: Recipe, argument: str, position: str, failure: str, made: Mapping[str, Artifact]) -> str:
+def way_out(recipe: Recipe, argument: str, position: str, failure: str, made: Mapping[str, Artifact], changes: tuple[str, ...] = ()) -> str:
     """Return the lines that follow the failure of the gate at a position; none where a person refused, who said why.
 
-    argument: what names the recipe in commands. failure: the gate's message. made: artifacts by position.
+    argument: what names the recipe in commands. failure: the gate's message. made: artifacts by position. changes: those that the run
+    was given; commands keep them.
     """
     if not position:
         return ""
-    commands = list(_commands(recipe, argument, position, made))
+    commands = list(_commands(recipe, _Command(argument, changes), position, made))
     width = max(len(command) for command, _ in commands)
     told = [f"  {command.ljust(width)}  {why}" if width <= 64 else f"  {command}\n      {why}" for command, why in commands]
     return "\n".join(["", f"What it means: {_meaning(failure, position)}", "Nothing is lost: what was made is kept and reused.", *told])
@@ -119,23 +125,66 @@ def _failed(bound: str, failure: str) -> bool:
     return re.search(rf"{bound} (margin )?\S+ (verdict )?FAILED", " ".join(failure.split())) is not None
 
 
-def _commands(recipe: Recipe, argument: str, position: str, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
+class _Command(NamedTuple):
+    """The command that ran a recipe. `changes`: its `--set`."""
+
+    argument: str
+    changes: tuple[str, ...]
+
+    def with_one_of(self, *more: str) -> str:
+        """Return the command with the first of these changes that the recipe accepts beside its own; "" if it accepts none."""
+        for change in more:
+            key = change.partition("=")[0]
+            changes = (*(one for one in self.changes if one.partition("=")[0] != key), change)
+            with suppress(RecipeError):
+                load(self.argument, changes)
+                return folio("run", self.argument, *(word for one in changes for word in ("--set", one)))
+        return ""
+
+
+def _commands(recipe: Recipe, ran: _Command, position: str, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
     trained = made.get("pretrain")
     if position == "gate.base" and recipe.takes_steps and trained is not None:
-        tokens = round(trained.metrics.get("tokens", recipe.pretrain.tokens) * LONGER)
-        seconds = trained.cost.wall_seconds * LONGER
-        longer = f"train {LONGER} times as long: {rough(tokens)} tokens, about {format_duration(seconds)}"
-        yield folio("run", argument, "--set", f"pretrain.tokens={tokens}"), longer
-    if position == "gate.chat" and recipe.splits_of_tuning and not recipe.tuning[0].replay_share:
-        yield folio("run", argument, "--set", "tuning[0].replay=0.25"), "replay rows of pretraining in the first step"
+        unit, length = ("steps", recipe.pretrain.steps) if recipe.pretrain.steps else ("tokens", recipe.pretrain.tokens)
+        seconds = format_duration(trained.cost.wall_seconds * LONGER)
+        if found := ran.with_one_of(f"pretrain.{unit}={length * LONGER}"):
+            yield found, f"train {LONGER} times as long: {rough(length * LONGER)} {unit}, about {seconds}"
+    if position == "gate.chat" and recipe.splits_of_tuning:
+        yield from _gentler(recipe, ran)
     if position == "gate.base" and recipe.base is None:
-        yield folio("init", "FOLDER", "--base", "MODEL"), "write a recipe that starts from an open model"
-    if position == "gate.base" and recipe.base is None and recipe.takes_steps:
-        yield folio("init", "FOLDER", "--kind", "counts"), "write a recipe of the counts themselves, made in seconds"
+        folder, first = _texts(ran.argument)
+        yield folio("init", folder, "--base", "MODEL"), f"write a recipe that starts from an open model{first}"
+        if recipe.takes_steps:
+            yield folio("init", folder, "--kind", "counts"), f"write a recipe of the counts themselves, made in seconds{first}"
     if position == "gate.corpus":
-        yield folio("corpus", "stats", argument), "what came in, what was taken out, and why"
+        yield folio("corpus", "stats", *_names(recipe, ran)), "what came in, what was taken out, and why"
     else:
-        yield folio("chat", argument, "--unreleased"), "look at the model all the same"
+        yield folio("chat", *_names(recipe, ran), "--unreleased"), "look at the model all the same"
     gate = position.removeprefix("gate.")
-    if gate in type(recipe.gates).model_fields:
-        yield folio("run", argument, "--set", f"gates.{gate}.overrule=REASON"), "let it pass, in writing"
+    if gate in type(recipe.gates).model_fields and (found := ran.with_one_of(f"gates.{gate}.overrule=the reason, in your words")):
+        yield found, "let it pass, in writing"
+
+
+def _gentler(recipe: Recipe, ran: _Command) -> Iterator[tuple[str, str]]:
+    """Yield how to tune so that less is forgotten: rows of pretraining among those of the first step that has none, else smaller steps."""
+    for at, step in enumerate(recipe.tuning):
+        if not step.replay_share and (found := ran.with_one_of(*(f"tuning[{at}].replay={share}" for share in (0.25, 0.5)))):
+            yield found, f"replay rows of pretraining in {step.name}"
+            return
+    step = recipe.tuning[0]
+    if found := ran.with_one_of(f"tuning[0].learning_rate={step.learning_rate / GENTLER:g}"):
+        yield found, f"a {GENTLER}th of the learning rate in {step.name}"
+
+
+def _texts(argument: str) -> tuple[str, str]:
+    """Return the folder of a recipe that `folio init` wrote, and what must be done first to have another one; else a word for a folder."""
+    path = Path(argument)
+    return (str(path.parent), f"; move {path.name} away first") if path.name == RECIPE_FILE else ("FOLDER", "")
+
+
+def _names(recipe: Recipe, ran: _Command) -> list[str]:
+    """Return what names the run's recipe in a command that takes no changes, with its store if a change may have moved it."""
+    changed = {change.partition("=")[0] for change in ran.changes}
+    settings = recipe.run_settings()
+    url = open_store(settings["store"], settings["root"], settings["home"]).url if changed & {"name", "store", "root"} else ""
+    return [recipe.name if "name" in changed else ran.argument, *(("--store", url) if url not in ("", store_url()) else ())]

@@ -17,7 +17,7 @@ from model.release.adapters import BESIDE
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import model_form, rough, size
 from tasks.stage.store.artifact import RECORD, Artifact
-from tasks.stage.store.journal import Journal
+from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store, open_store
 from tasks.stage.system.command_line import did_you_mean, folio
 
@@ -37,22 +37,21 @@ def model_directory(model: str, store: str = "") -> Path:
     if exports:
         anyway = folio("chat", str(opened.local(exports[-1])))
         raise LookupError(f"{name} was exported, but {release_objection(graph, exports[-1])}. To talk to it anyway: {anyway}")
-    raise LookupError(_no_such_model(model, opened, [a.label for a in graph.by_address.values() if a.stage == "export"]))
+    released = [a.label for a in graph.by_address.values() if a.stage == "export"]
+    raise LookupError(_no_model(f"There is no released model {model!r} in {opened.url}", model, released))
 
 
 def unreleased_directory(model: str, store: str = "") -> Path:
     """Return a folder with the model that a recipe's newest run got to, whatever its gates said, and its tokenizer.
 
-    Raises LookupError if no run made one, and RecipeError for what is not a recipe.
+    Raises LookupError if no run made one.
     """
-    recipe, (name, opened) = load(model), _store_of(model, store)
+    name, opened = _store_of(model, store)
     graph = ProvenanceGraph.load(opened)
-    stages = [*(f"tune.{step.name}" for step in reversed(recipe.tuning) if step.MAKES_POLICY), "pretrain", "adopt"]
-    runs = (run.positions for run in Journal(opened).newest() if run.recipe == name)
-    addresses = (positions[stage].address for positions in runs for stage in stages if stage in positions)
-    made = next((graph.by_address[address] for address in addresses if address in graph.by_address), None)
+    models = (_last_model(graph, run) for run in Journal(opened).newest() if run.recipe == name)
+    made = next(filter(None, models), None)
     if made is None:
-        raise LookupError(f"{name} has no model yet, released or not; make one with: {folio('run', model)}")
+        raise LookupError(_no_model(f"There is no model {name!r}, released or not, in {opened.url}", model, []))
     words = next((found for a in graph.ancestors(made) if (found := _folder_with(opened, a, TOKENIZER_FILE))), None)
     weights = _folder_with(opened, made, CONFIG)
     if words is None or weights is None:
@@ -72,8 +71,15 @@ def _folder_with(store: Store, artifact: Artifact, name: str) -> Path | None:
     return next(((store.local(artifact) / file.path).parent for file in artifact.files if Path(file.path).name == name), None)
 
 
-def _no_such_model(model: str, store: Store, released: list[str]) -> str:
-    missing = f"There is no released model {model!r} in {store.url}"
+def _last_model(graph: ProvenanceGraph, run: RunRecord) -> Artifact | None:
+    """Return the model of a run that nothing trained on; None if it has none. A judge of replies is not a model to talk to."""
+    stages = [position for position in run.positions if position in ("adopt", "pretrain") or position.startswith("tune.")]
+    models = filter(None, (graph.by_address.get(run.positions[position].address) for position in reversed(stages)))
+    return next((one for one in models if one.stage != "tune" or one.config["train"]["kind"] != JUDGING), None)
+
+
+def _no_model(missing: str, model: str, released: list[str]) -> str:
+    """Return why there is no model and how to make it. `missing`: what there isn't, and where."""
     try:
         return f"{missing}; make one with: {folio('run', recipe_argument(model))}"
     except RecipeError:

@@ -137,7 +137,10 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
 
 def _critics(recipe: Recipe) -> Iterator[str]:
     """Critics and teachers behind an address: the client that asks them, which is an extra, and their key."""
-    asked: dict[str, Address] = {"examples.teacher": recipe.examples.teacher} if isinstance(recipe.examples, DocumentExamples) else {}
+    asked: dict[str, Address] = {}
+    if isinstance(recipe.examples, DocumentExamples):
+        judge = recipe.examples.judge
+        asked = {"examples.teacher": recipe.examples.teacher, **({"examples.judge": judge} if judge else {})}
     for section, step in recipe.trainings.items():
         pairs = getattr(step, "pairing", None)
         if isinstance(pairs, ConstitutionPairs) and isinstance(pairs.critic, EndpointCritic):

@@ -177,7 +177,12 @@ def run_recipe(name: str, changes: tuple[str, ...], refresh: Sequence[str] = (),
     recipe = load(name, changes)
     argument, approver = recipe_argument(name), asking(name, changes, recipe.resources.notify)
     options = RunOptions(refresh=again, verify=verify, argument=argument, approver=approver)
-    artifacts, seconds = execute_recipe(recipe, options)
+    try:
+        artifacts, seconds = execute_recipe(recipe, options)
+    except GateFailed as failed:
+        made = options.runs[-1].artifacts if options.runs else {}
+        advice = way_out(recipe, argument, failed.position, str(failed), made, changes)
+        raise GateFailed(f"{failed}\n{advice}".rstrip(), failed.position) from None
     print(summary(recipe, artifacts, seconds, argument), flush=True)
     if not servers.answers(servers.prefect_server()):
         # Prefect's threads would try for minutes to reach the server before they let this process end.
@@ -204,10 +209,6 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
                 artifacts = begin_flow(lambda: pipeline(recipe), begun=lambda: bool(options.runs))
         except CancelledRun:
             raise KeyboardInterrupt from None
-        except GateFailed as failed:
-            made = options.runs[-1].artifacts if options.runs else {}
-            advice = way_out(recipe, options.argument or recipe.name, failed.position, str(failed), made)
-            raise GateFailed(f"{failed}\n{advice}".rstrip(), failed.position) from None
         except HTTPError as error:
             artifacts = _without_server(options, server.url, error)
     return artifacts, time.monotonic() - started

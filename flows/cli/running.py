@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -230,13 +231,35 @@ def _is_about(line: str, stage: str) -> bool:
 
 def newest_progress(run: FoundRun) -> dict[str, str]:
     """Return the newest progress of each position, from the run's log."""
-    found: dict[str, str] = {}
     with suppress(LookupError):
-        for line in log_lines(run, "", follow=False):
-            position, separator, rest = line.partition(" ")[2].strip().partition(": ")
-            if separator and "/" in rest.partition(" ")[0]:
-                found[without_shard(position)] = f"{position}: {rest}"
+        return progress_in(log_lines(run, "", follow=False))
+    return {}
+
+
+def progress_in(lines: Iterable[str]) -> dict[str, str]:
+    """Return the newest progress of each position that lines of a log tell."""
+    found: dict[str, str] = {}
+    for line in lines:
+        position, separator, rest = line.partition(" ")[2].strip().partition(": ")
+        if separator and "/" in rest.partition(" ")[0]:
+            found[without_shard(position)] = f"{position}: {rest}"
     return found
+
+
+TAIL = 1 << 18  # bytes
+
+
+def last_lines(run_id: str) -> list[str]:
+    """Return the last lines of a run's log, at most a quarter of a megabyte; none if this home has no log of it."""
+    try:
+        with log_path(home(), run_id).open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - TAIL))
+            lines = stream.read(TAIL).decode("utf-8", errors="replace").split("\n")
+    except OSError:
+        return []
+    # The first is cut unless the log is short; the last is empty unless it is being written.
+    return [line for line in (lines if size <= TAIL else lines[1:]) if line]
 
 
 def checkpoints(run: FoundRun) -> dict[str, str]:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from data.shards.model_folder import require_regular
+from data.sources.pictures import PictureOpener
 from flows.cli.chat_models import description, find_model, lineage_of
 from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.signals import stoppable
@@ -19,13 +20,13 @@ from flows.cli.views.lineage import show_lineage
 from model.inference.speculation import OWN_HEADS
 from model.networks.directory import ModelError, read_config, tensor_shapes
 from model.release.adapters import adapters_beside
-from model.serving.app import bound, compute_with, serve
+from model.serving.app import compute_with, serve
+from model.serving.connections import bound
+from model.serving.guard import read_key
 from model.serving.opening import Drafting, Offer, open_together
 from model.serving.own import OwnModel
 from model.serving.served import ServedModel, ServeLimits
 from tasks.reporting.wording import size
-
-KEY = "FOLIO_SERVE_KEY"
 
 
 def serve_models(
@@ -53,6 +54,7 @@ def serve_models(
     served: dict[str, Any] = {}
     with stoppable(last=True), ExitStack() as opened:
         asked = documents_of(models, store, opened) if documents else {}
+        opener = opened.enter_context(PictureOpener())
         try:
             for path, named in found.items():
                 offers = []
@@ -60,7 +62,7 @@ def serve_models(
                     lines = list(said_of(path, adapter))
                     print("\n".join(lines[:3]), file=sys.stderr, flush=True)
                     offers.append(Offer(name, path, lines, adapter))
-                for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting):
+                for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting, decode=opener):
                     served[model.about.id] = model
                     if documents:
                         answer_from(model, asked)
@@ -109,25 +111,6 @@ def answer_from(model: ServedModel, asked: Mapping[str, RecipeDocuments]) -> Non
     if not isinstance(model, OwnModel):
         raise ValueError(f"--documents: {model.about.id} is computed by {model.about.backend}, and only models that folio computes cite")
     model.documents = asked[model.about.id.partition(":")[0]]
-
-
-def read_key(file: Path | None) -> str | None:
-    """Return the key that callers must show: a file's, or the environment's; None for neither. Raises ValueError for an unusable one."""
-    named = f"--key-file {file}" if file is not None else KEY
-    if file is not None:
-        try:
-            key = file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"{named}: {error.strerror}; give a file that holds the key") from None
-    elif KEY not in os.environ:
-        return None
-    else:
-        key = os.environ[KEY].strip()
-    if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError(
-            f"{named} must hold a key of 16 or more printable ASCII characters without spaces; make one with: openssl rand -hex 24"
-        )
-    return key
 
 
 def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from data.splits.assignment import shortest_cut
 from data.splits.config import SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import differences, short_yaml
+from flows.recipe.loading import RECIPE_FILE
 from flows.recipe.record_files import NO_RECORDS, RecordFiles, look_at_records
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
@@ -111,7 +112,7 @@ def look_at(folder: Path) -> Found:
     """Return what texts a folder holds. Raises RecipeError if there are none, or if a recipe is already there."""
     if not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
-    target = folder.resolve() / "recipe.yaml"
+    target = folder.resolve() / RECIPE_FILE
     if target.exists():
         raise _taken(target)
     seen = survey(SOURCE, folder, empty=True)

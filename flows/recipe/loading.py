@@ -22,9 +22,11 @@ from pydantic_core import PydanticUndefined
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, expand_shorthands, without_replaced
 from flows.recipe.validation import RecipeError, validate
+from model.training.flat_keys import SECTIONS
 from tasks.stage.system.command_line import did_you_mean, folio
 
 BUILT_IN = Path(__file__).parent
+RECIPE_FILE = "recipe.yaml"  # in a folder that is named as a recipe
 
 
 def built_in() -> dict[str, Path]:
@@ -55,7 +57,7 @@ def find_recipe(name: str, folder: Path = Path()) -> Path:
         return known[name]
     path = folder / name
     if path.is_dir():
-        path = path / "recipe.yaml"
+        path = path / RECIPE_FILE
     if path.is_file():
         return path
     if path.parent.is_dir() and path.parent == folder / name:
@@ -185,6 +187,8 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     for depth, part in enumerate(parts[:-1], start=1):
         # What the file does not give starts from its default, so an entry of a default list can be changed.
         inside = parts[:depth]
+        if isinstance(target, dict) and part in SECTIONS and isinstance(target.get(part), str):
+            target[part] = {"kind": target[part]}
         target = target[_index(target, part, change)] if isinstance(target, list) else target.setdefault(part, _default(inside))
         if not isinstance(target, (dict, list)):
             raise RecipeError(f"--set {change!r}: {part!r} is a single value, so nothing can be set inside it.")

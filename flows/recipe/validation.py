@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from data.sources.fetching.urls import hide_secrets
 from flows.recipe.schema import Recipe
-from flows.recipe.shorthands import LISTS, written_key, written_text
+from flows.recipe.shorthands import LISTS, STEPS, written_key, written_text
 from model.training.flat_keys import IDLE
 from tasks.stage.system.command_line import did_you_mean
 
@@ -156,9 +156,7 @@ def validate(data: dict[str, Any], where: str) -> Recipe:
 def _explain(item: Any, data: dict[str, Any]) -> str:
     key, value = ".".join(str(part) for part in written_key(tuple(_without_kinds(item["loc"])), data)), item["input"]
     if item["type"] == "extra_forbidden":
-        word, known = str(item["loc"][-1]), _sibling_keys(item["loc"])
-        hint = did_you_mean(word, known) or _other_kinds(item["loc"]) or _elsewhere(word, data) or f"; known keys here: {', '.join(known)}."
-        return f"  {key}: unknown key (value {given(value)}){hint}"
+        return f"  {key}: unknown key (value {given(value)}){_instead(item['loc'], data)}"
     if item["type"] == "missing":
         return f"  {key}: missing; every recipe needs it"
     if item["type"] == "union_tag_not_found":
@@ -171,6 +169,47 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
     return f"  {key or 'recipe'}: {written_text(sentence(item), data)}{shown}"
 
 
+# What other tools call a key -> folio's names for it.
+ELSEWHERE = {
+    "lr": ("learning_rate",),
+    "batch_size": ("global_batch",),
+    "epochs": ("steps", "tokens"),
+    "iterations": ("steps",),
+    "max_steps": ("steps",),
+    "hidden": ("width",),
+    "hidden_size": ("width",),
+    "dim": ("width",),
+    "d_model": ("width",),
+    "n_embd": ("width",),
+    "depth": ("layers",),
+    "num_layers": ("layers",),
+    "n_layer": ("layers",),
+    "num_heads": ("heads",),
+    "n_head": ("heads",),
+    "block_size": ("context", "sequence_length"),
+    "seq_len": ("context", "sequence_length"),
+    "max_length": ("context", "sequence_length"),
+    "vocab": ("vocab_size",),
+    "gpus": ("workers",),
+    "devices": ("workers",),
+}
+TYPO = 0.8  # likeness from which a name is taken for the one that was meant
+
+
+def _instead(location: tuple[Any, ...], data: Mapping[str, Any]) -> str:
+    """Return what to write for a key that its place does not take: the name that was meant, or the places that take it."""
+    word, known = str(location[-1]), _sibling_keys(location)
+    if hint := did_you_mean(word, known, TYPO) or _other_kinds(location):
+        return hint
+    others = ELSEWHERE.get(word, ())
+    if here := [name for name in others if name in known]:
+        return f"; use {' or '.join(here)}."
+    for name in (word, *others):
+        if places := _places(name, str(location[0]) if len(location) > 1 else "", data):
+            return f"; write it as {' or '.join(places)}."
+    return did_you_mean(word, known) or f"; known keys here: {', '.join(known)}."
+
+
 def _other_kinds(location: tuple[Any, ...]) -> str:
     """Return `; only kind ... has it.` if the section that a location begins with has the key in another kind; empty if none has."""
     section, word = Recipe.model_fields.get(str(location[0])), str(location[-1])
@@ -179,29 +218,57 @@ def _other_kinds(location: tuple[Any, ...]) -> str:
     return f"; only kind {' or '.join(map(str, kinds))} has it." if kinds else ""
 
 
-def _elsewhere(word: str, data: Mapping[str, Any]) -> str:
-    """Return `; write it as section.key` for the sections of a recipe that accept the key, as it writes them; empty if none does."""
-    having = [f"{section}.{word}" for section, model in _sections(data) if word in model.model_fields]
-    return f"; write it as {' or '.join(having)}." if having else ""
+def _places(word: str, inside: str, data: Mapping[str, Any]) -> list[str]:
+    """Return the keys of that name that a recipe takes, as it writes them: in the section `inside` if there are any, else near the top.
+
+    None are in a section that the recipe leaves without effect.
+    """
+    level = [(name, model, own) for name, model, own in _sections(data) if name.partition("[")[0] not in _without_effect(data)]
+    nearest: list[str] = []
+    while level:
+        found = [f"{path}.{word}" for path, model, _ in level if word in model.model_fields]
+        if within := [path for path in found if path.partition(".")[0] == inside]:
+            return within
+        nearest = nearest or found
+        level = [
+            (f"{path}.{name}", _of_kind(_models(field.annotation), below, default), below)
+            for path, model, own in level
+            for name, field in model.model_fields.items()
+            for default in [field.get_default(call_default_factory=True)]
+            for below in [own.get(name) if isinstance(own, Mapping) else None]
+            if isinstance(default, BaseModel)
+        ]
+    return nearest
 
 
-def _sections(data: Mapping[str, Any]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield the sections that a recipe has or may add, of its own lists the first entry, with the model of the kind that each is of."""
+def _without_effect(data: Mapping[str, Any]) -> set[str]:
+    """Return the sections whose keys are refused as doing nothing: a counted model is not trained, an open one brings its own shape."""
+    base = data.get("base")
+    network = _of_kind(_models(Recipe.model_fields["model"].annotation), data.get("model"), Recipe.model_fields["model"].get_default())
+    counted = {"pretrain", "tuning", "adapters", *STEPS} if "gradients" not in getattr(network, "SUPPORTS", ()) else set()
+    opened = {"model", "tokenizer", *([] if isinstance(base, Mapping) and base.get("pretrain") else ["pretrain"])} if base else set()
+    return counted | opened
+
+
+def _sections(data: Mapping[str, Any]) -> Iterator[tuple[str, type[BaseModel], Any]]:
+    """Yield the sections that a recipe has or may add, of its own lists the first entry, with the model of its kind and its own data."""
     for name, field in Recipe.model_fields.items():
         models, default, own = _models(field.annotation), field.get_default(call_default_factory=True), data.get(name)
         if not models:
             continue
         if not isinstance(default, tuple):
-            yield name, _of_kind(models, own, default)
+            yield name, _of_kind(models, own, default), own
         elif own is not None:
-            yield from ((f"{name}[{at}]", _of_kind(models, one, None)) for at, one in enumerate(own[:1] if isinstance(own, list) else ()))
+            first = own[:1] if isinstance(own, list) else ()
+            yield from ((f"{name}[{at}]", _of_kind(models, one, None), one) for at, one in enumerate(first))
         else:
-            yield from ((step if step in LISTS else f"{name}[{at}]", type(one)) for at, one in enumerate(default) for step in [one.name])
+            steps = [(one.name if one.name in LISTS else f"{name}[{at}]", one) for at, one in enumerate(default)]
+            yield from ((written, type(one), data.get(written)) for written, one in steps)
 
 
 def _of_kind(models: list[type[BaseModel]], own: Any, default: Any) -> type[BaseModel]:
     kinds = {model.model_fields["kind"].default: model for model in models if "kind" in model.model_fields}
-    named = own.get("kind") if isinstance(own, Mapping) else None
+    named = own.get("kind") if isinstance(own, Mapping) else own if isinstance(own, str) else None
     return kinds.get(named) or (type(default) if isinstance(default, BaseModel) else models[0])
 
 

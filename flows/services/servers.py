@@ -1,7 +1,7 @@
-"""The local services: one Prefect server and one MLflow page, started once on loopback and reused until `folio down`.
+"""The local services: folio's page, a Prefect server and an MLflow page, started once on loopback and reused until `folio down`.
 
 Nothing listens beyond loopback. Prefect's ephemeral server is never used, because it loses task runs in bursts. Telemetry of both is off.
-Starting the Prefect server takes about 8 s, the MLflow page about 5 s.
+Starting the Prefect server takes about 8 s, the MLflow page about 5 s, folio's page about 2 s.
 """
 
 from __future__ import annotations
@@ -81,6 +81,11 @@ def mlflow_page(uri: str = "") -> Service:
     return Service("MLflow page", port, "FOLIO_MLFLOW_PORT", "/health", "OK", uri or tracking_url(), training)
 
 
+def folio_page() -> Service:
+    """Return the page over this home, on port `FOLIO_PAGE_PORT` or 4400."""
+    return Service("folio page", _port("FOLIO_PAGE_PORT", 4400), "FOLIO_PAGE_PORT", "/health", "folio page", str(home()), "/")
+
+
 def settings() -> dict[str, str]:
     """Return the environment variables that configure Prefect, MLflow and DeepSpeed."""
     server = prefect_server()
@@ -146,6 +151,12 @@ def ensure_mlflow(uri: str) -> Service:
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(service.port), "--backend-store-uri", uri]
     command += ["--default-artifact-root", (home() / "mlflow").as_uri(), "--workers", "1"]
     return _ensure(service, command, {})
+
+
+def ensure_page() -> Service:
+    """Return the running page of this home, started if none answers. Raises ServiceError likewise."""
+    service = folio_page()
+    return _ensure(service, [sys.executable, "-m", "flows.page.app", "--port", str(service.port)], {"FOLIO_HOME": str(home())})
 
 
 def answers(service: Service) -> bool:
@@ -247,7 +258,7 @@ def _start_seconds() -> float:
 def states() -> dict[str, str]:
     """Return how each service is, by its name."""
     found = {}
-    for service in (prefect_server(), mlflow_page()):
+    for service in (folio_page(), prefect_server(), mlflow_page()):
         known = started().get(service.name)
         process = known.process() if known is not None else None
         if process is not None:
@@ -263,7 +274,7 @@ def require_ours(service: Service) -> None:
     if known is not None and known.serves == service.serves and known.process() is not None:
         return
     holder = listener(service.port)
-    serves = _prefect_home(service) if service.variable == "FOLIO_PREFECT_PORT" else (database_of(holder) if holder else "")
+    serves = _served_by(service, holder)
     if serves != service.serves:
         raise ServiceError(
             f"Port {service.port} is held by a {service.name} that is not this home's: {describe(holder)}. "
@@ -272,6 +283,15 @@ def require_ours(service: Service) -> None:
         )
     if holder is not None and folio_home(holder) == str(home()):
         remember(service.name, leader(holder).pid, service.serves)
+
+
+def _served_by(service: Service, holder: psutil.Process | None) -> str:
+    """Return the database or home that the server on a service's port serves, as far as it can be told."""
+    if service.variable == "FOLIO_PREFECT_PORT":
+        return _prefect_home(service)
+    if holder is None:
+        return ""
+    return folio_home(holder) if service.variable == "FOLIO_PAGE_PORT" else database_of(holder)
 
 
 def _prefect_home(service: Service) -> str:

@@ -35,6 +35,8 @@ from model.layers.config import AttentionConfig
 from model.layers.norms import RMSNorm
 from model.layers.positions import Rotary, rotate
 
+SHAPES = 256  # of rows and lengths: more than a training and its measurements have
+
 
 def attend(
     q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, plan: AttentionPlan, *, scale: float | None = None, dropout: float = 0.0
@@ -51,6 +53,10 @@ def attend(
         kernel = flex_kernel(q_BHTK.device.type)
         out: Tensor = kernel(q_BHTK, k_BGSK, v_BGSK, score_mod=plan.score_mod, block_mask=plan.block_mask, scale=scale, enable_gqa=shared)
         return out
+    if shared and plan.mask is not None and q_BHTK.is_cuda:
+        # No fused kernel of CUDA takes a mask and shared heads at once, and the one that would run instead holds B H T S numbers.
+        k_BGSK, v_BGSK = (part.repeat_interleave(q_BHTK.shape[1] // part.shape[1], dim=1) for part in (k_BGSK, v_BGSK))
+        shared = False
     time = q_BHTK.shape[2]
     causal = plan.causal and plan.mask is None and time == k_BGSK.shape[2] and time > 1
     return functional.scaled_dot_product_attention(
@@ -95,7 +101,19 @@ def flex_kernel(device_type: str) -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
     kernel: Callable[..., Any] = flex_attention
-    return torch.compile(kernel, dynamic=False) if device_type == "cuda" else kernel
+    return compile_for_each_shape(kernel, "inductor") if device_type == "cuda" else kernel
+
+
+def compile_for_each_shape(function: Callable[..., Any], backend: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function once for each shape that it is given, up to `SHAPES` of them.
+
+    By default torch compiles eight, then runs what comes uncompiled, without a word: for FlexAttention that holds B H T S numbers.
+    """
+    import torch._dynamo.config as settings
+
+    settings.recompile_limit = max(settings.recompile_limit, SHAPES)
+    settings.accumulated_recompile_limit = max(settings.accumulated_recompile_limit, 4 * SHAPES)
+    return torch.compile(function, backend=backend, dynamic=False)
 
 
 class Attention(nn.Module):

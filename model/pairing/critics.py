@@ -90,6 +90,14 @@ LIMIT, OTHER_LIMIT = "max_tokens", "max_completion_tokens"
 """What the longest reply is called: by most addresses, and by those of models that refuse the first name."""
 
 
+class Spent(NamedTuple):
+    """Tokens read and written for replies, and for how many of those the address did not count any."""
+
+    read: int
+    written: int
+    uncounted: int
+
+
 class EndpointError(RuntimeError):
     """An address does not answer, or answers something else than a reply."""
 
@@ -109,12 +117,13 @@ class Endpoint:
         self._limit = LIMIT
         self._journal, self._lock = journal, Lock()
         self._known = _read_journal(journal)
-        self._spent: dict[str, int] = {}
+        self._spent: dict[str, Spent] = {}
 
     @property
-    def tokens(self) -> int:
-        """The tokens that were read and written for all replies so far, those kept from before a kill too, as the address counts them."""
-        return sum(self._spent.values())
+    def spent(self) -> Spent:
+        """The tokens of all replies so far, those kept from before a kill too, as the address counts them."""
+        replies = self._spent.values()
+        return Spent(*map(sum, zip(*replies, strict=True))) if replies else Spent(0, 0, 0)
 
     def replies(self, conversations: Sequence[Messages], seeds: Sequence[int]) -> list[Reply]:
         """Return the reply to each conversation, in order; raise EndpointError if one can't be had. Those that came are kept."""
@@ -142,7 +151,7 @@ class Endpoint:
         if asked not in self._known:
             self._keep(asked, self._ask(request))
         said = self._known[asked]
-        self._spent[asked] = said.get("tokens", 0)
+        self._spent[asked] = Spent(said.get("read", 0), said.get("written", 0), int(not said.get("read")))
         if said["ended_by"] == "content_filter":
             return Reply("", "refused")
         return judged(said["text"], ended=said["ended_by"] == "stop")
@@ -160,7 +169,9 @@ class Endpoint:
             raise EndpointError(f"{self._config.url} doesn't answer as OpenAI's chat completions do; correct the url")
         choice = answer.choices[0]
         text = (choice.message.content or "").encode(errors="replace").decode()  # JSON may hold half a character
-        return {"text": text, "ended_by": choice.finish_reason, "tokens": answer.usage.total_tokens if answer.usage else 0}
+        used = answer.usage
+        tokens = {"read": used.prompt_tokens if used else 0, "written": used.completion_tokens if used else 0}
+        return {"text": text, "ended_by": choice.finish_reason, **tokens}
 
     def _keep(self, asked: str, said: dict[str, Any]) -> None:
         with self._lock:

@@ -1,9 +1,11 @@
 """Ask a teacher for questions and answers about passages, and each question again, with its passage and without.
 
 The teacher is a model behind an address. Each of its replies is written down before it is used, so a run that was killed asks only for what
-lacks. Passages are asked about in an order that the seed decides, a few at a time; a budget of requests or tokens ends asking between such
-parts, and what was not asked about is set aside with that reason. Nothing is judged here: taught.jsonl holds every question with its
-answer, both further replies, its passage with document and place, the prompt and the teacher's name, marked as synthetic.
+lacks. Passages are asked about in an order that the seed decides, a few at a time; a budget of requests, tokens or money ends asking
+between such parts, and what was not asked about is set aside with that reason. A second model, where one is named, is asked whether the
+passage says so. Nothing is dropped here: taught.jsonl holds every question with its answer, all further replies, its passage with document
+and place, the prompt and the teacher's name, marked as synthetic; texts.parquet holds the words of each by its number, for who looks for
+text that is held out.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.shards.address import TAUGHT, Teaching
-from model.pairing.critics import Endpoint, Reply
+from data.shards.address import TAUGHT, TAUGHT_TEXTS, UNANSWERABLE, Teacher, Teaching
+from model.pairing.critics import Endpoint, EndpointError, Reply, Spent
 from model.seeds import draw_seed
 
 WRITE = """Write {count} questions that the passage answers, each with its answer in a few words of the passage.
@@ -31,50 +34,98 @@ A: the answer
 
 Passage:
 {text}"""
-OPEN = """Answer the question from the passage, in a few words. If the passage does not answer it, say: unanswerable.
+OPEN = f"""Answer the question from the passage, in a few words of its language. If the passage does not answer it, say: {UNANSWERABLE}.
+
+Passage:
+{{text}}
+
+Question: {{question}}"""
+CLOSED = f"""Answer the question in a few words of its language. If you do not know, say: {UNANSWERABLE}.
+
+Question: {{question}}"""
+JUDGE = """Does the passage say that this is the answer to the question? Say yes or no, and nothing else.
 
 Passage:
 {text}
 
-Question: {question}"""
-CLOSED = """Answer the question in a few words. If you do not know, say: unanswerable.
-
-Question: {question}"""
+Question: {question}
+Answer: {answer}"""
 SET_ASIDE = "set_aside.jsonl"
+JUDGED_TOKENS = 64  # some models think a little before they say yes or no
 PART = 16  # passages that are asked about before the budget is looked at again
 PLACE = ("id", "document", "title", "start", "end", "text")
 _LINE = re.compile(r"^[\s*#>-]*(?:\d+[.)]\s*)?[*]*([QA])\d*[*]*\s*[:.][*]*\s*(.*\S)\s*$")
-WRITING, WITH, WITHOUT = range(3)
+WRITING, WITH, WITHOUT, JUDGING = range(4)
+_TEXT_COLUMNS = ("id", "title", "source", "text", "metadata", "document", "synthetic")
+_TEXTS = pa.schema([pa.field(name, pa.bool_() if name == "synthetic" else pa.string()) for name in _TEXT_COLUMNS])
 
 
 def teach(passages: Sequence[Path], output: Path, config: Teaching, *, journal: Path) -> dict[str, float]:
     """Write taught.jsonl and set_aside.jsonl about the rows of `passages` into `output`.
 
-    journal: where replies are kept until the stage is done. Return counts: passages, calls, tokens, questions, set_aside, and
-    set_aside.REASON for each reason there was. Raise EndpointError for an address that does not answer.
+    journal: where replies are kept until the stage is done. Return counts: passages, calls, tokens, cost if there are prices, questions,
+    set_aside, and set_aside.REASON for each reason there was. Raise EndpointError for an address that does not answer, or does not count
+    the tokens of which there is a budget.
     """
     drawn = _draw(passages, config)
     teacher = Endpoint(config.teacher, config.max_new_tokens, journal)
+    judge = Endpoint(config.judge, JUDGED_TOKENS, journal.with_name(f"judge_{journal.name}")) if config.judge else None
     taught: list[dict[str, Any]] = []
     aside: list[dict[str, Any]] = []
-    calls, each, start = 0, 1 + 2 * config.questions, 0
+    checks = 2 if judge is None else 3
+    calls, each, start = 0, 1 + checks * config.questions, 0
     while start < len(drawn):
         room = PART if config.max_calls is None else min(PART, (config.max_calls - calls) // each)
-        if room == 0 or (config.max_tokens is not None and teacher.tokens >= config.max_tokens):
+        if room == 0 or _is_spent(config, teacher, judge):
             aside += [_aside(passage, "budget", "") for passage in drawn[start:]]
             break
         made, failed = _questions(drawn[start : start + room], start, teacher, config)
         _ask_again(made, teacher, config)
+        if judge is not None:
+            _ask_judge(made, judge, config)
         taught, aside = taught + made, aside + failed
-        calls += len(drawn[start : start + room]) + 2 * len(made)
+        calls += len(drawn[start : start + room]) + checks * len(made)
         start += room
     output.mkdir(parents=True, exist_ok=True)
+    texts = [
+        {"id": f"{number:09}", "document": item["id"], "title": item["title"], "source": "teacher", "metadata": "{}", "synthetic": True}
+        | {"text": f"{item['question']}\n\n{item['answer']}"}
+        for number, item in enumerate(taught)
+    ]
+    pq.write_table(pa.Table.from_pylist(texts, schema=_TEXTS), output / TAUGHT_TEXTS)
     for name, rows in ((TAUGHT, taught), (SET_ASIDE, aside)):
         (output / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     reasons = Counter(row["reason"] for row in aside)
-    counts = {"passages": len(drawn), "calls": calls, "tokens": teacher.tokens, "questions": len(taught), "set_aside": len(aside)}
+    counts: dict[str, float] = {"passages": len(drawn), "calls": calls, "tokens": sum(map(_tokens, (teacher, judge)))}
+    counts |= {"questions": len(taught), "set_aside": len(aside)}
+    counts |= {"cost": round(_cost(config, teacher, judge), 6)} if config.max_cost is not None else {}
     counts |= {f"set_aside.{reason}": count for reason, count in sorted(reasons.items())}
     return {name: float(count) for name, count in counts.items()}
+
+
+def _is_spent(config: Teaching, teacher: Endpoint, judge: Endpoint | None) -> bool:
+    """Return whether a budget of tokens or money is used up. Raise EndpointError if an address does not count them."""
+    if config.max_tokens is None and config.max_cost is None:
+        return False
+    for key, asked in (("teacher", teacher), ("judge", judge)):
+        if asked is not None and asked.spent.uncounted:
+            limit = "max_cost" if config.max_tokens is None else "max_tokens"
+            raise EndpointError(
+                f"{limit} needs tokens counted, and the address of examples.{key} does not say how many it used; set max_calls in its place"
+            )
+    tokens = config.max_tokens is not None and sum(map(_tokens, (teacher, judge))) >= config.max_tokens
+    return tokens or (config.max_cost is not None and _cost(config, teacher, judge) >= config.max_cost)
+
+
+def _tokens(asked: Endpoint | None) -> int:
+    return 0 if asked is None else asked.spent.read + asked.spent.written
+
+
+def _cost(config: Teaching, teacher: Endpoint, judge: Endpoint | None) -> float:
+    """Return what was spent, those replies included that were kept from before a kill."""
+    used: list[tuple[Teacher | None, Spent]] = [(config.teacher, teacher.spent)]
+    used += [(config.judge, judge.spent)] if judge is not None else []
+    return sum((spent.read * one.price_read + spent.written * one.price_written) / 1e6 for one, spent in used if one is not None)
 
 
 def _draw(passages: Sequence[Path], config: Teaching) -> list[dict[str, Any]]:
@@ -113,6 +164,14 @@ def _ask_again(made: Sequence[dict[str, Any]], teacher: Endpoint, config: Teachi
     said = _replies(teacher, prompts, seeds)
     for item, opened, closed in zip(made, said[: len(made)], said[len(made) :], strict=True):
         item |= {"with_passage": opened.text, "without_passage": closed.text}
+
+
+def _ask_judge(made: Sequence[dict[str, Any]], judge: Endpoint, config: Teaching) -> None:
+    """Add to each question what the judge says of its answer, and who it is."""
+    prompts = [JUDGE.format(text=item["text"], question=item["question"], answer=item["answer"]) for item in made]
+    seeds = [draw_seed(config.seed, number, JUDGING) for number in range(len(made))]
+    for item, reply in zip(made, _replies(judge, prompts, seeds), strict=True):
+        item |= {"judged": reply.text, "judge": judge.name}
 
 
 def _replies(teacher: Endpoint, prompts: Sequence[str], seeds: Sequence[int]) -> list[Reply]:

@@ -169,8 +169,9 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     if accelerator and stage == 3 and parallel.offload_weights != "none":
         weights = 0
     activations, logits = _forward(job, accelerator)
-    # Autocast holds a rounded copy of each weight until the backward pass is done.
-    rounded = 0 if train.precision.PRODUCTS == "fp32" else whole // 2
+    # Autocast holds a rounded copy of each weight until the backward pass is done; blocks that are computed again hold those of one.
+    again = roles.get("matrix", 0) * (job.network.layers - 1) // job.network.layers if job.resources.recompute == "blocks" else 0
+    rounded = 0 if train.precision.PRODUCTS == "fp32" else (whole - FP32 * again // parallel.pipeline) // 2
     buffers, step = _buffers(job, whole, part, accelerator), _step(job, roles)
     # The flat copy of gradients in stages 0 and 1 is made, and an update too, after the activations are freed.
     early, late = (0, buffers + step) if stage < 2 else (buffers, step)

@@ -22,14 +22,16 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from model.hardware.waiting import watch
 from model.serving.connections import server_config
-from model.serving.guard import Guard, is_loopback
+from model.serving.guard import Guard
 from model.serving.own import OwnModel
+from model.serving.pictures import ABILITY, require_few_words
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from model.serving.served import ApiError, ServedModel, ServeLimits, error_body, from_validation
 
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-KNOWN = frozenset({"/", "/health", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+CHAT = "/v1/chat/completions"
+KNOWN = frozenset({"/", "/health", "/metrics", "/v1/models", CHAT, "/v1/completions", "/v1/embeddings"})
 
 
 class Metrics:
@@ -94,9 +96,10 @@ def make_app(models: Mapping[str, ServedModel], limits: ServeLimits, key: str | 
     _add_errors(app)
     _add_house(app, models, metrics)
 
-    @app.post("/v1/chat/completions")
+    @app.post(CHAT)
     async def chat(http: Request) -> Response:
         asked = await _parsed(ChatRequest, http)
+        require_few_words(asked, len(await http.body()), limits)
         return await _model(models, asked.model).chat(asked, http)
 
     @app.post("/v1/completions")
@@ -109,7 +112,8 @@ def make_app(models: Mapping[str, ServedModel], limits: ServeLimits, key: str | 
         asked = await _parsed(EmbeddingRequest, http)
         return await _model(models, asked.model).embed(asked, http)
 
-    return Guard(app, key, limits, metrics.observe)
+    sees = any(ABILITY in model.about.abilities for model in models.values())
+    return Guard(app, key, limits, metrics.observe, {CHAT: limits.chat_bytes} if sees else {})
 
 
 def _add_house(app: FastAPI, models: Mapping[str, ServedModel], metrics: Metrics) -> None:
@@ -180,27 +184,6 @@ def _model(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     return found
 
 
-class AddressError(ValueError):
-    """The server can't listen where it is told to."""
-
-
-def bound(host: str, port: int, key: str | None) -> socket.socket:
-    """Return a socket that listens. Raise AddressError for an address in use, or one beyond this machine without a key."""
-    if key is None and not is_loopback(host):
-        raise AddressError(
-            f"--host {host} can be reached from other machines, and there is no key: set FOLIO_SERVE_KEY or give --key-file, "
-            "or serve on 127.0.0.1"
-        )
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-    except OSError as error:
-        raise AddressError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port") from None
-    return listening
-
-
 def compute_with(threads: int) -> None:
     """Make every engine compute with this many threads."""
     import torch
@@ -223,9 +206,9 @@ def serve(
             model.close()
 
 
-SCRIPTS = ("markdown.js", "stream.js", "pane.js", "chat.js")
+SCRIPTS = ("markdown.js", "stream.js", "pictures.js", "pane.js", "chat.js")
 POLICY = (
-    "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "default-src 'none'; script-src {script}; style-src {style}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
 

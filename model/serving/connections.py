@@ -9,14 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from model.serving.guard import KEY, is_loopback
 from model.serving.served import ServeLimits, error_body
 
 FULL = error_body(503, "every connection of this server has a request at work; try again later", code="connections_full")
+
+
+class AddressError(ValueError):
+    """The server can't listen where it is told to."""
+
+
+def bound(host: str, port: int, key: str | None) -> socket.socket:
+    """Return a socket that listens. Raise AddressError for an address in use, or one beyond this machine without a key."""
+    if key is None and not is_loopback(host):
+        raise AddressError(
+            f"--host {host} can be reached from other machines, and there is no key: set {KEY} or give --key-file, or serve on 127.0.0.1"
+        )
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise AddressError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port") from None
+    return listening
 
 
 def server_config(app: Any, limits: ServeLimits, **options: Any) -> uvicorn.Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 Text = Annotated[str, Field(max_length=1 << 20)]
 LEVELS = 64  # of the arguments of a call, which the template writes by recursion
@@ -22,11 +22,33 @@ class _Given(BaseModel):
         return {name: value for name, value in given.items() if value is not None} if isinstance(given, dict) else given
 
 
-class Part(_Given):
-    """A part of a message: text is the only kind offered."""
+class TextPart(_Given):
+    """A part of a message that is text."""
 
     type: Literal["text"]
     text: Text
+
+
+class PictureUrl(_Given):
+    """The picture itself, as a data: URL. detail: only `auto`, since a picture is scaled to the model's own size."""
+
+    url: str
+    detail: Literal["auto"] = "auto"
+
+
+class PicturePart(_Given):
+    """A part of a user's message that is a picture. `model/serving/pictures.py` opens it."""
+
+    type: Literal["image_url"]
+    image_url: PictureUrl
+
+
+OTHERS = ("input_audio", "file", "refusal")  # parts that OpenAI's API has, too
+Part = Annotated[TextPart | PicturePart, Field(discriminator="type")]
+
+
+def _form(content: Any) -> str:
+    return "parts of content" if isinstance(content, list) else "text alone"
 
 
 class Function(_Given):
@@ -96,6 +118,12 @@ class ToolCall(_Given):
     function: CalledFunction
 
 
+# Told apart by type, or a fault in a part would be told as one of text.
+Content = Annotated[
+    Annotated[Text, Tag("text alone")] | Annotated[list[Part], Field(max_length=1024), Tag("parts of content")], Discriminator(_form)
+]
+
+
 class ChatMessage(_Given):
     """One message. tool_calls: of the assistant's. tool_call_id: the call whose result a tool's message is.
 
@@ -103,19 +131,19 @@ class ChatMessage(_Given):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: Text | list[Part] | None = None
+    content: Content | None = None
     name: Annotated[Text, Field(min_length=1, max_length=64)] | None = None
     tool_calls: list[ToolCall] = Field(default_factory=list, max_length=128)
     tool_call_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _is_text(cls, given: Any) -> Any:
-        """Refuse other parts by name: what a union says of them names the first of its kinds alone."""
+    def _has_known_parts(cls, given: Any) -> Any:
+        """Refuse by name what other servers offer."""
         content = given.get("content") if isinstance(given, dict) else None
         for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and part.get("type") in ("image_url", "input_audio", "file"):
-                raise ValueError(f"a part of type {part['type']}: this server takes text alone; folio chat --image asks about a picture")
+            if isinstance(part, dict) and part.get("type") in OTHERS:
+                raise ValueError(f"a part of type {part['type']}: this server takes text and pictures (image_url) alone; leave it out")
         return given
 
     @model_validator(mode="after")
@@ -124,14 +152,22 @@ class ChatMessage(_Given):
             raise ValueError(f"a message of the {self.role} has tool_calls, which only the assistant's have")
         if (self.tool_call_id is not None) != (self.role == "tool"):
             raise ValueError(f"role={self.role} and tool_call_id={self.tool_call_id!r} do not go together: a tool's message has one")
+        if self.pictures and self.role != "user":
+            raise ValueError(f"a message of the {self.role} has a picture, which only the user's have")
         if self.content is None and not self.tool_calls:
             raise ValueError(f"a message of the {self.role} has no content")
         return self
 
     @property
+    def pictures(self) -> list[PicturePart]:
+        """Its parts that are pictures, in order."""
+        return [part for part in self.content or [] if isinstance(part, PicturePart)]
+
+    @property
     def plain(self) -> dict[str, Any]:
-        """The message as the chat format takes it; OpenAI calls the system `developer` too."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or [])
+        """The message as the chat format takes it, its text alone; OpenAI calls the system `developer` too."""
+        parts = [part for part in self.content or [] if isinstance(part, TextPart)]
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in parts)
         told: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
         if self.name is not None:
             told["name"] = self.name

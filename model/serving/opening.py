@@ -16,6 +16,7 @@ from model.networks.directory import CONFIG, ModelError, read_config, require_to
 from model.serving.child import serve_vllm
 from model.serving.llama import gguf_file, serve_gguf
 from model.serving.own import OwnModel
+from model.serving.pictures import ABILITY, Decode
 from model.serving.served import About, ServedModel, ServeLimits
 from model.serving.vectors import OwnEncoder
 
@@ -41,14 +42,22 @@ class Offer:
 
 
 def open_together(
-    offers: Sequence[Offer], limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Drafting | None = None
+    offers: Sequence[Offer],
+    limits: ServeLimits,
+    *,
+    backend: Backend = "auto",
+    threads: int = 1,
+    draft: Drafting | None = None,
+    decode: Decode | None = None,
 ) -> list[ServedModel]:
     """Open a model and adapters that were trained on it, all of one `path`, whose weights are read once. Raise as `open_served` does.
+
+    decode: opens pictures for models that read them; None: none is shown to them.
 
     Each adapter has rows and a queue of its own, and costs the memory of another model but for the weights that it leaves as they are.
     """
     if all(offer.adapter is None for offer in offers):
-        return [open_served(offer, limits, backend=backend, threads=threads, draft=draft) for offer in offers]
+        return [open_served(offer, limits, backend=backend, threads=threads, draft=draft, decode=decode) for offer in offers]
     path, named = offers[0].path, next(offer.name for offer in offers if offer.adapter is not None)
     if backend not in ("auto", "folio") or gguf_file(path) is not None:
         raise ValueError(f"{named} computes with an adapter, which folio alone does; serve it from the model's folder without --backend")
@@ -60,10 +69,9 @@ def open_together(
     served: list[ServedModel] = []
     try:
         for offer in offers:
-            about = _about(offer, path, config.context, (*WRITES, *EMBEDS), "folio")
             adapted = network if offer.adapter is None else with_adapter(network, offer.adapter)
             decoding = adapted.decoding().prepared()
-            served.append(OwnModel(decoding, chat_format, about, limits, drafting or _own_heads(draft, decoding)))
+            served.append(_own_model(offer, decoding, chat_format, limits, drafting or _own_heads(draft, decoding), decode))
     except BaseException:
         for model in served:
             model.close()
@@ -72,7 +80,13 @@ def open_together(
 
 
 def open_served(
-    offer: Offer, limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Drafting | None = None
+    offer: Offer,
+    limits: ServeLimits,
+    *,
+    backend: Backend = "auto",
+    threads: int = 1,
+    draft: Drafting | None = None,
+    decode: Decode | None = None,
 ) -> ServedModel:
     """Open a model. Raise ModelError, ChildError or ValueError, saying why, if it can't be served."""
     file = gguf_file(offer.path) if backend in ("auto", "llama.cpp") else None
@@ -98,9 +112,23 @@ def open_served(
         about = _about(offer, offer.path, config.context, EMBEDS, "folio")
         return OwnEncoder(open_model(offer.path), chat_format, about, limits)
     config.require_generation()
-    about = _about(offer, offer.path, config.context, WRITES if config.counted else (*WRITES, *EMBEDS), "folio")
     decoding = open_model(offer.path).decoding().prepared()
-    return OwnModel(decoding, chat_format, about, limits, _draft(draft, chat_format) or _own_heads(draft, decoding))
+    return _own_model(offer, decoding, chat_format, limits, _draft(draft, chat_format) or _own_heads(draft, decoding), decode)
+
+
+def _own_model(
+    offer: Offer,
+    network: DecodingNetwork,
+    chat_format: ChatFormat,
+    limits: ServeLimits,
+    draft: DecodingNetwork | None,
+    decode: Decode | None,
+) -> OwnModel:
+    """Serve a network. It is shown pictures if it reads them, unless another model drafts, which has not seen them."""
+    sees = network.config.pictures is not None and decode is not None and draft in (None, network) and limits.pictures > 0
+    abilities = [*WRITES, *(() if network.config.counted else EMBEDS), *((ABILITY,) if sees else ())]
+    about = _about(offer, offer.path, network.context, abilities, "folio")
+    return OwnModel(network, chat_format, about, limits, draft, decode if sees else None)
 
 
 def _own_heads(draft: Drafting | None, network: DecodingNetwork) -> DecodingNetwork | None:

@@ -28,9 +28,16 @@ class ServeLimits(BaseModel, frozen=True, extra="forbid", defer_build=True):
         65_536, ge=0, description="tokens of earlier texts that each model keeps, so that they are not read again; 0: none"
     )
     prefix_bytes: int = Field(1 << 28, ge=0, description="memory that the states of these texts take for each model; bytes")
+    pictures: int = Field(8, ge=0, le=1024, description="pictures in one request, those of earlier messages among them; count; 0: none")
+    picture_bytes: int = Field(4 << 20, ge=1, le=32 << 20, description="largest picture, as a file; bytes")
     connections: int = Field(512, ge=1, description="open connections; count")
     address_connections: int = Field(256, ge=1, description="open connections of one address, so that none takes them all; count")
     head_seconds: float = Field(10.0, gt=0, description="longest time that a request's head may take to arrive; seconds")
+
+    @property
+    def chat_bytes(self) -> int:
+        """The largest request with pictures, which base64 makes a third longer; bytes."""
+        return self.body_bytes + self.pictures * (self.picture_bytes * 4 // 3 + 256)
 
 
 class ApiError(Exception):

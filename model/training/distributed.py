@@ -7,8 +7,9 @@ otherwise abort about one run in three of two workers."""
 from __future__ import annotations
 
 import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
@@ -16,7 +17,10 @@ from typing import NoReturn
 import torch
 from torch import distributed
 
+from model.training.job import JobError
 from model.training.launch.hosts import slurm_environment
+
+WRITING_SECONDS = 24 * 3600  # the longest that one worker may write while the others wait
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,38 @@ def import_deepspeed() -> None:
     deepspeed.utils.logger.setLevel("ERROR")
 
 
+def own_card(local_rank: int, visible: int, environment: Mapping[str, str]) -> int:
+    """Return which of the `visible` cards is this worker's; raise JobError if it has none.
+
+    A worker sees all cards of its machine and takes the one of its own rank, unless Slurm shows each task a single card
+    (`--gpus-per-task=1`, `--gpu-bind=single:1`): that one is number 0 in every task.
+    """
+    if local_rank < visible:
+        return local_rank
+    if visible == 1 and "SLURM_PROCID" in environment:
+        return 0
+    raise JobError(
+        f"worker {local_rank} of {socket.gethostname()} has no card of its own: {visible} visible there; start at most that many workers a "
+        "machine, or make more visible (CUDA_VISIBLE_DEVICES, or srun's --gpus-per-task=1)"
+    )
+
+
 def select_device(worker: WorkerRank) -> str:
-    """Make this worker's accelerator, if there is one, the current device; return the backend for the process group."""
+    """Make this worker's accelerator, if there is one, the current device; return the backend for the process group.
+
+    DeepSpeed takes the device from LOCAL_RANK, so that is the card's number from here on.
+    """
     if not torch.cuda.is_available():
         return "gloo"
-    torch.cuda.set_device(worker.local_rank)
+    card = own_card(worker.local_rank, torch.cuda.device_count(), os.environ)
+    os.environ["LOCAL_RANK"] = str(card)
+    torch.cuda.set_device(card)
     return "nccl"
+
+
+def own_device() -> torch.device:
+    """Return the device that `select_device` made the current one."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def join(worker: WorkerRank, meet_seconds: float = 600) -> None:
@@ -95,14 +125,28 @@ def leave(code: int = 0) -> NoReturn:
 
 
 class HostExchange:
-    """A process group on CPUs: a second group where the workers' own uses accelerators."""
+    """What workers exchange between their hosts, by gloo: numbers, and waiting for one of them to write a model.
+
+    Between collectives of accelerators one worker may write for longer than NCCL waits before it ends the job, so the others wait here.
+    """
 
     def __init__(self, world_size: int, meet_seconds: float) -> None:
         """A collective. `meet_seconds`: the longest wait for the other workers."""
         self._alone = world_size == 1
-        self._group = None
-        if not self._alone and distributed.get_backend() != "gloo":
-            self._group = distributed.new_group(backend="gloo", timeout=timedelta(seconds=meet_seconds))
+        self._group: distributed.ProcessGroup | None = None
+        self._patient: distributed.ProcessGroup | None = None
+        if not self._alone:
+            self._patient = distributed.new_group(backend="gloo", timeout=timedelta(seconds=max(WRITING_SECONDS, meet_seconds)))
+            if distributed.get_backend() != "gloo":
+                self._group = distributed.new_group(backend="gloo", timeout=timedelta(seconds=meet_seconds))
+
+    def wait_for_writer(self) -> None:
+        """Wait until all workers are here, up to a day: what rank 0 writes takes as long as its disk. A collective.
+
+        A worker that dies breaks its connections, which ends the wait at once.
+        """
+        if not self._alone:
+            distributed.barrier(group=self._patient)
 
     def sum(self, numbers: Sequence[float]) -> list[float]:
         """Return the sum over all workers of each number, in double precision. A collective."""

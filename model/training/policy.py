@@ -15,6 +15,7 @@ from torch import Tensor, distributed
 
 from model.inference.config import SamplingConfig
 from model.inference.generation import Completion, sample_batch
+from model.training.distributed import HostExchange
 from model.training.engine import Engine
 from model.training.parallel.engines import AnyEngine
 
@@ -22,8 +23,9 @@ from model.training.parallel.engines import AnyEngine
 class TrainedPolicy:
     """The policy of one worker. Every method is a collective."""
 
-    def __init__(self, engine: AnyEngine, device: torch.device) -> None:
-        self._engine, self._device = engine, device
+    def __init__(self, engine: AnyEngine, device: torch.device, exchange: HostExchange) -> None:
+        """`exchange`: where workers wait for the one that writes."""
+        self._engine, self._device, self._exchange = engine, device, exchange
 
     @property
     def is_first(self) -> bool:
@@ -63,8 +65,8 @@ class TrainedPolicy:
         return engine.sum(found).cpu().numpy()
 
     def wait(self) -> None:
-        """Wait until all workers have come here."""
-        distributed.barrier()
+        """Wait until all workers have come here, however long one of them writes."""
+        self._exchange.wait_for_writer()
 
     def _gather(self, mine: Tensor) -> list[Tensor]:
         """Return the tensor of each share of the data, in order, on the CPU."""

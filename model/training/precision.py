@@ -29,9 +29,13 @@ from model.training.resources import TrainResources
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def autocast(device_type: str, products: str) -> torch.autocast:
-    """Return the context in which matrix products have this type; any other name than those of `AUTOCAST` changes nothing."""
-    return torch.autocast(device_type, AUTOCAST.get(products), enabled=products in AUTOCAST)
+def autocast(device_type: str, products: str, *, keep: bool = True) -> torch.autocast:
+    """Return the context in which matrix products have this type; any other name than those of `AUTOCAST` changes nothing.
+
+    `keep`: a weight is rounded once in a pass, and its copy kept to the end of it, where a second use finds it. If not, a block that is
+    computed again in the backward pass leaves nothing behind in the forward pass.
+    """
+    return torch.autocast(device_type, AUTOCAST.get(products), enabled=products in AUTOCAST, cache_enabled=keep)
 
 
 def use_tf32(resources: TrainResources) -> None:

@@ -47,7 +47,7 @@ class TrainModule(nn.Module):
         if purpose == "logits":
             return self.network.logits(batch)
         device_type = next(iter(batch.values())).device.type
-        with autocast(device_type, self.products):
+        with autocast(device_type, self.products, keep=not self.network.recompute):
             if purpose == "drawn":
                 batch = self.objective.drawn(self.models, batch)  # type: ignore[attr-defined]  # the config refuses objectives without it
             if purpose == "cache":

@@ -27,7 +27,7 @@ from model.loading.source import BatchShare, Source
 from model.objectives.protocol import Objective, term_means, unit_names
 from model.training.checkpoint.checkpoints import Checkpoints
 from model.training.checkpoint.retained import ADAPTER, RetainedModels, read_best, save_directory, write_best
-from model.training.distributed import HostExchange, WorkerRank
+from model.training.distributed import HostExchange, WorkerRank, own_device
 from model.training.engine import Engine, Update
 from model.training.guards.faults import Faults, TrainingError
 from model.training.guards.validation import MemorizationProbe, Validation
@@ -83,19 +83,19 @@ class Trainer:
     def __init__(self, job: Job, worker: WorkerRank) -> None:
         self.job, self.worker = job, worker
         self.objective: Objective = job.build_objective()
-        self.device = torch.device("cuda", worker.local_rank) if torch.cuda.is_available() else torch.device("cpu")
-        self.checkpoints, self.retained = Checkpoints(job), RetainedModels(job)
+        self.device = own_device()
+        self.exchange = HostExchange(worker.world_size, job.resources.parallel.meet_seconds)
+        self.checkpoints, self.retained = Checkpoints(job, self.exchange), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
         network, frozen = initial_models(job, self.objective)
         self.sizes = sizes_of(network)
         self.engine = build_engine(job, worker, self.objective, network, frozen, self.device)
         share = BatchShare(self.engine.data_rank, self.engine.data_workers, job.micro_batch, self.device)
-        policy = TrainedPolicy(self.engine, self.device)
+        policy = TrainedPolicy(self.engine, self.device, self.exchange)
         self.batches: Source = job.train.build_source(job, self.objective, share, policy)
         self.records: Records | None = None
         self.samples: Samples | None = None
         self.waiting = WaitTimer()
-        self.exchange = HostExchange(worker.world_size, job.resources.parallel.meet_seconds)
         self.stop_requested = False
 
     def train(self) -> None:
@@ -212,6 +212,8 @@ class Trainer:
             write_best(self.job.checkpoints, step, weights)
         if self.worker.is_first and retained:
             self.retained.write(step, best, weights)
+        if selected or retained:
+            self.exchange.wait_for_writer()
         return metrics
 
     def _copy_rate(self) -> dict[str, float]:
@@ -259,16 +261,20 @@ class Trainer:
             self.records = Records(self.job, start, note, self.device)
 
     def _end(self, step: int) -> None:
-        """Write the model directory: the last weights, or the best."""
-        job = self.job
+        """Write the model directory: the last weights, or the best; return when it is written."""
         self.checkpoints.finish(self.engine)
         if self.samples:
             self.samples.close()
-        best = self.validation.best_step if job.train.select == "best" else step
+        best = self.validation.best_step if self.job.train.select == "best" else step
         weights = self._weights() if best == step else {}
-        if not self.records:
-            return
-        self.records.close()
+        if self.records:
+            self.records.close()
+            self._write(weights, best)
+        self.exchange.wait_for_writer()
+
+    def _write(self, weights: dict[str, Tensor], best: int) -> None:
+        """Write the model directory and its logs on rank 0; without `weights`, those of step `best`."""
+        job = self.job
         weights = weights or read_best(job.checkpoints, best)
         save_directory(job, weights, job.output)
         self.batches.finish(job.output)

@@ -131,7 +131,7 @@ def taught_requests(execution: Execution) -> float | None:
     config = _config_of(execution, Teaching)
     if config is None:
         return None
-    wanted = config.passages * (1 + 2 * config.questions)
+    wanted = config.passages * (1 + (2 if config.judge is None else 3) * config.questions)
     return float(wanted if config.max_calls is None else min(wanted, config.max_calls))
 
 

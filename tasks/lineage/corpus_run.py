@@ -120,22 +120,27 @@ def corpus_runs(snapshot: StoreSnapshot, recipe: str = "") -> Iterator[CorpusRun
 
     Runs without a corpus are left out.
     """
-    by_address = snapshot.graph.by_address
     for run in _runs(snapshot, recipe):
-        corpora: dict[str, dict[str, tuple[Artifact, ...]]] = {"": {}}
-        audit = None
-        for position, recorded in run.positions.items():
-            if recorded.address not in by_address:
-                continue
-            artifact = by_address[recorded.address]
-            if snapshot.hook(artifact).in_corpus:
-                stages = corpora.setdefault(without_shard(position).partition(".")[2], {})
-                stages[artifact.stage] = (*stages.get(artifact.stage, ()), artifact)
-            elif snapshot.hook(artifact).audits_corpus:
-                audit = artifact
-        for where, stages in corpora.items():
-            if stages:
-                yield CorpusRun(snapshot, run, stages, None if where else audit, where)
+        yield from corpora_of(snapshot, run)
+
+
+def corpora_of(snapshot: StoreSnapshot, run: RunRecord) -> Iterator[CorpusRun]:
+    """Yield the corpora of one run, its books first."""
+    by_address = snapshot.graph.by_address
+    corpora: dict[str, dict[str, tuple[Artifact, ...]]] = {"": {}}
+    audit = None
+    for position, recorded in run.positions.items():
+        if recorded.address not in by_address:
+            continue
+        artifact = by_address[recorded.address]
+        if snapshot.hook(artifact).in_corpus:
+            stages = corpora.setdefault(without_shard(position).partition(".")[2], {})
+            stages[artifact.stage] = (*stages.get(artifact.stage, ()), artifact)
+        elif snapshot.hook(artifact).audits_corpus:
+            audit = artifact
+    for where, stages in corpora.items():
+        if stages:
+            yield CorpusRun(snapshot, run, stages, None if where else audit, where)
 
 
 def newest_corpus_runs(snapshot: StoreSnapshot) -> list[CorpusRun]:

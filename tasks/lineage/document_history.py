@@ -99,8 +99,13 @@ def find_history(snapshot: StoreSnapshot, text: str, recipe: str = "") -> Docume
         corpora = [corpus for corpus in corpus_runs(snapshot, first.run.id) if corpus.run.id == first.run.id]
     else:
         corpora = newest_corpus_runs(snapshot) or [find_corpus_run(snapshot)]
+    return history_in(corpora, text)
+
+
+def history_in(corpora: list[CorpusRun], text: str) -> DocumentHistory:
+    """Return the history of the document or quarantined file called `text` in the first of some corpora that has one; raise likewise."""
     for corpus in corpora:
-        if found := find_document(snapshot, text, corpus.sources):
+        if found := find_document(corpus.snapshot, text, corpus.sources):
             return document_history(corpus, found[0])
         if files := [(document, why) for document, why in _quarantined(corpus) if document.is_called(text)]:
             if len(files) > 1:

@@ -98,9 +98,12 @@ class CardError(LookupError):
     """A release that has no whole card."""
 
 
-def card_of(store: Store, exported: Artifact) -> str:
-    """Return the whole card of an export. Raise CardError if no run has it or it keeps no facts, StoreError if they are damaged."""
-    run = releasing_run(store, exported)
+def card_of(store: Store, exported: Artifact, run: RunRecord | None = None) -> str:
+    """Return the whole card of an export. Raise CardError if no run has it or it keeps no facts, StoreError if they are damaged.
+
+    run: whose evaluations and gates it tells; by default the newest that released it.
+    """
+    run = run or releasing_run(store, exported)
     if run is None:
         raise CardError(f"{store.url} records no run of {exported.name}, so only its own README.md is there")
     return _rendered(store, exported, run)

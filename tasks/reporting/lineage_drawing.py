@@ -9,7 +9,7 @@ seven stages read is one line with seven branches.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -195,14 +195,24 @@ def draw_run(artifacts: Mapping[str, Artifact], reused: frozenset[str]) -> Marku
     return cached(draw, boxes, list(folded), f"lineage of {len(artifacts)} artifacts")
 
 
-def draw_graph(graph: ProvenanceGraph, artifacts: Iterable[Artifact], *, forward: bool, unfold: bool) -> Markup:
-    """Draw the lineage of anything in a store; inputs whose records are gone are dashed."""
+def draw_graph(
+    graph: ProvenanceGraph,
+    artifacts: Iterable[Artifact],
+    *,
+    forward: bool,
+    unfold: bool,
+    address: Callable[[Artifact], str] | None = None,
+) -> Markup:
+    """Draw the lineage of anything in a store; inputs whose records are gone are dashed.
+
+    address: where a box leads that stands for an artifact, or for shards of which it is the first; the drawing then holds no style.
+    """
     drawn = list(artifacts)
     boxes: list[Box] = []
     of_address: dict[str, str] = {}
     for number, line in enumerate(fold_shards("", reversed(drawn), unfold)):
         of_address |= dict.fromkeys(line.addresses, str(number))
-        boxes.append(_box_of(str(number), line))
+        boxes.append(_box_of(str(number), line, address(line.artifacts[0]) if address else ""))
     for missing in [] if forward else graph.missing_inputs(drawn):
         of_address[missing.address] = missing.location
         boxes.append(_missing(missing.location))
@@ -212,7 +222,7 @@ def draw_graph(graph: ProvenanceGraph, artifacts: Iterable[Artifact], *, forward
         for reference in artifact.inputs.values()
         if reference.address in of_address
     )
-    return draw(boxes, list(edges), f"lineage of {len(drawn)} artifacts")
+    return draw(boxes, list(edges), f"lineage of {len(drawn)} artifacts", styled=address is None)
 
 
 def as_file(lineage: Markup) -> str:
@@ -223,12 +233,12 @@ def as_file(lineage: Markup) -> str:
     return f"{body[:start]}<style><![CDATA[{style}svg {{ background: var(--paper); }}]]></style>{body[start:]}\n"
 
 
-def _box_of(name: str, line: TreeLine) -> Box:
+def _box_of(name: str, line: TreeLine, href: str = "") -> Box:
     first, count = line.artifacts[0], len(line.artifacts)
     recipe, _, where = first.label.partition("-")
     lines = (first.stage, where) if where and count == 1 and not first.ingredients.get("shard") else (first.stage,)
     title = f"{count} shards of {recipe}" if count > 1 else f"{first.location}, digest {first.digest}"
-    return Box(name, lines, f"× {count}" if count > 1 else first.digest[:SHORT], title)
+    return Box(name, lines, f"× {count}" if count > 1 else first.digest[:SHORT], title, href=href)
 
 
 def _missing(location: str) -> Box:
@@ -261,7 +271,7 @@ def _has_bytes(artifact: Artifact, reference: InputRecord) -> bool:
         return False
 
 
-def draw(boxes: Sequence[Box], edges: Sequence[tuple[str, str]], label: str) -> Markup:
+def draw(boxes: Sequence[Box], edges: Sequence[tuple[str, str]], label: str, *, styled: bool = True) -> Markup:
     """Draw boxes in columns by what they depend on, and a line for each edge between two names."""
     by_name = {box.name: box for box in boxes}
     layout = arrange(list(by_name), edges, node=HEIGHT, lane=LANE, gap=GAP)
@@ -271,7 +281,7 @@ def draw(boxes: Sequence[Box], edges: Sequence[tuple[str, str]], label: str) -> 
     parts += [_lane(layout, item, pitch) for column in layout.columns for item in column if layout.is_lane(item)]
     items = [item for column in layout.columns for item in column if not layout.is_lane(item)]
     parts += [_box(by_name[item[0]], _left(item, pitch), layout.y[item] + MARGIN - HEIGHT / 2) for item in items]
-    return drawing(width, layout.height + 2 * MARGIN, label, parts)
+    return drawing(width, layout.height + 2 * MARGIN, label, parts, styled=styled)
 
 
 def _left(item: Item, pitch: float) -> float:

@@ -130,9 +130,14 @@ def text(x: float, y: float, content: str, class_: str = "", anchor: str = "") -
     return tag("text", content, x=x, y=y, class_=class_, text_anchor=anchor)
 
 
-def drawing(width: float, height: float, label: str, parts: Iterable[str]) -> Markup:
-    """Return a drawing that is at most `width` pixels wide and shrinks with the page."""
+def drawing(width: float, height: float, label: str, parts: Iterable[str], *, styled: bool = True) -> Markup:
+    """Return a drawing that is at most `width` pixels wide and shrinks with the page.
+
+    styled: whether its width is a style, which a page whose policy forbids styles in its text can't hold; else it is an attribute.
+    """
     view = f"0 0 {_short(width)} {_short(height)}"
+    if not styled:
+        return tag("svg", *parts, viewBox=view, width=width, height=height, role="group", aria_label=label)
     return tag("svg", *parts, viewBox=view, style=f"max-width:{_short(width)}px;--natural:{_short(width)}px", role="img", aria_label=label)
 
 

@@ -28,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     environment = {
         **kept,
         "FOLIO_PREFECT_PORT": str(free_port()),
+        "FOLIO_PAGE_PORT": str(free_port()),
         "PREFECT_HOME": str(home / "prefect"),
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",

@@ -68,7 +68,7 @@ def own_servers(folder: Path) -> Iterator[dict[str, str]]:
     """An environment with `folder` as folio's home and servers of its own, without settings of Prefect or MLflow."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "FOLIO_"))}
     paths = {"FOLIO_HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port())}
+    ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port()), "FOLIO_PAGE_PORT": str(free_port())}
     environment = {**kept, **paths, **ports, "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
     yield environment
     shell("folio down", environment)

@@ -196,13 +196,11 @@ def test_a_teacher_is_asked_about_training_documents_alone_before_what_it_wrote_
 ) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     teacher = "examples={kind: documents, teacher: {url: 'http://127.0.0.1:9/v1', model: m}}"
-    plan = plan_recipe("four_books", (teacher, "tuning=[{kind: sft}]"), frozenset(), False)
+    plan = plan_recipe("four_books", (teacher, "tuning=[{kind: sft}]", "split.mode=passages"), frozenset(), False)
     asked = {decision.position: decision for decision in plan.decisions}
-    assert [position for position in asked if position in ("index.examples[0]", "teach", "examples")] == [
-        "index.examples[0]",
-        "teach",
-        "examples",
-    ]
+    steps = ["index.examples[0]", "teach", "search.examples[0]", "contamination.examples", "examples"]
+    assert [position for position in asked if position in steps] == steps
+    assert "test[0]" in asked["search.examples[0]"].inputs and "contaminated" in asked["examples"].inputs
     source = asked["index.examples[0]"].inputs["documents"]
     assert isinstance(source, PendingArtifact) and source.position == "split[0]"
     with pytest.raises(RecipeError, match=r"learns from preference rows, and examples\.kind=documents makes none"):

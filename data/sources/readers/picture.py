@@ -37,7 +37,8 @@ def read_picture(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter
     width, height = opened.size
     if width * height > options.most_pixels:
         raise Unreadable(f"too large: {width} x {height} pixels, the limit is {options.most_pixels}")
-    frames, gray = int(getattr(opened, "n_frames", 1)), opened.mode in GRAY
+    # A camera's JPEG may hold previews of the same picture behind it.
+    frames, gray = 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1)), opened.mode in GRAY
     opened.load()
     shown: Image = ImageOps.exif_transpose(opened)
     if shown.mode.startswith(("I", "F")):

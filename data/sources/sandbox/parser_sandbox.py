@@ -30,10 +30,14 @@ CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, s
 
 
 class ParserSandbox:
-    """The parser process of one shard. `started`: how many processes it took so far."""
+    """The parser process of one shard. `started`: how many processes it took so far.
 
-    def __init__(self) -> None:
+    `seconds`: processor time for a small file; None: SECONDS.
+    """
+
+    def __init__(self, seconds: int | None = None) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._seconds = seconds
         self.started = 0
 
     def read(
@@ -43,7 +47,7 @@ class ParserSandbox:
 
         `shard`: source, file, number and count, if only that shard's records are wanted."""
         size = content.stat().st_size if isinstance(content, Path) else len(content)
-        seconds = SECONDS + SECONDS_A_MEGABYTE * (size >> 20)
+        seconds = (SECONDS if self._seconds is None else self._seconds) + SECONDS_A_MEGABYTE * (size >> 20)
         header = {"format": kind, "options": asdict(options), "shard": shard, "seconds": seconds}
         header["path"] = str(content) if isinstance(content, Path) else ""
         process = self._start()

@@ -160,6 +160,8 @@ def serve(
     waiting: Annotated[int, typer.Option(min=0, help="replies that may wait for each model before others are turned away")] = 64,
     max_tokens: Annotated[int, typer.Option(min=1, help="longest reply, in tokens")] = 4096,
     reply_seconds: Annotated[float, typer.Option(min=1, help="longest time for a reply; it is then cut off")] = 300,
+    pictures: Annotated[int, typer.Option(min=0, max=1024, help="pictures in one request, to models that read them; 0: none")] = 8,
+    picture_bytes: Annotated[int, typer.Option(min=1, max=32 << 20, help="largest picture as a file, in bytes")] = 4 << 20,
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     draft: Annotated[
         str | None,
@@ -180,7 +182,10 @@ def serve(
     """
     from flows.cli.serving import serve_models
 
-    limits = {"rows": rows, "waiting": waiting, "max_tokens": max_tokens, "reply_seconds": reply_seconds}
+    limits = {
+        "rows": rows, "waiting": waiting, "max_tokens": max_tokens, "reply_seconds": reply_seconds, "pictures": pictures,
+        "picture_bytes": picture_bytes,
+    }  # fmt: skip
     serve_models(
         models, host, port, key_file, limits, threads=threads, draft=draft, backend=backend.value, store=store, documents=documents
     )

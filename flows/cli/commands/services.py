@@ -1,4 +1,4 @@
-"""`folio up`, `down`, `doctor` and `env`: keep the services running, and look at the machine."""
+"""`folio up`, `open`, `down`, `doctor` and `env`: keep the services running, and look at the machine."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import psutil
 import typer
 from packaging.requirements import Requirement
 
+from flows.cli.commands.arguments import StoreUrl
 from flows.cli.running import close_dead_runs, drain_runs, refuse_while_live
 from flows.services import servers
 from flows.services.home import home, tracking_url, unwritable
@@ -30,10 +33,39 @@ app = typer.Typer()
 
 @app.command()
 def up() -> None:
-    """Start the Prefect server and the MLflow page on this machine, if they are not running."""
-    for service in (servers.ensure_prefect(), servers.ensure_mlflow(tracking_url())):
+    """Start folio's page, the Prefect server and the MLflow page on this machine, if they are not running."""
+    for service in (servers.ensure_page(), servers.ensure_prefect(), servers.ensure_mlflow(tracking_url())):
         print(f"{service.name}: {service.page}")
     close_dead_runs()
+
+
+@app.command("open")
+def open_page(
+    host: Annotated[str, typer.Option(help="serve on this address until Ctrl-C; one beyond this machine needs a key")] = "",
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="serve on this port until Ctrl-C; 0: any that is free")] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="file with the key that visitors sign in with; or set FOLIO_SERVE_KEY")
+    ] = None,
+    store: StoreUrl = "",
+) -> None:
+    """Open folio's page in a browser: runs, what they made, and how good it is.
+
+    Without options it is the page that `folio up` starts, which goes on until `folio down`. It needs neither Prefect nor MLflow.
+
+    Example: `folio open --host 0.0.0.0 --key-file key.txt`, to look from another machine
+    """
+    if host or port is not None or key_file is not None or store:
+        from flows.page.app import serve_page
+
+        def ready(address: str) -> None:
+            print(f"folio page: {address}\nCtrl-C stops it", flush=True)
+
+        serve_page(host or servers.HOST, servers.folio_page().port if port is None else port, key_file, store, ready)
+        return
+    service = servers.ensure_page()
+    print(f"{service.name}: {service.page}", flush=True)
+    # A machine without a screen has no browser; the address is printed in any case.
+    webbrowser.open(service.page)
 
 
 @app.command()
@@ -134,7 +166,7 @@ def _folders() -> Iterator[Finding]:
 
 
 def _ports() -> Iterator[Finding]:
-    for service in (servers.prefect_server(), servers.mlflow_page(tracking_url())):
+    for service in (servers.folio_page(), servers.prefect_server(), servers.mlflow_page(tracking_url())):
         place, other = f"port {service.port}", f"stop that, or set {service.variable} to another port"
         if not servers.is_listening(service):
             yield Finding("fine", service.name, f"{place}: free")

@@ -13,7 +13,15 @@ from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
 from tasks.corpus import assign, audit, census
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
-from tasks.lineage.document_history import RemovedTable, document_names, find_history, read_rows, removed_tables, tables_of_rule
+from tasks.lineage.document_history import (
+    DocumentHistory,
+    RemovedTable,
+    document_names,
+    find_history,
+    read_rows,
+    removed_tables,
+    tables_of_rule,
+)
 from tasks.reporting.wording import plural, share
 from tasks.stage.system.columns import columns, signed, terminal_width
 from tasks.stage.system.command_line import folio
@@ -96,17 +104,27 @@ def explain_duplicates(first: str, second: str, recipe: str = "", *, as_json: bo
     corpus = find_corpus_run(snapshot, recipe, "dedup")
     found, also = (find_history(snapshot, text, corpus.run.id) for text in (first, second))
     one, other, corpus = found.document, also.document, found.corpus
-    if "dedup" not in corpus.stages or also.corpus.where != corpus.where:
-        raise LookupError(f"{first!r} and {second!r} are a book and a conversation, which are never compared.")
-    (dedup,) = corpus.stages["dedup"]
-    texts = [snapshot.store.local(artifact) / "documents.parquet" for artifact in corpus.inputs_of("dedup")]
-    answer = explain(snapshot.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
+    answer = explanation_of(found, also)
     names = {document.id: f"{document.id} ({document.name})" for document in (one, other)}
     if as_json:
         links = [{"a": link.a, "b": link.b, "rule": link.rule, "jaccard": link.jaccard} for link in answer.links]
         named = {"a": one.id, "b": other.id, "recipe": corpus.run.recipe, "run": corpus.run.id}
         return json.dumps(named | {"links": links, "shared": list(answer.shared)}, indent=1, ensure_ascii=False)
     return printable("\n".join([corpus.description, *_duplicate_lines(answer, names)]))
+
+
+def explanation_of(found: DocumentHistory, also: DocumentHistory) -> Explanation:
+    """Return the pairs that link two documents and the passages they share.
+
+    Raises LookupError for documents that did not reach deduplication together, or were not called duplicates.
+    """
+    corpus, one, other = found.corpus, found.document, also.document
+    if "dedup" not in corpus.stages or also.corpus.where != corpus.where:
+        raise LookupError(f"{one.name!r} and {other.name!r} are a book and a conversation, which are never compared.")
+    (dedup,) = corpus.stages["dedup"]
+    store = corpus.snapshot.store
+    texts = [store.local(artifact) / "documents.parquet" for artifact in corpus.inputs_of("dedup")]
+    return explain(store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
 
 
 def _duplicate_lines(answer: Explanation, names: dict[str, str]) -> Iterator[str]:

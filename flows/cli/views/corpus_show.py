@@ -25,22 +25,23 @@ def show_document(
     if full and limit:
         raise ValueError("--full shows every change; leave --limit out.")
     history = find_history(open_snapshot(store), text, recipe)
-    changes = _of_rule(history, rule)
+    changes = changes_of(history, rule)
     if as_json:
         return [((json.dumps(history_json(history, changes), indent=1, ensure_ascii=False), ""),)]
     lines: list[Line] = [*_origin(history), *_outcomes(history)]
     if full:
-        lines += [*_whole("as it was read", history.original_text, changes), *_changes_shown(history, changes, len(changes))]
+        lines += [*_whole("as it was read", history.original_text, changes), *changes_shown(history, changes, len(changes))]
         lines += _whole("as it is now", history.final_text, [])
     elif history.original_text or changes:
-        lines += [*_changes_shown(history, changes, limit or SHOWN), *_removed_text(history)]
+        lines += [*changes_shown(history, changes, limit or SHOWN), *_removed_text(history)]
     return lines
 
 
 StepChanges = list[tuple[Step, Change]]
 
 
-def _of_rule(history: DocumentHistory, rule: str) -> StepChanges:
+def changes_of(history: DocumentHistory, rule: str) -> StepChanges:
+    """Return the changes of a document, or of one rule. Raise LookupError, naming the rules that touched it, for another rule."""
     wanted = rule.strip().replace("_", " ").casefold()
     found = [(step, change) for step in history.steps for change in step.changes]
     if not wanted:
@@ -72,7 +73,7 @@ def _outcomes(history: DocumentHistory) -> Iterator[Line]:
     if history.quarantine:
         yield (("quarantined by ingest: ", NAME), (printable(history.quarantine), ""))
     for step in history.steps:
-        yield ((f"{step.stage:14}", NAME), (printable(_outcome(history, step)), ""))
+        yield ((f"{step.stage:14}", NAME), (printable(outcome_of(history, step)), ""))
         rows = [
             (
                 row["action"],
@@ -90,7 +91,8 @@ def _outcomes(history: DocumentHistory) -> Iterator[Line]:
             yield ((f"{'':14}  kept in place of {with_names(history, other)}", ""),)
 
 
-def _outcome(history: DocumentHistory, step: Step) -> str:
+def outcome_of(history: DocumentHistory, step: Step) -> str:
+    """Return what a stage decided about a document, in words."""
     outcome, detail = step.outcome, with_names(history, step.outcome["detail"])
     why = f"{outcome['rule']}{f' ({detail})' if detail else ''}"
     if step.splits:
@@ -110,7 +112,8 @@ def with_names(history: DocumentHistory, text: str) -> str:
     return text
 
 
-def _changes_shown(history: DocumentHistory, found: StepChanges, limit: int) -> Iterator[Line]:
+def changes_shown(history: DocumentHistory, found: StepChanges, limit: int) -> Iterator[Line]:
+    """Yield changes as styled lines, at most `limit`, some of every rule, each with the lines around it."""
     yield ()
     if not found:
         edited = any(row["action"] == "changed" for step in history.steps for row in step.ledger)

@@ -3,6 +3,7 @@
 const by = (id) => document.getElementById(id);
 const panes = [];
 let models = [];
+const pictures = new Pictures(by("held"), refresh, notice);
 const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "seed"];
 
 function settings() {
@@ -28,10 +29,22 @@ function refresh() {
   by("send").disabled = writing || !panes.length;
   by("stop-all").disabled = !writing;
   by("compare").setAttribute("aria-pressed", String(panes.length > 1));
+  by("add-picture").hidden = !panes.some((pane) => pane.sees);
+}
+
+function blind() {
+  const none = panes.find((pane) => !pane.sees);
+  return none ? none.model + " reads no pictures" : "";
+}
+
+function addPictures(files) {
+  if (!files.length) return;
+  notice(blind());
+  if (!blind()) pictures.add(files);
 }
 
 function addPane(chosen) {
-  const pane = new Pane(models, chosen);
+  const pane = new Pane(models, chosen, refresh);
   panes.push(pane);
   by("panes").append(pane.node);
   refresh();
@@ -55,12 +68,13 @@ async function start() {
 async function send() {
   const question = by("question").value.trim();
   if (!question || panes.some((pane) => pane.writing)) return;
+  if (pictures.held.length && blind()) { notice(blind() + "; remove the picture, or choose another model"); return; }
   let chosen;
   try { chosen = settings(); } catch (error) { notice(error.message); return; }
   notice("");
   by("question").value = "";
-  const asking = [...panes];
-  const asked = asking.map((pane) => pane.ask(question, chosen, by("system").value.trim()));
+  const asking = [...panes], shown = pictures.take();
+  const asked = asking.map((pane) => pane.ask(question, chosen, by("system").value.trim(), shown));
   refresh();
   const ended = await Promise.allSettled(asked);
   refresh();
@@ -77,6 +91,15 @@ by("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") stopAll(); });
+by("add-picture").addEventListener("click", () => by("files").click());
+by("files").addEventListener("change", () => { addPictures([...by("files").files]); by("files").value = ""; });
+by("question").addEventListener("paste", (event) => {
+  const files = [...event.clipboardData.files];
+  if (files.length) { event.preventDefault(); addPictures(files); }
+});
+// A file that is dropped anywhere must not replace the page.
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => { event.preventDefault(); addPictures([...event.dataTransfer.files]); });
 by("stop-all").addEventListener("click", stopAll);
 by("fresh").addEventListener("click", () => { panes.forEach((pane) => pane.forget()); by("question").focus(); });
 by("show-settings").addEventListener("click", () => {

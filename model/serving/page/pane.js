@@ -3,7 +3,8 @@
 const THINKING = /^\s*<(think|thinking)>([\s\S]*?)(?:<\/\1>|$)/;
 
 class Pane {
-  constructor(models, chosen) {
+  // `changed` is called when another model is chosen.
+  constructor(models, chosen, changed) {
     this.node = document.getElementById("pane").content.cloneNode(true).firstElementChild;
     this.select = this.node.querySelector("select");
     this.log = this.node.querySelector(".messages");
@@ -12,7 +13,7 @@ class Pane {
     this.abort = null;
     models.forEach((model) => this.select.append(new Option(model.id, model.id)));
     this.select.value = chosen;
-    this.select.addEventListener("change", () => this.tellAbout());
+    this.select.addEventListener("change", () => { this.tellAbout(); changed(); });
     this.models = new Map(models.map((model) => [model.id, model]));
     this.tellAbout();
   }
@@ -20,6 +21,11 @@ class Pane {
   get model() { return this.select.value; }
 
   get writing() { return this.abort !== null; }
+
+  get sees() {
+    const more = this.models.get(this.model).folio;
+    return Boolean(more && more.abilities.includes("pictures"));
+  }
 
   async tellAbout() {
     const asked = this.model;
@@ -46,12 +52,13 @@ class Pane {
     if (near || always) this.log.scrollTop = this.log.scrollHeight;
   }
 
-  async ask(question, settings, system) {
+  async ask(question, settings, system, pictures) {
     // A conversation that is begun meanwhile has a history of its own.
     const history = this.history;
-    history.push({ role: "user", content: question });
-    const said = element("div", question);
+    history.push({ role: "user", content: content(question, pictures) });
+    const said = element("div");
     said.className = "message user";
+    said.append(...pictures.map(shownPicture), element("div", question));
     this.log.append(said);
     const reply = new Reply(this.model);
     this.log.append(reply.node);

@@ -16,12 +16,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from torch import distributed
-
 from model.networks.directory import flush_to_disk
 from model.training.checkpoint import files
 from model.training.checkpoint.record import RECORD, CheckpointRecord, folder_of
 from model.training.checkpoint.retained import remove_stale_best
+from model.training.distributed import HostExchange
 from model.training.job import Job, JobError
 from model.training.parallel.engines import AnyEngine
 
@@ -33,8 +32,9 @@ class CheckpointError(OSError):
 class Checkpoints:
     """The checkpoints of one job, in its `checkpoints` directory."""
 
-    def __init__(self, job: Job) -> None:
-        self.directory = job.checkpoints
+    def __init__(self, job: Job, exchange: HostExchange) -> None:
+        """`exchange`: where workers wait for each other's disks."""
+        self.directory, self._exchange = job.checkpoints, exchange
         self._identity, self._resources, self._guards = job.identity(), job.resources, job.train.guards
         self._pending: _PendingWrite | None = None
 
@@ -63,7 +63,7 @@ class Checkpoints:
         if engine.worker.is_first:
             # An interrupted save may have left files under this name.
             shutil.rmtree(folder, ignore_errors=True)
-        distributed.barrier()
+        self._exchange.wait_for_writer()
         parallel = self._resources.parallel
         record = CheckpointRecord(
             step=step, identity=self._identity, workers=parallel.workers, zero_stage=parallel.zero_stage, memory=memory
@@ -79,7 +79,7 @@ class Checkpoints:
 
     def go_back(self, engine: AnyEngine, record: CheckpointRecord, memory: dict[str, Any]) -> None:
         """Make an earlier checkpoint current again, with `memory` in place of its own, and remove later ones. Call `finish` first."""
-        distributed.barrier()
+        self._exchange.wait_for_writer()
         if engine.worker.is_first:
             record.model_copy(update={"memory": memory}).write(self.directory)
             for folder in self._folders():
@@ -103,7 +103,7 @@ class Checkpoints:
         """Wait until all workers have written, and make the checkpoint current. Raise CheckpointError if the disk refuses it."""
         if self._pending:
             self._pending.wait()
-            distributed.barrier()
+            self._exchange.wait_for_writer()
             self.make_current(engine)
 
     def _folders(self) -> list[Path]:

@@ -30,10 +30,10 @@ def this_command(*words: str) -> str:
     return folio(*words, *sys.argv[1:])
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean x?` with the one or two nearest names, ignoring case; empty if none is close."""
+def did_you_mean(word: str, known: Iterable[str], least: float = 0.6) -> str:
+    """Return `; did you mean x?` with the one or two nearest names, ignoring case; empty if none is as like as `least`, from 0 to 1."""
     by_case: dict[str, str] = {}
     for name in known:
         by_case.setdefault(name.lower(), name)
-    near = difflib.get_close_matches(word.lower(), list(by_case), n=2)
+    near = difflib.get_close_matches(word.lower(), list(by_case), n=2, cutoff=least)
     return f"; did you mean {' or '.join(by_case[name] for name in near)}?" if near else ""

@@ -92,6 +92,19 @@ VALUES = [
     change("split.mode=fraction", "split.mode: there is no 'fraction' here", "did you mean fractions?"),
     change("clean.ocr=perhaps", "clean.ocr: needs true or false", "'perhaps'"),
     change("sft.learning_rate", "--set 'sft.learning_rate'", "write key=value"),
+    change("lr=0.1", "lr: unknown key (value 0.1)", "write it as pretrain.learning_rate or sft.learning_rate"),
+    change("pretrain.batch_size=8", "pretrain.batch_size: unknown key (value 8)", "use global_batch"),
+    change("sft.epochs=3", "sft.epochs: unknown key (value 3)", "use steps or tokens"),
+    change("dropout=0.1", "dropout: unknown key (value 0.1)", "write it as model.dropout"),
+    change("evaluate.splits=[val]", "evaluate.splits: unknown key", "write it as evaluate.base.splits or evaluate.chat.splits"),
+    change("resources.gpus=2", "resources.gpus: unknown key (value 2)", "write it as resources.training.parallel.workers"),
+    change("tokens=1e6", "tokens: unknown key", "write it as pretrain.tokens"),
+    change(
+        "pretrain.optimizer.momentum=0.9",
+        "pretrain.optimizer.momentum: unknown key (value 0.9)",
+        "known keys here: beta1",
+        name="four_books",
+    ),
     change("seed.more=1", "--set 'seed.more=1'", "'seed' is a single value"),
     change("evaluate.base.splits=[train", "'[train' is not a YAML value", "quote it"),
     change("tuning.sfr.steps=4", "'sfr' is not one of the 2 entries", "did you mean sft?"),
@@ -102,6 +115,7 @@ VALUES = [
 ]
 MODELS = [
     Mistake("chat universe", ("There is no released model 'universe' in", "folio run universe")),
+    Mistake("chat univrse --unreleased", ("There is no model 'univrse', released or not", "did you mean universe?")),
     Mistake("chat univrse", ("There is no released model 'univrse' in", "did you mean universe?")),
     Mistake("chat books --ask ?", ("books is a folder without config.json", "an exported model's folder or a recipe's name")),
     Mistake("chat universe --temperature -1", ("--temperature -1: must be at least 0",)),

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from flows.cli.chat_models import find_model
-from flows.cli.serving import KEY, find_served, read_key, said_of
+from flows.cli.serving import find_served, said_of
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import save_model
+from model.serving.guard import KEY, read_key
 
 
 @pytest.fixture

@@ -320,15 +320,42 @@ def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
         load("univers")
 
 
+WRITTEN_ELSEWHERE = [
+    *("learning_rate=0.1", "precision=fp32", "optimizer=adamw", "vocab_size=512", "rank=3", "lr=0.1", "batch_size=8", "epochs=3"),
+    *("dropout=0.1", "model.learning_rate=0.1", "hidden_size=64", "evaluate.splits=[val]", "pretrain.dropout=0.1", "gpus=1"),
+]
+
+
 @pytest.mark.parametrize("name", ["universe", "four_books", "adapters", "reasoner"])
-@pytest.mark.parametrize("key", ["learning_rate=0.1", "precision=fp32", "optimizer=adamw", "vocab_size=512", "rank=3"])
+@pytest.mark.parametrize("key", WRITTEN_ELSEWHERE)
 def test_a_key_that_a_hint_names_is_accepted_there(name: str, key: str) -> None:
     with pytest.raises(RecipeError) as refused:
         load(name, (key,))
-    hints = re.findall(r"[a-z_]+(?:\[\d+\])?\.[a-z_]+(?= or|\.$)", str(refused.value).partition("write it as ")[2])
+    hints = re.findall(r"[\w.\[\]]+?(?= or|\.$)", str(refused.value).partition("write it as ")[2])
     assert hints or key == "rank=3"
     for hint in hints:
         try:
             load(name, (f"{hint}={key.partition('=')[2]}",))
         except RecipeError as error:
             assert "unknown key" not in str(error) and "both are given" not in str(error)
+
+
+def test_no_hint_names_a_section_that_the_recipe_leaves_without_effect(tmp_path: Path) -> None:
+    counted = recipe_file(tmp_path, model={"kind": "ngram"})
+    opened = tmp_path / "opened.yaml"
+    opened.write_text("extends: universe\nname: opened\nbase: {kind: directory, path: nowhere}\n", encoding="utf-8")
+    for recipe, key, without in (
+        (counted, "learning_rate=1", "pretrain.learning_rate"),
+        (opened, "layers=3", "model.layers"),
+        (opened, "vocab_size=300", "tokenizer.vocab_size"),
+    ):
+        with pytest.raises(RecipeError) as refused:
+            load(str(recipe), (key,))
+        assert "unknown key" in str(refused.value) and without not in str(refused.value)
+
+
+def test_a_setting_of_an_optimizer_is_named_where_the_chosen_one_takes_it() -> None:
+    with pytest.raises(RecipeError, match=r"momentum: unknown key .*write it as pretrain\.optimizer\.momentum"):
+        load("four_books", ("pretrain.optimizer=muon", "momentum=0.9"))
+    found = load("four_books", ("pretrain.optimizer=muon", "pretrain.optimizer.momentum=0.9")).pretrain.optimizer
+    assert (found.kind, getattr(found, "momentum", None)) == ("muon", 0.9)

@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 
+from data.decontamination.config import PASSAGES, DecontaminateConfig
+from data.decontamination.search import find_contamination, search
 from data.examples.config import DocumentExamples
+from data.examples.documents import foreign
 from data.examples.make import make_examples
 from data.searching.index import build_index
 from data.searching.passages import PASSAGES_FILE
-from data.shards.address import TAUGHT, Teaching
+from data.shards.address import TAUGHT, TAUGHT_TEXTS, Teaching, declines
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from model.pairing.critics import EndpointError
-from model.pairing.teacher import CLOSED, OPEN, SET_ASIDE, WRITE, read_pairs, teach
+from model.pairing.teacher import CLOSED, JUDGE, OPEN, SET_ASIDE, WRITE, read_pairs, teach
 from tests.data.searching.handbook import Fact, handbook, write_documents
 from tests.model.pairing.test_constitution import Address, said
 
@@ -213,11 +216,111 @@ def test_a_budget_of_requests_is_never_exceeded_and_what_was_not_asked_is_named(
 
 
 def test_a_budget_of_tokens_ends_asking_and_counts_what_the_address_says(address: Address, taught: Taught) -> None:
-    answer = address.answer
-    address.answer = lambda messages: {**answer(messages), "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
+    count_tokens(address)
     _, metrics = taught(max_tokens=500)
     assert 500 <= metrics["tokens"] == 10 * len(address.asked) < 500 + 10 * 16 * 7
     assert metrics["set_aside.budget"] > 0
+
+
+def count_tokens(address: Address) -> None:
+    """Let the address say that each reply took 7 tokens to read and 3 to write."""
+    answer = address.answer
+    address.answer = lambda messages: {**answer(messages), "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}}
+
+
+def test_a_budget_of_money_ends_asking_by_the_prices_of_teacher_and_judge(address: Address, taught: Taught) -> None:
+    count_tokens(address)
+    priced = teacher_at(address.url, price_read=1000.0, price_written=2000.0)
+    _, metrics = taught(teacher=priced, judge={**priced, "model": "second"}, max_cost=0.5)
+    assert 0.5 <= metrics["cost"] < 0.5 + 0.013 * 16 * 10
+    assert metrics["cost"] == pytest.approx(len(address.asked) * (7 * 1000 + 3 * 2000) / 1e6)
+    assert metrics["set_aside.budget"] > 0
+
+
+def test_a_budget_that_nobody_counts_is_refused(address: Address, taught: Taught) -> None:
+    with pytest.raises(EndpointError, match=r"max_tokens needs tokens counted, and the address of examples\.teacher does not say"):
+        taught(max_tokens=500)
+    with pytest.raises(ValueError, match="max_cost=1 needs prices, and neither teacher nor judge has any"):
+        taught(max_cost=1.0)
+    with pytest.raises(ValueError, match="the prices of scripted do nothing without max_cost"):
+        taught(teacher=teacher_at(address.url, price_read=1.0))
+
+
+def test_a_judge_drops_what_it_refuses_and_counts_as_calls(address: Address, taught: Taught, passages: Path, tmp_path: Path) -> None:
+    written, refused = Teacher(wrong=0.0), FACTS[0].question
+
+    def both(messages: list[dict[str, str]]) -> dict[str, Any]:
+        asked = messages[-1]["content"]
+        if asked.startswith(JUDGE[:30]):
+            return said("No." if refused in asked else "Yes")
+        return written(messages)
+
+    address.answer = both
+    items, metrics = taught(judge=teacher_at(address.url, model="second"))
+    assert {item["judge"] for item in items} == {"second"} and metrics["calls"] == metrics["passages"] + 3 * len(items)
+    counts = make_examples([], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
+    dropped = rows(tmp_path / "made" / "dropped.jsonl")
+    assert counts["dropped.refused_by_judge"] == 1 and refused in {row["question"] for row in dropped}
+
+
+def test_what_is_in_another_language_than_its_passage_is_dropped_and_names_are_not() -> None:
+    is_foreign = foreign()
+    passage = "The lathe of hall 7 is inspected every 30 days, and looked after by Ada of Arlen."
+    assert is_foreign("Wie oft wird die Drehbank in Halle 7 geprüft?", passage)
+    assert not any(is_foreign(text, passage) for text in ("How often is the lathe of hall 7 inspected?", "Ada of Arlen", "Jarl", "30"))
+    assert is_foreign("How often is the lathe inspected?", "Die Drehbank in Halle 7 wird alle 30 Tage geprüft, und Ada betreut sie.")
+
+
+@pytest.mark.parametrize(
+    ("reply", "phrases", "declined"),
+    [
+        ("Unanswerable.", (), True),
+        ("The question is UNANSWERABLE from this passage", (), True),
+        ("unanswerables", (), False),
+        ("", (), False),
+        ("Ich weiß es nicht.", (), False),
+        ("Ich weiß es NICHT!", ("ich weiß es nicht",), True),
+        ("申し訳ありませんが、分かりません。", ("分かりません",), True),
+        ("मुझे नहीं पता।", ("नहीं पता",), True),
+    ],
+)
+def test_a_reply_declines_by_the_word_that_was_asked_for_or_by_the_words_of_the_recipe(
+    reply: str, phrases: tuple[str, ...], declined: bool
+) -> None:
+    assert declines(reply, phrases) is declined
+
+
+def test_what_holds_text_of_an_evaluation_set_is_dropped(address: Address, taught: Taught, passages: Path, tmp_path: Path) -> None:
+    items, _ = taught()
+    place = tmp_path / "sets.jsonl"
+    secret = next(item for item in items if is_right(item) and len(item["question"].split()) >= 8)
+    place.write_text(json.dumps({"question": secret["question"]}) + "\n")
+    against = DecontaminateConfig.model_validate({"against": [{"name": "exam", "paths": ["sets.jsonl"]}]})
+    limits: dict[str, Any] = {"threads": 1, "memory": "1GB", "scratch": tmp_path}
+    search(tmp_path / "taught" / TAUGHT_TEXTS, tmp_path / "found", against.searching, root=tmp_path, observed=None, **limits)
+    find_contamination([tmp_path / "found"], tmp_path / "decided", against.deciding(1), **limits)
+    counts = make_examples(
+        [], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT,
+        contaminated=tmp_path / "decided" / PASSAGES.format(0),
+    )  # fmt: skip
+    dropped = {row["question"] for row in rows(tmp_path / "made" / "dropped.jsonl") if row["reason"] == "contaminated"}
+    assert counts["dropped.contaminated"] >= 1 and dropped == {secret["question"]}
+
+
+def test_what_repeats_the_passage_of_a_held_out_question_is_dropped(
+    address: Address, taught: Taught, passages: Path, tmp_path: Path
+) -> None:
+    items, _ = taught()
+    config, file = config_of(address), tmp_path / "twice.jsonl"
+    # Each document stands twice, and the teacher asks otherwise about the second one.
+    copies = [{**item, "id": f"{item['id']}x", "question": f"Pray, {item['question']}"} for item in items]
+    file.write_text("".join(json.dumps(item) + "\n" for item in [*items, *copies]), encoding="utf-8")
+    counts = make_examples([], None, tmp_path / "made", config, passages=[passages], taught=file)
+    learned = {line["passage"] for line in rows(tmp_path / "made" / "instructions_train.jsonl")}
+    about = {line["messages"][0]["content"].removeprefix("Pray, ") for line in rows(tmp_path / "made" / "instructions_train.jsonl")}
+    held = rows(tmp_path / "made" / "questions_heldout.jsonl")
+    assert counts["dropped.held_out"] > 0 and learned and held
+    assert not about & {line["question"].removeprefix("Pray, ") for line in held}
 
 
 def test_a_reply_without_questions_is_set_aside_with_what_was_said(address: Address, taught: Taught, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import uvicorn
 
 from model.inference.chat_format import ChatFormat
 from model.networks.network import Network
-from model.serving.app import bound, make_app
-from model.serving.connections import server_config
+from model.serving.app import make_app
+from model.serving.connections import bound, server_config
 from model.serving.own import OwnModel
 from model.serving.served import About, ServedModel, ServeLimits
 

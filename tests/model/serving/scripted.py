@@ -44,10 +44,10 @@ print("walked")
 
 
 class ScriptedModel:
-    """A `ServedModel` of one text, `delay` seconds between words."""
+    """A `ServedModel` of one text, `delay` seconds between words. `abilities`: those besides chat."""
 
-    def __init__(self, name: str, text: str, delay: float = 0.0) -> None:
-        self.about = About(name, [f"{name}: a scripted model", "of known making"], 128, 1, None, ("chat",), "test")
+    def __init__(self, name: str, text: str, delay: float = 0.0, abilities: tuple[str, ...] = ()) -> None:
+        self.about = About(name, [f"{name}: a scripted model", "of known making"], 128, 1, None, ("chat", *abilities), "test")
         self.alive, self._text, self._delay, self.asked = True, text, delay, list[ChatRequest]()
         self.cancelled = 0
 

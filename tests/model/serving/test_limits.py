@@ -18,7 +18,7 @@ from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.layers.decoding.projection import Projection
 from model.networks.decoder import Decoder
-from model.serving.app import AddressError, bound
+from model.serving.connections import AddressError, bound
 from model.serving.own import OwnModel
 from model.serving.served import ServeLimits
 from tests.model.serving.malformed import malformed

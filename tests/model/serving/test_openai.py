@@ -198,9 +198,13 @@ def test_a_conversation_that_does_not_fit_is_refused_or_loses_its_oldest_turns(c
 
 
 @pytest.mark.parametrize(
-    ("kind", "given"), [("image_url", {"url": "data:image/png;base64,AA=="}), ("input_audio", {"data": "", "format": "wav"})]
+    ("kind", "given", "why"),
+    [
+        ("image_url", {"url": "data:image/png;base64,AA=="}, "tiny reads no pictures here"),
+        ("input_audio", {"data": "", "format": "wav"}, "this server takes text and pictures"),
+    ],
 )
-def test_pictures_and_sound_are_refused_by_name(client: openai.OpenAI, kind: str, given: dict[str, str]) -> None:
+def test_pictures_and_sound_are_refused_by_name(client: openai.OpenAI, kind: str, given: dict[str, str], why: str) -> None:
     content: Any = [{"type": "text", "text": "Who?"}, {"type": kind, kind: given}]
-    with pytest.raises(openai.BadRequestError, match=f"a part of type {kind}: this server takes text alone"):
+    with pytest.raises(openai.BadRequestError, match=f"a part of type {kind}: {why}"):
         client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": content}])

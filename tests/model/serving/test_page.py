@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import pytest
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.serving.app import page
+from tests.model.serving.hostile_pictures import picture_file
 from tests.model.serving.running import LIMITS, own_model, serving
 from tests.model.serving.scripted import HOSTILE, RICH, ScriptedModel
 
@@ -74,6 +76,7 @@ def models(decoder: Decoder, chat_format: ChatFormat) -> list[Any]:
         ScriptedModel("rich", RICH),
         ScriptedModel("hostile", HOSTILE),
         ScriptedModel("slow", "word " * 500, 0.05),
+        ScriptedModel("sighted", "A dark corner.", abilities=("pictures",)),
     ]
 
 
@@ -223,6 +226,52 @@ def test_a_comparison_that_is_ended_while_both_write_leaves_one_reply(tab: Any) 
     ended(tab)
     wait_until(tab, lambda: "slow: word" in (tab.locator("#spoken").text_content() or ""))
     assert tab.locator(".pane").count() == 1
+
+
+# Drops or pastes a file of this name, type and base64 on the page.
+DROP = """([how, name, kind, body]) => {
+  const given = new DataTransfer();
+  given.items.add(new File([Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0))], name, { type: kind }));
+  const event = how === "drop" ? new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true })
+    : new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true });
+  document.getElementById("question").dispatchEvent(event);
+}"""
+
+
+@pytest.mark.slow
+@browsing
+def test_a_picture_is_chosen_dropped_or_pasted_and_asked_about(tab: Any, models: list[Any]) -> None:
+    sighted, body = models[4], base64.b64encode(picture_file(size=(60, 40))).decode()
+    choose(tab, "rich")
+    assert not tab.locator("#add-picture").is_visible()
+    tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["drop", "cat.png", "image/png", body])
+    wait_until(tab, lambda: "rich reads no pictures" in tab.locator("#notice").inner_text())
+    choose(tab, "sighted")
+    assert tab.locator("#add-picture").is_visible()
+    tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["drop", "cat.png", "image/png", body])
+    wait_until(tab, lambda: tab.locator("#held img").count() == 1)
+    tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["paste", "dog.png", "image/png", body])
+    tab.set_input_files("#files", {"name": "note.txt", "mimeType": "text/plain", "buffer": b"words"})
+    wait_until(tab, lambda: "note.txt is no picture" in tab.locator("#notice").inner_text() and tab.locator("#held img").count() == 2)
+    tab.set_input_files("#files", {"name": "<b>owl</b>.png", "mimeType": "image/png", "buffer": base64.b64decode(body)})
+    wait_until(tab, lambda: tab.locator("#held img").count() == 3)
+    tab.click("[aria-label='Remove dog.png']")
+    tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-held.png")
+    ask(tab, "What is dark?")
+    ended(tab)
+    (message,) = sighted.asked[-1].messages
+    assert [part.image_url.url for part in message.pictures] == [f"data:image/png;base64,{body}"] * 2
+    assert message.plain["content"] == "What is dark?" and not tab.locator("#held").is_visible()
+    shown = tab.locator(".user img")
+    assert (
+        shown.count() == 2
+        and shown.nth(1).get_attribute("alt") == "<b>owl</b>.png"
+        and shown.first.evaluate("node => node.naturalWidth") == 60
+    )
+    ask(tab, "And what is light?")
+    ended(tab, 2)
+    assert len(sighted.asked[-1].messages[0].pictures) == 2 and not sighted.asked[-1].messages[2].pictures
+    tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-picture.png")
 
 
 @pytest.mark.slow

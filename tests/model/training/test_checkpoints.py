@@ -102,14 +102,14 @@ def test_a_run_that_changes_its_zero_stage_at_every_step_keeps_loss_and_optimize
 @pytest.mark.parametrize("zero_stage", STAGES)
 def test_a_checkpoint_loaded_in_another_stage_and_saved_again_is_bit_identical(make_job: JobMaker, zero_stage: int) -> None:
     from model.training.checkpoint.checkpoints import Checkpoints
-    from model.training.distributed import WorkerRank
+    from model.training.distributed import HostExchange, WorkerRank
     from model.training.trainer import Trainer
 
     job = make_job("job", {"zero_stage": (zero_stage + 1) % 4, **RARE})
     train_here(job, stop_after=3)
     before = stored(job)
     trainer = Trainer(on(job, 1, zero_stage), WorkerRank(0, 0, 1))
-    again = Checkpoints(on(job, 1, zero_stage))
+    again = Checkpoints(on(job, 1, zero_stage), HostExchange(1, meet_seconds=60))
     latest = again.current()
     assert latest is not None
     again.load(trainer.engine, latest)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,14 +18,14 @@ from flows.recipe.validation import RecipeError
 from model.networks.network import CutPlan
 from model.objectives.protocol import FromLogits
 from model.training.config import DpoConfig, PretrainConfig, PretrainStep, TrainConfig, TrainResources, TuningStep
-from model.training.distributed import WorkerRank, import_deepspeed, select_device
+from model.training.distributed import WorkerRank, import_deepspeed, own_card, select_device
 from model.training.job import Job, JobError
 from model.training.launch.launch import launch
 from model.training.parallel.compile import deepspeed_config
 from model.training.resources import ParallelConfig
 from model.training.telemetry.progress import Progress
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import SHAPE, JobMaker, follow_up
+from tests.model.jobs import SHAPE, JobMaker, follow_up, free_port
 
 TRAINING_KINDS: list[type[TrainConfig]] = [kind for step in (PretrainStep, TuningStep) for kind in get_args(get_args(step)[0])]
 
@@ -213,11 +216,56 @@ def test_a_machine_without_libaio_refuses_nvme_by_name(monkeypatch: pytest.Monke
     require_async_io(ParallelConfig(zero_stage=3, offload_weights="cpu"))
 
 
-def test_each_worker_uses_its_own_accelerator_over_nccl_if_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("local_rank", "visible", "slurm", "card"),
+    [(1, 4, False, 1), (0, 1, False, 0), (1, 4, True, 1), (3, 1, True, 0)],
+    ids=["all cards seen", "the only card", "all seen under Slurm", "Slurm shows each task its own"],
+)
+def test_each_worker_uses_its_own_card_over_nccl(
+    monkeypatch: pytest.MonkeyPatch, local_rank: int, visible: int, slurm: bool, card: int
+) -> None:
     chosen: list[int] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    assert select_device(WorkerRank(rank=3, local_rank=1, world_size=4)) == "nccl"
-    assert chosen == [1]
+    monkeypatch.setenv("LOCAL_RANK", str(local_rank))
+    monkeypatch.setenv("SLURM_PROCID", "3") if slurm else monkeypatch.delenv("SLURM_PROCID", raising=False)
+    assert select_device(WorkerRank(rank=3, local_rank=local_rank, world_size=4)) == "nccl"
+    assert chosen == [card]
+    assert os.environ["LOCAL_RANK"] == str(card), "DeepSpeed takes its device from there"
+
+
+def test_a_worker_without_a_card_of_its_own_is_refused_by_name() -> None:
+    with pytest.raises(JobError, match=r"worker 2 of .* has no card of its own: 2 visible there"):
+        own_card(2, 2, {"SLURM_PROCID": "2"})
+    with pytest.raises(JobError, match=r"worker 1 of .* has no card of its own: 1 visible there"):
+        own_card(1, 1, {})
+
+
+def test_workers_without_accelerators_meet_over_gloo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert select_device(WorkerRank(rank=3, local_rank=1, world_size=4)) == "gloo"
+
+
+WRITER = """
+import sys, time
+from model.training.distributed import HostExchange, WorkerRank, join, import_deepspeed
+import_deepspeed()
+rank = int(sys.argv[1])
+join(WorkerRank(rank, rank, 2), meet_seconds=10)
+exchange = HostExchange(2, meet_seconds=1)
+time.sleep(14 if rank == 0 else 0)
+exchange.wait_for_writer()
+print(exchange.sum([1.0]))
+"""
+
+
+def test_workers_wait_longer_for_one_that_writes_than_an_exchange_may_take() -> None:
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(rank)], env={**os.environ, **meeting, "RANK": str(rank)}, stdout=subprocess.PIPE, text=True
+        )
+        for rank in range(2)
+    ]
+    assert [worker.communicate(timeout=120)[0].strip() for worker in workers] == ["[2.0]", "[2.0]"]

@@ -1,0 +1,214 @@
+"""The page as a server: its routers, who may ask, and `python -m flows.page.app`, which `folio up` starts.
+
+On this machine alone no key is needed, but a request must name this machine by a name of its own, so a site whose name is made to point
+here (DNS rebinding) is refused. Beyond it a visitor signs in with the key that `folio serve` takes, too; a cookie that ends with the server
+stands for it afterwards. Whatever changes something is a form that only the page's own forms can send: the browser says where it was
+(`Origin`, `Sec-Fetch-Site`), and a request that says neither must show the key. A page loads nothing from elsewhere and holds no script
+or style within its text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote, urlsplit
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import Scope, Send
+
+from flows.cli.signals import stoppable
+from flows.page import artifacts, corpora, decisions, models, runs
+from flows.page.records import RunIndex
+from flows.page.rendering import Sent, Site, page_of, script, style
+from flows.services.home import home, store_url
+from model.serving.connections import bound, server_config
+from model.serving.guard import Guard, Refused, headers_of, read_key, require_own_name, shows_key
+from model.serving.served import ServeLimits
+from tasks.stage.store.store import StoreError, open_store
+
+ROUTERS: tuple[APIRouter, ...] = (runs.router, decisions.router, corpora.router, models.router, artifacts.router)
+"""The rooms of the page."""
+LIMITS = ServeLimits(body_bytes=1 << 18)
+COOKIE = "folio_page"
+OPEN = frozenset({"/health", "/sign-in", "/page.css", "/live.js", "/favicon.ico"})  # what says nothing of the store
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class PageGuard(Guard):
+    """Checks before every request. `session`: what the cookie of a visitor who has signed in holds."""
+
+    headers: ClassVar[list[tuple[bytes, bytes]]] = [
+        (b"content-security-policy", POLICY.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        # A form's browser says where it was only where it may say so to this site.
+        (b"referrer-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"x-frame-options", b"DENY"),
+        (b"cache-control", b"no-store"),
+    ]
+    session: str = ""
+
+    def admit(self, scope: Scope) -> None:
+        """Raise Refused for a request that may not be asked."""
+        headers = headers_of(scope)
+        keyed = self.key is not None and shows_key(headers, self.key)
+        if self.key is None:
+            require_own_name(headers)
+        elif scope["path"] not in OPEN and not keyed and not hmac.compare_digest(_cookie(headers), self.session.encode()):
+            raise Refused(401, "sign in with the key of this server")
+        if scope["method"] not in ("GET", "HEAD") and not keyed:
+            require_own_form(headers)
+
+    async def refuse(self, send: Send, scope: Scope, refused: Refused) -> None:
+        """Answer a request that is refused; a visitor who has not signed in is led to where that is done."""
+        if refused.status == 401 and scope["method"] == "GET":
+            asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+            await RedirectResponse(f"/sign-in?next={quote(asked, safe='')}", 303)(scope, _nothing, send)
+        else:
+            await PlainTextResponse(f"{refused}\n", refused.status)(scope, _nothing, send)
+
+
+async def _nothing() -> dict[str, str]:
+    return {"type": "http.disconnect"}
+
+
+def _cookie(headers: dict[bytes, bytes]) -> bytes:
+    try:
+        found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
+    except CookieError:
+        return b""
+    return found.value.encode() if found is not None else b""
+
+
+def require_own_form(headers: dict[bytes, bytes]) -> None:
+    """Raise Refused unless the browser says that a form of this very server was sent."""
+    origin, site = (headers.get(name, b"").decode("latin-1") for name in (b"origin", b"sec-fetch-site"))
+    own = urlsplit(origin).netloc.lower() == headers.get(b"host", b"").decode("latin-1").lower() if origin else site == "same-origin"
+    if not own or site not in ("", "same-origin"):
+        raise Refused(403, f"this form was sent by {origin[:80] or 'an unknown site'}, not by this page; open the page and send it there")
+
+
+def make_app(store: str, folder: Path, key: str | None = None) -> PageGuard:
+    """Return the page of a store and a home. `key`: what visitors sign in with; None: anyone on this machine may look."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    opened = open_store(store, Path.cwd(), folder)
+    app.state.site = Site(opened, folder, key is not None, RunIndex(opened))
+    session = hmac.new(secrets.token_bytes(32), (key or "").encode(), hashlib.sha256).hexdigest()
+    _add_errors(app)
+    _add_house(app, key, session)
+    for router in ROUTERS:
+        app.include_router(router)
+    return PageGuard(app, key, LIMITS, session=session)
+
+
+def _add_house(app: FastAPI, key: str | None, session: str) -> None:
+    """Add what is not about the store: health, style, script and signing in."""
+
+    @app.get("/health")
+    def health() -> Response:
+        return PlainTextResponse("folio page")
+
+    @app.get("/page.css")
+    def styled() -> Response:
+        return Response(style(), media_type="text/css", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/live.js")
+    def scripted() -> Response:
+        return Response(script(), media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/favicon.ico")
+    def icon() -> Response:
+        return Response(status_code=204)
+
+    @app.get("/sign-in")
+    def ask(request: Request) -> Response:
+        page = page_of(request)
+        return page.show("sign_in.html.jinja", next=_own_path(page.asked("next")), wrong=False)
+
+    @app.post("/sign-in")
+    def sign_in(request: Request, form: Sent) -> Response:
+        onward = _own_path(form.get("next", ""))
+        if key is None or not hmac.compare_digest(form.get("key", "").strip().encode(), key.encode()):
+            return page_of(request).show("sign_in.html.jinja", status=401, next=onward, wrong=True)
+        answer = RedirectResponse(onward, 303)
+        answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
+        return answer
+
+
+def _own_path(text: str) -> str:
+    """Return a path of this server; the first page for anything that could lead elsewhere."""
+    return text if text.startswith("/") and text[1:2] not in ("/", "\\") and text.isprintable() else "/"
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Say in words what can't be shown."""
+
+    def answer(status: int, title: str) -> Callable[[Request, Exception], Response]:
+        def told(request: Request, error: Exception) -> Response:
+            said = str(error.detail) if isinstance(error, HTTPException) else str(error.args[0] if error.args else error)
+            return page_of(request).show("problem.html.jinja", status=status, title=title, said=said)
+
+        return told
+
+    def lost(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        said = f"There is no {request.url.path} here." if status == 404 else f"{request.url.path} does not take {request.method}."
+        return page_of(request).show("problem.html.jinja", status=status, title="Not found", said=said)
+
+    def fault(request: Request, error: Exception) -> Response:
+        log.error("%s failed", request.url.path, exc_info=error)
+        said = f"The page could not be made: {type(error).__name__}. The log of the page says more."
+        return page_of(request).show("problem.html.jinja", status=500, title="An error", said=said)
+
+    app.add_exception_handler(HTTPException, lost)
+    app.add_exception_handler(RequestValidationError, answer(400, "That is not understood"))
+    app.add_exception_handler(LookupError, answer(404, "Not found"))
+    app.add_exception_handler(FileNotFoundError, answer(404, "It is gone"))
+    app.add_exception_handler(ValueError, answer(400, "That is not possible"))
+    app.add_exception_handler(StoreError, answer(503, "The store can't be read"))
+    app.add_exception_handler(Exception, fault)
+
+
+def serve_page(host: str, port: int, key_file: Path | None, store: str, ready: Callable[[str], None]) -> None:
+    """Serve the page until SIGINT or SIGTERM; `ready` is told the address.
+
+    Raises ValueError for an unusable key, and AddressError for an address in use, or one beyond this machine without a key.
+    """
+    key = read_key(key_file)
+    listening = bound(host, port, key)
+    config = server_config(make_app(store or store_url(), home(), key), LIMITS, log_level="warning", timeout_graceful_shutdown=2)
+    shown, taken = listening.getsockname()[:2]
+    ready(f"http://{f'[{shown}]' if ':' in shown else shown}:{taken}/")
+    with stoppable(last=True):
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def main() -> None:
+    """Serve the page of this home on loopback."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--port", type=int, required=True)
+    given = arguments.parse_args()
+    serve_page("127.0.0.1", given.port, None, "", lambda address: print(address, flush=True))
+
+
+if __name__ == "__main__":
+    main()

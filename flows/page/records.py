@@ -1,0 +1,159 @@
+"""The runs of a store as the page lists them: each record is read once, and again only if its file may have changed.
+
+A record holds its whole recipe and every position, so reading five hundred takes about a second. A list shows a few of them: names are
+listed by one `scandir`, and only records that are shown are opened. On an object store, which has no cheap signature, a run that has ended
+is kept and one that runs is read each time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks.reporting.wording import number
+from tasks.stage.store.artifact import without_shard
+from tasks.stage.store.index import StatSignature, stat_signature
+from tasks.stage.store.journal import RUNS, Journal, PositionRecord, RegisteredModel, RunRecord
+from tasks.stage.store.store import Store
+
+EXPORT = ".mlflow.json"
+Signature = tuple[StatSignature, ...]
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """What a list shows of a run. `stages`: names of the stages it has artifacts of; `gates`: its gates by position.
+
+    `argument` names its recipe in a command; `approve`: the gates of its recipe that ask a person.
+    """
+
+    id: str
+    recipe: str
+    argument: str
+    status: str
+    started: str
+    ended: str
+    error: str
+    made: int
+    reused: int
+    headline: Mapping[str, float]
+    registered: tuple[RegisteredModel, ...]
+    stages: frozenset[str]
+    gates: Mapping[str, PositionRecord]
+    approve: frozenset[str]
+    export: str = ""
+
+    @classmethod
+    def of(cls, record: RunRecord) -> RunEntry:
+        """Return a run's entry."""
+        made = sum(position.action == "executed" for position in record.positions.values())
+        gates = record.configuration.get("gates", {})
+        exported = record.positions.get("export")
+        return cls(
+            record.id,
+            record.recipe,
+            record.argument or record.recipe,
+            record.status,
+            record.started,
+            record.ended,
+            record.error,
+            made,
+            len(record.positions) - made,
+            record.headline,
+            record.registered,
+            frozenset(without_shard(name).partition(".")[0] for name in record.positions),
+            {name: position for name, position in record.positions.items() if position.stage == "gate"},
+            frozenset(f"gate.{name}" for name, config in gates.items() if isinstance(config, dict) and config.get("approve")),
+            exported.location if exported is not None else "",
+        )
+
+    @property
+    def figures(self) -> str:
+        """Its first headline figures, in words."""
+        return ", ".join(f"{name} {number(value)}" for name, value in list(self.headline.items())[:4])
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, or has run so far."""
+        ended = datetime.fromisoformat(self.ended) if self.ended else datetime.now(UTC)
+        return (ended - datetime.fromisoformat(self.started)).total_seconds()
+
+
+@dataclass
+class RunIndex:
+    """The runs of a store, newest first."""
+
+    store: Store
+    _known: dict[str, tuple[Signature, RunEntry]] = field(default_factory=dict)
+
+    @property
+    def journal(self) -> Journal:
+        """The journal that the entries are read from."""
+        return Journal(self.store)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all runs, newest second first."""
+        if self.store.local_root is None:
+            names: Iterator[str] = iter(self.store.names(RUNS))
+        else:
+            try:
+                with os.scandir(self.store.local_root / RUNS) as entries:
+                    names = iter([entry.name for entry in entries])
+            except FileNotFoundError:
+                return []
+        found = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+        return sorted((name for name in found if "." not in name), reverse=True)
+
+    def entries(self, ids: list[str]) -> list[RunEntry]:
+        """Return the entries of some runs in their order; a run that can't be read is left out, and the journal logs it."""
+        signed = {run_id: self._signature(run_id) for run_id in ids}
+        unread = [run_id for run_id in ids if self._is_unread(run_id, signed[run_id])]
+        for record in self.journal.some(unread):
+            self._known[record.id] = signed[record.id], RunEntry.of(record)
+        return [self._with_end(self._known[run_id][1]) for run_id in ids if run_id in self._known]
+
+    def newest(self, recipe: str = "") -> Iterator[RunEntry]:
+        """Yield the runs, newest first; reads records lazily, a few at once."""
+        ids = self.ids()
+        for start in range(0, len(ids), 32):
+            yield from (entry for entry in self.entries(ids[start : start + 32]) if recipe in ("", entry.recipe))
+
+    def record(self, run_id: str) -> RunRecord:
+        """Return the whole record of a run. Raises LookupError if there is none of this id."""
+        found = next(self.journal.some([run_id]), None) if run_id in self.ids() else None
+        if found is None:
+            raise LookupError(f"{self.store.url} has no run {run_id!r}; it may have been removed.")
+        return found
+
+    def _is_unread(self, run_id: str, now: Signature) -> bool:
+        if run_id not in self._known:
+            return True
+        before, entry = self._known[run_id]
+        return before != now or (not now and entry.status == "running")
+
+    def _with_end(self, entry: RunEntry) -> RunEntry:
+        """Return an entry that is called crashed if it says that it runs and its process is gone."""
+        if entry.status != "running":
+            return entry
+        return replace(entry, status=self.status(entry.id))
+
+    def status(self, run_id: str) -> str:
+        """Return how a run is: what its record says, or crashed if that says running and its process is gone."""
+        record = self.record(run_id)
+        return "crashed" if record.status == "running" and not self.journal.alive(record) else record.status
+
+    def _signature(self, run_id: str) -> Signature:
+        if self.store.local_root is None:
+            return ()
+        folder = self.store.local_root / RUNS
+        return tuple(map(_signed, (folder / f"{run_id}.json", folder / f"{run_id}{EXPORT}")))
+
+
+def _signed(path: Path) -> StatSignature:
+    try:
+        return stat_signature(path.stat())
+    except FileNotFoundError:
+        return 0, 0, 0, 0
