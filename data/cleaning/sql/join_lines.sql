@@ -6,11 +6,12 @@
 -- nothing: prose with quotations also begins lines so.
 -- weight: the evidence that lines were wrapped, as a sum of log odds: of prose three lines of four are full and few end far from the margin; of
 -- verse and lists in small letters one in five is full, and half end far from it. Other paragraphs of the document count up to 3; narrow lines
--- are more often verse, and those of a word or two are a list.
+-- are more often verse, and those of a word or two are a list. Chance makes some of many stanzas look full, so three lines of five must be, or the document
+-- as a whole must look wrapped.
 -- A line that ends in a hyphen is joined without a space.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
-    SELECT d, n, page, size, blanks, block,
+    SELECT d, n, page, size, blanks, block, noted,
         CASE WHEN contains(line, ' ') THEN strpos(line, ' ') - 1 ELSE length(line) END AS first_size,
         regexp_matches(line, '^["''(\[_]*\p{Ll}') AS lower,
         regexp_matches(line, '^\p{Ll}') AS small,
@@ -22,7 +23,7 @@ WITH seen AS (
     FROM lines
 ), texts AS MATERIALIZED (
     SELECT d, n, page, size, first_size, lower AND NOT marked AS lower, marked, heading OR coalesce(lag(heading) OVER w, false) AS titled, lag(n) OVER w AS before_n,
-        lag(size) OVER w AS before_size, lag(ended) OVER w AS ended, block,
+        lag(size) OVER w AS before_size, lag(ended) OVER w AS ended, block, noted,
         item AND lag(stopped) OVER w AS itemized, small AND lag(cut_off) OVER w AS broken, lag(hyphened) OVER w AS hyphened,
         blanks > lag(blanks) OVER w OR (NOT block AND NOT lag(block) OVER w AND (heading OR lag(heading) OVER w)) AS gap
     FROM seen WINDOW w AS (PARTITION BY d ORDER BY n)
@@ -31,7 +32,7 @@ WITH seen AS (
         min(n - before_n) FILTER (page) AS page_room, max(n - before_n) FILTER (page) > min(n - before_n) FILTER (page) AS telling
     FROM texts GROUP BY d
 ), fitted AS (
-    SELECT t.d, n, before_n, before_size, page, lower, marked, ended, broken, hyphened, titled, itemized, width,
+    SELECT t.d, n, before_n, before_size, page, noted, lower, marked, ended, broken, hyphened, titled, itemized, width,
         page AND telling AND n - before_n > page_room AS loose, page AND telling AND n - before_n = page_room AS tight,
         before_size <= getvariable('wrap_limit') AS short,
         before_size + 1 + first_size > width AS filled, before_size + 1 + first_size > 0.7 * width AS nearly,
@@ -50,10 +51,11 @@ WITH seen AS (
     SELECT *, 1.3 * full_lines - 3.1 * far_lines - CASE WHEN sum(full_lines) OVER w >= 0.85 * sum(full_lines + near_lines) OVER w THEN 3.1 ELSE 0.5 END * near_lines AS weight
     FROM inner_lines WINDOW w AS (PARTITION BY d)
 ), documents AS (
-    SELECT d, sum(wrapped) / nullif(sum(times), 0) AS document_prose, sum(weight) AS document_weight FROM weighed GROUP BY d
+    SELECT d, sum(wrapped) / nullif(sum(times), 0) AS document_prose, sum(weight) AS document_weight, count(*) FILTER (weight < 0) AS uneven FROM weighed GROUP BY d
 ), judged AS (
     SELECT p.*, coalesce(flowing / nullif(times, 0), 0) AS prose, coalesce(document_prose, 0) AS document_prose, listed,
-        width >= 30 AND weight + greatest(least(document_weight - weight + CASE WHEN width >= 55 THEN 1 WHEN width >= 40 THEN -2.5 ELSE -4 END, 3), -4) > 0.5 AS flows,
+        width >= 30 AND weight + greatest(least(document_weight - weight + CASE WHEN width >= 55 THEN 1 ELSE -4 END, 3), CASE WHEN width >= 55 THEN -2 - ln(1 + uneven) ELSE -9 END) > 0.5
+            AND (full_lines >= 0.6 * (full_lines + near_lines + far_lines) OR document_weight > 0) AS flows,
         document_weight > 0 AS document_flows
     FROM paragraphs p LEFT JOIN weighed USING (d, paragraph) LEFT JOIN documents USING (d)
 ), decided AS (
@@ -61,6 +63,7 @@ WITH seen AS (
         WHEN broken THEN true
         WHEN itemized OR (marked AND listed) THEN false
         WHEN page THEN document_flows AND (lower OR (NOT loose AND (filled OR (tight AND NOT ended)) AND document_prose >= 0.4))
+        WHEN noted AND lower THEN true
         WHEN NOT flows THEN false
         WHEN lower AND nearly THEN prose >= 0.3 OR filled
         WHEN lower THEN prose >= 0.5
