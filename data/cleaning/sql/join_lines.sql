@@ -35,7 +35,7 @@ WITH seen AS (
     SELECT t.d, n, before_n, before_size, page, noted, lower, marked, ended, broken, hyphened, titled, itemized, width,
         page AND telling AND n - before_n > page_room AS loose, page AND telling AND n - before_n = page_room AS tight,
         before_size <= getvariable('wrap_limit') AS short,
-        before_size + 1 + first_size > width AS filled, before_size + 1 + first_size > 0.7 * width AS nearly,
+        before_size + 1 + first_size > width AS filled, before_size + 1 + first_size > 0.7 * width AS nearly, before_size + 1 + first_size > 0.85 * width AS close,
         gap OR (page AND n - before_n > 1) AS apart, before_n IS NULL OR (gap AND NOT page) OR titled AS opens
     FROM texts t JOIN widths USING (d)
 ), paragraphs AS MATERIALIZED (
@@ -43,8 +43,8 @@ WITH seen AS (
 ), inner_lines AS MATERIALIZED (
     SELECT d, paragraph, count(*) FILTER (within) AS times, sum(CASE WHEN NOT within THEN 0 WHEN lower AND nearly THEN 1 WHEN lower THEN 0.5 ELSE 0 END) AS flowing,
         count(*) FILTER (within AND lower AND nearly) AS wrapped, coalesce(bool_or(marked) FILTER (opens), false) AS listed,
-        count(*) FILTER (within AND short AND filled) AS full_lines, count(*) FILTER (within AND short AND nearly AND NOT filled) AS near_lines,
-        count(*) FILTER (within AND short AND NOT nearly) AS far_lines
+        count(*) FILTER (within AND short AND filled) AS full_lines, count(*) FILTER (within AND short AND close AND NOT filled) AS near_lines,
+        count(*) FILTER (within AND short AND NOT close) AS far_lines
     FROM (SELECT *, NOT opens AND NOT page AS within FROM paragraphs) GROUP BY d, paragraph
 ), weighed AS (
     -- Where nearly all lines are full, one that has room is no slip of a typist.
