@@ -156,11 +156,15 @@ def _kind(lines: Sequence[str]) -> str:
         return "code" if 0 < len(body) < len(lines) else "maybe"
     if not strong:
         return ""
-    if len(body) > 1 and any(map(HEADER.match, body)) and (STRONG.match(body[0]) or HEADER.match(body[0])):
-        if all(
+    if (
+        len(body) > 1
+        and any(map(HEADER.match, body))
+        and (STRONG.match(body[0]) or HEADER.match(body[0]))
+        and all(
             _indent(line) > _indent(body[0]) or line.startswith(BRACKETS) or STRONG.match(line) or HEADER.match(line) for line in body[1:]
-        ):
-            return "code"
+        )
+    ):
+        return "code"
     weak = sum(bool(WEAK.match(line)) and not STRONG.match(line) for line in body)
     return "code" if strong + weak >= max(2, 0.6 * len(body)) and 3 * strong >= strong + weak else ""
 
