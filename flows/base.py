@@ -32,7 +32,7 @@ def fitted(config: TokenizerConfig, splits: ShardedArtifact) -> StageOutput:
 
 
 class Base(NamedTuple):
-    """What later chapters use: `history` if pretrained here, `origin` and `opened` if it started from an open model."""
+    """What later chapters use: `history` if pretrained here; `origin`, `opened` and `initial`, itself, if it started from an open model."""
 
     tokenizer: StageInput
     packed: StageOutput
@@ -42,6 +42,7 @@ class Base(NamedTuple):
     history: StageInput | None
     origin: StageInput | None
     opened: StageOutput | None
+    initial: StageInput | None
 
 
 def base(recipe: Recipe, corpus: Corpus) -> Base:
@@ -66,4 +67,4 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     for name, training in recipe.competing.items():
         appraise.at(name)(recipe.appraising, model=compete.at(name)(training, shards=packed), **around)
     history, origin = trained and trained.part("history.jsonl"), adopted and adopted.part("origin.json")
-    return Base(words, packed, compared, model, measured, history, origin, opened)
+    return Base(words, packed, compared, model, measured, history, origin, opened, before)

@@ -26,6 +26,7 @@ from data.examples.config import ConversationExamples, DocumentExamples, Picture
 from data.searching.passages import PASSAGES_FILE
 from data.shards.address import TAUGHT, TAUGHT_TEXTS
 from data.shards.pictures import PARTS
+from data.sources.config import JUDGED
 from data.splits.config import ASSIGNED, SplitConfig
 from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
@@ -41,6 +42,7 @@ from tasks.corpus import (
     filter,
     index,
     ingest,
+    judgements,
     overlap,
     quality,
     require_texts,
@@ -273,13 +275,16 @@ def corpus(recipe: Recipe) -> Corpus:
     splits = divided(recipe.split, unique, texts, sizes)
     stages = {"ingested": ingested, "cleaned": cleaned, "filtered": filtered, "decontaminated": cut}
     account = audited(recipe.audit, stages, unique, splits, world)
-    require(gate.at("corpus")(recipe.gates.corpus, corpus=account), recipe.gates.corpus)
+    judged = judgements(recipe.judging) if recipe.judging else None
+    require(gate.at("corpus")(recipe.gates.corpus, corpus=account, judgements=judged), recipe.gates.corpus)
     indexed = index.over(shards)(recipe.index.indexing, documents=texts) if recipe.index else None
     parts = ingested.part(PARTS) if recipe.ingest.has_pictures else None
-    return Corpus(splits, _examples(recipe, splits, world, parts), account, indexed, parts)
+    return Corpus(splits, _examples(recipe, splits, world, parts, judged), account, indexed, parts)
 
 
-def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None, parts: ShardedArtifact | None) -> StageOutput:
+def _examples(
+    recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None, parts: ShardedArtifact | None, judged: StageOutput | None
+) -> StageOutput:
     """Generate examples, read conversations, or do both and mix them."""
     truth = world and world.part("world.json")
     if isinstance(recipe.examples, DocumentExamples):
@@ -291,7 +296,8 @@ def _examples(recipe: Recipe, splits: ShardedArtifact, world: StageOutput | None
     generated = None
     if recipe.examples.generated is not None:
         generated = examples.at("generated")(recipe.examples.generated, splits=splits, world=truth)
-    return examples(recipe.examples, splits=_conversations(recipe, recipe.examples, splits, generated), generated=generated)
+    told = _conversations(recipe, recipe.examples, splits, generated, judged)
+    return examples(recipe.examples, splits=told, generated=generated)
 
 
 def _taught(recipe: Recipe, config: DocumentExamples, splits: ShardedArtifact) -> StageOutput:
@@ -307,10 +313,12 @@ def _taught(recipe: Recipe, config: DocumentExamples, splits: ShardedArtifact) -
     return examples(config, splits=splits, passages=passages, taught=taught.part(TAUGHT), contaminated=contaminated)
 
 
-def _conversations(recipe: Recipe, config: ConversationExamples, splits: ShardedArtifact, generated: StageOutput | None) -> ShardedArtifact:
+def _conversations(
+    recipe: Recipe, config: ConversationExamples, splits: ShardedArtifact, generated: StageOutput | None, judged: StageOutput | None
+) -> ShardedArtifact:
     """Read, deduplicate, decontaminate and split conversations by the stages that books pass."""
     reading = config.reading(recipe.ingest.without)
-    ingested = ingest.at(CONVERSATIONS).over(reading.shards)(reading)
+    ingested = ingest.at(CONVERSATIONS).over(reading.shards)(reading, judgements=judged and judged.part(JUDGED))
     require_texts(reading, ingested)
     unique = dedup.at(CONVERSATIONS)(config.deduplicating, documents=ingested.part(DOCUMENTS))
     texts, sizes = (ShardedArtifact.of(unique, name, reading.shards) for name in (SHARD_DOCUMENTS, SHARD_SIZES))

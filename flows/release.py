@@ -16,7 +16,7 @@ from model.evaluation.relations import UNITS
 from tasks.base import adopt
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.release import ADAPTER, STEP, Consulting, consult, export, measure, quantize, register, vectors
+from tasks.release import ADAPTER, CONSULTED, STEP, Consulting, consult, export, measure, quantize, register, tell_documents, vectors
 from tasks.stage.store.artifact import ShardedArtifact, StageInput, StageOutput
 
 
@@ -91,7 +91,17 @@ def documents(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> StageOu
     if recipe.index.evaluate is None:
         return None
     asked = Consulting(settings=recipe.index.evaluate, question_prefix=config.question_prefix if config else "")
-    return consult(asked, **inputs, questions=corpus.examples.part("questions_heldout.jsonl"))
+    inputs["questions"] = corpus.examples.part("questions_heldout.jsonl")
+    if base.initial is None:
+        consulted = consult(asked, **inputs)
+        tell_documents(consulted)
+        return consulted
+    # What finds passages stays the same, so that both models are shown the same ones.
+    same = {"reader": chat.model, "reader_tokenizer": base.tokenizer} if config is not None else {}
+    untouched = consult.at("untouched")(asked, **{**same, **inputs, "model": base.initial})
+    consulted = consult(asked, **inputs, untouched=untouched.part(CONSULTED))
+    tell_documents(consulted)
+    return consulted
 
 
 class Reader(NamedTuple):

@@ -17,11 +17,12 @@ from data.documents.sharding import SLICE, shard_of
 from data.examples.config import ExamplesConfig
 from data.filtering.config import ClassifierConfig, FilterConfig
 from data.filtering.observed_files import example_digests, observed_digests
+from data.judgements.config import JudgementConfig, judgement_state
 from data.provenance.tables import has_document, lines_naming, rows_of
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig
 from data.shards.address import TAUGHT_TEXTS, Teaching
 from data.shards.pictures import PARTS
-from data.sources.config import ConversationIngest, IngestConfig
+from data.sources.config import JUDGED, ConversationIngest, IngestConfig
 from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
 from data.sources.sharing import GROUPS
@@ -90,6 +91,24 @@ def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
     return write_texts(work.output, maker.kind, texts)
 
 
+def _inspect_judged(inspection: Inspection) -> Holding:
+    """Its examples are lines of one file; the ledger and the ratings have no words of them."""
+    document, config = inspection.document, inspection.artifact.config
+    file, _, identity = document.path.partition("#")
+    if document.source != config.get("name") or file != JUDGED:
+        return inspection.holding()
+    held = inspection.read(JUDGED, lambda stream, _: any(json.loads(line)["id"] == identity for line in stream))
+    return inspection.holding({JUDGED} if held else ())
+
+
+@stage(observes=judgement_state, hooks=(LineageHook(_inspect_judged),))
+def judgements(config: JudgementConfig, work: Workspace) -> Metrics:
+    """A journal of judgements -> judged.jsonl, ledger.jsonl, ratings.json, metrics.json."""
+    from data.judgements.examples import write_judged
+
+    return write_judged(work.root / config.folder, work.output, config, work.observed)
+
+
 def holds_document(stream: IO[bytes], identity: str) -> bool:
     """Return whether a slice has words of a document."""
     from data.sources.unpacked import HELD
@@ -130,12 +149,14 @@ def ingest(
     universe: Path | None = None,
     synthetic: Path | None = None,
     unpacked: list[Path] | None = None,
+    judgements: Path | None = None,
 ) -> Metrics:
-    """Sources, slices of what was unpacked, books/ of a universe, generated texts -> documents, quarantine and ledger.parquet."""
+    """Sources, slices of what was unpacked, books/ of a universe, generated texts, what judgements come to -> documents, quarantine and
+    ledger.parquet."""
     from data.sources.ingest import IngestInputs
     from data.sources.ingest import ingest as read_sources
 
-    around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic, unpacked or ())
+    around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic, unpacked or (), judgements)
     return read_sources(config, work.output, around, work.shard, **work.limits)
 
 
@@ -421,4 +442,4 @@ def examples(
     """
     from data.examples.make import make_examples
 
-    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or (), contaminated)
+    return make_examples(splits, world, work.output, config, generated, passages or (), taught, parts or (), contaminated, work.limits)

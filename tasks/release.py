@@ -24,6 +24,7 @@ from model.release.config import CardConfig, ExportConfig
 from model.training.telemetry.step_log import validation_curve
 from tasks.gate import read_verdict
 from tasks.lineage.hook import Holding, Inspection, LineageHook, derived_model
+from tasks.reporting.documents import DOCUMENTS, documents_verdict
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.sizes import SIZES, VARIANTS
 from tasks.stage.execution.run import current_run
@@ -156,7 +157,13 @@ def _inspect_consulted(inspection: Inspection) -> Holding:
     return inspection.holding({CONSULTED} if lines else (), measured=measured, detail=f"lines: {len(set(lines))}" if lines else "")
 
 
-@stage(hooks=(LineageHook(_inspect_consulted),))
+def tell_documents(consulted: StageOutput) -> None:
+    """Print which way of asking the measurements recommend, unless planning."""
+    if isinstance(consulted, Artifact):
+        log(documents_verdict(consulted.metrics))
+
+
+@stage(hooks=(LineageHook(_inspect_consulted), ReportHook(DOCUMENTS)))
 def consult(
     config: Consulting,
     work: Workspace,
@@ -167,8 +174,13 @@ def consult(
     vectors: list[Path] | None = None,
     reader: Path | None = None,
     reader_tokenizer: Path | None = None,
+    untouched: Path | None = None,
 ) -> Metrics:
-    """An index, a model and held-out questions -> metrics.json, consulted.jsonl. `reader`: the model that made the vectors, if another."""
+    """An index, a model and held-out questions -> metrics.json, consulted.jsonl. `reader`: the model that made the vectors, if another.
+
+    `untouched`: consulted.jsonl of the model before tuning, if it was an open one.
+    """
+    from data.conversations.records import read_rows
     from data.searching.index import open_index
     from model.evaluation.questions import consult as ask_with_documents
     from model.evaluation.questions import write_records
@@ -181,7 +193,8 @@ def consult(
     embed = (lambda question: embedder.vectors([config.question_prefix + question])[0].tolist()) if embedder else None
     with torch_threads(work.threads), open_index(index, vectors=vectors or (), embed=embed, **work.limits) as opened:
         network, chat_format = open_model(model).decoding().prepared(), ChatFormat(tokenizer)
-        metrics, records = ask_with_documents(network, chat_format, questions, opened, config.settings)
+        before = read_rows(untouched) if untouched is not None else None
+        metrics, records = ask_with_documents(network, chat_format, questions, opened, config.settings, untouched=before)
     write_records(work.output / CONSULTED, records)
     (work.output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return metrics

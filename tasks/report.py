@@ -10,19 +10,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from uuid import UUID
 
 from httpx import HTTPError
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 
 from tasks.reporting.card import write_card
 from tasks.reporting.headline import headline_metrics, lineage_notice, notice
 from tasks.reporting.page import list_stopped, write_page
 from tasks.reporting.page_cache import use_page_cache
 from tasks.reporting.summary import RunSummary
-from tasks.stage.execution.run import RunStopped, current_run
+from tasks.stage.execution.run import PipelineRun, RunStopped, current_run
 from tasks.stage.system.explanations import explain
 from tasks.stage.system.progress import log
+from tasks.stage.tracking.run_page import LONGEST_CHANGE, changes_of, what_changed
+
+MOST_TAGS = 5
 
 
 @contextmanager
@@ -63,6 +68,8 @@ def _report(failure: str = "", *, stopped: bool = False) -> None:
         page = write_page(run.home, summary)
         told = notice(summary, page)
         shown.append(waiting.submit(copy_context().run, _show_in_prefect, "report", run.name, told, f"Results of the run of {run.name}"))
+        if run.record.flow_run_id:
+            shown.append(waiting.submit(copy_context().run, _call_in_prefect, run, finished=not failure))
         card = None if failure or stopped else write_card(run)
     run.note(page=str(page), card=str(card or ""), description=told, headline=headline_metrics(summary.results))
     try:
@@ -75,3 +82,13 @@ def _report(failure: str = "", *, stopped: bool = False) -> None:
 
 def _show_in_prefect(kind: str, recipe: str, markdown: str, description: str) -> None:
     create_markdown_artifact(key=f"{kind}-{recipe.lower().replace('_', '-')}", markdown=markdown, description=description)
+
+
+def _call_in_prefect(run: PipelineRun, *, finished: bool) -> None:
+    """Name the flow run by its recipe and what had changed, and tag it with both, so that a list of runs tells them apart."""
+    status = "finished" if finished else run.record.status
+    record = run.record.model_copy(update={"positions": dict(run.positions), "status": status})
+    changed = what_changed(record)
+    tags = [run.name, *(change[:LONGEST_CHANGE] for change in changes_of(record)[:MOST_TAGS])]
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(record.flow_run_id), name=f"{run.name}: {changed}" if changed else run.name, tags=tags)

@@ -18,3 +18,9 @@ class BaselineConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="training tokens counted at most, in whole rows spread evenly; each needs 120 bytes of memory; tokens",
     )
     zstd_level: int = Field(19, ge=1, le=22, description="effort of zstd; level")
+    passages: int = Field(
+        0,
+        ge=0,
+        description="passages of each split whose halves are to find each other by the tokens that they share, by BM25; as many as "
+        "evaluate.base.passages, to compare with; 0: not measured; count",
+    )

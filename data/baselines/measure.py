@@ -1,8 +1,9 @@
 """All baselines of one packed corpus, on the text, the rows and the questions that the model is measured on.
 
 Metrics: `<baseline>.<split>.bits_per_byte` of ngram, unigram, zstd, zstd_after_train and xz; `<baseline>.<split>.loss` (nats) of the first
-two; `chance.questions.seen` and `.heldout`; `<split>.documents_in_train`, how many documents of a split train holds as well, as where
-nothing was held out: there the baselines have read what they predict; `train.rows` and `ngram.rows_counted`.
+two; with `passages` `bm25.<split>.recall_at_1`, `_5` and `_10`; `chance.questions.seen`, `.heldout` and, of pictures, `.blind`;
+`<split>.documents_in_train`, how many documents of a split train holds as well, as where nothing was held out: there the baselines have
+read what they predict; `train.rows` and `ngram.rows_counted`.
 
 The share of questions that a guesser answers right, knowing only the choices.
 
@@ -35,6 +36,7 @@ from data.documents.sharding import split_files
 from data.documents.stream import Files, merged
 from data.shards.metadata import ShardMetadata
 from data.shards.ngrams import Targets, joined, kneser_ney, read_targets, row_sums, spread
+from data.shards.passages import halved_passages
 from data.shards.reader import ShardReader
 
 Question = Mapping[str, Any]
@@ -90,8 +92,39 @@ def compressed_sizes(text: bytes, train: bytes, level: int) -> dict[str, int]:
     }
 
 
+K1, B = 1.2, 0.75  # of BM25, as in the index of passages
+DEPTHS = (1, 5, 10)
+
+
+def word_recalls(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, float]:
+    """Return which share of first halves finds its second among all by BM25 over tokens, among the nearest 1, 5 and 10; of less than two
+    passages nothing. What is as near as a half's own counts as nearer.
+    """
+    if len(pairs) < 2:
+        return {}
+    # Only who asks for it depends on the index of passages.
+    from data.searching.index import rarity
+
+    held = [Counter(second) for _, second in pairs]
+    holding = Counter(token for counts in held for token in counts)
+    mean = sum(counts.total() for counts in held) / len(held)
+    postings: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+    for number, counts in enumerate(held):
+        long = K1 * (1 - B + B * counts.total() / mean)
+        for token, times in counts.items():
+            postings[token].append((number, rarity(holding[token], len(held)) * times / (times + long)))
+    nearer = []
+    for number, (first, _) in enumerate(pairs):
+        scores = np.zeros(len(pairs))
+        for token in first:
+            for other, score in postings.get(token, ()):
+                scores[other] += score
+        nearer.append(int((scores >= scores[number]).sum()) - 1)
+    return {f"recall_at_{depth}": sum(rank < depth for rank in nearer) / len(pairs) for depth in DEPTHS}
+
+
 Floats = NDArray[np.float64]
-SETS = ("seen", "heldout")
+SETS = ("seen", "heldout", "blind")  # the last of pictures alone
 
 
 @dataclass(frozen=True)
@@ -132,8 +165,10 @@ def measure_baselines(packed: Path, splits: Sequence[Path], examples: Path, conf
         for name, size in compressed_sizes(held, text, config.zstd_level).items():
             metrics[f"{name}.{split}.bits_per_byte"] = 8 * size / len(held)
         metrics[f"{split}.documents_in_train"] = float(shared.get(split, 0))
+        pairs = halved_passages(scored[split], config.passages) if config.passages else []
+        metrics |= {f"bm25.{split}.{name}": value for name, value in word_recalls(pairs).items()}
     seen = read_lines(examples / "questions_seen.jsonl")
-    asked = {name: read_lines(examples / f"questions_{name}.jsonl") for name in SETS}
+    asked = {name: read_lines(path) for name in SETS if (path := examples / f"questions_{name}.jsonl").is_file()}
     guessed = {name: chances(questions, seen) for name, questions in asked.items() if questions}
     metrics |= {f"chance.questions.{name}": float(found.mean()) for name, found in guessed.items()}
     return Baselines(metrics, rows, guessed)

@@ -11,7 +11,7 @@ from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.problems.config import Gym, Programs, problem_sets
 from data.searching.passages import IndexConfig
 from data.shards.address import Teaching
-from data.sources.config import ConversationIngest, ConversationSource
+from data.sources.config import ConversationIngest, ConversationSource, JudgementSource
 from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
 
@@ -69,6 +69,8 @@ class DocumentExamples(Teaching):
 
     OF_UNIVERSE: ClassVar[bool] = False
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"without_answer": ("shown",)}
+
     kind: Literal["documents"] = Field("documents", description="names this kind of examples")
     passage_characters: int = Field(800, ge=40, description="longest passage that a question is about; characters")
     least_characters: int = Field(8, ge=1, description="shortest question; characters")
@@ -82,6 +84,16 @@ class DocumentExamples(Teaching):
         True,
         json_schema_extra={"identity": False},
         description="drop a question or an answer that holds text of the test split, or of the sets of decontaminate.against; yes or no",
+    )
+    shown: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="passages that each training question is asked with once more, as `--documents` shows them: its own, which the answer "
+        "cites, among the most alike; 0: questions are learned without documents alone; count",
+    )
+    without_answer: float = Field(
+        0.25, ge=0, lt=1, description="share of these that lack their own passage, and whose answer is `unanswerable`; fraction"
     )
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
@@ -164,7 +176,14 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=T
         labels = [source.label for source in self.sources]
         if repeated := next((label for label in labels if labels.count(label) > 1), None):
             raise ValueError(f"examples.sources: two are called {repeated!r}; give each a `name` of its own")
+        if sum(isinstance(source, JudgementSource) for source in self.sources) > 1:
+            raise ValueError("examples.sources: two are of kind judgements; put their journals into one folder, each file under its name")
         return self
+
+    @property
+    def judgements(self) -> JudgementSource | None:
+        """The source of judgements; None without one."""
+        return next((source for source in self.sources if isinstance(source, JudgementSource)), None)
 
     def reading(self, without: tuple[str, ...]) -> ConversationIngest:
         """Return the config of the stage that reads them; `without`: ids that are never read."""

@@ -12,17 +12,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from data.conversations.records import Row, read_rows, write_rows
+from data.documents.database import Limits
 from data.examples.config import DocumentExamples
 from data.filtering.config import LanguageConfig
 from data.filtering.language import UNDETERMINED, language_of, load_model
-from data.searching.index import rarity
+from data.searching.index import PassageIndex, open_index, rarity
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, evidence, supported, terms
-from data.shards.address import declines
+from data.shards.address import UNANSWERABLE, asked_from, declines
 
 FILES = ("instructions_train", "instructions_val", "preferences_train", "preferences_val", "questions_seen", "questions_heldout")
 _YES = re.compile(r"^\W*yes\b|\byes\W*$", re.IGNORECASE)  # some judges think before they say it
@@ -33,12 +35,17 @@ SURE, UNLIKE = 0.7, 0.05  # least probability of another language, and most of t
 
 
 def document_examples(
-    passages: Sequence[Path], taught: Path, output: Path, config: DocumentExamples, contaminated: Path | None = None
+    passages: Sequence[Path],
+    taught: Path,
+    output: Path,
+    config: DocumentExamples,
+    contaminated: Path | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, float]:
     """Write the files of examples and dropped.jsonl into `output`; return their numbers of lines, and how many each filter dropped.
 
     `passages`: the folders of their index; `taught`: the file of what the teacher wrote; `contaminated`: a table of which of its lines,
-    from 0, hold text that is held out. Raise ValueError if nothing is left to train on.
+    from 0, hold text that is held out; `limits`: needed where passages are shown. Raise ValueError if nothing is left to train on.
     """
     items = read_rows(taught)
     weigh = _weights(passages, items)
@@ -68,6 +75,12 @@ def document_examples(
     rows: dict[str, list[Row]] = {name: [] for name in FILES}
     for group in ("train", "val"):
         rows[f"instructions_{group}"] = [_instruction(item) for item in groups[group]]
+    if config.shown:
+        assert limits is not None, "passages are found by a database"
+        held = {(item["id"], item["start"]) for item in groups["heldout"]}
+        with open_index(passages, **limits) as index:
+            for group in ("train", "val"):
+                rows[f"instructions_{group}"] += [_shown(item, index, held, config) for item in groups[group]]
     rows["questions_seen"], rows["questions_heldout"] = ([_question(item) for item in groups[group]] for group in ("train", "heldout"))
     counts = {name: write_rows(output / f"{name}.jsonl", rows[name]) for name in FILES}
     write_rows(output / "dropped.jsonl", dropped)
@@ -93,11 +106,12 @@ def fault(
         return "language"
     if _meaning(question) in asked:
         return "duplicate"
-    if not supported(answer, question, evidence(question, passage, weigh), weigh, strict=True):
+    if not supported(answer, question, item.get("quoted") or evidence(question, passage, weigh), weigh, strict=True):
         return "unsupported"
-    if not agree(answer, item["with_passage"], question, weigh, config.declines):
+    # What patterns quoted is answered by its passage, and nobody was asked without it.
+    if "with_passage" in item and not agree(answer, item["with_passage"], question, weigh, config.declines):
         return "not_answerable"
-    if agree(answer, item["without_passage"], question, weigh, config.declines):
+    if "without_passage" in item and agree(answer, item["without_passage"], question, weigh, config.declines):
         return "known_without"
     return "" if "judged" not in item or _YES.search(item["judged"]) else "refused_by_judge"
 
@@ -122,7 +136,7 @@ def foreign() -> Callable[[str, str], bool]:
 
 def _told(item: Row, weigh: Callable[[str], float]) -> tuple[str, ...]:
     """Return the terms of what a passage says of its question."""
-    return tuple(terms(evidence(item["question"], item["text"], weigh)))
+    return tuple(terms(item.get("quoted") or evidence(item["question"], item["text"], weigh)))
 
 
 def agree(answer: str, reply: str, question: str, weigh: Callable[[str], float], phrases: Sequence[str] = ()) -> bool:
@@ -158,7 +172,7 @@ def _weights(passages: Sequence[Path], items: Sequence[Row]) -> Callable[[str], 
                 holding.update(map(str, batch["term"].to_pylist()))
     for item in items:
         for name in SAID:
-            holding.update(set(terms(item[name])))
+            holding.update(set(terms(item.get(name, ""))))
     return lambda term: rarity(holding[term], count + len(items) * len(SAID))
 
 
@@ -185,7 +199,30 @@ def _instruction(item: Row) -> Row:
     return {"messages": messages, "topic": "documents", "passage": item["text"], **told}
 
 
+def _shown(item: Row, index: PassageIndex, held: set[tuple[str, int]], config: DocumentExamples) -> Row:
+    """Return the question with the passages that resemble it most, its own among them or not.
+
+    No passage of a held-out question is shown, and none besides its own that may answer it.
+    """
+    random = Random(f"{config.seed}:{item['id']}:{item['start']}:{item['question']}")
+    own, answered = (item["id"], item["start"]), random.random() >= config.without_answer
+    found = [hit for hit in index.search(item["question"], config.shown + 1 + len(held)) if (hit.id, hit.start) not in {own, *held}]
+    others = [hit for hit in found if item["answer"] not in hit.text or not _says(hit.text, item)][: config.shown - answered]
+    texts, books = [hit.text for hit in others], [item["id"], *(hit.id for hit in others)]
+    place = random.randrange(len(texts) + 1)
+    if answered:
+        texts.insert(place, item["text"])
+    told = f"{item['answer'].rstrip(' .。')} [{place + 1}]" if answered else UNANSWERABLE
+    turns = [{"role": "user", "content": asked_from(item["question"], texts)}, {"role": "assistant", "content": told}]
+    return {**_instruction(item), "messages": turns, "books": list(dict.fromkeys(books))}
+
+
+def _says(text: str, item: Row) -> bool:
+    """Return whether a passage may answer another one's question: it has all words of what that was quoted for, if it was."""
+    return not item.get("quoted") or set(terms(item["quoted"])) <= set(terms(text))
+
+
 def _question(item: Row) -> Row:
-    answers = list(dict.fromkeys((item["answer"].rstrip(" .。"), item["with_passage"].rstrip(" .。"))))
+    answers = list(dict.fromkeys(item[name].rstrip(" .。") for name in ("answer", "with_passage") if name in item))
     place = {name: item[name] for name in ("document", "start", "end", "teacher", "synthetic", "books")}
     return {"question": item["question"], "answers": answers, "fact": f"{item['id']}:{item['start']}", "passage": item["text"], **place}

@@ -18,6 +18,7 @@ from typing import Any
 
 from data.conversations.records import kind_of, transcript
 from data.conversations.turns import join_exchanges
+from data.documents.database import Limits
 from data.documents.sharding import split_files
 from data.documents.stream import merged
 from data.examples.config import ConversationExamples, CorpusExamples, DocumentExamples, PictureExamples, SymbolExamples
@@ -37,19 +38,21 @@ def make_examples(
     taught: Path | None = None,
     parts: Sequence[Path] = (),
     contaminated: Path | None = None,
+    limits: Limits | None = None,
 ) -> dict[str, float]:
     """Write the files of examples into `output` and return their numbers of lines.
 
     `splits`: the folders of the splits, one for each shard, of books or of conversations; `world`: the universe's world.json, for `kind:
-    universe`; `generated`: examples to mix with conversations; `passages` and `taught`: indexes of passages, and what a teacher wrote about
-    them; `parts`: the files with the documents' pictures; `contaminated`: which of what the teacher wrote holds text that is
-    held out. Raise ValueError if a universe is needed and `world` is None.
+    universe`; `generated`: examples to mix with conversations; `passages` and `taught`: indexes of passages, and what a teacher wrote
+    about them; `parts`: the files with the documents' pictures; `contaminated`: which of what the teacher wrote holds text that is held
+    out; `limits`: of the database that finds passages, needed where examples show any. Raise ValueError if a universe is needed and
+    `world` is None.
     """
     if isinstance(config, DocumentExamples):
         from data.examples.documents import document_examples
 
         assert taught is not None, "a teacher wrote them"
-        return document_examples(passages, taught, output, config, contaminated)
+        return document_examples(passages, taught, output, config, contaminated, limits)
     if isinstance(config, PictureExamples):
         return picture_examples(splits, parts, output, config)
     if isinstance(config, ConversationExamples):

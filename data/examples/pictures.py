@@ -3,7 +3,7 @@
 A document that is a picture and its caption gives questions: each line `Q: ...` of the caption with the line `A: ...` behind it, or, of a
 caption without such lines, the recipe's own question, which the caption answers. Only held-out questions have pictures of the test split.
 The same questions about a blank picture are the set `blind`: what can be answered without looking. Every line lists its document in
-`books`.
+`books`, and `choices` where the training pictures answer the same words in a few ways: what a guesser may choose from.
 
 The result depends on documents and seed, not on their order. Memory: the captions, and the names of the pictures.
 """
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +57,7 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
     for split, way in (("train", "give the sources pictures with captions"), ("test", "hold some out by split.test")):
         if not asked[split]:
             raise ValueError(f"{split}.parquet has no document that is a picture and a caption, so nothing can be asked; {way}")
+    known = _choices(asked["train"])
     lines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*FILES, BLIND)}
     held = config.validation_fraction * 2**64
     for one in sorted(asked["train"], key=lambda one: one.lot(config.seed, "order")):
@@ -63,10 +65,10 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
         turns = [{"role": "user", "content": _content(one)}, {"role": "assistant", "content": one.answer}]
         lines[f"instructions_{group}"].append({"messages": turns, "topic": "pictures", "books": [one.document]})
         if group == "train":
-            lines["questions_seen"].append(_line(one, _content(one)))
+            lines["questions_seen"].append(_line(one, known))
     for one in sorted(asked["test"], key=lambda one: one.lot(config.seed, "order")):
-        lines["questions_heldout"].append(_line(one, _content(one)))
-        lines[BLIND].append(_line(one, _content(one._replace(picture=BLANK.name))))
+        lines["questions_heldout"].append(_line(one, known))
+        lines[BLIND].append(_line(one._replace(picture=BLANK.name), known))
     output.mkdir(parents=True, exist_ok=True)
     counts: dict[str, float] = {}
     for name, rows in lines.items():
@@ -93,5 +95,14 @@ def _content(one: Asked) -> str:
     return f"{placeholder(one.picture)}\n{one.question}"
 
 
-def _line(one: Asked, question: str) -> dict[str, Any]:
-    return {"question": question, "answers": [one.answer], "fact": one.fact, "books": [one.document]}
+def _choices(asked: Sequence[Asked]) -> dict[str, list[str]]:
+    """Return the answers to each question that is answered in two ways or more, each given twice or more on the mean."""
+    given: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in asked:
+        given[one.question][one.answer] += 1
+    return {question: sorted(answers) for question, answers in given.items() if 1 < len(answers) <= answers.total() / 2}
+
+
+def _line(one: Asked, known: Mapping[str, list[str]]) -> dict[str, Any]:
+    line = {"question": _content(one), "answers": [one.answer], "fact": one.fact, "books": [one.document]}
+    return line | ({"choices": known[one.question]} if one.question in known else {})

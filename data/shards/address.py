@@ -1,11 +1,14 @@
-"""Addresses that speak as OpenAI's do, what a teacher is asked at one, and when a reply declines. Cheap to import: pydantic only."""
+"""Who writes questions about documents, how passages are shown to a model, and when a reply declines. Cheap to import: pydantic only.
+
+A teacher is a model behind an address that speaks as OpenAI's do, or patterns that find what structured documents say themselves.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -64,6 +67,18 @@ def _words(text: str) -> str:
     return " ".join("".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in folded).split())
 
 
+ASKED = (
+    "Answer the question from the passages, and cite each passage that you use by its number, such as [1]. "
+    f"If no passage answers it, reply: {UNANSWERABLE}."
+)
+
+
+def asked_from(question: str, passages: Iterable[str]) -> str:
+    """Return a message that shows passages by number, from 1, before its question: what a model is tuned on, and asked."""
+    listed = "\n\n".join(f"[{number}] {passage}" for number, passage in enumerate(passages, start=1))
+    return f"{ASKED}\n\n{listed}\n\nQuestion: {question}"
+
+
 class Teacher(Address):
     """A model that writes questions or judges them, and what it costs."""
 
@@ -71,10 +86,48 @@ class Teacher(Address):
     price_written: float = Field(0.0, ge=0, description="price of a million tokens that it writes; money")
 
 
+def _default(name: str) -> Any:
+    return Teaching.model_fields[name].default
+
+
+class Pattern(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Where a passage says something, and how that is asked and answered."""
+
+    find: str = Field(
+        description="regular expression with named groups, such as (?P<name>.+); ^ and $ are the ends of lines, and where it matches the "
+        "passage says so; text"
+    )
+    question: str = Field(min_length=1, description="the question, with {NAME} for what the group NAME found; text")
+    answer: str = Field(min_length=1, description="the answer, likewise; text")
+
+    @model_validator(mode="after")
+    def _groups_are_found(self) -> Pattern:
+        try:
+            groups = re.compile(self.find).groupindex
+        except re.error as error:
+            raise ValueError(f"find={self.find!r} is no regular expression: {error}") from error
+        for key in ("question", "answer"):
+            try:
+                getattr(self, key).format_map(dict.fromkeys(groups, ""))
+            except (KeyError, IndexError, ValueError, AttributeError) as error:
+                known = ", ".join(groups) or "none"
+                raise ValueError(f"{key}={getattr(self, key)!r} can't be filled in: {error}; the groups of find are {known}") from error
+        return self
+
+
+class Patterns(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """No model: questions and answers that documents of a regular form have in themselves, such as a table of settings or an FAQ."""
+
+    kind: Literal["patterns"] = Field("patterns", description="who writes: patterns that are looked for in the documents")
+    patterns: tuple[Pattern, ...] = Field(min_length=1, description="what is looked for in each passage, in order; find, question, answer")
+
+
 class Teaching(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What a teacher is asked about passages: questions with answers, then each question again, with the passage and without it."""
 
-    teacher: Teacher = Field(description="the model that writes questions and answers")
+    teacher: Annotated[Teacher | Patterns, Field(discriminator="kind")] = Field(
+        description="who writes questions and answers: a model behind an address, or patterns; by kind"
+    )
     judge: Teacher | None = Field(
         None, description="a second model, which is asked of each answer whether the passage says so; null: nobody; an address"
     )
@@ -96,9 +149,20 @@ class Teaching(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
     seed: int = Field(0, ge=0, description="seed of the passages, of the order in which they are asked about, and sent with each request")
 
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _a_model_by_default(cls, given: Any) -> Any:
+        return {"kind": "endpoint", **given} if isinstance(given, dict) else given
+
     @model_validator(mode="after")
     def _costs_something(self) -> Teaching:
-        asked = [one for one in (self.teacher, self.judge) if one is not None]
+        asked = [one for one in (self.teacher, self.judge) if isinstance(one, Teacher)]
+        if self.teacher.kind == "patterns":
+            idle = [
+                name for name in ("judge", "max_new_tokens", "max_calls", "max_tokens", "max_cost") if getattr(self, name) != _default(name)
+            ]
+            if idle:
+                raise ValueError(f"{idle[0]} does nothing with teacher.kind=patterns, which asks nobody; leave it out")
         if self.max_cost is not None and not any(one.price_read or one.price_written for one in asked):
             raise ValueError(
                 f"max_cost={self.max_cost:g} needs prices, and neither teacher nor judge has any; set price_read and price_written, or "

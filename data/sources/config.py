@@ -245,9 +245,13 @@ class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="folders, files or globs, relative to the recipe's root: pictures (PNG, JPEG, GIF, WebP, BMP, TIFF, PNM), pages (md, "
         "html) that show them by relative path, and captions: a text file of a picture's name, or tables (csv, tsv, jsonl)",
     )
-    collection: Literal["", "digits"] = Field(
-        "", description="pictures that an installed package ships, in place of paths. digits: scikit-learn's 1,797 handwritten digits"
+    collection: Literal["", "digits", "universe"] = Field(
+        "",
+        description="pictures that need no files, in place of paths. digits: scikit-learn's 1,797 handwritten digits; universe: drawn "
+        "scenes of a generated world, with questions that only the picture answers",
     )
+    seed: int = Field(7, ge=0, description="seed of the world that collection=universe shows, and of its scenes; integer")
+    scenes: int = Field(2000, ge=10, le=100_000, description="scenes that collection=universe has; count")
     path_field: str = Field("file_name", min_length=1, description="column of a table that names a picture, relative to the table; name")
     caption_field: str = Field("text", min_length=1, description="column of a table that holds a picture's caption; name")
     max_megapixels: int = Field(16, ge=1, le=256, description="set aside a larger picture, before it is decoded; millions of pixels")
@@ -262,6 +266,9 @@ class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def _reads_one_thing(self) -> Self:
         if bool(self.paths) == bool(self.collection):
             raise ValueError(f"paths={list(self.paths)} and collection={self.collection!r}: a source of pictures has one of them, not both")
+        for key in ("seed", "scenes") if self.collection != "universe" else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}={getattr(self, key)} does nothing with collection={self.collection!r}; leave it out")
         return self
 
 
@@ -287,7 +294,8 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         (),
         json_schema_extra=NOT_IDENTITY,
         description="documents that are never read, by id or by the sha256 of their text, whatever their source (see folio takedown); a "
-        "record that its number names is left out by its text, since numbers move; ids and digests",
+        "record that its number names is left out by its text, since numbers move; of judgements also all of a judge, by the sha256 of the "
+        "name, or of an answer, by that of its text; ids and digests",
     )
 
     @property
@@ -385,14 +393,42 @@ class ConversationPackage(ConversationSourceBase, PackageSource):
     formats: ConversationFormats = CONVERSATION_FORMATS
 
 
+JUDGED = "judged.jsonl"  # what judgements come to: a file of conversations, pairs and labelled answers
+
+
+class JudgementSource(ConversationSourceBase):
+    """Judgements of people on answers: preference pairs, labelled answers, and conversations with ideal or corrected answers."""
+
+    shape: ClassVar[RecordShape] = "auto"  # type: ignore[misc]
+    formats: ClassVar[ConversationFormats] = ("jsonl",)
+    encoding: ClassVar[str] = "utf-8"
+    id_field: ClassVar[str] = "id"
+
+    kind: Literal["judgements"] = Field("judgements", description="judgements of people on answers")
+    name: str = Field("judgements", pattern=NAME + "+$", description="source name, part of its examples' ids; no slash")
+    folder: str = Field(
+        "",
+        json_schema_extra=NOT_IDENTITY,
+        description="folder of their journal, relative to the recipe's root; empty: the one in folio's home, which its page writes; path",
+    )
+    licence: Licence = "not stated"
+
+    @property
+    def label(self) -> str:
+        """The source's name in its documents."""
+        return self.name
+
+
 ConversationSource = Annotated[
-    ConversationFiles | ConversationRemote | ConversationManifest | ConversationPackage, Field(discriminator="kind")
+    ConversationFiles | ConversationRemote | ConversationManifest | ConversationPackage | JudgementSource, Field(discriminator="kind")
 ]
 
 
 class ConversationIngest(IngestConfig):
     """What conversations are read, and how: one shard, since they are records of few files."""
 
-    sources: tuple[ConversationSource, ...] = Field(min_length=1, description="where the conversations come from")
+    sources: tuple[ConversationSource, ...] = Field(  # type: ignore[assignment]  # a source of judgements is none of texts
+        min_length=1, description="where the conversations come from"
+    )
     max_file_megabytes: int = Field(8, ge=1, description="quarantine a larger conversation instead of reading it; megabytes")
     shards: int = Field(1, ge=1, le=1, description="how many shards the conversations are read in; count")

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, PicturesSource, RemoteSource, SourceConfig
+from data.sources.config import (
+    FilesSource,
+    IngestConfig,
+    JudgementSource,
+    ManifestSource,
+    PackageSource,
+    PicturesSource,
+    RemoteSource,
+    SourceConfig,
+)
 
 
 class SourceError(ValueError):
@@ -47,6 +56,8 @@ def _message(source: SourceConfig, root: Path, count: int, first: tuple[str, str
         where = f"{source.manifest} under {root}: formats {', '.join(source.formats)}"
     elif isinstance(source, RemoteSource):
         where = f"{source.url}: formats {', '.join(source.formats)}"
+    elif isinstance(source, JudgementSource):
+        return f"source {source.name!r}: none of its judgements makes an example; `folio judgements` says what became of each"
     else:
         where = source.label
     why = f"; {count} files or records were quarantined, the first: {first[0]}: {first[1]}" if count else ""

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from data.documents.sharding import CorpusShard
 from data.shards.pictures import PARTS, write_parts
-from data.sources.config import IngestConfig, PicturesSource
+from data.sources.config import JUDGED, IngestConfig, JudgementSource, PicturesSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import SourceError
 from data.sources.extraction import Extractor, Part
 from data.sources.fetching.pinned import fetch_pinned
-from data.sources.pictures import PartStore, PictureReader, read_digits
+from data.sources.pictures import PartStore, PictureReader, read_collection
 from data.sources.reading import SourceReader, extractor_for, read_files
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.sharing import shard_choice
@@ -40,7 +40,7 @@ class IngestInputs:
 
     `root`: where relative paths begin; `cache`: where fetched archives are kept; `universe`: the folder of generated books; `observed`:
     what `source_state` returned for the shard (None: not checked); `synthetic`: the folder of synthetic texts; `unpacked`: the shard's
-    slices of what was unpacked."""
+    slices of what was unpacked; `judgements`: the file of what judgements come to."""
 
     root: Path
     cache: Path
@@ -48,6 +48,7 @@ class IngestInputs:
     observed: Mapping[str, str] | None = None
     synthetic: Path | None = None
     unpacked: Sequence[Path] = ()
+    judgements: Path | None = None
 
 
 def ingest(
@@ -75,8 +76,10 @@ def ingest(
                     _read_universe(extractor, inputs.universe)
                 elif isinstance(source, SyntheticSource):
                     _read_synthetic(source, extractor, inputs.synthetic)
+                elif isinstance(source, JudgementSource):
+                    _read_judged(extractor, inputs.judgements)
                 elif isinstance(source, PicturesSource) and source.collection:
-                    read_digits(source, works, store, parts)
+                    read_collection(source, works, store, parts)
                 elif isinstance(source, PicturesSource):
                     PictureReader(source, extractor, parts, inputs.root, inputs.observed).read()
                 else:
@@ -105,6 +108,12 @@ def _read_synthetic(source: SyntheticSource, extractor: Extractor, folder: Path 
         raise SourceError("a source of kind synthetic is read from texts already written; pass the folder as stage synthesize makes it")
     for path, maker, text in read_texts(folder, extractor.works.includes_file):
         extractor.contents.add(SourceText(source.label, path, path, "record", text, "txt", maker=maker))
+
+
+def _read_judged(extractor: Extractor, file: Path | None) -> None:
+    if file is None:
+        raise SourceError(f"a source of kind judgements is read from what they come to; pass {JUDGED} as stage judgements makes it")
+    extractor.read_path(JUDGED, file)
 
 
 def _read_unpacked(slices: Sequence[Path], extractors: Mapping[str, Extractor], store: DocumentStore) -> None:

@@ -282,15 +282,27 @@ class PictureReader:
             self._extractor.contents.quarantine(Fault(self._source.label, work, path, reason))
 
 
-def read_digits(source: PicturesSource, works: WorkGrouping, store: DocumentStore, parts: PartStore) -> None:
-    """Read scikit-learn's handwritten digits, 8 x 8 pixels of gray, each with its name as caption."""
+def read_collection(source: PicturesSource, works: WorkGrouping, store: DocumentStore, parts: PartStore) -> None:
+    """Read pictures that need no files: a document each, the picture and what is said of it."""
+    for number, (picture, caption, title) in enumerate(_digits() if source.collection == "digits" else _scenes(source)):
+        work = f"{number:04}"
+        if works.includes_work(work):
+            parts.add(Part(document_id(source.label, work), source.label, work, picture))
+            text = f"{picture.placeholder}\n\n{caption}"
+            store.add(SourceText(source.label, work, work, "record", text, "picture", title=f"{title} {work}"))
+
+
+def _digits() -> Iterator[tuple[Picture, str, str]]:
+    """Yield scikit-learn's handwritten digits, 8 x 8 pixels of gray, each with its name as caption."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    for number, (image, target) in enumerate(zip(found.images, found.target, strict=True)):
-        work = f"{number:04}"
-        if works.includes_work(work):
-            picture = Picture("L", 8, 8, (image * (255 / DARKEST)).round().astype("uint8").tobytes())
-            parts.add(Part(document_id(source.label, work), source.label, work, picture))
-            text = f"{picture.placeholder}\n\n{DIGITS[int(target)]}"
-            store.add(SourceText(source.label, work, work, "record", text, "picture", title=f"Digit {work}"))
+    for image, target in zip(found.images, found.target, strict=True):
+        yield Picture("L", 8, 8, (image * (255 / DARKEST)).round().astype("uint8").tobytes()), DIGITS[int(target)], "Digit"
+
+
+def _scenes(source: PicturesSource) -> Iterator[tuple[Picture, str, str]]:
+    from data.universe.pictures import illustrations  # else every corpus would count its letters as code that made it
+
+    for picture, scene in illustrations(source.seed, source.scenes):
+        yield picture, scene.caption, "Scene"

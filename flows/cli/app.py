@@ -108,6 +108,7 @@ COMMANDS = {
     "status": Listed("runs", "Runs", "Show what is running: every live run with its progress, or one run; and the servers."),
     "stop": Listed("runs", "Runs", "Stop a live run at its next checkpoint, and wait until it has."),
     "logs": Listed("runs", "Runs", "Print what a run has said, with times in UTC."),
+    "report": Listed("runs", "Look inside", "Print how a run ended: its verdict, its gates, how good its model is, and where its page is."),
     "lineage": Listed("lineage", "Look inside", "Show what made a thing, or what was made from it."),
     "takedown": Listed(
         "lineage", "Look inside", "List everything that holds a document, inside the store and out, and the steps that remove it."
@@ -119,6 +120,7 @@ COMMANDS = {
         "Print a release's model card: what its export wrote, with its evaluation, gates, decisions of people and cost.",
     ),
     "corpus": Listed("corpus", "Look inside", "Look at what happened to every document and every piece of text."),
+    "judgements": Listed("corpus", "Look inside", "Show what people judged, how far they agree, and how models rate by it."),
     "search": Listed("corpus", "Look inside", "Find the passages of a recipe's documents that answer a question, by words and by meaning."),
     "gc": Listed("store", "Look after", "List what no kept run and no registered model needs, or delete it."),
     "verify": Listed("store", "Look after", "Read every file in the store again and name what is damaged."),

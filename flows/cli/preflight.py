@@ -139,8 +139,8 @@ def _critics(recipe: Recipe) -> Iterator[str]:
     """Critics and teachers behind an address: the client that asks them, which is an extra, and their key."""
     asked: dict[str, Address] = {}
     if isinstance(recipe.examples, DocumentExamples):
-        judge = recipe.examples.judge
-        asked = {"examples.teacher": recipe.examples.teacher, **({"examples.judge": judge} if judge else {})}
+        both = {"examples.teacher": recipe.examples.teacher, "examples.judge": recipe.examples.judge}
+        asked = {key: one for key, one in both.items() if isinstance(one, Address)}
     for section, step in recipe.trainings.items():
         pairs = getattr(step, "pairing", None)
         if isinstance(pairs, ConstitutionPairs) and isinstance(pairs.critic, EndpointCritic):

@@ -30,7 +30,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Scope, Send
 
 from flows.cli.signals import stoppable
-from flows.page import artifacts, corpora, decisions, models, runs
+from flows.page import artifacts, corpora, decisions, judging, models, runs
 from flows.page.records import RunIndex
 from flows.page.rendering import Sent, Site, page_of, script, style
 from flows.services.home import home, store_url
@@ -39,7 +39,7 @@ from model.serving.guard import Guard, Refused, headers_of, read_key, require_ow
 from model.serving.served import ServeLimits
 from tasks.stage.store.store import StoreError, open_store
 
-ROUTERS: tuple[APIRouter, ...] = (runs.router, decisions.router, corpora.router, models.router, artifacts.router)
+ROUTERS: tuple[APIRouter, ...] = (runs.router, decisions.router, corpora.router, models.router, judging.router, artifacts.router)
 """The rooms of the page."""
 LIMITS = ServeLimits(body_bytes=1 << 18)
 COOKIE = "folio_page"

@@ -386,6 +386,11 @@ def _baselines(recipe: Recipe) -> Iterator[str]:
     for split in recipe.baseline.splits:
         if split not in SPLITS:
             yield f"baseline.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"
+    if (passages := recipe.baseline.passages) and passages != (own := recipe.evaluate.base.passages):
+        yield (
+            f"baseline.passages={passages} with evaluate.base.passages={own}: halves are looked for among as many, or nothing compares; "
+            "set both alike"
+        )
 
 
 def _question_sets(recipe: Recipe) -> Iterator[str]:

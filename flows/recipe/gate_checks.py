@@ -49,7 +49,8 @@ WITH_UNKNOWN = ("character", "word", "wordpiece", "unigram")  # tokenizers that 
 def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
     """Return the names of all metrics that the gate of a chapter can judge."""
     if chapter == "corpus":
-        return [f"corpus.{name}" for name in _audited(recipe)]
+        judged = _judged() if recipe.judging else ()
+        return [*(f"corpus.{name}" for name in _audited(recipe)), *(f"judgements.{name}" for name in judged)]
     found = [
         f"{position}.{name}"
         for position in evaluations(recipe, chapter)
@@ -90,7 +91,12 @@ def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
 def _consulted(recipe: Recipe) -> Iterator[str]:
     ways = ("", "words.", "vectors.") if recipe.index and recipe.index.vectors else ("",)
     found = [f"{way}recall_at_{depth}" for way in ways for depth in DEPTHS]
-    yield from ("questions", "shown", *_joined([*found, "closed", "documents", "gain", "cited", "citations_right"], INTERVAL))
+    found += ["closed", "documents", "gain", "cited", "citations_right"]
+    if recipe.base is not None:
+        found += [f"{which}.{how}" for which in ("untouched", "tuning") for how in ("closed", "documents")]
+    if recipe.index and recipe.index.evaluate and recipe.index.evaluate.declined:
+        found += ["declined", "declined_wrongly"]
+    yield from ("questions", "shown", *_joined(found, INTERVAL))
 
 
 def _audited(recipe: Recipe) -> Iterator[str]:
@@ -102,6 +108,12 @@ def _audited(recipe: Recipe) -> Iterator[str]:
     yield from _joined(("leak_val", "leak_test", "leak_test_val"), ("", "_documents", "_longest", "_worst"))
     if recipe.universe is not None:
         yield from SCORES
+
+
+def _judged() -> Iterator[str]:
+    yield from ("lines", "set_aside", "judges", "questions", "several_judges", "preferences", "labels", "instructions")
+    yield from ("used", "outvoted", "tied", "neither", "replaced", "withdrawn", "withdrawal", "without")
+    yield from _joined(("preference_alpha", "label_alpha"), ("", "_low", "_high"))
 
 
 def _packed(recipe: Recipe) -> Iterator[str]:
@@ -119,12 +131,18 @@ def _baseline_metrics(recipe: Recipe) -> Iterator[str]:
         yield from (f"{name}.{split}.bits_per_byte" for name in (*COUNTED, "zstd", "zstd_after_train", "xz"))
         yield from (f"{name}.{split}.loss" for name in COUNTED)
         yield f"{split}.documents_in_train"
+        if recipe.baseline.passages:
+            yield from (f"bm25.{split}.recall_at_{depth}" for depth in DEPTHS)
     yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
+    if "blind" in recipe.examples.question_sets:
+        yield "chance.questions.blind"
 
 
 def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[str, ...]) -> Iterator[str]:
     for split in evaluated.splits:
         yield f"{split}.rows"
+        if evaluated.passages:
+            yield from (f"{split}.passages", *_joined([f"{split}.recall_at_{depth}" for depth in DEPTHS], INTERVAL))
         if "causal" in network.SUPPORTS:
             yield from _joined((f"{split}.loss", f"{split}.bits_per_byte"), INTERVAL)
             yield from (f"{split}.targets", *_joined((f"{split}.perplexity",), ("", "_low", "_high")))

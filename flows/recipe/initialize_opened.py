@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from data.examples.config import ConversationExamples
+from data.examples.config import ConversationExamples, DocumentExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.fetching.pinned import pin_wheel
@@ -34,6 +34,7 @@ from flows.recipe.initialize import (
     split_for,
     write_found,
 )
+from flows.recipe.initialize_answers import adapter_for, answer_expectations, for_answers
 from flows.recipe.opening import surroundings
 from flows.recipe.record_files import RecordFiles
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
@@ -41,6 +42,7 @@ from flows.recipe.sizing import estimate_texts, guessed_text, with_measured_spee
 from flows.recipe.validation import RecipeError
 from flows.services.home import home
 from model.adapters.lora import LoraConfig
+from model.adapters.qlora import QLoraConfig
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
 from model.loading.mixture_config import MixturePhase
@@ -50,7 +52,7 @@ from model.opening.config import FolderModel, HubModel, fetch, folder_of
 from model.opening.gguf_model import GgufModel
 from model.opening.source import OpenModelConfig, Shape, file_digests
 from model.planning.machine import Machine, machine_for
-from model.planning.memory import worker_memory
+from model.planning.memory import Memory, worker_memory
 from model.planning.proposal import SizedJob, Text, described_job, estimate
 from model.planning.rules import gibibytes, short
 from model.release.config import CardConfig
@@ -79,14 +81,23 @@ class Estimate(NamedTuple):
     memory: int
     parameters: int
     speed: str
+    used: Memory
 
 
 def write_opened_recipe(
-    folder: Path, base: str, minutes: float, machine: Machine | None = None, *, replay: Path | None = None, measure: bool = False
+    folder: Path,
+    base: str,
+    minutes: float,
+    machine: Machine | None = None,
+    *,
+    replay: Path | None = None,
+    measure: bool = False,
+    teacher: str = "",
 ) -> str:
     """Write `folder/recipe.yaml`, and return what was found and what it will take. Raises RecipeError as `write_recipe` does.
 
-    base: what names the model (see `named_model`); replay: a folder of general text; measure: time a few updates of its shape.
+    base: what names the model (see `named_model`); replay: a folder of general text; measure: time a few updates of its shape; teacher:
+    MODEL@ADDRESS that writes questions about the texts, if the model is to answer them; "": none.
     """
     found = look_at(folder)
     try:
@@ -97,10 +108,21 @@ def write_opened_recipe(
     if "causal" not in shape.network.SUPPORTS:
         raise RecipeError(f"--base {base} is of kind {shape.network.kind}, which does not predict next tokens.")
     blank = _blank(folder, found, config, shape, replay)
+    machine = machine or machine_for("here", 1, blank.pretrain.resolved().precision.kind)
+    if teacher:
+        if found.records.conversations:
+            raise RecipeError(
+                f"{folder} holds {found.records.amount}, and --goal answers teaches from texts; move them away, or leave --goal out"
+            )
+        blank = for_answers(blank, shape, found.size, teacher)
     plan = _estimate(blank, found, shape, minutes, machine, measure=measure)
     recipe = _recipe(blank, plan)
+    expected = list(_expectations(recipe, plan, config, found.records))
+    if teacher:
+        recipe = _with_adapter(recipe, adapter_for(plan.used, shape, machine))
+        expected += answer_expectations(recipe, plan.used, shape, machine)
     about = f"Written by `folio init --base`, which found {found.amount}, and proposes to start from {config.title}:"
-    return write_found(found, recipe, about, list(_expectations(recipe, plan, config, found.records)), _reasons(recipe, plan, folder))
+    return write_found(found, recipe, about, expected, _reasons(recipe, plan, folder))
 
 
 def named_model(text: str, folder: Path) -> OpenModelConfig:
@@ -235,11 +257,10 @@ def _lenient() -> Gates:
     return Gates(base=BaseGate(bounds=(limits[0],)), chat=ChatGate(bounds=(limits[1],)), release=ReleaseGate(bounds=(limits[2],)))
 
 
-def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machine: Machine | None, *, measure: bool) -> Estimate:
+def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machine: Machine, *, measure: bool) -> Estimate:
     """Return how long to read, up to `PASSES` through the text, and what that takes."""
     train = recipe.pretrain.resolved()
     whole = train.model_copy(update={"adapter": type(train).model_fields["adapter"].default, "mixture": ()})
-    machine = machine or machine_for("here", 1, train.precision.kind)
     job = described_job(recipe.model, shape.vocabulary, whole, recipe.resources.training)
     reading, tuned = recipe.pack.sequence_length, recipe.encode.sequence_length
     job = job.model_copy(update={"row_length": reading})
@@ -255,13 +276,18 @@ def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machin
     used = worker_memory(job.model_copy(update={"row_length": max(reading, tuned)}), accelerator=machine.accelerator)
     kept = used.total - used.gradients - used.optimizer
     seconds = step * steps + tuning_step * tuning
-    return Estimate(steps, tuning, seconds, kept, count_parameters(shape.network, shape.vocabulary), machine.utilization_source)
+    return Estimate(steps, tuning, seconds, kept, count_parameters(shape.network, shape.vocabulary), machine.utilization_source, used)
 
 
 def _recipe(blank: Recipe, plan: Estimate) -> Recipe:
     pretrain = blank.pretrain.model_copy(update={"steps": plan.steps, "warmup_steps": min(20, plan.steps // 10)})
     tuning = tuple(step.model_copy(update={"steps": plan.tuning, "warmup_steps": plan.tuning // 10}) for step in blank.tuning)
     return blank.model_copy(update={"pretrain": pretrain, "tuning": tuning})
+
+
+def _with_adapter(recipe: Recipe, adapter: LoraConfig | QLoraConfig) -> Recipe:
+    tuning = tuple(step.model_copy(update={"adapter": adapter}) for step in recipe.tuning)
+    return recipe.model_copy(update={"pretrain": recipe.pretrain.model_copy(update={"adapter": adapter}), "tuning": tuning})
 
 
 def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig, records: RecordFiles) -> Iterator[str]:
@@ -284,23 +310,28 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig, recor
 
 def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
     """Return why each key has its value, in the order in which they are written."""
-    conversations = isinstance(recipe.examples, ConversationExamples)
+    conversations, taught = (isinstance(recipe.examples, kind) for kind in (ConversationExamples, DocumentExamples))
     differs = {"split.mode": recipe.split.mode != "fractions", "split.stratify": recipe.split.stratify != "none"}
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
         "ingest.sources": "every text below this file's folder" + (", and general text" if recipe.pack.by_source else ""),
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
-        "examples": "your conversations, and questions about your texts",
+        "examples": "a teacher writes questions about your texts" if taught else "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.stratify": "some of both is held out",
+        "index": "passages that answers are found in and cite",
         "base": "the model, whose tokenizer and chat template are used",
         "tokenizer.vocab_size": "the model's own, as is its shape",
         "model": "",
         "pack.sequence_length": "tokens of a row; the model itself takes longer texts",
         "pack.by_source": "each row holds text of one source, to mix and measure sources separately",
         "pack.instruction_fraction": "",
-        "encode.sequence_length": "holds nine of ten conversations, as far as model and machine take it" if conversations else "",
+        "encode.sequence_length": "holds nine of ten conversations, as far as model and machine take it"
+        if conversations
+        else "holds the passages that are shown with a question"
+        if taught
+        else "",
         "encode.too_long": "of a conversation longer than a row the last exchanges are learned",
         "pretrain.steps": f"about {max(1, round(plan.seconds * plan.steps / (plan.steps + plan.tuning) / 60))} min of reading",
         "pretrain.global_batch": "",
@@ -317,13 +348,13 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "evaluate.release.rows": "",
         "gates.base.bounds": "reading must have helped",
         "gates.chat.bounds": "",
-        "gates.release.bounds": "",
+        "gates.release.bounds": "tuning must beat the untouched model with the same passages" if taught else "",
         "card.summary": "edit this and what else you want to say of your model",
     }
     default = Gates()
     differs |= {f"gates.{name}.bounds": getattr(recipe.gates, name) != getattr(default, name) for name in ("base", "chat", "release")}
     differs |= dict.fromkeys(("pack.by_source", "pretrain.mixture"), recipe.pack.by_source)
-    differs |= dict.fromkeys(("examples", "encode.too_long"), conversations)
+    differs |= {"encode.too_long": conversations, "examples": conversations or taught, "index": taught}
     differs["ingest.shards"] = recipe.ingest.shards > 1
     # Of a model on this machine both are read when the recipe is.
     fetched = recipe.base is not None and not recipe.base.local_files(folder)

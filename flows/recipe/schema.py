@@ -20,6 +20,7 @@ from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ConversationExamples, CorpusExamples, ExamplesConfig
 from data.filtering.config import FilterConfig
+from data.judgements.config import JudgementConfig
 from data.searching.passages import IndexConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
@@ -30,7 +31,7 @@ from flows.recipe.checks import contradictions
 from flows.recipe.counted import with_counted_defaults
 from flows.recipe.opening import with_shape
 from flows.recipe.shorthands import TUNING, expand_shorthands, unused_keys, with_entrants
-from flows.services.home import home, store_url, tracking_url
+from flows.services.home import JUDGEMENTS, home, store_url, tracking_url
 from model.aims.config import ExamineConfig
 from model.aims.protocol import StepGate
 from model.evaluation.config import ArenaEvaluation, ConsultConfig, EvaluateConfig
@@ -241,6 +242,14 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def synthetic(self) -> SyntheticSource | None:
         """The machine-written source; None without one."""
         return next((source for source in self.ingest.sources if isinstance(source, SyntheticSource)), None)
+
+    @property
+    def judging(self) -> JudgementConfig | None:
+        """The config of the stage that reads judgements; None if the recipe learns from none."""
+        source = self.examples.judgements if isinstance(self.examples, ConversationExamples) else None
+        if source is None:
+            return None
+        return JudgementConfig(name=source.name, folder=source.folder or str(home() / JUDGEMENTS), without=self.ingest.without)
 
     @property
     def pretrains(self) -> bool:

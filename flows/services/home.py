@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+JUDGEMENTS = "judgements"  # the folder in a home where its page keeps the journal of judgements
+
 
 def home() -> Path:
     """Return the folder of databases, logs and, unless a recipe names another, the store: `FOLIO_HOME` or `.folio` here."""

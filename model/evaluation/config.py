@@ -109,6 +109,7 @@ MEASURED_BY: dict[str, Ability] = {
     "masked_accuracy": "bidirectional",
     "span_loss": "infilling",
     "span_accuracy": "infilling",
+    **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10"), "gradients"),
 }
 
 
@@ -166,6 +167,12 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     copy_tokens: int = Field(
         24, ge=1, description="a passage counts as memorized if this many tokens after the prompt are verbatim; tokens"
     )
+    passages: int = Field(
+        0,
+        ge=0,
+        description="passages of each split whose halves are to find each other by their vectors (recall_at_1, _5, _10); 0: not measured; "
+        "count",
+    )
     probes: tuple[Probe, ...] = Field((), description="words whose probability after a prompt is measured; prompt and word each")
     samples: int = Field(
         4, ge=0, description="conversations and continuations kept for people to read, of a model that writes text; count of each"
@@ -198,6 +205,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
             "skills": ("generation", self.skills),
             "copying": ("generation", self.copying),
             "thinking": ("generation", self.thinking is not None),
+            "passages": ("gradients", bool(self.passages)),
             "probes": ("causal", bool(self.probes)),
             "samples": ("generation", self.samples not in (0, type(self).model_fields["samples"].default)),
         }
@@ -229,7 +237,15 @@ DEPTHS = (1, 5, 10)  # passages among which a question's own is looked for
 class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """What is measured of answers from documents, on the held-out questions of the examples."""
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"declines": ("declined",)}
+
     questions: int = Field(200, ge=1, description="held-out questions that are asked, the first of the file; count")
     passages: int = Field(5, ge=1, le=20, description="passages that are offered to a prompt, as many as fit are shown; count")
     answer_tokens: int = Field(48, ge=1, description="longest answer; tokens")
+    declined: bool = Field(
+        False, description="ask each question once more with other passages than its own, which is to be declined; yes or no"
+    )
+    declines: tuple[str, ...] = Field(
+        (), description="words by which a model declines besides `unanswerable`, which it is asked for, such as 'ich weiß es nicht'"
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals; probability")

@@ -23,6 +23,7 @@ from model.evaluation.emergence import measure_emergence
 from model.evaluation.intervals import Measured, Units, proportion, write_units
 from model.evaluation.loss import Continuation, evaluate_loss, evaluate_masked, evaluate_spans, measure_memorization
 from model.evaluation.questions import Answer, ask, probabilities, write_records
+from model.evaluation.retrieval import evaluate_retrieval
 from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
 from model.evaluation.thinking import measure_thinking
@@ -59,7 +60,7 @@ def evaluate(
 
     Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
     bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; of an infilling one the same of spans, `.span_loss` and
-    `.span_accuracy`; `questions.seen`, `questions.heldout` and those of
+    `.span_accuracy`; with `passages` `<split>.recall_at_1`, `_5`, `_10` and `.passages`; `questions.seen`, `questions.heldout` and those of
     `question_sets` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context), with
     `earlier_questions` also `_later` (the share right as the last of a conversation), and where the set unknown is asked `_declined` (the
     share of replies that say that they do not know); `skills.<skill>` and its kin (see
@@ -98,6 +99,9 @@ def evaluate(
                                    resamples=config.resamples, confidence=config.confidence)  # fmt: skip
                 metrics |= {f"{split}.{name}": value for name, value in measured.metrics.items()}
                 units |= {f"{split}.{name}": found for name, found in measured.units.items()}
+            if config.passages:
+                recalls = evaluate_retrieval(model, packed / split, most=config.passages, confidence=config.confidence)
+                metrics |= {f"{split}.{name}": value for name, value in recalls.items()}
         decoding = model.decoding() if "generation" in model.config.SUPPORTS else None
         if config.questions and examples is not None and decoding is not None:
             metrics |= _answer_questions(decoding, chat_format, examples, output, config, samples, units)

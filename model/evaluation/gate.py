@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
-from model.evaluation.relations import Limit, Relation, Unpaired, can_be_paired, gain
+from model.evaluation.relations import Limit, Relation, Unpaired, beside, can_be_paired, gain
 
 if TYPE_CHECKING:
     from model.evaluation.intervals import Units
@@ -64,7 +64,11 @@ class Bound(Relation, frozen=True, extra="forbid"):
                 "span_accuracy, questions and skills are kept row by row; name one of these, or give limits"
             )
         if self.above and not self.metric.partition(".")[2].startswith("questions."):
-            raise ValueError(f"the bound on {self.metric} has above=chance, and chance is known of questions alone; compare it by beats")
+            raise ValueError(
+                f"the bound on {self.metric} has above={self.above}, and {self.above} is known of questions alone; compare it by beats"
+            )
+        if self.above == "blind" and not self.metric.endswith(".questions.heldout"):
+            raise ValueError(f"the bound on {self.metric} has above=blind, and questions.heldout alone are asked without pictures, too")
         return self
 
     def __str__(self) -> str:
@@ -105,7 +109,7 @@ class GateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 class Verdict:
     """The outcome of one bound. `margin`: distance to the nearest limit, negative outside it; None if it could not be judged.
 
-    `other`: the value that it was compared with.
+    `other`: the value that it was compared with. `beside`: what guessing and a model that sees no picture get.
     """
 
     metric: str
@@ -115,11 +119,13 @@ class Verdict:
     passed: bool
     reason: str
     other: float | None = None
+    beside: str = ""
 
     @property
     def asked(self) -> str:
-        """The bound, with the value that it compares with where there is one."""
-        return str(self.bound) if self.other is None else f"{self.bound}: {self.other:.4g}"
+        """The bound, with the value that it compares with where there is one, and what is shown beside it."""
+        said = str(self.bound) if self.other is None else f"{self.bound}: {self.other:.4g}"
+        return f"{said} ({self.beside})" if self.beside else said
 
 
 def judge(
@@ -138,7 +144,8 @@ def judge(
     if not bounds:
         raise ValueError("a gate without bounds judges nothing; give it bounds, or leave the gate out of the recipe")
     given = _Given(metrics, {**intervals_of(metrics), **(intervals or {})}, units or {}, confidence)
-    return [_compare(given, bound) if bound.related else _judge(metrics, bound, given.intervals) for bound in bounds]
+    verdicts = [_compare(given, bound) if bound.related else _judge(metrics, bound, given.intervals) for bound in bounds]
+    return [replace(verdict, beside=beside(metrics, verdict.metric)) for verdict in verdicts]
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict
 
 import numpy as np
 
+from data.shards.address import declines
 from data.shards.pictures import PARTS, named_pictures, read_pictures
 from model.evaluation.config import DEPTHS
 from model.evaluation.intervals import FEWEST, Units, paired_difference, proportion
@@ -171,14 +172,24 @@ class Ranked(Protocol):
 
 
 def consult(
-    network: DecodingNetwork, chat_format: ChatFormat, questions: Path, index: Ranked, config: ConsultConfig, *, batch: int = 128
+    network: DecodingNetwork,
+    chat_format: ChatFormat,
+    questions: Path,
+    index: Ranked,
+    config: ConsultConfig,
+    *,
+    untouched: Sequence[Mapping[str, Any]] | None = None,
+    batch: int = 128,
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """Ask questions closed-book and with passages; return metrics and a record of each.
 
     Metrics: recall_at_K, the share of questions whose known passage, or document where no place is known, is among the first K; the same as
     words.recall_at_K and vectors.recall_at_K where both are joined; closed and documents, the shares answered right; gain, their difference
     over the same questions; cited, the share of answers that cite; citations_right, that of citations whose known passage they name and
-    whose words it has. All but counts have an interval.
+    whose words it has. Where asked for, declined is the share that is declined with other passages alone, an empty reply not, and
+    declined_wrongly that among questions whose passage was shown. `untouched`: the records of the model before tuning, of which
+    untouched.closed and untouched.documents are told too, and by how much the model is above them, question by question, as tuning.closed
+    and tuning.documents. All but counts have an interval. Raise ValueError if those records are of other questions.
     """
     known = [json.loads(line) for line in questions.read_text(encoding="utf-8").split("\n") if line.strip()][: config.questions]
     if not known:
@@ -197,23 +208,39 @@ def consult(
     shown = [with_passages(messages_of(entry), passages, fits) for entry, passages in zip(entries, offered, strict=True)]
     closed = _replies(network, chat_format, [chat_format.encode_chat(messages_of(entry)) for entry in entries], config.answer_tokens, batch)
     told = _replies(network, chat_format, [chat_format.encode_chat(messages) for messages, _ in shown], config.answer_tokens, batch)
+    others: list[str | None] = [None] * len(entries)
+    if config.declined:
+        strangers = [[one for one in found if not _is_place(one, place)] for found, place in zip(ranked[""], known, strict=True)]
+        asked = [
+            with_passages(messages_of(entry), found[: config.passages], fits)[0] for entry, found in zip(entries, strangers, strict=True)
+        ]
+        others = _replies(network, chat_format, [chat_format.encode_chat(messages) for messages in asked], config.answer_tokens, batch)
     records: list[dict[str, Any]] = []
-    for entry, place, (_, passages), alone, reply in zip(entries, known, shown, closed, told, strict=True):
+    for entry, place, (_, passages), alone, reply, other in zip(entries, known, shown, closed, told, others, strict=True):
         found = [one for one in cited(answer_of(reply or ""), entry["question"], passages, index.supports) if one.cited]
         right = {"closed": is_solved(alone or "", entry), "documents": is_solved(reply or "", entry)}
         records.append(
             {"question": entry["question"], "answers": entry["answers"], "fact": entry["fact"], "books": place.get("books", [])}
             | {"closed": alone or "", "documents": reply or "", "right": right, "shown": len(passages)}
             | {"citations": [{**one.body(), "right": bool(one.supported) and _is_place(one, place)} for one in found]}
+            | ({"elsewhere": other or "", "answerable": any(_is_place(one, place) for one in passages)} if config.declined else {})
         )
     metrics["shown"] = sum(record["shown"] for record in records) / len(records)
     for name in ("closed", "documents"):
         metrics |= proportion(sum(record["right"][name] for record in records), len(records), config.confidence).metrics(name)
-    if len(records) >= FEWEST:
-        units = [
-            Units(np.arange(len(records)), np.array([float(r["right"][name]) for r in records]), np.ones(len(records))) for name in ORDER
-        ]
-        metrics |= paired_difference(*units, confidence=config.confidence).metrics("gain")
+    metrics |= _difference(records, "documents", records, "closed", "gain", config.confidence)
+    if untouched is not None:
+        if [record["question"] for record in untouched] != [record["question"] for record in records]:
+            raise ValueError("the model before tuning was asked other questions; both are asked the held-out ones")
+        for name in ("closed", "documents"):
+            right = sum(record["right"][name] for record in untouched)
+            metrics |= proportion(right, len(records), config.confidence).metrics(f"untouched.{name}")
+            metrics |= _difference(records, name, untouched, name, f"tuning.{name}", config.confidence)
+    if config.declined:
+        said = [declines(answer_of(record["elsewhere"]), config.declines) for record in records]
+        metrics |= proportion(sum(said), len(said), config.confidence).metrics("declined")
+        if wrongly := [declines(answer_of(record["documents"]), config.declines) for record in records if record["answerable"]]:
+            metrics |= proportion(sum(wrongly), len(wrongly), config.confidence).metrics("declined_wrongly")
     metrics |= proportion(sum(bool(record["citations"]) for record in records), len(records), config.confidence).metrics("cited")
     if citations := [citation for record in records for citation in record["citations"]]:
         right_ones = sum(citation["right"] for citation in citations)
@@ -221,7 +248,15 @@ def consult(
     return metrics, records
 
 
-ORDER = ("documents", "closed")
+def _difference(
+    records: Sequence[Mapping[str, Any]], way: str, others: Sequence[Mapping[str, Any]], other: str, name: str, confidence: float
+) -> dict[str, float]:
+    """Return by how much one way of asking is right more often than another, question by question; nothing for very few questions."""
+    if len(records) < FEWEST:
+        return {}
+    sides = ((records, way), (others, other))
+    units = [Units(np.arange(len(rows)), np.array([float(row["right"][key]) for row in rows]), np.ones(len(rows))) for rows, key in sides]
+    return paired_difference(*units, confidence=confidence).metrics(name)
 
 
 def _rank(found: Sequence[Passage], known: Mapping[str, Any]) -> int:

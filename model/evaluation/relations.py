@@ -2,6 +2,7 @@
 
     {metric: base.val.bits_per_byte, beats: baseline.ngram}          significantly better than the n-gram model on the same rows
     {metric: chat.questions.heldout, above: chance}                  significantly more right than guessing
+    {metric: chat.questions.heldout, above: blind}                   significantly more right than without the picture
     {metric: chat.val.bits_per_byte, no_worse_than: base, by: 0.05}  certainly at most 0.05 bits worse than the base model
 
 Only means over rows or questions can be paired: bits per byte, masked loss and accuracy, questions, skills, and what a step of tuning is
@@ -41,7 +42,11 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
     beats: str | None = Field(
         None, min_length=1, description="baseline or model that must be beaten, certainly, such as baseline.ngram; name"
     )
-    above: Literal["chance"] | None = Field(None, description="must be certainly above guessing; of questions alone; chance")
+    above: Literal["chance", "blind"] | None = Field(
+        None,
+        description="must be certainly above guessing, or above the same model without the picture; of questions alone, blind of heldout; "
+        "chance or blind",
+    )
     no_worse_than: str | None = Field(
         None, min_length=1, description="model or baseline than which the metric must certainly not be worse by more than `by`; name"
     )
@@ -61,7 +66,9 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     def other(self, metric: str) -> str:
         """Return the metric that `metric` is compared with, such as baseline.ngram.val.bits_per_byte; empty if with none."""
-        measured = metric.partition(".")[2]
+        model, _, measured = metric.partition(".")
+        if self.above == "blind":
+            return f"{model}.questions.blind"
         than = "baseline.chance" if self.above else self.beats or self.no_worse_than
         return f"{than}.{measured}" if than else ""
 
@@ -74,10 +81,20 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def phrase(self) -> str:
         """What is asked, such as `beats baseline.ngram`."""
         if self.above:
-            return "above chance"
+            return f"above {self.above}"
         if self.beats:
             return f"beats {self.beats}"
         return f"no worse than {self.no_worse_than}" + (f" by {self.by:g}" if self.by else "")
+
+
+def beside(metrics: Mapping[str, float], metric: str) -> str:
+    """Return what guessing and the same model without the picture get of a set of questions, if it was asked without, such as
+    `chance 0.2, blind 0.21`; else nothing."""
+    model, _, measured = metric.partition(".")
+    if measured != "questions.heldout" or f"{model}.questions.blind" not in metrics:
+        return ""
+    found = {"chance": metrics.get(f"baseline.chance.{measured}"), "blind": metrics[f"{model}.questions.blind"]}
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items() if value is not None)
 
 
 def can_be_paired(metric: str) -> bool:

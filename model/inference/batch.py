@@ -108,7 +108,9 @@ class Batch:
     _reread = 0  # tokens at the end of a reused prefix that are read again
 
     def __init__(self, network: DecodingNetwork, prefixes: PrefixCache | None = None) -> None:
-        self._network, self._state, self._prefixes = network, network.new_state(), prefixes
+        # Of a prompt that is one whole nothing that was read for another one can be reused.
+        self._network, self._state = network, network.new_state()
+        self._prefixes = None if network.config.reads_prompts else prefixes
         self.requests: list[Request] = []
 
     def join(self, requests: Sequence[Request]) -> list[Request]:

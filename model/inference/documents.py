@@ -12,12 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from data.shards.address import asked_from
 from model.inference.chat_format import ChatFormat, Message
 
-ASKED = (
-    "Answer the question from the passages, and cite each passage that you use by its number, such as [1]. "
-    "If no passage answers it, say so."
-)
 _MARK = re.compile(r"\[(\d{1,3})\]")
 _SENTENCES = re.compile(r"(?<=[.!?…।؟])\s+|(?<=[。！？])|\n+")
 _ENDS = " \t\n.,;:!?…。！？।؟"
@@ -80,8 +77,7 @@ def with_passages(
     Only a last message of the user gets some.
     """
     for count in range(len(passages) if messages and messages[-1]["role"] == "user" else 0, 0, -1):
-        listed = "\n\n".join(f"[{number}] {passage.text}" for number, passage in enumerate(passages[:count], start=1))
-        told = {**messages[-1], "content": f"{ASKED}\n\n{listed}\n\nQuestion: {messages[-1]['content']}"}
+        told = {**messages[-1], "content": asked_from(messages[-1]["content"], [passage.text for passage in passages[:count]])}
         if fits(found := [*messages[:-1], told]):
             return found, passages[:count]
     return list(messages), ()

@@ -6,8 +6,8 @@ Attention is causal unless `causal` is off: then a token sees all of its documen
 
 Attention masks: causal, inside documents, and sparse patterns.
 
-A token sees itself and earlier tokens of its own document, nothing else; without the causal mask, all of its document. Patterns count
-positions inside the document, so a packed document is masked as it would be alone.
+A token sees itself and earlier tokens of its own document, nothing else; without the causal mask, all of its document. Tokens of a prompt
+are seen by all of their document. Patterns count positions inside the document, so a packed document is masked as it would be alone.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ class AttentionInputs:
 
     parts: workers of tensor parallelism that share the heads evenly; this one computes its part of them.
     before: keys that stand before the tokens and that every token sees; the first columns of each mask are theirs.
+    prompt_BT: bool, the tokens that all of their document sees: a prompt at its beginning. None: there are none.
     Raise ValueError for attention that is not causal with a pattern or ALiBi, which look back alone.
     """
 
@@ -133,11 +134,12 @@ class AttentionInputs:
         causal: bool = True,
         parts: int = 1,
         before: int = 0,
+        prompt_BT: Tensor | None = None,
     ) -> None:
         self.config, self.documents_BT, self.training, self.causal = config, documents_BT, training, causal
-        self.before = before
+        self.before, self.prompt_BT = before, prompt_BT
         self.heads, self.kv_heads = config.heads // parts, config.kv_heads // parts
-        if not causal and (config.pattern != "full" or config.positions == "alibi"):
+        if (not causal or prompt_BT is not None) and (config.pattern != "full" or config.positions == "alibi"):
             raise ValueError(
                 f"attention to later tokens with pattern={config.pattern} and positions={config.positions}: patterns and ALiBi look back "
                 "alone"
@@ -181,7 +183,7 @@ class AttentionInputs:
 
     def _kernel(self, *, learned: bool, biased: bool) -> Kernel:
         capped, config = self.config.attention_soft_cap > 0, self.config
-        special = capped or biased or self.sparse or self.documents_BT is not None
+        special = capped or biased or self.sparse or self.documents_BT is not None or self.prompt_BT is not None
         key_width = config.head_dim + (config.rotary_width if config.attention == "latent" else 0)
         if (
             self.device.type == "cuda"
@@ -199,10 +201,15 @@ class AttentionInputs:
         """Return bool [B or 1, 1, T, S]; None: plainly causal, or every token sees everything."""
         if self.documents_BT is not None:
             mask = document_mask(self.documents_BT, causal=self.causal)
-        elif self.sparse:
+        elif self.sparse or self.prompt_BT is not None:
             mask = causal_mask(self.time, self.device)
         else:
             return None
+        if self.prompt_BT is not None:
+            seen_BTS = self.prompt_BT[:, None, :]
+            if self.documents_BT is not None:
+                seen_BTS = seen_BTS & (self.documents_BT[:, :, None] == self.documents_BT[:, None, :])
+            mask = mask | seen_BTS[:, None]
         if self.sparse:
             key_XS = torch.arange(self.time, device=self.device)[None] if self.positions_BT is None else self.positions_BT
             mask = mask & pattern_rule(self.config)(self.positions()[:, None, :, None], key_XS[:, None, None, :])
@@ -221,13 +228,15 @@ class AttentionInputs:
         return table_HX[:, distance_XTS.clamp(min=0) if self.causal else self.end - 1 - distance_XTS].transpose(0, 1)
 
     def _flex_plan(self, bias: Alibi | RelativeBias | None) -> AttentionPlan:
-        documents_BT, cap, causal = self.documents_BT, self.config.attention_soft_cap, self.causal
+        documents_BT, prompt_BT, cap, causal = self.documents_BT, self.prompt_BT, self.config.attention_soft_cap, self.causal
         rule = pattern_rule(self.config) if self.sparse else None
         positions_BT = self.positions().expand(self.batch, -1).contiguous()
         slope_H = -bias.table(2, self.device)[:, 1] if isinstance(bias, Alibi) else None
 
         def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             seen = query >= key if causal else key >= 0
+            if prompt_BT is not None:
+                seen = seen | prompt_BT[batch, key]
             if documents_BT is not None:
                 seen = seen & (documents_BT[batch, query] == documents_BT[batch, key])
             if rule is not None:
@@ -244,6 +253,6 @@ class AttentionInputs:
             return (key < before) | visible(batch, head, query, (key - before).clamp(min=0))
 
         before, seen_by = self.before, visible_after if self.before else visible
-        rows: Any = self.batch if documents_BT is not None or self.explicit_positions else None
+        rows: Any = self.batch if documents_BT is not None or prompt_BT is not None or self.explicit_positions else None
         block_mask = block_mask_maker(self.device.type)(seen_by, rows, None, self.time, before + self.time, device=str(self.device))
         return AttentionPlan("flex", None, cap, block_mask, score_mod if cap or slope_H is not None else None)

@@ -19,6 +19,7 @@ from data.shards.schema import WORDS, Array, ShardError
 from model.loading.mixture_config import MixturePhase
 from model.loading.order import Indices, MixtureOrder
 from model.objectives.masked import CONTINUES
+from model.objectives.protocol import BEGINS
 from model.objectives.replayed import PREFIX, REPLAYED
 
 RowNumbers = Sequence[int] | NDArray[np.integer[Any]]
@@ -99,6 +100,22 @@ class PartnerRows:
         """Return the rows of `indices`, with the columns of their partners."""
         partners = (np.asarray(indices, dtype=np.int64) + max(1, len(self) // 2)) % len(self)
         return {**self._own.rows(indices), **{f"{self._prefix}{name}": column for name, column in self._own.rows(partners).items()}}
+
+
+class BegunRows:
+    """Rows of packed text with the token that documents begin with, in the column `begins`."""
+
+    def __init__(self, rows: RowReader) -> None:
+        assert isinstance(rows, ShardReader), "what documents begin with is known of rows as their shards hold them"
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self, indices: RowNumbers) -> dict[str, Array]:
+        """Return the rows of `indices`."""
+        found = self._rows.rows(indices)
+        return {**found, BEGINS: np.full(len(found["tokens"]), self._rows.metadata.begin, dtype=np.int64)}
 
 
 class SingleAnswers:

@@ -34,7 +34,7 @@ from model.loading.joined_rows import ReplayedRows, RowReader, evenly_spaced, ow
 from model.loading.order import Indices, rank_share
 from model.loading.source import POSITION, Batch, BatchSchedule, BatchShare, Measured, StepRows, as_tensors, step_rows
 from model.objectives.next_token import DROPPED
-from model.objectives.protocol import Objective, Rows
+from model.objectives.protocol import SLOT, Objective, Rows
 
 
 def draw_passages(reader: ShardReader, passages: int, prompt_tokens: int, copy_tokens: int, seed: int) -> list[list[int]]:
@@ -151,7 +151,7 @@ class PackedRows:
             rank_share(numbers, self._share.rank, self._share.world_size)
             for numbers in (self._order(begin, count), np.arange(begin, begin + count))
         )
-        rows = self._train.rows(indices)
+        rows = {**self._train.rows(indices), SLOT: positions - begin}
         return step_rows(self._objective, self._dropout(rows, positions) if self._dropout else rows, positions, self._share)
 
     def samples(self, update: int, skipped: int = 0) -> bool:
@@ -169,9 +169,10 @@ class PackedRows:
         indices = val.evenly_spaced(self._eval_rows) if isinstance(val, ReplayedRows) else evenly_spaced(len(val), self._eval_rows)
         size, share = self._share.micro_batch, self._share
         for start in range(0, len(indices), size * share.world_size):
-            mine = indices[start + share.rank * size : start + (share.rank + 1) * size]
-            numbers = mine if len(mine) else indices[:1]
-            found = {**val.rows(numbers), POSITION: numbers}
+            first = start + share.rank * size
+            mine = indices[first : first + size]
+            numbers, first = (mine, first) if len(mine) else (indices[:1], 0)
+            found = {**val.rows(numbers), POSITION: numbers, SLOT: np.arange(first, first + len(numbers))}
             batch = as_tensors(self._objective, found, share.device) | self._own_globals(found)
             yield (self._objective.units(found) if len(mine) else {}), batch
 

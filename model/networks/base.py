@@ -88,6 +88,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         return self
 
     @property
+    def reads_prompts(self) -> bool:
+        """Whether a prompt's tokens see all of it, which makes it one whole: none of it can be reused for a longer prompt."""
+        return False
+
+    @property
     def attended(self) -> int:
         """The most tokens that one token attends to, itself included."""
         return self.context

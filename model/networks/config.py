@@ -130,6 +130,11 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
         le=8,
         description="heads that predict the tokens after the next one, one further each, and then draft for generation; count; 0: none",
     )
+    prompt: Literal["causal", "bidirectional"] = Field(
+        "causal",
+        description="what a token of a prompt sees of it: what stands before, or with bidirectional all of it, as pretrain.kind=prefix "
+        "teaches; what is written after it is causal",
+    )
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
         """Return a decoder of this shape with initial weights drawn from the seed."""
@@ -149,7 +154,17 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
             )
         if self.multi_token and self.context < self.multi_token + 2:
             raise ValueError(f"multi_token={self.multi_token} is further ahead than context={self.context} reaches; lower it")
+        if self.reads_prompts and self.multi_token:
+            raise ValueError(f"multi_token={self.multi_token} with prompt=bidirectional: prompts show its heads what they predict; set 0")
+        if self.reads_prompts and (self.pattern != "full" or self.positions in ("alibi", "relative")):
+            back = f"pattern={self.pattern}" if self.pattern != "full" else f"positions={self.positions}"
+            raise ValueError(f"{back} with prompt=bidirectional: it looks back alone; use another, or prompt=causal")
         return self
+
+    @property
+    def reads_prompts(self) -> bool:
+        """Whether a prompt's tokens see all of it."""
+        return self.prompt == "bidirectional"
 
     @property
     def whole_batch(self) -> bool:
@@ -170,6 +185,9 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
         """Yield also what norm, heads, positions and biases do not allow."""
         yield from super().layout_problems(layout)
         yield from decoder_layout_problems(self, layout)
+        if self.reads_prompts and layout.pipeline > 1:
+            where = f"{layout.shape}prompt=bidirectional with {layout.spread}pipeline={layout.pipeline}"
+            yield f"{where}: stages are sent tokens and documents alone; use pipeline=1"
         if self.multi_token and layout.pipeline > 1:
             yield (
                 f"{layout.shape}multi_token={self.multi_token} with {layout.spread}pipeline={layout.pipeline}: its heads belong to no "
@@ -178,7 +196,7 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
 
     def prefix_refusal(self) -> str:
         """Refuse a prefix where keys are latent, where a pattern would hide it, or where a table or bias gives positions."""
-        takes = {"attention": ("grouped",), "positions": ("rope", "none"), "pattern": ("full",)}
+        takes = {"attention": ("grouped",), "positions": ("rope", "none"), "pattern": ("full",), "prompt": ("causal",)}
         wrong = [
             f"{name}={value} (only {' or '.join(known)})" for name, known in takes.items() if (value := getattr(self, name)) not in known
         ]

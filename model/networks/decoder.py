@@ -91,7 +91,10 @@ class Trunk(nn.Module):
         """Return what attention is given besides its weights: the vectors `x_BTD`, positions and documents."""
         documents_BT, positions_BT = inputs.get("documents"), inputs.get("positions")
         before = 0 if self.prefix is None else self.prefix.length
-        return AttentionInputs(self.config, x_BTD, positions_BT, documents_BT, training=self.training, parts=self.parts, before=before)
+        return AttentionInputs(
+            self.config, x_BTD, positions_BT, documents_BT,
+            training=self.training, parts=self.parts, before=before, prompt_BT=inputs.get("prompt"),
+        )  # fmt: skip
 
     def embed(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return the input of the first block: the inputs' vectors `x_BTD` plus position embeddings, after dropout."""
@@ -132,7 +135,8 @@ class Decoder(Network):
 
         `tokens` int64 [B, T], and the columns of other inputs (see `model.inputs`). `positions` [B, T]: explicit positions, from 0; by
         default they count from the start of each document. `documents` [B, T]: the document that each token of a packed row belongs to;
-        attention stays inside it; without it (faster) each row is one document.
+        attention stays inside it; without it (faster) each row is one document. `prompt` [B, T] bool: the tokens that all of their
+        document sees, the first ones of each; without it a text is read causally.
         """
         out_BTD: Tensor = self.model(inputs)
         return out_BTD
@@ -295,11 +299,19 @@ class DecodingDecoder(DecodingTrunk):
         assert isinstance(state, SlotState)
         window = Window(state, first, tokens_NT.shape[1])
         x_MD, turn_MXR = self.enter(tokens_NT, window)
-        plan = decoding_plan(self.shape, window, self.bias)
+        plan = decoding_plan(self.shape, window, self.bias, counts if self.config.reads_prompts else ())
         for block in self.blocks:
             x_MD = block(x_MD, turn_MXR, plan, window)
         window.advance(counts)
         return x_MD
+
+    @torch.inference_mode()
+    def step_all(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+        if not self.config.reads_prompts or tokens_NT.shape[1] == 1:
+            return super().step_all(tokens_NT, counts, state, first)
+        # What a text begins with would be read as one prompt, in which a token sees those that its logits are to predict.
+        begin_N1V = super().step_all(tokens_NT[:, :1], [1] * len(counts), state, first)
+        return torch.cat((begin_N1V, super().step_all(tokens_NT[:, 1:], [count - 1 for count in counts], state, first)), dim=1)
 
     @torch.inference_mode()
     def through(self, head: DecodingHead, x_NTD: Tensor, tokens_NT: Tensor, state: SlotState, first: int, starts: Sequence[int]) -> Tensor:

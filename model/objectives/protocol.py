@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Rows = Mapping[str, NDArray[Any]]
 POLICY, REFERENCE, JUDGE = "policy", "reference", "reward"  # models: trained, as before training, and what scores replies
 LOSS = "loss"
+SLOT, BEGINS = "slot", "begins"  # columns of rows: see `Objective.batch`, and the token that begins a text
 IGNORED = -100  # cross_entropy's default for a target that does not count
 
 
@@ -72,7 +73,7 @@ class Objective(Protocol):
         """Turn rows of the shards into the arrays that `sums` takes; columns that hold only padding are cut off.
 
         `rows["position"]` (int64 [B]) is each row's place in the order of rows: randomness that follows from the seed and it alone is
-        the same on any number of workers.
+        the same on any number of workers. `rows["slot"]` (int64 [B]) counts them within their step, or among the validation rows.
         """
         ...
 
@@ -100,7 +101,7 @@ class Surveys(Objective, Protocol):
         ...
 
     def survey(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        """Return this batch's part of the statistics, fp32 [len(surveyed)]; computed without gradients."""
+        """Return this batch's part of the statistics, fp32 [len(surveyed), *shape]; computed without gradients."""
         ...
 
 

@@ -1,11 +1,11 @@
 """Ask a teacher for questions and answers about passages, and each question again, with its passage and without.
 
-The teacher is a model behind an address. Each of its replies is written down before it is used, so a run that was killed asks only for what
-lacks. Passages are asked about in an order that the seed decides, a few at a time; a budget of requests, tokens or money ends asking
-between such parts, and what was not asked about is set aside with that reason. A second model, where one is named, is asked whether the
-passage says so. Nothing is dropped here: taught.jsonl holds every question with its answer, all further replies, its passage with document
-and place, the prompt and the teacher's name, marked as synthetic; texts.parquet holds the words of each by its number, for who looks for
-text that is held out.
+The teacher is a model behind an address, or patterns, which ask nobody and quote what a passage says. Each reply of a model is written
+down before it is used, so a run that was killed asks only for what lacks. Passages are asked about in an order that the seed decides, a
+few at a time; a budget of requests, tokens or money ends asking between such parts, and what was not asked about is set aside with that
+reason. A second model, where one is named, is asked whether the passage says so. Nothing is dropped here: taught.jsonl holds every
+question with its answer, all further replies, its passage with document and place, the prompt and the teacher's name, marked as synthetic;
+texts.parquet holds the words of each by its number, for who looks for text that is held out.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.shards.address import TAUGHT, TAUGHT_TEXTS, UNANSWERABLE, Teacher, Teaching
-from model.pairing.critics import Endpoint, EndpointError, Reply, Spent
+from data.shards.address import TAUGHT, TAUGHT_TEXTS, UNANSWERABLE, Patterns, Teacher, Teaching
+from model.pairing.critics import Endpoint, EndpointError, Reply
 from model.seeds import draw_seed
 
 WRITE = """Write {count} questions that the passage answers, each with its answer in a few words of the passage.
@@ -68,6 +68,10 @@ def teach(passages: Sequence[Path], output: Path, config: Teaching, *, journal: 
     the tokens of which there is a budget.
     """
     drawn = _draw(passages, config)
+    if isinstance(config.teacher, Patterns):
+        read = [_quoted(passage, config.teacher, config.questions) for passage in drawn]
+        unmatched = [_aside(passage, "unmatched", "") for passage, items in zip(drawn, read, strict=True) if not items]
+        return _write([item for items in read for item in items], unmatched, output, {"passages": len(drawn), "calls": 0, "tokens": 0})
     teacher = Endpoint(config.teacher, config.max_new_tokens, journal)
     judge = Endpoint(config.judge, JUDGED_TOKENS, journal.with_name(f"judge_{journal.name}")) if config.judge else None
     taught: list[dict[str, Any]] = []
@@ -86,6 +90,15 @@ def teach(passages: Sequence[Path], output: Path, config: Teaching, *, journal: 
         taught, aside = taught + made, aside + failed
         calls += len(drawn[start : start + room]) + checks * len(made)
         start += room
+    counts: dict[str, float] = {"passages": len(drawn), "calls": calls, "tokens": sum(map(_tokens, (teacher, judge)))}
+    counts |= {"cost": round(_cost(config.teacher, config.judge, teacher, judge), 6)} if config.max_cost is not None else {}
+    return _write(taught, aside, output, counts)
+
+
+def _write(
+    taught: Sequence[dict[str, Any]], aside: Sequence[dict[str, Any]], output: Path, counts: Mapping[str, float]
+) -> dict[str, float]:
+    """Write what was taught and set aside, and return the counts with those of both."""
     output.mkdir(parents=True, exist_ok=True)
     texts = [
         {"id": f"{number:09}", "document": item["id"], "title": item["title"], "source": "teacher", "metadata": "{}", "synthetic": True}
@@ -96,11 +109,22 @@ def teach(passages: Sequence[Path], output: Path, config: Teaching, *, journal: 
     for name, rows in ((TAUGHT, taught), (SET_ASIDE, aside)):
         (output / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     reasons = Counter(row["reason"] for row in aside)
-    counts: dict[str, float] = {"passages": len(drawn), "calls": calls, "tokens": sum(map(_tokens, (teacher, judge)))}
-    counts |= {"questions": len(taught), "set_aside": len(aside)}
-    counts |= {"cost": round(_cost(config, teacher, judge), 6)} if config.max_cost is not None else {}
-    counts |= {f"set_aside.{reason}": count for reason, count in sorted(reasons.items())}
-    return {name: float(count) for name, count in counts.items()}
+    found = {**counts, "questions": len(taught), "set_aside": len(aside)}
+    found |= {f"set_aside.{reason}": count for reason, count in sorted(reasons.items())}
+    return {name: float(count) for name, count in found.items()}
+
+
+def _quoted(passage: Mapping[str, Any], teacher: Patterns, most: int) -> list[dict[str, Any]]:
+    """Return the questions that patterns find in a passage, in the order of their places, each with what the passage says there."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    for pattern in teacher.patterns:
+        for match in re.finditer(pattern.find, passage["text"], re.MULTILINE):
+            groups = {name: " ".join((text or "").split()) for name, text in match.groupdict().items()}
+            question, answer = pattern.question.format_map(groups), pattern.answer.format_map(groups)
+            found.append((match.start(), {"question": question, "answer": answer, "quoted": match[0]}))
+    place = {name: passage[name] for name in PLACE}
+    about = {**place, "books": [passage["id"]], "prompt": "", "teacher": "patterns", "synthetic": True}
+    return [{**item, **about} for _, item in sorted(found, key=lambda one: one[0])[:most]]
 
 
 def _is_spent(config: Teaching, teacher: Endpoint, judge: Endpoint | None) -> bool:
@@ -114,18 +138,17 @@ def _is_spent(config: Teaching, teacher: Endpoint, judge: Endpoint | None) -> bo
                 f"{limit} needs tokens counted, and the address of examples.{key} does not say how many it used; set max_calls in its place"
             )
     tokens = config.max_tokens is not None and sum(map(_tokens, (teacher, judge))) >= config.max_tokens
-    return tokens or (config.max_cost is not None and _cost(config, teacher, judge) >= config.max_cost)
+    return tokens or (config.max_cost is not None and _cost(config.teacher, config.judge, teacher, judge) >= config.max_cost)
 
 
 def _tokens(asked: Endpoint | None) -> int:
     return 0 if asked is None else asked.spent.read + asked.spent.written
 
 
-def _cost(config: Teaching, teacher: Endpoint, judge: Endpoint | None) -> float:
+def _cost(teaches: Teacher | Patterns, judges: Teacher | None, teacher: Endpoint, judge: Endpoint | None) -> float:
     """Return what was spent, those replies included that were kept from before a kill."""
-    used: list[tuple[Teacher | None, Spent]] = [(config.teacher, teacher.spent)]
-    used += [(config.judge, judge.spent)] if judge is not None else []
-    return sum((spent.read * one.price_read + spent.written * one.price_written) / 1e6 for one, spent in used if one is not None)
+    used = [(one, asked.spent) for one, asked in ((teaches, teacher), (judges, judge)) if isinstance(one, Teacher) and asked]
+    return sum((spent.read * one.price_read + spent.written * one.price_written) / 1e6 for one, spent in used)
 
 
 def _draw(passages: Sequence[Path], config: Teaching) -> list[dict[str, Any]]:

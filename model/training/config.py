@@ -10,18 +10,19 @@ from typing import Annotated
 from pydantic import Field
 
 from model.training.kinds.preferences import DpoConfig, KtoConfig, OrpoConfig, RewardModelConfig, SimpoConfig
-from model.training.kinds.pretraining import MaskedConfig, PretrainConfig, SpansConfig
+from model.training.kinds.pretraining import ContrastiveConfig, MaskedConfig, PrefixConfig, PretrainConfig, SpansConfig
 from model.training.kinds.sampled import GrpoConfig, PpoConfig
 from model.training.kinds.sft import SftConfig
 from model.training.resources import TrainResources
 from model.training.train_config import TrainConfig, TuningConfig
 
-PretrainStep = Annotated[PretrainConfig | MaskedConfig | SpansConfig, Field(discriminator="kind")]
+PretrainStep = Annotated[PretrainConfig | PrefixConfig | MaskedConfig | SpansConfig | ContrastiveConfig, Field(discriminator="kind")]
 Preferences = DpoConfig | KtoConfig | OrpoConfig | SimpoConfig | RewardModelConfig
 TuningStep = Annotated[SftConfig | Preferences | GrpoConfig | PpoConfig, Field(discriminator="kind")]
 ObjectiveConfig = Annotated[PretrainStep | TuningStep, Field(discriminator="kind")]
 
 __all__ = [
+    "ContrastiveConfig",
     "DpoConfig",
     "GrpoConfig",
     "KtoConfig",
@@ -29,6 +30,7 @@ __all__ = [
     "ObjectiveConfig",
     "OrpoConfig",
     "PpoConfig",
+    "PrefixConfig",
     "PretrainConfig",
     "PretrainStep",
     "RewardModelConfig",

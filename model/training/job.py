@@ -109,7 +109,7 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     def build_objective(self) -> Objective:
         """Return what this network learns, and beside it what keeps its experts in even use."""
-        objective = self.train.build_objective(self.train.trained_heads(self.network))
+        objective = self.train.build_objective(self.network)
         settings = self.network.experts if isinstance(self.network, DecoderShape) else None
         if settings is None or not self.train.balances_experts:
             return objective

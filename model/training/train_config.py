@@ -47,6 +47,7 @@ class TrainConfig(TrainingLength):
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so a pipeline's last stage can compute it.
     `COMPARES`: its loss compares the model's probabilities with those of a frozen or an earlier one, so nothing is dropped in training.
+    `TEACHES_PROMPTS`: its rows say what is a prompt, for networks that read one in both directions.
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so utilization (MFU) is known.
     """
 
@@ -58,6 +59,7 @@ class TrainConfig(TrainingLength):
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     FROM_LOGITS: ClassVar[bool] = False
     COMPARES: ClassVar[bool] = False
+    TEACHES_PROMPTS: ClassVar[bool] = False
     COUNTS_OPERATIONS: ClassVar[bool] = True
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -173,8 +175,8 @@ class TrainConfig(TrainingLength):
         return self if precision == self.precision else self.model_copy(update={"precision": precision})
 
     @abstractmethod
-    def build_objective(self, heads: int = 0) -> Objective:
-        """Return the objective that this config describes. heads: how many of the network are trained with it (`trained_heads`)."""
+    def build_objective(self, network: NetworkBase) -> Objective:
+        """Return the objective that this config describes, of a network of this shape."""
 
     def build_source(self, job: Job, objective: Objective, share: BatchShare, policy: Policy) -> Source:
         """Return what a worker's rows come from: by default the job's packed shards.

@@ -129,7 +129,7 @@ def taught_requests(execution: Execution) -> float | None:
     from data.shards.address import Teaching
 
     config = _config_of(execution, Teaching)
-    if config is None:
+    if config is None or config.teacher.kind == "patterns":
         return None
     wanted = config.passages * (1 + (2 if config.judge is None else 3) * config.questions)
     return float(wanted if config.max_calls is None else min(wanted, config.max_calls))
@@ -138,7 +138,7 @@ def taught_requests(execution: Execution) -> float | None:
 def taught_kind(execution: Execution) -> str:
     """Return the address of the teacher, which is timed by itself."""
     teacher = execution.config.get("teacher")
-    return str(teacher.get("url", "")) if isinstance(teacher, dict) else ""
+    return str(teacher.get("url", teacher.get("kind", ""))) if isinstance(teacher, dict) else ""
 
 
 def revised_kind(execution: Execution) -> str:

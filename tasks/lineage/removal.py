@@ -76,6 +76,10 @@ def _sources(takedown: Takedown) -> list[Step]:
     if "package" in kinds and document.parts == 1 and not document.is_record:
         globs = json.dumps([glob.escape(document.path)])
         steps.append(Step(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}"))
+    if "judgements" in kinds:
+        steps.append(
+            Step(f"take the lines that gave it out of the journal of {document.source}; ledger.jsonl of stage judgements names them")
+        )
     without = f"write into the recipe's file that it is never read, whatever its source: ingest.without: {json.dumps(takedown.never_read)}"
     steps.append(Step(f"{'or ' if steps else ''}{without}"))
     return steps

@@ -15,6 +15,7 @@ from typing import IO, Any, Literal
 
 from pydantic import ValidationError
 
+from data.judgements.config import journal_files
 from data.provenance.tables import IngestedDocument
 from data.searching.decoding import WEIGHTS
 from data.searching.search import FileFindings, Wanted, search_file
@@ -62,6 +63,7 @@ STORE_PLACES = (
     (r"", Place("file beside the artifacts", "person", "folio lists it nowhere; delete it", trained=True)),
 )
 HOME_PLACES = (
+    (r"judgements/", Place("journal of judgements", "person", "take those lines out, or delete the file: all lines of one judge")),
     (r"reports/", Place("report", "person", "delete it; later runs write pages of their own")),
     (r"\.?mlflow\.db", Place("MLflow's database", "person", "mlflow experiments delete, then mlflow gc; folio sync fills it again", False)),
     (r"mlflow/", Place("MLflow's copy", "person", "delete it; what else its run has stays in MLflow", trained=True)),
@@ -305,6 +307,10 @@ def source_files(run: RunRecord) -> dict[str, Path]:
             except (ValidationError, SourceError):
                 continue
             found |= {f"{configured.label}/{name}": path for name, path in files.items()}
+        # A journal in folio's home is found there.
+        if source.get("kind") == "judgements" and source.get("folder"):
+            journal = journal_files(Path(run.configuration.get("root", "."), source["folder"]))
+            found |= {f"{source['name']}/{path.name}": path for path in journal}
     return found
 
 

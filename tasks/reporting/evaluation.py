@@ -18,7 +18,7 @@ from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, model_form, number, plural, share
 
 SETS = {
-    **{"seen": "seen", "heldout": "held out", "follow_ups": "by a pronoun"},
+    **{"seen": "seen", "heldout": "held out", "blind": "held out, without the picture", "follow_ups": "by a pronoun"},
     **{"reasoning": "reasoned, taught", "hops": "several hops", "arithmetic": "arithmetic"},
     **{"templates": "templates never taught", "unknown": "declined, in no book"},
     **{"passages": "next events, taught", "events": "next events, held out", "programs": "programs"},

@@ -45,7 +45,7 @@ def folio(job: Job) -> tuple[Step, int]:
 def plain(job: Job) -> tuple[Step, int]:
     """The same without folio's engine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    objective, train = job.train.build_objective(), job.train
+    objective, train = job.build_objective(), job.train
     decoder = job.network.build(job.vocab_size, seed=job.seed).train().to(device)
     batches = job_batches(job, objective, device)
     groups: list[dict[str, object]] = [
@@ -77,7 +77,7 @@ def plain(job: Job) -> tuple[Step, int]:
 
 def loader(job: Job) -> tuple[Step, int]:
     """Rows to tensors, and nothing else; its loss is 0."""
-    batches = job_batches(job, job.train.build_objective(), torch.device("cpu"))
+    batches = job_batches(job, job.build_objective(), torch.device("cpu"))
 
     def step(update: int) -> float:
         batches.step(update)

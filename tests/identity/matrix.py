@@ -125,8 +125,14 @@ CONFIG = [
     Line(
         "evaluate.chat: the resamples",
         keys("evaluate.chat.resamples=101"),
-        f"evaluate.sft evaluate.chat gate.chat {CARD} gate.release",
+        "evaluate.sft evaluate.chat",  # Student's again: a fresh run with this key gives the same metrics, card and verdicts, byte for byte
         "resamples: 100 -> 101",
+    ),
+    Line(
+        "evaluate.chat: the confidence",
+        keys("evaluate.chat.confidence=0.9"),
+        f"evaluate.sft evaluate.chat gate.chat {CARD} gate.release",
+        "confidence: 0.95 -> 0.9",
     ),
     # No reply ends within 5 tokens, so none becomes a pair, and the model stays what it was.
     Line("dpo: the sampled replies", keys("dpo.pairs.max_new_tokens=5"), "pair.dpo tune.dpo export", "max_new_tokens: 4 -> 5"),
@@ -260,16 +266,17 @@ CODE = [
             "class Int8Config(VariantBase",
             "class Int8Config(VariantBase, frozen=not False",
         ),
-        # A class with a keyword that is no literal is a statement, and counts wherever its module is imported.
+        # A class with a keyword that is no literal is a statement, and counts wherever its module is imported,
+        # by those that mention it nowhere, too.
         f"allot {SAMPLE} fit {RESTORE} tokenizer pack baseline pretrain evaluate.base encode tune.sft tune.dpo {ASKED_BETWEEN} "
         "evaluate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8",
-        "mentions `Int8Config` in model/quantization/integers.py, which changed",
+        "mentions `Int8Config` in model/quantization/integers.py now, and did not before",
     ),
     Line(
         "a decorator",
         code("data/audit/audit.py", "def _stage(", "def same(function):  # type: ignore\n    return function\n\n\n@same\ndef _stage("),
         f"{SURVEY} audit",
-        "mentions `same` in data/audit/audit.py, which was added",
+        "mentions `same` in data/audit/audit.py now",
     ),
     Line(
         "another library under the same name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -13,6 +14,7 @@ from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_run
 from tasks.stage.store.artifact import Cost
+from tasks.stage.store.journal import PositionRecord
 from tests.tasks.reporting.example_run import (
     AUDIT,
     FAILED,
@@ -88,20 +90,28 @@ def test_the_report_keeps_its_drawings_in_the_home(maker: RunMaker, home: Path, 
 
 
 @pytest.mark.slow
-def test_the_report_is_in_the_home_and_announced_in_prefect(maker: RunMaker, home: Path, prefect: None) -> None:
+def test_the_report_is_announced_in_prefect_and_names_the_run_by_what_changed(maker: RunMaker, home: Path, prefect: None) -> None:
     from prefect import flow
     from prefect.artifacts import Artifact as PrefectArtifact
+    from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import Artifact as StoredArtifact
+    from prefect.runtime import flow_run
 
     maker.run.name = "four_books"
     maker.gate("base", FAILED)
+    at = {"stage": "pretrain", "key": "k", "address": "a", "digest": "d", "location": "pretrain/four_books-a", "action": "executed"}
+    maker.run.positions["pretrain"] = PositionRecord.model_validate({**at, "causes": ("train.tokens: 5 -> 6", "input rows: a -> b")})
 
     @flow(name="a run")
     def running() -> None:
+        maker.run.note(flow_run_id=str(flow_run.id))
         with use_run(maker.run):
             report()
 
     running()
+    with get_client(sync_client=True) as client:
+        shown = client.read_flow_run(UUID(maker.run.record.flow_run_id))
+    assert (shown.name, set(shown.tags)) == ("four_books: pretrain.train.tokens", {"four_books", "pretrain.train.tokens"})
     assert "four_books" in (home / "reports" / "four_books.html").read_text()
     lineage = PrefectArtifact.get("lineage-four-books")
     assert isinstance(lineage, StoredArtifact) and "gate/trial-base" in str(lineage.data)

@@ -17,7 +17,7 @@ from flows.cli.commands.arguments import AsJson, StoreUrl
 from flows.cli.views.corpus_removed import corpus_stats, explain_duplicates, show_removed
 from flows.cli.views.corpus_show import show_document
 from flows.cli.views.diff_rendering import print_styled
-from flows.services.home import home
+from flows.services.home import JUDGEMENTS, home
 from tasks.stage.system.atomic_files import write_atomically
 
 if TYPE_CHECKING:
@@ -54,6 +54,29 @@ def search(
     from flows.cli.searching import search_passages
 
     print(search_passages(recipe, question, most, by_words=words, as_json=as_json, store=store))
+
+
+@app.command()
+def judgements(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="a journal of judgements; by default that of folio's home")
+    ] = None,
+    withdraw: Annotated[
+        str,
+        typer.Option(metavar="WHAT", help="add a line that takes back a judgement, by its id, or all of judge:NAME or of answer:SHA256"),
+    ] = "",
+    judge: Annotated[str, typer.Option(metavar="NAME", help="who withdraws; needed with --withdraw")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="why; needed with --withdraw")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what people judged, how far they agree, and how models rate by it.
+
+    Examples: `folio judgements`, `folio judgements --withdraw judge:ada --judge ada --reason "I had the wrong glasses on"`
+    """
+    from flows.cli.views.judgements import show_judgements, withdraw_judgements  # loads numpy
+
+    journal = folder or home() / JUDGEMENTS
+    print(withdraw_judgements(journal, withdraw, judge, reason) if withdraw else show_judgements(journal, as_json=as_json))
 
 
 @corpus_app.command()

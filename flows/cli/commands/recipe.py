@@ -35,7 +35,18 @@ class ModelKind(StrEnum):
 def recipes() -> None:
     """List the recipes that come with folio."""
     for name, path in built_in().items():
-        print(f"{name:12} {load(name).description}\n{'':12} {path}")
+        try:
+            told = load(name).description
+        except RecipeError as error:  # as of an open model whose shape is not known yet: said here, and the others are listed
+            told = f"cannot be read: {str(error).splitlines()[-1].strip()}"
+        print(f"{name:12} {told}\n{'':12} {path}")
+
+
+class Goal(StrEnum):
+    """What a model is to do with the texts of a folder."""
+
+    TEXTS = "texts"
+    ANSWERS = "answers"
 
 
 @app.command()
@@ -62,6 +73,18 @@ def init(
     replay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="with --base: general text mixed into your own, so the model forgets less")
     ] = None,
+    goal: Annotated[
+        Goal,
+        typer.Option(help="texts: a model that has read your texts; answers: with --base, one that answers about them and cites them"),
+    ] = Goal.TEXTS,
+    teacher: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL@ADDRESS",
+            help="with --goal answers: the model that writes questions about your texts, behind an address that speaks as OpenAI's does; "
+            "by default llama3.2 of Ollama on this machine",
+        ),
+    ] = "",
 ) -> None:
     """Look at a folder of your own texts, time this machine, write a recipe that fits both, and say what to expect.
 
@@ -74,8 +97,17 @@ def init(
             raise typer.BadParameter(f"--kind {kind.value} is for a model of your texts alone, and --base starts from one; leave one out")
         from flows.recipe.initialize_opened import write_opened_recipe
 
-        print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
+        if teacher and goal is not Goal.ANSWERS:
+            raise typer.BadParameter("--teacher is for --goal answers; add that, or leave it out")
+        asked = ""
+        if goal is Goal.ANSWERS:
+            from flows.recipe.initialize_answers import TEACHER
+
+            asked = teacher or TEACHER
+        print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True, teacher=asked))
         return
+    if goal is Goal.ANSWERS or teacher:
+        raise typer.BadParameter("--goal answers and --teacher are for --base: name an open model to start from, or leave them out")
     if replay is not None:
         raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe

@@ -1,4 +1,4 @@
-"""`folio runs`, `status`, `stop`, `logs`: what ran, what is running, and how to end it."""
+"""`folio runs`, `status`, `stop`, `logs`, `report`: what ran, what is running, how to end it, and what came of it."""
 
 from __future__ import annotations
 
@@ -107,3 +107,24 @@ def logs(
     """Print what a run has said, with times in UTC."""
     for line in log_lines(find_run(run, store), stage, follow=follow):
         print(line, flush=follow)
+
+
+@app.command()
+def report(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="a run's id, the beginning of it, or a recipe for its newest run; by default the newest of all",
+            autocompletion=complete_run,
+        ),
+    ] = "",
+    opened: Annotated[bool, typer.Option("--open", help="open its page in a browser, too")] = False,
+    store: StoreUrl = "",
+) -> None:
+    """Print how a run ended: its verdict, its gates, how good its model is, and where its page is.
+
+    Examples: `folio report`, `folio report universe --open`, `folio report universe~1` for the run before
+    """
+    from flows.cli.views.report import show_report  # loads Prefect
+
+    print(show_report(run, store, opened=opened))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,15 +20,21 @@ from model.layers.norms import RMSNorm
 from model.layers.positions import Alibi, RelativeBias, frequencies
 
 
-def decoding_plan(config: AttentionConfig, window: Window, bias: Alibi | RelativeBias | None) -> AttentionPlan:
-    """Return kernel and mask. Rows of one length with nothing to hide or to add need no mask."""
+def decoding_plan(config: AttentionConfig, window: Window, bias: Alibi | RelativeBias | None, prompts: Sequence[int] = ()) -> AttentionPlan:
+    """Return kernel and mask. Rows of one length with nothing to hide or to add need no mask.
+
+    prompts: how many of the new tokens each row has, where those of rows that held none are a prompt, which sees all of itself.
+    """
     time, end, before = window.time, window.end, window.state.before
     sparse = pattern_hides(config, end)
     capped = config.attention_soft_cap > 0
-    if bias is None and not sparse and window.level and (time == 1 or (end == time and not capped and not before)):
+    whole_N = [0 if start else count for start, count in zip(window.starts, prompts, strict=True)] if prompts and time > 1 else []
+    if not any(whole_N) and bias is None and not sparse and window.level and (time == 1 or (end == time and not capped and not before)):
         return AttentionPlan("plain" if capped else "fused", soft_cap=config.attention_soft_cap)
     query_NT1, key_S = window.positions_NT[:, :, None], torch.arange(end, device=window.positions_NT.device)
     seen_NTS = key_S <= query_NT1
+    if any(whole_N):
+        seen_NTS = seen_NTS | (key_S < torch.tensor(whole_N, device=key_S.device)[:, None, None])
     if sparse:
         seen_NTS = seen_NTS & pattern_rule(config)(query_NT1, key_S)
     mask_NHTS: Tensor = seen_NTS[:, None]

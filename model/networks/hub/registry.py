@@ -32,11 +32,13 @@ BY_MODEL_TYPE: dict[str, HubClass] = {one.MODEL_TYPE: one for one in CLASSES}
 
 def form_of(config: DecoderConfig) -> HubForm | None:
     """Return the decoder in the form of the class of transformers that computes it, None if there is none."""
-    return next((HubForm(one, config) for one in CLASSES if not one.differences(config)), None)
+    return None if config.reads_prompts else next((HubForm(one, config) for one in CLASSES if not one.differences(config)), None)
 
 
 def refusal(config: DecoderConfig) -> str:
     """Return which settings keep the nearest classes from computing this decoder; empty if one computes it."""
+    if config.reads_prompts:
+        return "each reads prompts causally, not as prompt=bidirectional does"
     lacking = {one.NAME: one.differences(config) for one in CLASSES}
     fewest = min(len(differences) for differences in lacking.values())
     if not fewest:

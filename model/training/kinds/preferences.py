@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from model.aims.held_out import LogRatioAim, OddsRatioAim, RankingAim, SignedRewardAim, TokenRatioAim
     from model.loading.joined_rows import RowReader
     from model.loading.source import BatchShare, Source
+    from model.networks.base import NetworkBase
     from model.objectives.dpo import Dpo
     from model.objectives.kto import Kto
     from model.objectives.protocol import Cacheable, Objective
@@ -59,7 +60,7 @@ class PreferenceConfig(ReplayingConfig):
     def own_objective(self) -> Objective:
         """Return the objective over pairs alone."""
 
-    def build_objective(self, heads: int = 0) -> Objective:
+    def build_objective(self, network: NetworkBase) -> Objective:
         """Return the objective that this config describes."""
         return self.replaying(self.own_objective(), "preference_loss", within_documents=self.within_documents)
 

@@ -1,4 +1,4 @@
-"""Pretraining, by next-token prediction, masked language modelling or span corruption."""
+"""Pretraining: next tokens, behind prompts or not, masked tokens, spans, or vectors of passages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from model.networks.base import Ability, NetworkBase
 from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 
 if TYPE_CHECKING:
+    from model.loading.source import BatchShare, Source
+    from model.objectives.contrastive import Contrastive
     from model.objectives.masked import Masked
     from model.objectives.next_token import NextToken
+    from model.objectives.prefix import PrefixLm
+    from model.objectives.protocol import Objective
     from model.objectives.spans import Spans
+    from model.rollouts.cycle import Policy
+    from model.training.job import Job
 
 
 class PretrainConfig(CorpusTrainConfig):
@@ -48,11 +54,48 @@ class PretrainConfig(CorpusTrainConfig):
         """Unless an adapter leaves the router and its biases as they are."""
         return not self.adapter.KEEPS_BASE
 
-    def build_objective(self, heads: int = 0) -> NextToken:
+    def build_objective(self, network: NetworkBase) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken
 
-        return NextToken(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
+        return NextToken(within_documents=self.within_documents, heads=self.trained_heads(network), heads_weight=self.multi_token_weight)
+
+
+class PrefixConfig(CorpusTrainConfig):
+    """Prefix language modelling over packed documents: each begins with a prompt, read both ways, behind which tokens are predicted."""
+
+    FROM_LOGITS: ClassVar[bool] = True
+    TEACHES_PROMPTS: ClassVar[bool] = True
+
+    kind: Literal["prefix"] = Field("prefix", description="training objective: what follows a prompt that is read in both directions")
+    least_prompt: float = Field(0.0, ge=0, lt=1, description="smallest share of a document that is its prompt; fraction")
+    most_prompt: float = Field(0.75, gt=0, lt=1, description="largest share, each between the two is as likely; fraction")
+    prompt_seed: int = Field(0, ge=0, description="decides, with a row's position, how long its documents' prompts are; integer")
+
+    @model_validator(mode="after")
+    def _prompts_stay_in_documents(self) -> PrefixConfig:
+        if not self.within_documents:
+            raise ValueError("within_documents=false with kind=prefix: a prompt belongs to its own document; leave it out")
+        if self.least_prompt > self.most_prompt:
+            raise ValueError(f"least_prompt={self.least_prompt} is above most_prompt={self.most_prompt}; lower it")
+        return self
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield that the network reads no prompt both ways."""
+        if not network.reads_prompts:
+            way = f"set {shape}prompt=bidirectional" if "prompt" in type(network).model_fields else f"choose {shape}kind=decoder"
+            yield f"{section}kind=prefix with {shape}kind={network.kind}, which reads prompts causally: {way}, or kind=next_token"
+
+    @property
+    def balances_experts(self) -> bool:
+        """Unless an adapter leaves the router and its biases as they are."""
+        return not self.adapter.KEEPS_BASE
+
+    def build_objective(self, network: NetworkBase) -> PrefixLm:
+        """Return the objective that this config describes."""
+        from model.objectives.prefix import PrefixLm
+
+        return PrefixLm(least=self.least_prompt, most=self.most_prompt, seed=self.prompt_seed)
 
 
 class MaskedConfig(CorpusTrainConfig):
@@ -90,7 +133,7 @@ class MaskedConfig(CorpusTrainConfig):
     def reads_words(self) -> bool:
         return self.whole_words
 
-    def build_objective(self, heads: int = 0) -> Masked:
+    def build_objective(self, network: NetworkBase) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked
 
@@ -131,8 +174,76 @@ class SpansConfig(CorpusTrainConfig):
     def read_share(self) -> float:
         return min(1.0, self.density * (1 + 1 / self.mean_length))
 
-    def build_objective(self, heads: int = 0) -> Spans:
+    def build_objective(self, network: NetworkBase) -> Spans:
         """Return the objective that this config describes."""
         from model.objectives.spans import Spans
 
         return Spans(self.density, self.mean_length, self.hiding_seed, self.most_spans)
+
+
+class ContrastiveConfig(CorpusTrainConfig):
+    """Contrastive learning over packed documents: the two halves of a passage are to find each other among those of all rows of a step."""
+
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"packed", "gradients"})
+    HAS_NEXT_TOKENS: ClassVar[bool] = False
+    # Each text is read twice, once without gradients, and the head not at all.
+    COUNTS_OPERATIONS: ClassVar[bool] = False
+
+    kind: Literal["contrastive"] = Field("contrastive", description="training objective: vectors by which halves of a passage are found")
+    temperature: float = Field(
+        0.05, gt=0, le=1, description="cosines are divided by it; lower: the nearest others count more; dimensionless"
+    )
+    hardness: float = Field(
+        0.0, ge=0, le=4, description="how much more the likest other passages weigh, as exp(hardness * cosine / temperature); 0: all alike"
+    )
+    sizes: tuple[int, ...] = Field(
+        (), description="beginnings of a vector that are to be vectors by themselves (Matryoshka), besides the whole; numbers, ascending"
+    )
+    least_tokens: int = Field(8, ge=1, description="a row whose longest document has not twice as many is left out; tokens of a half")
+    cutting_seed: int = Field(0, ge=0, description="decides, with a row's position, where its passage is cut; integer")
+
+    @model_validator(mode="after")
+    def _passages_can_be_compared(self) -> ContrastiveConfig:
+        if self.smallest_batch < 2:
+            raise ValueError(
+                f"global_batch={self.smallest_batch} with kind=contrastive: a passage is told from others of its step; set 2 or more"
+            )
+        if list(self.sizes) != sorted(set(self.sizes)) or any(size < 1 for size in self.sizes):
+            raise ValueError(f"sizes={list(self.sizes)}: give numbers from 1 on, each once, in ascending order")
+        if not self.within_documents:
+            raise ValueError("within_documents=false with kind=contrastive: a passage is of one document; leave it out")
+        if self.adapter.drops:
+            raise ValueError(f"adapter.dropout={self.adapter.drops} with kind=contrastive: both passes are to be the same; set 0")
+        return self
+
+    def network_problems(self, network: NetworkBase, section: str, shape: str) -> Iterator[str]:
+        """Yield that the network has no hidden vector of each token, drops some, or norms by the batch; or that a size is too large."""
+        kind = f"{section}kind=contrastive"
+        if not {"causal", "bidirectional"} & network.SUPPORTS:
+            yield f"{kind} with {shape}kind={network.kind}: it reads texts with gaps alone; choose kind=encoder or kind=decoder"
+        if share := getattr(network, "dropout", 0):
+            yield f"{shape}dropout={share} with {kind}: each text is read twice, and both passes are to be the same; set dropout=0"
+        if network.whole_batch:
+            yield f"{shape}norm=batch with {kind}: a text's vector would depend on others; use another norm"
+        if self.sizes and self.sizes[-1] >= network.width:
+            yield f"{section}sizes={list(self.sizes)} with {shape}width={network.width}: smaller ones are asked for; leave others out"
+
+    @property
+    def read_share(self) -> float:
+        return 0.0
+
+    def build_objective(self, network: NetworkBase) -> Contrastive:
+        """Return the objective that this config describes."""
+        from model.objectives.contrastive import Contrastive
+
+        return Contrastive(
+            (*self.sizes, network.width), self.global_batch, max(self.global_batch, self.eval_rows), self.temperature, self.hardness,
+            self.least_tokens, self.cutting_seed,
+        )  # fmt: skip
+
+    def build_source(self, job: Job, objective: Objective, share: BatchShare, policy: Policy) -> Source:
+        """Return the job's packed rows, each with the token that begins a text."""
+        from model.loading.joined_rows import BegunRows
+        from model.training.job_batches import job_batches
+
+        return job_batches(job, objective, share.device, share.rank, share.world_size, lambda rows, part: BegunRows(rows))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from data.shards.schema import Array
     from model.aims.sampled_reward import SampledRewardAim
     from model.loading.source import BatchShare
+    from model.networks.base import NetworkBase
     from model.objectives.grpo import Grpo
     from model.objectives.ppo import Ppo
     from model.objectives.protocol import Objective
@@ -114,7 +115,7 @@ class GrpoConfig(SampledConfig):
         "group", description="standard deviation of rewards that advantages are divided by: the group's, the whole batch's, or none"
     )
 
-    def build_objective(self, heads: int = 0) -> Grpo:
+    def build_objective(self, network: NetworkBase) -> Grpo:
         """Return the objective that this config describes."""
         from model.objectives.grpo import Grpo
 
@@ -173,7 +174,7 @@ class PpoConfig(SampledConfig):
         """Return the aim: replies with a higher reward, including the reward model's."""
         return super().aim().model_copy(update={"judged": self.reward_weight if self.judge else None})
 
-    def build_objective(self, heads: int = 0) -> Ppo:
+    def build_objective(self, network: NetworkBase) -> Ppo:
         """Return the objective that this config describes."""
         from model.objectives.ppo import Ppo
         from model.rollouts.cycle import JUDGED

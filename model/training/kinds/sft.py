@@ -12,6 +12,7 @@ from model.training.train_config import AHEAD_WEIGHT, RowKind, TuningConfig
 
 if TYPE_CHECKING:
     from model.aims.held_out import AnswerLossAim
+    from model.networks.base import NetworkBase
     from model.objectives.protocol import Objective
 
 LEAST_ROWS = 2  # at least one of each kind per step
@@ -87,9 +88,9 @@ class SftConfig(ReplayingConfig):
         """Return the aim: a lower loss on the assistant's tokens."""
         return AnswerLossAim(kind="answer_loss", within_documents=self.within_documents)
 
-    def build_objective(self, heads: int = 0) -> Objective:
+    def build_objective(self, network: NetworkBase) -> Objective:
         """Return the objective that this config describes."""
         from model.objectives.next_token import Sft
 
-        own = Sft(within_documents=self.within_documents, heads=heads, heads_weight=self.multi_token_weight)
+        own = Sft(within_documents=self.within_documents, heads=self.trained_heads(network), heads_weight=self.multi_token_weight)
         return self.replaying(own, "answer_loss", within_documents=self.within_documents)

@@ -96,6 +96,11 @@ def _abilities(network: NetworkBase, train: TrainConfig, resources: TrainResourc
     kind = f"{shape}kind={network.kind}"
     for ability in sorted(train.REQUIRES - network.SUPPORTS):
         yield f"{section}kind={train.kind} needs a network that supports {ability}, and {kind} does not; choose another kind of one of them"
+    if network.reads_prompts and not train.TEACHES_PROMPTS:
+        yield (
+            f"{section}kind={train.kind} with {shape}prompt=bidirectional: its rows do not say what is a prompt, so the network would not "
+            f"learn to read one; only kind=prefix, of pretraining, teaches it; use that, or {shape}prompt=causal"
+        )
     if train.masks_documents and "packed" not in network.SUPPORTS:
         yield f"{section}within_documents=true with {kind}: it can't keep the documents of a row apart; set within_documents=false"
     if resources.sample_every and "generation" not in network.SUPPORTS:

@@ -76,28 +76,38 @@ def run_log(home: Path, run_id: str) -> Iterator[None]:
     """Write log records of the block to the run's log: all of folio's, and libraries' warnings."""
     path = log_path(home, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    loggers = {logging.getLogger("folio"): logging.INFO, logging.getLogger(): logging.WARNING}
-    handler.addFilter(_belongs)
+    ours, theirs = _handler(path, _is_ours), _handler(path, _is_warning_of_others)
     file_logger.setLevel(logging.DEBUG)
     file_logger.propagate = False
-    for logger in (*loggers, file_logger):
+    # folio's records also reach the handlers of the root where they propagate, as in a worker of Prefect, so it has another one.
+    handlers = ((logging.getLogger("folio"), ours), (file_logger, ours), (logging.getLogger(), theirs))
+    for logger, handler in handlers:
         logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger in (*loggers, file_logger):
+        for logger, handler in handlers:
             logger.removeHandler(handler)
-        handler.close()
+        for handler in (ours, theirs):
+            handler.close()
 
 
-def _belongs(record: logging.LogRecord) -> bool:
-    """Return whether a record is folio's, or the warning of a library other than Prefect, which tells of the run's own states."""
-    library = record.name.partition(".")[0]
-    return library == "folio" or (library != "prefect" and record.levelno >= logging.WARNING)
+def _handler(path: Path, keep: Callable[[logging.LogRecord], bool]) -> logging.Handler:
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    handler.addFilter(keep)
+    return handler
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == "folio"
+
+
+def _is_warning_of_others(record: logging.LogRecord) -> bool:
+    """Return whether a record is the warning of a library other than Prefect, which tells of the run's own states."""
+    return record.levelno >= logging.WARNING and record.name.partition(".")[0] not in ("folio", "prefect")
 
 
 @dataclass(frozen=True)

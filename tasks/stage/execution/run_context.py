@@ -20,7 +20,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from tasks.stage.execution.live_runs import attended
+from tasks.stage.execution.live_runs import attended, file_logger
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunStopped, current_options, use_run
 from tasks.stage.execution.trace_check import TraceChecker
@@ -146,6 +146,8 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
     elif type(error).__module__.partition(".")[0] not in _packages(run) and run.decisions:
         # An error from a library doesn't say which stage it happened in.
         error.add_note(f"It happened in {without_shard(run.decisions[-1].position)}")
+    if isinstance(error, Exception):
+        file_logger.info("%s", message)  # the terminal shows it once the run has ended
     try:
         _close(run, status, message)
     except Exception as other:  # noqa: BLE001  # the error that ended the run matters more than any raised here

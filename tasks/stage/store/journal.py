@@ -174,9 +174,10 @@ class Journal:
         """Return the run that `find` finds. Raises LookupError naming `text` when there is none."""
         found = self.find(text)
         if found is None:
-            hint = did_you_mean(text, dict.fromkeys(record.recipe for record in self.records()))
+            known = list(dict.fromkeys(record.recipe for record in self.records()))
+            hint = did_you_mean(text, known) or (f"; these recipes ran: {', '.join(known)}." if known else ", nor any other.")
             raise LookupError(
-                f"{self.store.url} has no run {text!r}{hint or '.'} Give a run's id or the beginning of it, its MLflow or flow run id, "
+                f"{self.store.url} has no run {text!r}{hint} Give a run's id or the beginning of it, its MLflow or flow run id, "
                 "or a recipe, such as universe for its newest run or universe~1 for the one before."
             )
         return found

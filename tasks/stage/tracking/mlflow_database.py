@@ -30,6 +30,7 @@ BATCH = 500
 LONGEST_PARAMETER, LONGEST_TAG = 5000, 4900
 ATTEMPTS = 4
 SQLITE = "sqlite:///"
+DEFAULT = "Default"  # what MLflow calls the experiment that it begins with
 
 
 class MetricRow(NamedTuple):
@@ -82,9 +83,19 @@ class MlflowDatabase:
             known = self.client.get_experiment_by_name(name)
             if known is not None:
                 return str(known.experiment_id)
-            return str(self.client.create_experiment(name, artifact_location=(self._files / name).resolve().as_uri()))
+            made = str(self.client.create_experiment(name, artifact_location=(self._files / name).resolve().as_uri()))
+            self._leave_out_default(made)
+            return made
 
         return _insist(find_or_make)
+
+    def _leave_out_default(self, made: str) -> None:
+        """Delete the empty experiment with which MLflow begins a database, if `made` is the only other one of a file on this machine."""
+        if self._path is None:
+            return
+        others = [found for found in self.client.search_experiments() if found.experiment_id != made]
+        if [found.name for found in others] == [DEFAULT] and not self.client.search_runs([others[0].experiment_id], max_results=1):
+            self.client.delete_experiment(others[0].experiment_id)
 
     def find_runs(self, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
         """Return the runs with these tags, oldest first."""

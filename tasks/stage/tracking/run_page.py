@@ -1,4 +1,4 @@
-"""What MLflow shows of a run to a person, from the run's record alone: its name, its description, and a table of all metrics."""
+"""What MLflow and Prefect show of a run to a person, from the run's record alone: its name, its description, and a table of all metrics."""
 
 from __future__ import annotations
 
@@ -36,15 +36,19 @@ def run_name(record: RunRecord) -> str:
 
 def what_changed(record: RunRecord) -> str:
     """Return in a few words why a run executed something; a change of an input is told by what changed before it."""
+    text = ", ".join(changes_of(record))
+    return text if len(text) <= LONGEST_CHANGE else f"{text[: LONGEST_CHANGE - 1].rstrip(' ,')}…"
+
+
+def changes_of(record: RunRecord) -> list[str]:
+    """Return why a run executed something, each cause in a few words; of one that has not finished and executed nothing, none."""
     executed = {position: made.causes for position, made in record.positions.items() if made.action == "executed"}
     if not executed:
-        return "nothing changed" if record.status == "finished" else ""
+        return ["nothing changed"] if record.status == "finished" else []
     causes = [(without_shard(position), cause) for position, given in executed.items() for cause in given]
     if all(cause == NEVER or cause.startswith("input ") for _, cause in causes):
-        return "first run" if len(executed) == len(record.positions) else f"new: {next(iter(executed))}"
-    words = dict.fromkeys(_words(position, cause) for position, cause in causes if cause != NEVER and not cause.startswith("input "))
-    text = ", ".join(words)
-    return text if len(text) <= LONGEST_CHANGE else f"{text[: LONGEST_CHANGE - 1].rstrip(' ,')}…"
+        return ["first run" if len(executed) == len(record.positions) else f"new: {next(iter(executed))}"]
+    return list(dict.fromkeys(_words(position, cause) for position, cause in causes if cause != NEVER and not cause.startswith("input ")))
 
 
 def _words(position: str, cause: str) -> str:

@@ -72,3 +72,11 @@ def test_lines_of_questions_in_a_caption_are_asked_instead(tmp_path: Path) -> No
 def test_splits_without_captioned_pictures_are_refused(tmp_path: Path, train: list[str], test: list[str], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         made(tmp_path, train, test)
+
+
+def test_answers_that_come_again_are_what_a_guesser_chooses_from(tmp_path: Path) -> None:
+    said = [f"{picture(n).placeholder}\n\nQ: Where?\nA: {'left' if n % 3 else 'right'}\n\nQ: Which?\nA: number {n}" for n in range(50)]
+    lines = made(tmp_path, said[:40], said[40:])
+    for name in ("questions_seen", "questions_heldout", "questions_blind"):
+        choices = {line["question"].rpartition("\n")[2]: line.get("choices") for line in lines[name]}
+        assert choices == {"Where?": ["left", "right"], "Which?": None}

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from data.examples.config import ConversationExamples, CorpusExamples
+from data.examples.config import ConversationExamples, CorpusExamples, DocumentExamples
+from data.shards.address import Teacher
 from data.sources.config import FilesSource
 from data.sources.files import find_files
 from flows.cli.commands.recipe import diff_recipes, show_recipe
+from flows.cli.planning import plan_recipe
 from flows.cli.preflight import machine_problems
 from flows.pipeline import compose
+from flows.recipe.initialize_answers import named_teacher
 from flows.recipe.initialize_opened import write_opened_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
@@ -140,6 +144,38 @@ def test_init_writes_a_recipe_that_loads_and_says_what_it_takes(folder: Path) ->
     assert "of memory" in told and "min" in told and "general" in (folder / "books" / "recipe.yaml").read_text()
     with pytest.raises(RecipeError, match=r"recipe\.yaml is already there"):
         write_opened_recipe(folder / "books", str(folder / "llama"), 10, MACHINE)
+
+
+def test_init_for_answers_writes_a_recipe_that_teaches_and_judges_and_says_what_that_costs(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for number in range(4):
+        (tmp_path / "mine" / f"{number}.txt").write_text(f"The pump of hall {number} is inspected every {number + 2} days. " * 60)
+    write_llama(tmp_path / "llama", context=2048)
+    told = write_opened_recipe(tmp_path / "mine", str(tmp_path / "llama"), 10, MACHINE, teacher="small@http://127.0.0.1:9/v1")
+    written = load(str(tmp_path / "mine"))
+    assert isinstance(written.examples, DocumentExamples) and isinstance(written.examples.teacher, Teacher)
+    calls = written.examples.passages * (1 + 2 * written.examples.questions)
+    assert f"teacher: small at http://127.0.0.1:9/v1 is asked at most {calls:,} times" in told and "adapter: lora, since LoRA takes" in told
+    assert written.index and written.index.evaluate and written.index.evaluate.declined
+    assert [str(bound) for bound in written.gates.release.bounds] == [">= 0 (certain)"]
+    positions = [decision.position for decision in plan_recipe(str(tmp_path / "mine"), (), frozenset(), False).decisions]
+    assert positions.index("teach") < positions.index("consult.untouched") < positions.index("consult") < positions.index("gate.release")
+
+
+def test_init_for_answers_proposes_to_pack_weights_where_memory_is_short(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("The pump of hall 7 is inspected every 30 days. " * 400)
+    write_llama(tmp_path / "llama", context=2048)
+    short = replace(MACHINE, memory=500_000_000)
+    told = write_opened_recipe(tmp_path / "mine", str(tmp_path / "llama"), 10, short, teacher="small@http://127.0.0.1:9/v1")
+    written = load(str(tmp_path / "mine"))
+    assert {written.pretrain.adapter.kind, *(step.adapter.kind for step in written.tuning)} == {"qlora"} and "adapter: qlora" in told
+
+
+@pytest.mark.parametrize("named", ["small", "@http://127.0.0.1:9/v1", "small@nowhere"])
+def test_a_teacher_that_names_no_address_is_refused(tmp_path: Path, named: str) -> None:
+    with pytest.raises(RecipeError, match=f"--teacher {named}"):
+        named_teacher(named)
 
 
 @pytest.mark.parametrize(

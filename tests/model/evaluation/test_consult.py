@@ -17,6 +17,7 @@ from model.evaluation.config import ConsultConfig
 from model.inference.chat_format import ChatFormat
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from tasks.reporting.documents import documents_verdict
 from tests.data.searching.handbook import handbook, write_documents
 
 TEXTS, FACTS = handbook(40)
@@ -67,11 +68,25 @@ class Reads:
 def measured(
     monkeypatch: pytest.MonkeyPatch, chat_format: ChatFormat, index: PassageIndex, heldout: Path, *, context: int = 2048, cites: bool = True
 ) -> dict[str, float]:
-    monkeypatch.setattr(questions, "_replies", Reads(cites))
-    network = Decoder(DecoderConfig(width=32, layers=1, heads=4, context=context), chat_format.tokenizer.get_vocab_size()).decoding()
-    found, records = questions.consult(network, chat_format, heldout, index, ConsultConfig())
+    found, records = consulted(monkeypatch, chat_format, index, heldout, Reads(cites), ConsultConfig(), context=context)
     assert len(records) == found["questions"] == len(ASKED)
     return found
+
+
+def consulted(
+    monkeypatch: pytest.MonkeyPatch,
+    chat_format: ChatFormat,
+    index: PassageIndex,
+    heldout: Path,
+    reads: Any,
+    config: ConsultConfig,
+    *,
+    context: int = 2048,
+    untouched: list[dict[str, Any]] | None = None,
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    monkeypatch.setattr(questions, "_replies", reads)
+    network = Decoder(DecoderConfig(width=32, layers=1, heads=4, context=context), chat_format.tokenizer.get_vocab_size()).decoding()
+    return questions.consult(network, chat_format, heldout, index, config, untouched=untouched)
 
 
 def test_recall_and_right_answers_are_counted_with_intervals_and_the_gain_over_the_same_questions(
@@ -96,3 +111,50 @@ def test_passages_that_do_not_fit_are_not_shown(
 ) -> None:
     wide, narrow = (measured(monkeypatch, chat_format, index, heldout, context=context) for context in (2048, 160))
     assert wide["shown"] == 5 and narrow["shown"] == 0 and narrow["documents"] == 0 and narrow["recall_at_5"] == wide["recall_at_5"]
+
+
+class Declines(Reads):
+    """Declines in its own words where nothing answers a question; `every`: says nothing at all to each so many-th of these."""
+
+    def __init__(self, every: int) -> None:
+        super().__init__(cites=True)
+        self.every, self.asked = every, 0
+
+    def answer(self, prompt: str) -> str:
+        if (answer := super().answer(prompt)) != "I don't know.":
+            return answer
+        self.asked += 1
+        return "" if self.asked % self.every == 0 else "Das steht nicht da."
+
+
+def test_what_no_passage_answers_is_to_be_declined_and_an_empty_reply_stays_among_those_asked(
+    monkeypatch: pytest.MonkeyPatch, chat_format: ChatFormat, index: PassageIndex, heldout: Path
+) -> None:
+    asked = ConsultConfig(declined=True, declines=("das steht nicht da",))
+    found, records = consulted(monkeypatch, chat_format, index, heldout, Declines(every=4), asked)
+    said = [record["elsewhere"] for record in records]
+    assert "" in said and found["declined"] == sum(map(bool, said)) / len(ASKED)
+    assert found["declined_wrongly"] == 0
+    english, _ = consulted(monkeypatch, chat_format, index, heldout, Declines(every=4), ConsultConfig(declined=True))
+    assert english["declined"] == 0
+
+
+def test_a_tuned_model_is_compared_with_the_untouched_one_question_by_question_and_the_verdict_says_which_to_use(
+    monkeypatch: pytest.MonkeyPatch, chat_format: ChatFormat, index: PassageIndex, heldout: Path
+) -> None:
+    config = ConsultConfig()
+    _, good = consulted(monkeypatch, chat_format, index, heldout, Reads(cites=True), config)
+    _, bad = consulted(monkeypatch, chat_format, index, heldout, lambda network, format, prompts, *given: ["No."] * len(prompts), config)
+    better, _ = consulted(monkeypatch, chat_format, index, heldout, Reads(cites=True), config, untouched=bad)
+    assert better["tuning.documents"] == better["documents"] - better["untouched.documents"] >= 0.95
+    assert better["tuning.documents_low"] > 0 and better["tuning.closed"] == 0
+    assert documents_verdict(better).endswith(": use the tuned model with documents.")
+    same, _ = consulted(monkeypatch, chat_format, index, heldout, Reads(cites=True), config, untouched=good)
+    assert "is not known to be right more often" in documents_verdict(same)
+    assert documents_verdict(same).endswith(": use retrieval alone, the untouched model with documents.")
+    worse = better | {f"tuning.documents{end}": -value for end, value in (("", 0.9), ("_low", 0.95), ("_high", 0.5))}
+    assert "is right less often" in documents_verdict(worse)
+    for way in ("untouched, alone", "untouched, with documents", "tuned, alone", "tuned, with documents"):
+        assert way in documents_verdict(better)
+    with pytest.raises(ValueError, match="was asked other questions"):
+        consulted(monkeypatch, chat_format, index, heldout, Reads(cites=True), config, untouched=bad[1:])

@@ -78,6 +78,22 @@ def test_a_model_may_cost_what_the_bound_lets_through_and_no_more() -> None:
     assert tuned(0.05) and not tuned(0.03) and not tuned(0.0)
 
 
+def test_a_model_that_answers_as_often_without_the_picture_is_not_above_that() -> None:
+    bound = Bound(metric="chat.questions.heldout", above="blind")
+    right = np.random.default_rng(2).random(400)
+    blind = units(right[::-1] < 0.3)
+    assert not judged(bound, units(right < 0.32), blind, "chat.questions.blind").passed
+    assert judged(bound, units(right < 0.7), blind, "chat.questions.blind").passed
+
+
+def test_chance_and_the_blind_model_stand_beside_a_score_about_pictures() -> None:
+    metrics = {"chat.questions.heldout": 0.95, "chat.questions.blind": 0.2, "baseline.chance.questions.heldout": 0.25, "chat.val.loss": 1.0}
+    bounds = [Bound(metric="chat.questions.heldout", minimum=0.9), Bound(metric="chat.val.loss", maximum=2.0)]
+    assert [verdict.asked for verdict in judge(metrics, bounds)] == [">= 0.9 (chance 0.25, blind 0.2)", "<= 2"]
+    del metrics["chat.questions.blind"]
+    assert judge(metrics, bounds)[0].asked == ">= 0.9"
+
+
 def test_a_model_that_answers_as_often_as_guessing_is_not_above_chance() -> None:
     bound = Bound(metric="chat.questions.heldout", above="chance")
     guessed, right = units(np.full(100, 0.5)), np.random.default_rng(2).random(100)
@@ -143,6 +159,8 @@ def test_a_metric_that_is_missing_or_nan_or_has_no_rows_fails() -> None:
         ({"metric": OURS, "beats": "baseline.ngram", "by": 0.1}, "by=0.1, which does nothing without no_worse_than"),
         ({"metric": "base.val.perplexity", "beats": "baseline.ngram"}, "kept row by row"),
         ({"metric": OURS, "above": "chance"}, "chance is known of questions alone"),
+        ({"metric": OURS, "above": "blind"}, "blind is known of questions alone"),
+        ({"metric": "chat.questions.seen", "above": "blind"}, "questions.heldout alone are asked without pictures"),
     ],
 )
 def test_a_bound_that_could_not_be_judged_is_refused(fields: dict[str, Any], message: str) -> None:

@@ -28,7 +28,7 @@ def replaying(make_job: JobMaker, shards: Path) -> Job:
 
 def prints(job: Job, updates: range, rank: int = 0, workers: int = 1) -> list[list[bytes]]:
     """What a worker reads of its own and of replayed rows in each update, as bytes."""
-    batches = job_batches(job, job.train.build_objective(), CPU, rank, workers)
+    batches = job_batches(job, job.build_objective(), CPU, rank, workers)
     found = []
     for update in updates:
         parts = batches.step(update).micro_batches
@@ -37,7 +37,7 @@ def prints(job: Job, updates: range, rank: int = 0, workers: int = 1) -> list[li
 
 
 def test_a_quarter_of_every_step_is_replayed(replaying: Job) -> None:
-    batches = job_batches(replaying, replaying.train.build_objective(), CPU)
+    batches = job_batches(replaying, replaying.build_objective(), CPU)
     for update in range(12):
         step = batches.step(update)
         assert sum(len(part[f"{PREFIX}tokens"]) for part in step.micro_batches) == 3
@@ -57,12 +57,12 @@ def test_rows_are_the_same_on_any_number_of_workers_and_in_a_resumed_run(replayi
 
 
 def test_validation_reads_a_share_of_pretraining_beside_the_step_s_own_rows(replaying: Job) -> None:
-    batches = job_batches(replaying, replaying.train.build_objective(), CPU)
+    batches = job_batches(replaying, replaying.build_objective(), CPU)
     counted = [units for units, _ in batches.validation()]
     assert sum(units["replayed"] > 0 for units in counted) >= 1
     own = sum(units["tokens"] for units in counted)
     plain = replaying.model_copy(update={"train": SFT.model_copy(update={"replay": 0.0}), "replayed": None})
-    alone = job_batches(plain, plain.train.build_objective(), CPU)
+    alone = job_batches(plain, plain.build_objective(), CPU)
     assert own == sum(units["tokens"] for units, _ in alone.validation()), "its own rows are those of a step without replay"
 
 
@@ -91,7 +91,7 @@ def test_what_replay_does_not_fit_is_refused_by_name(change: dict[str, object], 
 def test_pairs_and_replayed_rows_keep_their_own_columns(make_job: JobMaker, shards: Path) -> None:
     config = DpoConfig(steps=2, global_batch=8, replay=0.5, eval_rows=4, warmup_steps=1)
     job = follow_up(make_job(), shards, config, "dpo").model_copy(update={"replayed": shards})
-    step = job_batches(job, job.train.build_objective(), CPU).step(0)
+    step = job_batches(job, job.build_objective(), CPU).step(0)
     pairs = sum(len(part["tokens"]) for part in step.micro_batches if float(part["has_own"]))
     assert step.units["pairs"] == 4 and pairs == 2 * 4
     assert all(np.isfinite(part["counts"].numpy()).all() for part in step.micro_batches)

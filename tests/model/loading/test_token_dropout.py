@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 def test_a_share_of_inputs_is_hidden_in_training_and_none_in_validation(make_job: JobMaker) -> None:
     plain, dropped = (make_job(steps=6, token_dropout=share) for share in (0.0, 0.3))
     hidden = total = 0
-    sources = [job_batches(job, job.train.build_objective(), CPU) for job in (plain, dropped)]
+    sources = [job_batches(job, job.build_objective(), CPU) for job in (plain, dropped)]
     for update in range(6):
         for before, after in zip(*(source.step(update).micro_batches for source in sources), strict=True):
             assert torch.equal(before["targets"], after["targets"]), "what is hidden is still predicted"
@@ -31,8 +31,8 @@ def test_a_share_of_inputs_is_hidden_in_training_and_none_in_validation(make_job
 
 def test_what_is_hidden_follows_from_seed_and_position_alone(make_job: JobMaker) -> None:
     job = make_job(steps=6, token_dropout=0.3)
-    whole = job_batches(job, job.train.build_objective(), CPU)
-    shares = [job_batches(job, job.train.build_objective(), CPU, rank, 2) for rank in range(2)]
+    whole = job_batches(job, job.build_objective(), CPU)
+    shares = [job_batches(job, job.build_objective(), CPU, rank, 2) for rank in range(2)]
     for update in (3, 1, 5):
         read = torch.cat([part["tokens"] for part in whole.step(update).micro_batches])
         assert torch.equal(read, torch.cat([part["tokens"] for share in shares for part in share.step(update).micro_batches]))

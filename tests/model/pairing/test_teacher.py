@@ -18,7 +18,7 @@ from data.examples.documents import foreign
 from data.examples.make import make_examples
 from data.searching.index import build_index
 from data.searching.passages import PASSAGES_FILE
-from data.shards.address import TAUGHT, TAUGHT_TEXTS, Teaching, declines
+from data.shards.address import ASKED, TAUGHT, TAUGHT_TEXTS, UNANSWERABLE, Teaching, declines
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from model.pairing.critics import EndpointError
@@ -335,6 +335,81 @@ def test_when_nothing_is_left_the_error_counts_why(address: Address, taught: Tau
     taught(passages=4)
     with pytest.raises(ValueError, match="no question is left for training: 4 unsupported"):
         make_examples([], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
+
+
+FOUND = {
+    "kind": "patterns",
+    "patterns": [
+        {
+            "find": r"^The (?P<tool>\w+) of (?P<hall>hall \d+) is inspected every (?P<days>\d+) days\.$",
+            "question": "How often is the {tool} of {hall} inspected?",
+            "answer": "every {days} days",
+        }
+    ],
+}
+
+
+def read_off(passages: Path, place: Path, **more: Any) -> tuple[list[dict[str, Any]], dict[str, float], DocumentExamples]:
+    config = DocumentExamples.model_validate(
+        {"kind": "documents", "teacher": FOUND, "passage_characters": 300, "passages": 400, "questions": 20, **more}
+    )
+    metrics = teach([passages / PASSAGES_FILE], place / "taught", config.teaching, journal=place / "replies.jsonl")
+    return rows(place / "taught" / TAUGHT), metrics, config
+
+
+def test_patterns_read_off_what_documents_say_and_ask_nobody(passages: Path, tmp_path: Path) -> None:
+    items, metrics, config = read_off(passages, tmp_path)
+    expected = {fact.question for fact in FACTS if "inspected every" in fact.sentence}
+    assert {item["question"] for item in items} == expected and metrics["calls"] == metrics["tokens"] == 0
+    assert all(item["quoted"] in item["text"] and item["teacher"] == "patterns" for item in items)
+    counts = make_examples([], None, tmp_path / "made", config, passages=[passages], taught=tmp_path / "taught" / TAUGHT)
+    assert counts["kept"] == len(items) > 20
+
+
+def test_a_question_is_learned_with_its_passage_among_others_which_it_cites_or_without_which_it_declines(
+    passages: Path, tmp_path: Path
+) -> None:
+    limits: Any = {"threads": 1, "memory": "1GB", "scratch": tmp_path}
+    _, _, config = read_off(passages, tmp_path, shown=3, without_answer=0.4)
+    for output in ("made", "again"):
+        make_examples([], None, tmp_path / output, config, passages=[passages], taught=tmp_path / "taught" / TAUGHT, limits=limits)
+    learned = rows(tmp_path / "made" / "instructions_train.jsonl")
+    assert learned == rows(tmp_path / "again" / "instructions_train.jsonl")
+    shown = [line for line in learned if line["messages"][0]["content"].startswith(ASKED)]
+    assert len(shown) * 2 == len(learned)
+    answers = [line["messages"][1]["content"] for line in shown]
+    assert 0.2 < answers.count(UNANSWERABLE) / len(answers) < 0.6
+    places = set()
+    for line, answer in zip(shown, answers, strict=True):
+        asked = line["messages"][0]["content"]
+        assert asked.count("\n\n[") == 3
+        if answer == UNANSWERABLE:
+            assert line["passage"] not in asked
+        else:
+            number = int(answer.rpartition("[")[2][:-1])
+            assert f"[{number}] {line['passage']}" in asked
+            places.add(number)
+    assert places == {1, 2, 3}
+    held_texts = {line["passage"] for line in rows(tmp_path / "made" / "questions_heldout.jsonl")}
+    assert not any(text in line["messages"][0]["content"] for text in held_texts for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"find": "(", "question": "Who?", "answer": "A"}, "is no regular expression"),
+        ({"find": "(?P<a>x)", "question": "Who is {b}?", "answer": "{a}"}, "can't be filled in: 'b'; the groups of find are a"),
+        ({"find": "(?P<a>x)", "question": "Who?", "answer": "{}"}, "can't be filled in"),
+    ],
+)
+def test_a_pattern_that_cannot_be_filled_in_is_refused(given: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Teaching.model_validate({"teacher": {"kind": "patterns", "patterns": [given]}})
+
+
+def test_patterns_take_no_budget() -> None:
+    with pytest.raises(ValueError, match=r"max_calls does nothing with teacher\.kind=patterns, which asks nobody"):
+        Teaching.model_validate({"teacher": FOUND, "max_calls": 5})
 
 
 @pytest.mark.parametrize(

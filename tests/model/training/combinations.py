@@ -21,7 +21,7 @@ from model.networks.base import NetworkBase
 from model.networks.config import KINDS
 from model.training.config import PretrainConfig
 from model.training.job import Job
-from model.training.kinds.pretraining import MaskedConfig, SpansConfig
+from model.training.kinds.pretraining import MaskedConfig, PrefixConfig, SpansConfig
 from model.training.resources import ParallelConfig
 from model.training.train_config import TrainConfig
 from tests.model.jobs import CONTEXT
@@ -170,10 +170,11 @@ class Space:
         }
         folder = self.job.output.parent.parent / name
         try:
+            kind = PrefixConfig if chosen.get("model.prompt") == "bidirectional" else self.train
             return Job.model_validate({
                 **dict(self.job),
                 "network": {"kind": self.kind, **{key[6:]: value for key, value in chosen.items() if key.startswith("model.")}},
-                "train": self.train.model_validate(train),
+                "train": kind.model_validate(train),
                 "resources": {
                     "threads": 1, "micro_batch": chosen["micro_batch"], "recompute": chosen["recompute"], "parallel": chosen["layout"]
                 },

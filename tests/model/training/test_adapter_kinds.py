@@ -64,7 +64,7 @@ def test_it_loses_the_same_in_every_zero_stage_and_goes_on_from_its_checkpoints(
 
 
 def network_of(job: Job) -> torch.nn.Module:
-    network, _ = initial_models(job, job.train.build_objective())
+    network, _ = initial_models(job, job.build_objective())
     return network
 
 

@@ -78,9 +78,9 @@ def test_the_loss_is_that_of_a_plain_torch_loop_over_peft(tuned: Any) -> None:
 def plain_loop(job: Job, frozen: dict[str, Network]) -> tuple[list[float], Network]:
     """AdamW on what peft says is trained, with nothing but torch."""
     torch.set_num_threads(1)
-    network, _ = initial_models(job, Dpo() if frozen else job.train.build_objective())
+    network, _ = initial_models(job, Dpo() if frozen else job.build_objective())
     trained = [parameter for parameter in network.train().parameters() if parameter.requires_grad]
-    objective: Objective = job.train.build_objective()
+    objective: Objective = job.build_objective()
     optimizer = torch.optim.AdamW(trained, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0, fused=True)
     batches, found = job_batches(job, objective, torch.device("cpu")), []
     for update in range(job.total_steps):
@@ -103,7 +103,7 @@ def test_the_reference_is_the_policy_with_its_adapter_off_and_learns_as_with_a_s
     train_here(job)
     expected, _ = plain_loop(job, {REFERENCE: initial_network(job)})
     assert losses(job) == expected and expected[-1] < expected[0] == pytest.approx(math.log(2), abs=1e-6)
-    _, frozen = initial_models(job, job.train.build_objective())
+    _, frozen = initial_models(job, job.build_objective())
     assert isinstance(frozen[REFERENCE], Reference) and not list(frozen[REFERENCE].parameters())
 
 

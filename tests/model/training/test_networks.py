@@ -17,12 +17,12 @@ from model.networks.config import DecoderConfig, EncoderConfig, EncoderDecoderCo
 from model.networks.directory import load_model
 from model.training.config import SftConfig
 from model.training.job import Job, JobError
-from model.training.kinds.pretraining import MaskedConfig, SpansConfig
+from model.training.kinds.pretraining import ContrastiveConfig, MaskedConfig, PrefixConfig, SpansConfig
 from model.training.launch.launch import launch
 from model.training.optimizers.build import parameters_by_role
 from model.training.precision import use_float8
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import CONTEXT, DIGEST, VOCABULARY, JobMaker, follow_up, packed_rows
+from tests.model.jobs import CONTEXT, DIGEST, SHAPE, VOCABULARY, JobMaker, follow_up, packed_rows
 from tests.model.training.alone import train_here, train_together
 from tests.model.training.test_killed import killed_after_a_checkpoint
 
@@ -45,8 +45,10 @@ HYBRID_EXPERTS = HybridConfig.model_validate({
     **{"width": 32, "layers": 2, "heads": 4, "feed_forward": 32, "context": CONTEXT, "mixers": HYBRID.mixers[2:]},
     "experts": {"count": 4, "active": 2, "score": "softmax", "balance": {"kind": "loss"}, "capacity": 1.25},
 })  # fmt: skip
+PROMPTED = SHAPE.model_copy(update={"prompt": "bidirectional"})
 CAUSAL = {"recurrent": RECURRENT, "hybrid": HYBRID, "experts": EXPERTS, "hybrid-experts": HYBRID_EXPERTS}
-KINDS = (*CAUSAL, "encoder", "encoder_decoder")
+CONTRASTED = {"contrastive-encoder": ENCODER, "contrastive-decoder": SHAPE}
+KINDS = (*CAUSAL, "prompted", "encoder", "encoder_decoder", *CONTRASTED)
 
 
 def of_kind(job: Job, kind: str) -> Job:
@@ -54,6 +56,13 @@ def of_kind(job: Job, kind: str) -> Job:
     fields = job.model_dump()
     if kind in CAUSAL:
         return Job.model_validate({**fields, "network": CAUSAL[kind]})
+    if kind in CONTRASTED:
+        train = {name: value for name, value in fields["train"].items() if name in ContrastiveConfig.model_fields}
+        few = {"kind": "contrastive", "least_tokens": 2, "temperature": 0.2, "sizes": [8], "hardness": 0.5}
+        return Job.model_validate({**fields, "network": CONTRASTED[kind], "train": {**train, **few}})
+    if kind == "prompted":
+        train = {name: value for name, value in fields["train"].items() if name in PrefixConfig.model_fields}
+        return Job.model_validate({**fields, "network": PROMPTED, "train": {**train, "kind": "prefix"}})
     if kind == "encoder_decoder":
         train = {name: value for name, value in fields["train"].items() if name in SpansConfig.model_fields}
         return Job.model_validate({**fields, "network": BOTH, "train": {**train, "kind": "spans", "density": 0.3}})
@@ -185,6 +194,17 @@ REFUSED = [
     ("experts", {"precision": "fp8"}, {}, "precision=fp8 with experts: their products are not offered in it; use precision=bf16"),
     ("experts", {}, {"parallel": {"workers": 2, "pipeline": 2}}, "experts.count=4 with pipeline=2: stages hand on hidden vectors alone"),
     ("encoder", {"kind": "next_token"}, {}, "kind=next_token needs a network that supports causal, and kind=encoder does not"),
+    ("prompted", {"kind": "next_token"}, {}, "kind=next_token with prompt=bidirectional: its rows do not say what is a prompt"),
+    ("prompted", {"within_documents": False}, {}, "within_documents=false with kind=prefix: a prompt belongs to its own document"),
+    ("prompted", {"least_prompt": 0.8}, {}, "least_prompt=0.8 is above most_prompt=0.75; lower it"),
+    ("prompted", {}, {"parallel": {"workers": 2, "pipeline": 2}}, "prompt=bidirectional with pipeline=2: stages are sent tokens and doc"),
+    ("recurrent", {"kind": "prefix"}, {}, "kind=prefix with kind=recurrent, which reads prompts causally: choose kind=decoder"),
+    ("hybrid", {"kind": "prefix"}, {}, "kind=prefix with kind=hybrid, which reads prompts causally: choose kind=decoder"),
+    ("experts", {"kind": "prefix"}, {}, "kind=prefix with kind=decoder, which reads prompts causally: set prompt=bidirectional"),
+    ("contrastive-encoder", {"global_batch": 1}, {}, "global_batch=1 with kind=contrastive: a passage is told from others of its step"),
+    ("contrastive-encoder", {"sizes": [16, 32]}, {}, r"sizes=\[16, 32\] with width=32: smaller ones are asked for"),
+    ("contrastive-encoder", {"sizes": [16, 8]}, {}, r"sizes=\[16, 8\]: give numbers from 1 on, each once, in ascending order"),
+    ("encoder_decoder", {"kind": "contrastive"}, {}, "kind=contrastive with kind=encoder_decoder: it reads texts with gaps alone"),
     ("recurrent", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=recurrent does not"),
     ("encoder_decoder", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=encoder_decoder does"),
     (
@@ -237,4 +257,5 @@ def test_bf16_products_give_nearly_the_same_losses(make_job: JobMaker, kind: str
     plain, rounded = (of_kind(make_job(precision, steps=12, precision=precision), kind) for precision in ("fp32", "bf16"))
     train_here(plain)
     train_here(rounded)
-    assert curve(rounded) == pytest.approx(curve(plain), abs=2e-2)
+    # Cosines over a temperature, and the likest weigh more: what is rounded weighs more, too.
+    assert curve(rounded) == pytest.approx(curve(plain), abs=0.15 if kind in CONTRASTED else 2e-2)

@@ -144,7 +144,7 @@ def test_preferences_are_not_learned_in_a_pipeline(make_job: JobMaker, shards: P
 @pytest.mark.parametrize("kind", TRAINING_KINDS, ids=lambda kind: kind.__name__)
 def test_a_kind_of_training_says_whether_its_objective_needs_the_logits_alone(kind: type[TrainConfig]) -> None:
     config = kind(steps=1, tokens=0)  # type: ignore[call-arg]
-    assert isinstance(config.build_objective(), FromLogits) == kind.FROM_LOGITS
+    assert isinstance(config.build_objective(SHAPE), FromLogits) == kind.FROM_LOGITS
 
 
 @pytest.mark.slow

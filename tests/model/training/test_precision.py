@@ -62,7 +62,7 @@ def rounded_copies(recompute: str) -> int:
     network.blocks()[-1].register_forward_pre_hook(
         lambda *_: alive.append(sum(not copy.expired() for copy in copies))  # type: ignore[no-untyped-call]
     )
-    objective = PretrainConfig().build_objective()
+    objective = PretrainConfig().build_objective(network.config)
     tokens = torch.arange(16)[None] % 64
     with Casts():  # type: ignore[no-untyped-call]
         module = TrainModule(network, objective, Bf16Config())

@@ -72,11 +72,14 @@ class Change(BaseModel, frozen=True, defer_build=True):
             case "ran":
                 return f"ran {name}, {what}"
             case "mentioned" if self.change == "added" and "." in self.name:
-                return f"{name} was added and would be found first"
+                return f"{name} would be found first now"
             case "mentioned" | "statement" if self.name == "__main__":
                 return f"runs {self.path} as a program, {what}"
             case "statement" if not self.name:
                 return f"a statement of {self.path} acts when it is imported, {what}"
+            case "mentioned" | "statement" | "choice" if self.change == "added":
+                # It may have been there, and count only now: a class whose keywords act is a statement.
+                return f"mentions {name} now, and did not before"
             case "mentioned" | "statement" | "choice":
                 return f"mentions {name}, {what}"
             case "kinds":

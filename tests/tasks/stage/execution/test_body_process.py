@@ -94,3 +94,16 @@ def test_bodies_die_with_the_server_that_forked_them_and_the_next_one_has_a_new_
             waiting.wait()
     with fork_server(FOLIO).fork() as another:
         assert psutil.Process(another.pid).ppid() != server._process.pid
+
+
+def test_the_log_of_a_run_that_failed_has_each_line_once_and_ends_with_the_error(workshop: Workshop) -> None:
+    said = 'import logging, sys; print("printed"); print("to standard error", file=sys.stderr); work.meter.show(3, 3, "all"); '
+    said += 'logging.getLogger("some.library").warning("warned"); raise ValueError("count went wrong")'
+    workshop.edit('    executed("count")', f"    {said}")
+    with pytest.raises(ValueError, match="count went wrong"):
+        workshop.run()
+    (path,) = (workshop.home / "logs" / "runs").glob("*.log")
+    lines = [line.partition(" ")[2].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    for words in ("printed", "to standard error", "count: 3/3 all", "warned", "count went wrong"):
+        assert len([line for line in lines if words in line]) == 1, lines
+    assert "count went wrong" in lines[-1]

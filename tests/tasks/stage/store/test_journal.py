@@ -134,7 +134,7 @@ def test_a_recipe_may_be_called_by_the_path_of_its_file_or_folder(tmp_path: Path
 
 def test_a_name_that_means_no_run_or_several_is_refused_with_what_to_give(store: Store) -> None:
     journal = Journal(store)
-    with pytest.raises(LookupError, match=r"has no run '2026'. Give a run's id"):
+    with pytest.raises(LookupError, match=r"has no run '2026', nor any other\. Give a run's id"):
         journal.get("2026")
     for number in range(8):
         journal.write(ran(f"20261125T13050{number}-3fa2bc"))

@@ -263,3 +263,16 @@ def test_planning_records_nothing(workshop: Workshop, database: str) -> None:
     assert MlflowClient(tracking_uri=database).get_experiment_by_name("toys") is None
     assert workshop.executed == []
     assert not Path(workshop.store).exists()
+
+
+def test_a_new_database_shows_the_recipes_alone_and_keeps_an_experiment_that_somebody_has_used(tmp_path: Path, migrated: Path) -> None:
+    def shown(name: str, *, used: bool) -> set[str]:
+        shutil.copy(migrated, tmp_path / name)
+        database = MlflowDatabase(f"sqlite:///{tmp_path / name}", tmp_path / "files")
+        if used:
+            database.client.create_run("0")
+        database.experiment("toys")
+        return {experiment.name for experiment in database.client.search_experiments()}
+
+    assert shown("new.db", used=False) == {"toys"}
+    assert shown("used.db", used=True) == {"toys", "Default"}

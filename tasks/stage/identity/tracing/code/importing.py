@@ -71,7 +71,7 @@ class Importing:
         """Return the modules that a star import has imported: of a package with `__all__`, those directly in it that were."""
         stars = [module for local, module, _ in item.imports if local == "*"]
         listed = {module for module in stars if (path := self.modules.path_of(module)) and self.modules.bound(path, "__all__")}
-        return [name for name in self.marks.modules if name.rpartition(".")[0] in listed]
+        return [name for name in self.marks.modules if name.rpartition(".")[0] in listed] if listed else []
 
     def is_loose(self, path: str, item: Item) -> bool:
         """Return whether a definition does nothing when its statement runs but bind its name."""

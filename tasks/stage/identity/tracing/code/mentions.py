@@ -114,6 +114,7 @@ class Reader:
 
     def _attribute(self, node: ast.Attribute, scopes: Scopes, *, called: bool = False) -> None:
         self.attributes.add(node.attr)
+        self._field_names.update(map(id, _read_for_names(node)))  # a call comes here without `_read`
         if node.attr == FIELDS and id(node) not in self._field_names:
             self.attributes.add(FIELD_TYPES)
         inner = node.value

@@ -51,7 +51,7 @@ def unused():
 EDITS = [
     ("toy/far.py", "        return 1", "        return 2", "ran `Base.spans` in toy/far.py, which changed"),
     ("toy/far.py", "LIMIT = 1", "LIMIT = 2", "mentions `LIMIT` in toy/far.py, which changed"),
-    ("toy/far.py", "    pass", "    def spans(self):\n        return 2", "`Sub.spans` in toy/far.py was added and would be found first"),
+    ("toy/far.py", "    pass", "    def spans(self):\n        return 2", "`Sub.spans` in toy/far.py would be found first now"),
     ("toy/near.py", "@register\n", "", "mentions `rule` in toy/near.py, which changed"),
     (
         "toy/near.py",
