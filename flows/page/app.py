@@ -14,7 +14,10 @@ import hashlib
 import hmac
 import logging
 import secrets
+import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -66,6 +69,12 @@ class PageGuard(Guard):
         (b"cache-control", b"no-store"),
     ]
     session: str = ""
+    runs: RunIndex | None = None
+
+    def read_ahead(self) -> None:
+        """Read the records of all runs once, so that lists need not."""
+        with suppress(OSError, StoreError):
+            deque(self.runs.newest() if self.runs is not None else (), maxlen=0)
 
     def admit(self, scope: Scope) -> None:
         """Raise Refused for a request that may not be asked."""
@@ -117,7 +126,7 @@ def make_app(store: str, folder: Path, key: str | None = None) -> PageGuard:
     _add_house(app, key, session)
     for router in ROUTERS:
         app.include_router(router)
-    return PageGuard(app, key, LIMITS, session=session)
+    return PageGuard(app, key, LIMITS, session=session, runs=app.state.site.runs)
 
 
 def _add_house(app: FastAPI, key: str | None, session: str) -> None:
@@ -195,7 +204,10 @@ def serve_page(host: str, port: int, key_file: Path | None, store: str, ready: C
     """
     key = read_key(key_file)
     listening = bound(host, port, key)
-    config = server_config(make_app(store or store_url(), home(), key), LIMITS, log_level="warning", timeout_graceful_shutdown=2)
+    app = make_app(store or store_url(), home(), key)
+    config = server_config(app, LIMITS, log_level="warning", timeout_graceful_shutdown=2)
+    # Whoever opens the first page shouldn't wait until the records of all runs are read.
+    threading.Thread(target=app.read_ahead, daemon=True).start()
     shown, taken = listening.getsockname()[:2]
     ready(f"http://{f'[{shown}]' if ':' in shown else shown}:{taken}/")
     with stoppable(last=True):

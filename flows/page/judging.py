@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,7 +109,9 @@ def question(request: Request) -> Response:
     session = {name: page.asked(name) for name in SESSION}
     start = page.asked("at")
     shown = _next(_models(page, session), session, _journal(page), int(start) if start.isdigit() and len(start) < 9 else 0)
-    return page.show("judge.html.jinja", shown=shown, session=session, said=page.asked("said"), blinded=bool(session["second"]))
+    kept = page.asked("kept")
+    known = kept if re.fullmatch("[0-9a-f]{16}", kept) else ""  # anybody may write an address
+    return page.show("judge.html.jinja", shown=shown, session=session, kept=known, blinded=bool(session["second"]))
 
 
 @router.post("/judge")
@@ -119,14 +122,13 @@ def judge(request: Request, form: Sent) -> Response:
     at = form.text("at", 9)
     shown = _shown(_models(page, session), session, int(at) if at.isdigit() else -1)
     verdict = form.text("verdict", 20)
-    onward, said = int(at), ""
+    onward, kept = int(at), ""
     if verdict == "skip":
         onward += 1
     else:
         kept = append(page.site.home / JUDGEMENTS, parse_line(_line(verdict, form, session, shown)))
-        said = f"kept as {kept}"
         onward += verdict in ("A", "B", "tie") or (not session["second"] and verdict.endswith((":good", ":bad")))
-    return RedirectResponse(f"/judging/next?{urlencode({**session, 'at': onward, 'said': said})}#question", 303)
+    return RedirectResponse(f"/judging/next?{urlencode({**session, 'at': onward, 'kept': kept})}#question", 303)
 
 
 def _line(verdict: str, form: Form, session: Mapping[str, str], shown: Shown) -> dict[str, Any]:

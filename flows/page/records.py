@@ -1,21 +1,22 @@
 """The runs of a store as the page lists them: each record is read once, and again only if its file may have changed.
 
-A record holds its whole recipe and every position, so reading five hundred takes about a second. A list shows a few of them: names are
-listed by one `scandir`, and only records that are shown are opened. On an object store, which has no cheap signature, a run that has ended
-is kept and one that runs is read each time.
+A record holds its whole recipe and every position, so reading five hundred takes about a second. A list shows a few of them, and only those
+are opened. Records are replaced by renaming, which changes their folder: while it has the same times, nothing is listed or looked at again.
+On an object store, which has no cheap signature, a run that has ended is kept and one that runs is read each time.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.reporting.wording import number
 from tasks.stage.store.artifact import without_shard
-from tasks.stage.store.index import StatSignature, stat_signature
+from tasks.stage.store.index import SETTLE_SECONDS, StatSignature, stat_signature
 from tasks.stage.store.journal import RUNS, Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.store import Store
 
@@ -82,12 +83,22 @@ class RunEntry:
         return (ended - datetime.fromisoformat(self.started)).total_seconds()
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The runs of a store at a moment. `folder`: how their folder was; `checked`: whose entries were compared with their files since."""
+
+    folder: StatSignature
+    ids: list[str]
+    checked: set[str] = field(default_factory=set)
+
+
 @dataclass
 class RunIndex:
     """The runs of a store, newest first."""
 
     store: Store
     _known: dict[str, tuple[Signature, RunEntry]] = field(default_factory=dict)
+    _listing: Listing | None = None
 
     @property
     def journal(self) -> Journal:
@@ -96,24 +107,35 @@ class RunIndex:
 
     def ids(self) -> list[str]:
         """Return the ids of all runs, newest second first."""
-        if self.store.local_root is None:
-            names: Iterator[str] = iter(self.store.names(RUNS))
-        else:
-            try:
-                with os.scandir(self.store.local_root / RUNS) as entries:
-                    names = iter([entry.name for entry in entries])
-            except FileNotFoundError:
-                return []
-        found = (name.removesuffix(".json") for name in names if name.endswith(".json"))
-        return sorted((name for name in found if "." not in name), reverse=True)
+        return self._listed().ids
 
     def entries(self, ids: list[str]) -> list[RunEntry]:
         """Return the entries of some runs in their order; a run that can't be read is left out, and the journal logs it."""
-        signed = {run_id: self._signature(run_id) for run_id in ids}
-        unread = [run_id for run_id in ids if self._is_unread(run_id, signed[run_id])]
-        for record in self.journal.some(unread):
-            self._known[record.id] = signed[record.id], RunEntry.of(record)
+        checked = self._listed().checked
+        if unsure := [run_id for run_id in ids if run_id not in checked]:
+            signed = {run_id: self._signature(run_id) for run_id in unsure}
+            unread = [run_id for run_id in unsure if self._is_unread(run_id, signed[run_id])]
+            for record in self.journal.some(unread):
+                self._known[record.id] = signed[record.id], RunEntry.of(record)
+            checked.update(unsure)
         return [self._with_end(self._known[run_id][1]) for run_id in ids if run_id in self._known]
+
+    def _listed(self) -> Listing:
+        """Return the listing of now, which is kept if the folder has not changed within the last moments."""
+        if self.store.local_root is None:
+            return Listing((0, 0, 0, 0), _ids(self.store.names(RUNS)))
+        folder = self.store.local_root / RUNS
+        started, now = time.time_ns(), _signed(folder)
+        kept = self._listing
+        if kept is not None and kept.folder == now:
+            return kept
+        try:
+            with os.scandir(folder) as entries:
+                found = Listing(now, _ids(entry.name for entry in entries))
+        except FileNotFoundError:
+            found = Listing(now, [])
+        self._listing = found if started - max(now[:2]) > SETTLE_SECONDS * 1e9 else None
+        return found
 
     def newest(self, recipe: str = "") -> Iterator[RunEntry]:
         """Yield the runs, newest first; reads records lazily, a few at once."""
@@ -150,6 +172,11 @@ class RunIndex:
             return ()
         folder = self.store.local_root / RUNS
         return tuple(map(_signed, (folder / f"{run_id}.json", folder / f"{run_id}{EXPORT}")))
+
+
+def _ids(names: Iterable[str]) -> list[str]:
+    found = (name.removesuffix(".json") for name in names if name.endswith(".json"))
+    return sorted((name for name in found if "." not in name), reverse=True)
 
 
 def _signed(path: Path) -> StatSignature:

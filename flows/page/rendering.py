@@ -34,7 +34,7 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/artifacts", "Artifacts"),
 )
 """(address, name) of what the head of every page leads to, in order."""
-SHOWN = 25  # rows of a list before the next page
+SHOWN = 20  # rows of a list before the next page
 TONES = {"finished": "good", "failed": "bad", "crashed": "bad", "stopped": "warned", "running": "live"}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import deepspeed
 import torch
@@ -21,7 +21,7 @@ from model.layers.experts import rebalance
 from model.networks.network import Network
 from model.objectives.protocol import Objective, mean_loss, surveyed, unit_names
 from model.seeds import draw_seed
-from model.training.distributed import WorkerRank
+from model.training.distributed import WorkerRank, own_device
 from model.training.job import Job
 from model.training.optimizers.build import KEY as AVERAGE
 from model.training.optimizers.build import average_weights, build_optimizer, rate_factor
@@ -51,6 +51,26 @@ class Update(NamedTuple):
     applied: bool = True
 
 
+def divides_weights(job: Job) -> bool:
+    """Return whether weights are divided as they come to the device; tensor parallelism cuts them there, before ZeRO divides them."""
+    parallel = job.resources.parallel
+    return parallel.zero_stage == 3 and parallel.tensor == 1
+
+
+def divide_weights(network: Network, settings: Mapping[str, Any]) -> None:
+    """Give each worker its part of rank 0's weights, and all of its buffers: ZeRO 3. A collective.
+
+    A device holds one whole tensor at a time, and memory of the host that a worker has not touched stays unused.
+    """
+    deepspeed.zero.Init(module=network, config_dict_or_path=dict(settings), dtype=torch.float32)
+    device = own_device()
+    for module in network.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            whole = buffer.to(device)
+            distributed.broadcast(whole, 0)
+            module.register_buffer(name, whole, persistent=name not in module._non_persistent_buffers_set)
+
+
 class LocalParameter(NamedTuple):
     """A parameter as this worker holds it: its name in the network, and which of `parts` equal parts of the whole along `dim` it is.
 
@@ -73,23 +93,21 @@ class Engine:
         train, network, self._stage = job.train, module.network, job.resources.parallel.zero_stage
         self._adapter = train.adapter.build()
         network.recompute = job.resources.recompute == "blocks"
-        if self._stage == 3:
-            for weight in network.read_weights():
-                deepspeed.zero.register_external_parameter(module, weight)
         self._optimizer = build_optimizer(network, train)
         self._on_device = scales_on_device(job)
         self._loss_scale = LossScale(train)
-        self._update_ratio = UpdateRatio(self._optimizer, next(network.parameters()).device)
+        self._update_ratio = UpdateRatio(self._optimizer, own_device())
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False
         self._expert_counts: Tensor | None = None
-        self.deepspeed, *_ = deepspeed.initialize(
-            model=module,
-            optimizer=self._optimizer,
-            config=deepspeed_config(job, network.cut_plan(), own_norm=self._on_device),
-            dist_init_required=False,
-        )
+        settings = deepspeed_config(job, network.cut_plan(), own_norm=self._on_device)
+        if divides_weights(job):
+            divide_weights(network, settings)
+        if self._stage == 3:
+            for weight in network.read_weights():
+                deepspeed.zero.register_external_parameter(module, weight)
+        self.deepspeed, *_ = deepspeed.initialize(model=module, optimizer=self._optimizer, config=settings, dist_init_required=False)
         if isinstance(self._optimizer, UpdatesMatrices):
             self._optimizer.find_matrices(partitioned_matrices(self.deepspeed))
         finish_cut(self.deepspeed, network, job.resources.parallel.tensor)

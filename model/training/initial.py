@@ -11,18 +11,23 @@ from model.adapters.opening import Reference
 from model.inputs.inputs import inputs_of
 from model.networks.base import AHEAD, NetworkBase
 from model.networks.directory import load_model, read_config, read_tokenizer_digest
+from model.networks.meta import meta_network
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, load_with_head
 from model.objectives.protocol import JUDGE, Objective
 from model.training.job import Job, JobError
 
 
-def initial_network(job: Job) -> Network:
+def initial_network(job: Job, *, hollow: bool = False) -> Network:
     """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer.
 
     Where the loss compares it with another model it drops nothing, as TRL does it: noise in one of the two would count as a difference.
+    `hollow`: with numbers that mean nothing in memory that nothing has touched yet, so it takes none until it is written to.
     Raise ShardError if the training rows lack what an input needs to know of them.
     """
+    if hollow:
+        config = job.network.without_dropout if job.initial_model and job.train.COMPARES else job.network
+        return meta_network(config, job.vocab_size).to_empty(device="cpu")
     network = _load_initial(job, job.initial_model) if job.initial_model else job.network.build(job.vocab_size, seed=job.seed)
     if job.network.inputs and job.train_shards:
         shards = ShardReader(job.train_shards)
@@ -39,13 +44,23 @@ def _load_initial(job: Job, directory: Path) -> Network:
     return load_model(directory, dropout=not job.train.COMPARES)
 
 
-def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, Network]]:
+def receives_weights(job: Job, rank: int) -> bool:
+    """Return whether a worker needs no weights of its own to begin: ZeRO 3 gives it its part of rank 0's, one tensor at a time.
+
+    An adapter reads the weights that it is injected into, and tensor parallelism cuts them before ZeRO does.
+    """
+    parallel = job.resources.parallel
+    return rank > 0 and parallel.zero_stage == 3 and parallel.tensor == 1 and not job.train.adapter.KEEPS_BASE
+
+
+def initial_models(job: Job, objective: Objective, rank: int = 0) -> tuple[Network, dict[str, Network]]:
     """Return the network to train, with its adapter, and by name the frozen models that the objective needs: the model before training.
 
-    That is the trained network with its adapter off, which is there even if its outputs are cached, since an adapter may change what the
-    network computes from the start; where training changes all weights it is a second copy.
+    On a worker that `receives_weights` the network is hollow. The frozen model is the trained network with its adapter off, which is there
+    even if its outputs are cached, since an adapter may change what the network computes from the start; where training changes all
+    weights it is a second copy.
     """
-    network, adapter = initial_network(job), job.train.adapter.build()
+    network, adapter = initial_network(job, hollow=receives_weights(job, rank)), job.train.adapter.build()
     for head in job.train.HEADS:
         add_head(network, head)
     if not job.train.trained_heads(job.network):

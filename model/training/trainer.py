@@ -87,7 +87,7 @@ class Trainer:
         self.exchange = HostExchange(worker.world_size, job.resources.parallel.meet_seconds)
         self.checkpoints, self.retained = Checkpoints(job, self.exchange), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
-        network, frozen = initial_models(job, self.objective)
+        network, frozen = initial_models(job, self.objective, worker.rank)
         self.sizes = sizes_of(network)
         self.engine = build_engine(job, worker, self.objective, network, frozen, self.device)
         share = BatchShare(self.engine.data_rank, self.engine.data_workers, job.micro_batch, self.device)

@@ -1,4 +1,4 @@
-"""The page: one HTML file without scripts and without anything to load, in light and dark mode, for screens of any width.
+"""The page: one HTML file without scripts and without anything to load, in light and dark mode, for screens of any width. Sections fold.
 
 The template engine escapes every text, such as titles of books and answers of models. The stages say what is shown of them
 (`hook`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second for charts that are not in
@@ -39,6 +39,7 @@ from tasks.stage.system.progress import log
 
 HERE = Path(__file__).parent
 COMPILED = HERE / "__pycache__"
+UNFOLDED = 3  # sections that are open when the page is; the others show their headings
 
 
 def render(run: RunSummary) -> str:
@@ -57,6 +58,7 @@ def render(run: RunSummary) -> str:
         head=head,
         sections=[section for section in sections.values() if section is not None],
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        unfolded=UNFOLDED,
         missing=joined(missing) if missing else "",
         commit=run.commit,
         dirty=run.dirty,

@@ -165,3 +165,12 @@ def test_the_command_shows_counts_agreement_and_ratings_within_80_columns(folder
 def lines(artifact: Artifact, name: str) -> list[dict[str, object]]:
     """The rows of a file of JSON lines."""
     return [json.loads(line) for line in (folder_of(artifact) / name).read_text(encoding="utf-8").splitlines()]
+
+
+def test_an_answer_is_withdrawn_by_its_text_and_what_names_nothing_is_refused(folder: Path) -> None:
+    told = withdraw_judgements(folder, "answer:Nobody keeps it at all.", "ada", "about a person")
+    assert text_digest("Nobody keeps it at all.") in told and json.loads(show_judgements(folder, as_json=True))["counts"]["labels"] == 0
+    with pytest.raises(ValueError, match="give the id of a judgement"):
+        withdraw_judgements(folder, "ada", "ada", "no such id")
+    with pytest.raises(ValueError, match="--reason"):
+        withdraw_judgements(folder, "judge:ada", "ada", "")

@@ -63,7 +63,7 @@ def judgements(
     ] = None,
     withdraw: Annotated[
         str,
-        typer.Option(metavar="WHAT", help="add a line that takes back a judgement, by its id, or all of judge:NAME or of answer:SHA256"),
+        typer.Option(metavar="WHAT", help="add a line that takes back a judgement, by its id, or all of judge:NAME or of answer:TEXT"),
     ] = "",
     judge: Annotated[str, typer.Option(metavar="NAME", help="who withdraws; needed with --withdraw")] = "",
     reason: Annotated[str, typer.Option(metavar="TEXT", help="why; needed with --withdraw")] = "",
@@ -75,6 +75,10 @@ def judgements(
     """
     from flows.cli.views.judgements import show_judgements, withdraw_judgements  # loads numpy
 
+    if not withdraw and (judge or reason):
+        raise ValueError("--judge and --reason say who withdraws and why; give --withdraw as well, or leave them out")
+    if withdraw and as_json:
+        raise ValueError("--json shows what was judged, and --withdraw takes it back; leave one of them out")
     journal = folder or home() / JUDGEMENTS
     print(withdraw_judgements(journal, withdraw, judge, reason) if withdraw else show_judgements(journal, as_json=as_json))
 

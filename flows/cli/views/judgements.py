@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.documents.sharding import document_id
+from data.documents.sharding import document_id, text_digest
 from data.judgements.agreement import without_judge
 from data.judgements.config import journal_files
 from data.judgements.examples import AGREEING, FATES, Outcome, agreement, counts, decide, rated
@@ -96,8 +96,10 @@ def withdraw_judgements(folder: Path, what: str, judge: str, reason: str) -> str
         raise ValueError("--withdraw needs --judge NAME and --reason TEXT, which the journal keeps")
     before = decide(_read(folder))
     of, _, named = what.partition(":") if what.startswith(("judge:", "answer:")) else ("judgement", "", what)
-    if of != "judge" and not re.fullmatch("[0-9a-f]{16}" if of == "judgement" else "[0-9a-f]{64}", named):
-        raise ValueError(f"--withdraw {what}: give the id of a judgement, judge:NAME, or answer:SHA256 of its text")
+    if of == "judgement" and not re.fullmatch("[0-9a-f]{16}", named):
+        raise ValueError(f"--withdraw {what}: give the id of a judgement, judge:NAME, or answer: with its whole text or the sha256 of that")
+    if of == "answer" and not re.fullmatch("[0-9a-f]{64}", named):
+        named = text_digest(named)
     line = parse_line({"kind": "withdrawal", "time": now(), "judge": judge, "reason": reason, "of": of, "what": named})
     assert isinstance(line, Withdrawal)
     after = decide(_with(folder, line))
@@ -109,6 +111,9 @@ def withdraw_judgements(folder: Path, what: str, judge: str, reason: str) -> str
     source = JudgementSource.model_fields["name"].default
     ids = [document_id(source, f"{JUDGED}#{identity}") for identity in gone]
     lines = [f"{plural(len(taken), 'judgement')} no longer count{'s' if len(taken) == 1 else ''}; {plural(len(gone), 'example')} will go."]
+    if of != "judgement":
+        digest = named if of == "answer" else text_digest(named)
+        lines.append(f"In a recipe, ingest.without: [{digest}] keeps it out whatever the journal says.")
     if ids:
         lines += [
             "The next run of each recipe that reads them learns without. What holds them or learned from them is still in the store:",

@@ -29,7 +29,7 @@ def test_a_long_list_comes_in_parts_and_a_recipe_s_runs_can_be_seen_alone(store:
     browser = visitor(store, home)
     first, third = seen(browser, "/"), seen(browser, "/?page=3")
     assert "part 1 of a list of 60" in first.text and "?page=2" in first.links
-    assert "00:00:09" in third.text and "00:00:10" not in third.text and "?page=4" not in third.links
+    assert "00:00:19" in third.text and "00:00:20" not in third.text and "?page=4" not in third.links
     assert "/?recipe=odd%20%26%20end" in first.links
     odd = seen(browser, "/?recipe=odd%20%26%20end")
     assert "?recipe=odd%20%26%20end&page=2" in odd.links and "even" not in odd.text

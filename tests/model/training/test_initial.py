@@ -9,16 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from model.adapters.config import FullConfig
+from model.adapters.lora import LoraConfig
+from model.hardware.peak import resident_bytes
 from model.networks.decoder import Decoder
 from model.networks.directory import CONFIG, ModelError, save_model, weight_files
-from model.training.initial import initial_network
+from model.training.distributed import import_deepspeed, join
+from model.training.initial import initial_network, receives_weights
 from model.training.job import Job, JobError
 from model.training.telemetry.step_log import read_lines
 from tasks.base import initial_state
 from tasks.training.config import Pretraining
 from tests.model.jobs import DIGEST, SHAPE, VOCABULARY, JobMaker
 
-from .alone import train_here
+from .alone import ALONE, train_here
 
 
 def started_from(job: Job, directory: Path) -> Job:
@@ -95,3 +99,50 @@ def test_the_content_of_each_file_is_identity(make_job: JobMaker, llama: Path) -
     after = initial_state(config, llama.parent, None, digests)
     assert [name for name in before if before[name] != after[name]] == ["initial/tokenizer.json"]
     assert initial_state(config.model_copy(update={"train": make_job().train}), llama.parent, None, digests) == {}
+
+
+def test_a_worker_that_is_given_its_part_of_the_weights_begins_without_any_memory_for_them(make_job: JobMaker) -> None:
+    shape = SHAPE.model_copy(update={"width": 512, "heads": 8, "kv_heads": 8, "head_dim": 64, "feed_forward": 2048, "layers": 8})
+    job = make_job().model_copy(update={"network": shape})
+    initial_network(make_job("small"), hollow=True)  # what is loaded for the first one is no weights
+    before = resident_bytes()
+    network = initial_network(job, hollow=True)
+    taken, whole = resident_bytes() - before, sum(parameter.nbytes for parameter in network.parameters())
+    assert whole > 90e6 and taken < whole / 10
+
+
+@pytest.mark.parametrize(
+    ("rank", "parallel", "adapter", "expected"),
+    [
+        (1, {"workers": 2, "zero_stage": 3}, "full", True),
+        (0, {"workers": 2, "zero_stage": 3}, "full", False),
+        (1, {"workers": 2, "zero_stage": 2}, "full", False),
+        (1, {"workers": 2, "zero_stage": 3, "tensor": 2}, "full", False),
+        (1, {"workers": 2, "zero_stage": 3}, "lora", False),
+    ],
+    ids=["ZeRO 3", "rank 0 draws them", "ZeRO 2 divides none", "tensor parallelism cuts them first", "an adapter reads them"],
+)
+def test_only_other_workers_of_zero_3_are_given_their_part(
+    make_job: JobMaker, rank: int, parallel: dict[str, int], adapter: str, expected: bool
+) -> None:
+    job = make_job("job", parallel)
+    train = job.train.model_copy(update={"adapter": {"full": FullConfig(), "lora": LoraConfig()}[adapter]})
+    assert receives_weights(job.model_copy(update={"train": train}), rank) is expected
+
+
+def test_weights_that_are_divided_lie_in_parts_before_deepspeed_begins(make_job: JobMaker) -> None:
+    job = make_job("job", {"zero_stage": 3})
+    network = initial_network(job)
+    drawn = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    import_deepspeed()
+    join(ALONE)
+    from model.training.engine import divide_weights
+    from model.training.parallel.compile import deepspeed_config
+
+    divide_weights(network, deepspeed_config(job, network.cut_plan(), own_norm=False))
+    import deepspeed
+
+    assert {parameter.numel() for parameter in network.parameters()} == {0}
+    for name, parameter in network.named_parameters():
+        with deepspeed.zero.GatheredParameters([parameter]):
+            assert torch.equal(parameter, drawn[name]), name

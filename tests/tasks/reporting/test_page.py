@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from model.evaluation.config import Probe
-from tasks.reporting.page import render
+from tasks.reporting.page import UNFOLDED, render
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
 from tests.tasks.reporting.example_run import (
@@ -35,6 +35,19 @@ def test_every_link_leads_to_an_id_on_the_page(maker: RunMaker) -> None:
     page = maker.page()
     assert len(page.ids) == len(set(page.ids))
     assert {attributes["href"][1:] for _, attributes in page.tags if "href" in attributes} <= set(page.ids)
+
+
+def test_sections_fold_without_a_script_and_links_lead_inside_them(maker: RunMaker) -> None:
+    whole_run(maker)
+    page, text = maker.page(), render(RunSummary.of(maker.run))
+    folds = [attributes for tag, attributes in page.tags if tag == "details"]
+    assert len(folds) == len(page.sections) - 1 > UNFOLDED, "each section folds; the rest of the page does not"
+    assert ["open" in attributes for attributes in folds] == [True] * UNFOLDED + [False] * (len(folds) - UNFOLDED)
+    assert text.count("<summary><h2>") == len(folds)
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a" and attributes["href"].startswith("#in-")]
+    assert len(links) == len(folds)
+    printed = page.style.partition("@media print")[2]
+    assert "::details-content" in printed and "content-visibility: visible" in printed
 
 
 def test_text_from_outside_is_escaped(maker: RunMaker) -> None:
