@@ -98,8 +98,8 @@ def test_card_and_report_say_what_was_measured(finished: FinishedRun) -> None:
         assert "How well it fills gaps" in page and "hidden tokens found" in page and "How well it predicts text" not in page
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", (*KINDS, "contrastive"))
 def test_the_recipe_is_accepted(kind: str) -> None:
     model = load(recipe_file(kind)).model
-    assert model.kind == ("decoder" if kind in ("experts", "prefix") else kind)
+    assert model.kind == {"experts": "decoder", "prefix": "decoder", "contrastive": "encoder"}.get(kind, kind)
     assert (model.mixes_experts, model.reads_prompts) == (kind == "experts", kind == "prefix")

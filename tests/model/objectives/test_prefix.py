@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from model.layers.attention_plan import AttentionInputs
 from model.objectives.prefix import PrefixLm
 from model.objectives.protocol import IGNORED
 from tests.model.networks.decoders import VOCABULARY, small_config, spread_decoder
@@ -93,3 +94,14 @@ def test_prompts_have_the_shares_asked_for_and_follow_from_seed_and_place_alone(
     assert not np.array_equal(objective.prompts({**some, "position": some["position"] + 400}), objective.prompts(some))
     told = objective.batch(some)["targets"] == IGNORED
     assert told[:, :100][objective.prompts(some)[:, 1:101] & (some["document"][:, 1:101] == 0)].all()
+
+
+def test_an_accelerators_kernel_shows_each_token_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = spread_decoder(DECODER)
+    batch = as_tensors(PrefixLm(least=0.3, most=0.8).batch(rows(3)))
+    inputs = network.model.seen(network.model.embed_tokens(batch["tokens"]), batch)
+    expected = inputs.plan(None).mask
+    monkeypatch.setattr(AttentionInputs, "_kernel", lambda self, **_: "flex")
+    mask_mod = inputs.plan(None).block_mask.mask_mod
+    row, query, key = torch.meshgrid(torch.arange(3), torch.arange(CONTEXT), torch.arange(CONTEXT), indexing="ij")
+    assert expected is not None and torch.equal(mask_mod(row, torch.zeros_like(row), query, key), expected[:, 0])
