@@ -28,7 +28,8 @@ from pathlib import Path
 import duckdb
 
 from data.cleaning.config import CleanConfig
-from data.cleaning.rules import DIVISION, NUMERAL, RULE_NUMBER, RULES, Rule
+from data.cleaning.rules import DIVISION, NAMED_NOTICE, NUMERAL, RULE_NUMBER, RULES, Rule
+from data.cleaning.shapes import find_blocks
 from data.cleaning.sql import SQL
 from data.cleaning.word_model import find_misread_words
 from data.documents.database import Database, parquet
@@ -95,7 +96,9 @@ class CleaningState:
         self.aggregated_rows: dict[str, float] = {}
         self._documents = parquet(documents)
         self._batch = batch
-        work.set_variables(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
+        work.set_variables(
+            division=DIVISION, numeral=NUMERAL, named_notice=NAMED_NOTICE, **{name: getattr(config, name) for name in VARIABLES}
+        )
         # Temporary tables are read once or twice, so compressing them at a checkpoint costs more than spilling them.
         self.run("SET checkpoint_threshold = '1 TB'")
         self.run_file("tables.sql")
@@ -197,7 +200,8 @@ def run_round(state: CleaningState) -> int:
 
 def _repair_lines(state: CleaningState) -> None:
     """Split documents (table incoming) into lines (table lines), and apply every rule that needs one document alone."""
-    state.run_file("split_lines.sql")
+    any_blocks = _split_lines(state)
+    state.run("CREATE OR REPLACE TEMP TABLE suspects AS SELECT d, n, line FROM lines WHERE odd")
     for rule in _rules(state, "repair"):
         if rule.name == "encoding":
             find_mojibake(state.work.connection)
@@ -208,6 +212,9 @@ def _repair_lines(state: CleaningState) -> None:
                 SELECT s.d, s.n, coalesce(e.line, s.line) AS line FROM suspects s LEFT JOIN edited e USING (d, n)"""
             )
     state.run_file("repaired_lines.sql")
+    if any_blocks:
+        state.run("CREATE OR REPLACE TEMP TABLE apart AS FROM lines WHERE block")
+        state.run("DELETE FROM lines WHERE block")
     state.run("DELETE FROM furniture")
     stale = "SELECT d FROM incoming"
     rules = list(_rules(state, "line"))
@@ -230,8 +237,19 @@ def _repair_lines(state: CleaningState) -> None:
             state.run("UPDATE lines SET line = e.line FROM edited e WHERE lines.d = e.d AND lines.n = e.n")
             if rule.kind:
                 state.run_file("page_ends.sql")
+    if any_blocks:
+        state.run("INSERT INTO lines FROM apart")
     if any(rule.moves for rule in rules):
         state.run_file("notes_behind.sql")
+
+
+def _split_lines(state: CleaningState) -> bool:
+    """Fill table lines from table incoming, a block in which every space counts on one; return whether there are such."""
+    state.run_file("split_lines.sql")
+    any_blocks = find_blocks(state.work.connection)
+    if any_blocks:
+        state.run_file("set_apart.sql")
+    return any_blocks
 
 
 def _edit(state: CleaningState, rule: Rule) -> bool:
@@ -267,7 +285,7 @@ def _join_lines(state: CleaningState) -> None:
     state.run("CREATE OR REPLACE TEMP TABLE rewritten (d INTEGER, n INTEGER, line VARCHAR)")
     state.run(
         f"""INSERT INTO ledger
-        SELECT d, {RULE_NUMBER["hard wraps"]}, count(*), count(*), 0 FROM joints WHERE joint = 'space' GROUP BY d
+        SELECT d, {RULE_NUMBER["hard wraps"]}, count(*), count(*), 0 FROM joints WHERE joint IN ('space', 'bare') GROUP BY d
         UNION ALL SELECT d, {RULE_NUMBER["hyphenation"]}, count(*), count(*), count(b.n) FROM joints LEFT JOIN breaks b USING (d, n)
         WHERE joint = 'hyphen' GROUP BY d"""
     )
@@ -295,9 +313,9 @@ def _reopen(state: CleaningState) -> None:
     which = "fate = 'settled'" if (True,) in certainties else "fate = 'settled' AND d IN (FROM machine_read)"
     for part in state.ranges(which):
         state.load(part, which)
+        _split_lines(state)
         state.run_file("reopened.sql")
         state.run("UPDATE state SET fate = 'reopened' FROM reopened WHERE state.d = reopened.d")
-        state.run("CREATE OR REPLACE TEMP TABLE lines AS SELECT d, unnest(string_split(text, chr(10))) AS line FROM incoming")
         state.run("CREATE OR REPLACE TEMP TABLE counted AS SELECT d FROM reopened")
         state.run(f"INSERT INTO settled_counts SELECT chunk, -times FROM ({_count_query()})")
 

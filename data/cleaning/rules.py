@@ -20,6 +20,12 @@ DIVISION = (
     r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza"
     r"|chapitre|livre|kapitel|hoofdstuk|capitulum|liber)\b"
 )
+# A line that says who scanned a text, and nothing else: names with capitals, and perhaps a year.
+NAMED_NOTICE = (
+    r"^\W*(?i:digiti[sz]ed|scanned|proofread|transcribed|produced) (?i:by|from|at) (?:(?i:the) )?"
+    r"(?:\p{Lu}[\p{L}\p{N}.'&-]*,? ?|(?:and|of|the|for|at|in|de|von|van|der|la|du) |[0-9]{4}\b)*"
+    r"\p{Lu}[\p{L}\p{N}.'&-]*(?: (?:in|on) [0-9]{4})?\W*$"
+)
 # What precedes a title in a table of contents, in lower case without punctuation: a division's name, if any, and a number.
 NUMERAL = r"^(?:(?:chapter|book|part|act|scene|canto|volume|letter|section) )?(?:[ivxlc]+|[0-9]+)"
 

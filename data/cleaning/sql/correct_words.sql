@@ -1,7 +1,7 @@
 -- Misread words of the batch, one by one (table edited), and their corrected lines (table rewritten). The second half of a word broken at
 -- a hyphen isn't a word by itself.
 CREATE OR REPLACE TEMP TABLE hit AS
-SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines) SEMI JOIN corrections USING (chunk);
+SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines WHERE NOT block) SEMI JOIN corrections USING (chunk);
 
 CREATE OR REPLACE TEMP TABLE hit_lines AS SELECT d, n, line, joint = 'hyphen' AS broken FROM hit JOIN lines USING (d, n) JOIN joints USING (d, n);
 

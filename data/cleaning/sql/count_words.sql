@@ -2,5 +2,5 @@
 -- line end isn't counted.
 SELECT chunk, count(*) AS times FROM (
     SELECT unnest(string_split(CASE WHEN ends_with(line, '-') THEN regexp_replace(line, '\S+-$', '') ELSE line END, ' ')) AS chunk
-    FROM lines SEMI JOIN counted USING (d)
+    FROM lines SEMI JOIN counted USING (d) WHERE NOT block
 ) WHERE chunk <> '' GROUP BY chunk

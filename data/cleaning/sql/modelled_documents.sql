@@ -5,7 +5,7 @@ INSERT INTO machine_read
 WITH forms AS (
     SELECT DISTINCT chunk FROM reread SEMI JOIN modelled ON wrong = lower(token)
 ), seen AS (
-    SELECT d, unnest(string_split(line, ' ')) AS chunk FROM lines ANTI JOIN machine_read USING (d)
+    SELECT d, unnest(string_split(line, ' ')) AS chunk FROM lines ANTI JOIN machine_read USING (d) WHERE NOT block
 ), chunks AS (
     SELECT d, chunk, count(*) AS times FROM seen GROUP BY d, chunk
 ), counted AS (

@@ -13,6 +13,4 @@ WITH texts AS (
     FROM (SELECT d, string_split(text, chr(10)) AS parts FROM texts)
 )
 SELECT *, (CASE WHEN odd THEN length(trim(line)) ELSE strlen(line) END)::INTEGER AS size
-FROM (SELECT *, regexp_matches(line, '[^A-Za-z0-9 .,;:!?''"()-]|--|  |''''|^ | $') AS odd FROM numbered);
-
-CREATE OR REPLACE TEMP TABLE suspects AS SELECT d, n, line FROM lines WHERE odd;
+FROM (SELECT *, false AS block, regexp_matches(line, '[^A-Za-z0-9 .,;:!?''"()-]|--|  |''''|^ | $') AS odd FROM numbered);
