@@ -7,7 +7,6 @@ otherwise abort about one run in three of two workers."""
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ def own_card(local_rank: int, visible: int, environment: Mapping[str, str]) -> i
     if visible == 1 and "SLURM_PROCID" in environment:
         return 0
     raise JobError(
-        f"worker {local_rank} of {socket.gethostname()} has no card of its own: {visible} visible there; start at most that many workers a "
+        f"worker {local_rank} of its machine has no card of its own: {visible} visible there; start at most that many workers a "
         "machine, or make more visible (CUDA_VISIBLE_DEVICES, or srun's --gpus-per-task=1)"
     )
 

@@ -282,8 +282,8 @@ CODE = [
         "another library under the same name",
         code(
             "model/evaluation/gate.py",
-            "from model.evaluation.relations import Limit",
-            "from builtins import len as len\n\nfrom model.evaluation.relations import Limit",
+            "from model.evaluation.relations import ASKED_AGAIN",
+            "from builtins import len as len\n\nfrom model.evaluation.relations import ASKED_AGAIN",
         ),
         "gate.corpus gate.base gate.chat gate.release",
         "`len` in model/evaluation/gate.py means builtins.len",

@@ -12,6 +12,7 @@ from tests.identity.lint import Finding, definitions, unseen
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("data", "model", "tasks")
 ALLOWED = {
+    "data/judgements/journal.py:now": "when a person judged, written into a line of a source, which is read by its digest",
     "data/shards/gym_scores.py:_started": "hands the environment on to a process of ours",
     "data/shards/gym_scores.py:score_entry": "a process keeps the scorer that it started, by its number",
     "data/shards/gym_scores.py:refusal": "a process keeps the scorer that it started, by its number",
@@ -19,6 +20,7 @@ ALLOWED = {
     "model/networks/meta.py:": "the names of torch's own initializers, which torch's version counts",
     "model/training/distributed.py:rank_from_environment": "a worker's rank divides the work, and changes nothing but rounding",
     "model/training/distributed.py:import_deepspeed": "tells DeepSpeed that there is no accelerator",
+    "model/training/distributed.py:select_device": "which of a machine's cards a worker computes on changes nothing but rounding",
     "model/training/distributed.py:join": "tells DeepSpeed the worker's own rank",
     "model/training/launch/worker.py:main": "the number of threads changes nothing but rounding; a machine's name stands in an error",
     "model/training/train_module.py:require_compiler": "without a compiler there is an error, and no artifact",

@@ -97,7 +97,9 @@ def test_digits_apart_are_tokens_of_their_own_and_restored(tmp_path: Path, monke
     @settings(deadline=None, max_examples=200)
     def law(text: str) -> None:
         (ids,) = encoder.encode([text])
-        assert encoder.decode(ids) == text and theirs(text)["input_ids"] == ids.tolist()
+        assert encoder.decode(ids) == text
+        if "<|" not in text:  # transformers reads the name of a special token as the token, folio as text
+            assert theirs(text)["input_ids"] == ids.tolist()
 
     law()
 

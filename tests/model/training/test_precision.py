@@ -8,6 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.networks.config import DecoderConfig
@@ -70,6 +71,8 @@ def rounded_copies(recompute: str) -> int:
     return alive[0]
 
 
-def test_blocks_that_are_computed_again_leave_no_rounded_weights_behind_in_the_forward_pass() -> None:
+def test_blocks_that_are_computed_again_leave_no_rounded_weights_behind_in_the_forward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    # DeepSpeed's ZeRO 3 leaves a linear layer of its own in a process that has trained with it.
+    monkeypatch.setattr(functional, "linear", torch._C._nn.linear)
     assert rounded_copies("none") > 0
     assert rounded_copies("blocks") == 0
