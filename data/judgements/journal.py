@@ -284,7 +284,7 @@ def _lines(name: str, content: bytes) -> Iterator[tuple[Place, AnyLine | str]]:
 def _line(content: bytes) -> AnyLine | str:
     try:
         given = json.loads(content)
-    except ValueError:  # also of what isn't UTF-8
+    except (ValueError, RecursionError):  # also of what isn't UTF-8, and of lists within lists without end
         return "damaged: not JSON, as of a write that was cut"
     if not isinstance(given, dict):
         return "damaged: not a JSON object"

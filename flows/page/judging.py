@@ -108,7 +108,7 @@ def question(request: Request) -> Response:
     page = page_of(request)
     session = {name: page.asked(name) for name in SESSION}
     start = page.asked("at")
-    shown = _next(_models(page, session), session, _journal(page), int(start) if start.isdigit() and len(start) < 9 else 0)
+    shown = _next(_models(page, session), session, _journal(page), int(start) if start.isdecimal() and len(start) < 9 else 0)
     kept = page.asked("kept")
     known = kept if re.fullmatch("[0-9a-f]{16}", kept) else ""  # anybody may write an address
     return page.show("judge.html.jinja", shown=shown, session=session, kept=known, blinded=bool(session["second"]))
@@ -120,7 +120,7 @@ def judge(request: Request, form: Sent) -> Response:
     page = page_of(request)
     session = {name: form.get(name, "") for name in SESSION}
     at = form.text("at", 9)
-    shown = _shown(_models(page, session), session, int(at) if at.isdigit() else -1)
+    shown = _shown(_models(page, session), session, int(at) if at.isdecimal() else -1)
     verdict = form.text("verdict", 20)
     onward, kept = int(at), ""
     if verdict == "skip":
@@ -176,7 +176,7 @@ def _models(page: Page, session: Mapping[str, str]) -> list[Answers]:
     """Return the answers of the models of a session. Raise ValueError or LookupError for what can't be judged."""
     if session["set"] not in SETS:
         raise ValueError(f"set={session['set']!r} is none of {', '.join(SETS)}.")
-    if not session["judge"] or (not session["seed"].isdigit() and "seed" in session):
+    if not session["judge"] or not session["seed"].isdecimal():
         raise ValueError("judge and seed are missing; begin at /judging.")
     return [_answers(page, name, session["set"]) for name in (session["first"], session["second"]) if name]
 

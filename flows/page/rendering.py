@@ -69,7 +69,7 @@ class Page:
     def number(self) -> int:
         """Which part of a list is asked for, from 1."""
         asked = self.request.query_params.get("page", "1")
-        return max(1, int(asked)) if asked.isdigit() and len(asked) < 9 else 1
+        return max(1, int(asked)) if asked.isdecimal() and len(asked) < 9 else 1
 
     def asked(self, name: str) -> str:
         """Return a parameter of the address; "" if it is not there."""

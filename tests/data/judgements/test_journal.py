@@ -113,6 +113,15 @@ def test_what_is_edited_repeated_or_of_another_version_is_set_aside_without_its_
     assert not any("RED" in one.reason for one in found.set_aside)
 
 
+def test_lists_within_lists_without_end_are_set_aside_and_end_nothing(tmp_path: Path) -> None:
+    append(tmp_path, prefers("red"))
+    with (tmp_path / file_of("ada")).open("a") as stream:
+        stream.write("[" * 200_000 + "\n" + '{"a":' * 200_000 + "\n")
+    found = read_journal(tmp_path)
+    assert len(found.entries) == 1
+    assert [one.place.line for one in found.set_aside] == [2, 3] and all("damaged" in one.reason for one in found.set_aside)
+
+
 @pytest.mark.parametrize(
     ("given", "fault"),
     [

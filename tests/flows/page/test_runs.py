@@ -33,7 +33,7 @@ def test_a_long_list_comes_in_parts_and_a_recipe_s_runs_can_be_seen_alone(store:
     assert "/?recipe=odd%20%26%20end" in first.links
     odd = seen(browser, "/?recipe=odd%20%26%20end")
     assert "?recipe=odd%20%26%20end&page=2" in odd.links and "even" not in odd.text
-    assert seen(browser, "/?page=-1").text == seen(browser, "/?page=x").text == first.text
+    assert seen(browser, "/?page=-1").text == seen(browser, "/?page=x").text == seen(browser, "/?page=²").text == first.text
 
 
 def test_a_run_says_what_it_made_and_why_shards_together(store: Store, home: Path) -> None:
