@@ -92,7 +92,6 @@ def compressed_sizes(text: bytes, train: bytes, level: int) -> dict[str, int]:
     }
 
 
-K1, B = 1.2, 0.75  # of BM25, as in the index of passages
 DEPTHS = (1, 5, 10)
 
 
@@ -103,7 +102,7 @@ def word_recalls(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[s
     if len(pairs) < 2:
         return {}
     # Only who asks for it depends on the index of passages.
-    from data.searching.index import rarity
+    from data.searching.index import K1, B, rarity
 
     held = [Counter(second) for _, second in pairs]
     holding = Counter(token for counts in held for token in counts)

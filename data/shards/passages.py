@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
+from data.shards.schema import document_spans
 
 LEAST = 8  # tokens of a half that is looked for
 Span = tuple[int, int, int]  # where a passage begins, is cut, and ends
@@ -21,8 +21,7 @@ def cut_passage(
 
     begin: the token that documents begin with, which no half holds. part: where it is cut, from a quarter (0) to three quarters (1).
     """
-    edges = [0, *(np.flatnonzero(document[1:] != document[:-1]) + 1).tolist(), len(document)]
-    spans = [(end - start, -start) for start, end in pairwise(edges) if loss[start:end].any()]
+    spans = [(end - start, -start) for start, end in document_spans(document) if loss[start:end].any()]
     length, start = max(spans, default=(0, 0))
     start = -start
     if length and tokens[start] == begin:

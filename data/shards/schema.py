@@ -14,8 +14,9 @@ themselves.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,11 @@ TYPES = frozenset(["bool", "int8", "int16", "int32", "int64", "uint8", "uint16",
 
 class ShardError(ValueError):
     """The shards are missing, damaged, of another format, or made with another tokenizer."""
+
+
+def document_spans(documents: Array) -> Iterator[tuple[int, int]]:
+    """Yield where each document of a row begins and ends. documents [C]: which document each token belongs to."""
+    yield from pairwise([0, *(np.flatnonzero(documents[1:] != documents[:-1]) + 1).tolist(), len(documents)])
 
 
 @dataclass(frozen=True)

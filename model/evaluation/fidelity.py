@@ -15,13 +15,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from data.shards.schema import document_spans
 from model.evaluation.gate import FILE, HEADER, VERDICT, FidelityConfig, FidelitySettings, judge, passed, rows
 from model.evaluation.intervals import Units, bits_per_byte_units, bootstrap_ratio, write_units
 from model.evaluation.loss import open_rows
@@ -87,7 +86,7 @@ class _Sums(NamedTuple):
 
 def _row(tokens: Any, documents: Any, counted: Any, ours: Tool, theirs: Tool, vocab_size: int) -> _Sums:
     total = np.zeros(5)
-    for start, end in _documents(documents):
+    for start, end in document_spans(documents):
         wanted = np.flatnonzero(counted[start + 1 : end])
         if not len(wanted):
             continue
@@ -98,12 +97,6 @@ def _row(tokens: Any, documents: Any, counted: Any, ours: Tool, theirs: Tool, vo
         same = log_p.argmax(1) == log_q.argmax(1)
         total += [len(wanted), -log_q[places, nexts].sum(), -log_p[places, nexts].sum(), kl.sum(), same.sum()]
     return _Sums(*total)
-
-
-def _documents(documents: NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Yield where each document of a row begins and ends."""
-    edges = [0, *(np.flatnonzero(np.diff(documents)) + 1).tolist(), len(documents)]
-    yield from pairwise(edges)
 
 
 def _log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -35,6 +35,7 @@ from model.loading.order import Indices, rank_share
 from model.loading.source import POSITION, Batch, BatchSchedule, BatchShare, Measured, StepRows, as_tensors, step_rows
 from model.objectives.next_token import DROPPED
 from model.objectives.protocol import SLOT, Objective, Rows
+from model.seeds import row_generator
 
 
 def draw_passages(reader: ShardReader, passages: int, prompt_tokens: int, copy_tokens: int, seed: int) -> list[list[int]]:
@@ -97,8 +98,7 @@ class TokenDropout:
         tokens = rows["tokens"]
         dropped = np.zeros(tokens.shape, dtype=np.bool_)
         for row, position in enumerate(positions.tolist()):
-            # Raw draws of Philox, which NumPy promises never to change; its key holds exactly the two numbers.
-            drawn = np.random.Philox(key=np.array([self.seed, position], dtype=np.uint64)).random_raw(tokens.shape[1])
+            drawn = row_generator(self.seed, position).random_raw(tokens.shape[1])
             dropped[row] = drawn / 2.0**64 < self.share
         beside = {name: values.copy() for name, values in rows.items() if name not in OWN and values.shape[:2] == tokens.shape}
         for values in beside.values():

@@ -29,6 +29,7 @@ from torch.nn import functional
 from data.shards.passages import Span, cut_passage
 from model.networks.network import Network
 from model.objectives.protocol import BEGINS, LOSS, POLICY, SLOT, Rows, Term, as_int64
+from model.seeds import row_generator
 
 VECTORS = "vectors"
 
@@ -131,7 +132,6 @@ class Contrastive:
 
     def passage(self, rows: Rows, row: int) -> Span | None:
         """Return the passage of a row and where it is cut; None if it has none that is long enough."""
-        # A raw draw of Philox, which NumPy promises never to change; its key holds exactly the two numbers.
-        part = np.random.Philox(key=np.array([self.seed, rows["position"][row]], dtype=np.uint64)).random_raw() / 2.0**64
+        part = row_generator(self.seed, rows["position"][row]).random_raw() / 2.0**64
         tokens, document, loss = (rows[name][row] for name in ("tokens", "document", "loss"))
         return cut_passage(tokens, document, loss, begin=int(rows[BEGINS][row]), least=self.least_tokens, part=part)

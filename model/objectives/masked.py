@@ -24,6 +24,7 @@ from torch.nn import functional
 from model.networks.network import Network
 from model.objectives.chunked import summed
 from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
+from model.seeds import row_generator
 
 CONTINUES = "continues"  # flags of tokens that go on the word of the token before
 KEPT, MASKED = -1, -2  # what becomes of a token; 0 and above: it is replaced by that number modulo the vocabulary
@@ -87,8 +88,7 @@ class Masked:
         `continues`: of all columns, whether a token goes on a word; None: each is chosen by itself.
         """
         count = self._count(len(counted))
-        # Raw draws of Philox, which NumPy promises never to change; its key holds exactly the two numbers.
-        generator = np.random.Philox(key=np.array([self.seed, position], dtype=np.uint64))
+        generator = row_generator(self.seed, position)
         order, fate, drawn = generator.random_raw(3 * len(counted)).reshape(3, -1)
         if continues is None:
             chosen = np.sort(np.argsort(order, kind="stable")[:count])

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.shards.schema import document_spans
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import IGNORED, Rows
+from model.seeds import row_generator
 
 PROMPT = "prompt"  # flags of the tokens that all of their document sees
 
@@ -32,26 +34,24 @@ class PrefixLm(NextToken):
     seed: int = 0
 
     def units(self, rows: Rows) -> dict[str, float]:
-        return {"tokens": float(np.count_nonzero(rows["loss"][:, 1:] & ~self._told(rows)))}
+        return {"tokens": float(np.count_nonzero(rows["loss"][:, 1:] & ~_told(self.prompts(rows))))}
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        out = super().batch(rows)
-        return {**out, "targets": np.where(self._told(rows), IGNORED, out["targets"]), PROMPT: self.prompts(rows)}
+        out, prompts = super().batch(rows), self.prompts(rows)
+        return {**out, "targets": np.where(_told(prompts), IGNORED, out["targets"]), PROMPT: prompts}
 
     def prompts(self, rows: Rows) -> NDArray[np.bool_]:
         """Return which of the tokens that are read belong to their document's prompt, bool [B, C]."""
         documents = rows["document"][:, :-1]
         found = np.zeros(documents.shape, dtype=np.bool_)
         for row, position in enumerate(rows["position"].tolist()):
-            edges = [0, *(np.flatnonzero(documents[row, 1:] != documents[row, :-1]) + 1).tolist(), documents.shape[1]]
-            # Raw draws of Philox, which NumPy promises never to change; its key holds exactly the two numbers.
-            drawn = np.random.Philox(key=np.array([self.seed, position], dtype=np.uint64)).random_raw(len(edges) - 1) / 2.0**64
-            for start, end, part in zip(edges[:-1], edges[1:], drawn.tolist(), strict=True):
+            spans = list(document_spans(documents[row]))
+            drawn = row_generator(self.seed, position).random_raw(len(spans)) / 2.0**64
+            for (start, end), part in zip(spans, drawn.tolist(), strict=True):
                 found[row, start : start + int((self.least + part * (self.most - self.least)) * (end - start))] = True
         return found
 
-    def _told(self, rows: Rows) -> NDArray[np.bool_]:
-        """Return which targets belong to a prompt themselves, bool [B, C]."""
-        told = np.zeros_like(rows["loss"][:, 1:])
-        told[:, :-1] = self.prompts(rows)[:, 1:]
-        return told
+
+def _told(prompts: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which targets belong to a prompt themselves, bool [B, C]."""
+    return np.pad(prompts[:, 1:], ((0, 0), (0, 1)))

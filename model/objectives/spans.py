@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from data.shards.schema import document_spans
 from model.networks.encoder_decoder import START
 from model.networks.network import Network
 from model.objectives.chunked import summed
 from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
+from model.seeds import row_generator
 
 SENTINEL = 2**32  # sentinel i is SENTINEL + i until the size of the vocabulary is known
 OUTSIDE = -1  # the document of padding
@@ -90,11 +92,9 @@ class Spans:
 
     def corrupted(self, tokens: Ids, documents: Ids, counted: NDArray[np.bool_], position: int) -> tuple[Ids, Ids, Ids, Ids]:
         """Return what is read of a row and the document of each token, and what is to be written and its documents."""
-        # Raw draws of Philox, which NumPy promises never to change; its key holds exactly the two numbers.
-        generator = np.random.Philox(key=np.array([self.seed, position], dtype=np.uint64))
-        edges = np.flatnonzero(np.diff(documents, prepend=documents[:1] - 1, append=documents[-1:] + 1))
+        generator = row_generator(self.seed, position)
         read, targets = list[Ids](), list[Ids]()
-        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        for start, end in document_spans(documents):
             number, part = documents[start : start + 1], tokens[start:end]
             if not counted[start:end].any():
                 continue  # padding

@@ -51,12 +51,6 @@ class Update(NamedTuple):
     applied: bool = True
 
 
-def divides_weights(job: Job) -> bool:
-    """Return whether weights are divided as they come to the device; tensor parallelism cuts them there, before ZeRO divides them."""
-    parallel = job.resources.parallel
-    return parallel.zero_stage == 3 and parallel.tensor == 1
-
-
 def divide_weights(network: Network, settings: Mapping[str, Any]) -> None:
     """Give each worker its part of rank 0's weights, and all of its buffers: ZeRO 3. A collective.
 
@@ -102,7 +96,7 @@ class Engine:
         self._estimating = False
         self._expert_counts: Tensor | None = None
         settings = deepspeed_config(job, network.cut_plan(), own_norm=self._on_device)
-        if divides_weights(job):
+        if job.resources.parallel.divides_weights:
             divide_weights(network, settings)
         if self._stage == 3:
             for weight in network.read_weights():

@@ -47,10 +47,9 @@ def _load_initial(job: Job, directory: Path) -> Network:
 def receives_weights(job: Job, rank: int) -> bool:
     """Return whether a worker needs no weights of its own to begin: ZeRO 3 gives it its part of rank 0's, one tensor at a time.
 
-    An adapter reads the weights that it is injected into, and tensor parallelism cuts them before ZeRO does.
+    An adapter reads the weights that it is injected into.
     """
-    parallel = job.resources.parallel
-    return rank > 0 and parallel.zero_stage == 3 and parallel.tensor == 1 and not job.train.adapter.KEEPS_BASE
+    return rank > 0 and job.resources.parallel.divides_weights and not job.train.adapter.KEEPS_BASE
 
 
 def initial_models(job: Job, objective: Objective, rank: int = 0) -> tuple[Network, dict[str, Network]]:

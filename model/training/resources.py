@@ -69,6 +69,11 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         return self.workers // (self.tensor * self.pipeline)
 
     @property
+    def divides_weights(self) -> bool:
+        """Whether weights are divided as they come to the device; tensor parallelism cuts them there, before ZeRO 3 divides them."""
+        return self.zero_stage == 3 and self.tensor == 1
+
+    @property
     def workers_per_node(self) -> int:
         """Workers on each machine."""
         return self.workers // self.nodes

@@ -16,7 +16,7 @@ from deepspeed.ops.op_builder import AsyncIOBuilder
 from model.networks.network import Network
 from model.objectives.protocol import Objective
 from model.training.distributed import WorkerRank
-from model.training.engine import Engine, divides_weights
+from model.training.engine import Engine
 from model.training.job import Job, JobError
 from model.training.parallel.pipeline import PipelineEngine
 from model.training.resources import ParallelConfig
@@ -48,5 +48,5 @@ def build_engine(
         return PipelineEngine(network.train(), objective, job, worker)
     still = {name: model.requires_grad_(False).to(device) for name, model in frozen.items()}
     # A network that the workers divide never lies whole on a device.
-    network = network.train() if divides_weights(job) else network.train().to(device)
+    network = network.train() if job.resources.parallel.divides_weights else network.train().to(device)
     return Engine(TrainModule(network, objective, job.train.precision, still), job, worker)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from flows.page.app import LIMITS, make_app
-from model.serving.connections import bound, server_config
 from tasks.stage.store.journal import Journal, StageRecord
 from tasks.stage.store.store import Store
 from tasks.stage.store.verdicts import approvals
 from tests.flows.page.test_artifacts import released
 from tests.flows.page.test_decisions import judged
+from tests.model.serving.running import answering
 from tests.tasks.lineage.edited_corpus import IDS, EditedCorpus
 from tests.tasks.records import ran
 from tests.tasks.reporting.example_run import HOSTILE
@@ -56,21 +53,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path, list[st
     return store, place / "home", pages
 
 
-@contextmanager
-def serving(store: Store, home: Path, key: str | None = None) -> Iterator[str]:
+def serving(store: Store, home: Path, key: str | None = None) -> AbstractContextManager[str]:
     """Serve the page inside the block; yield its address."""
-    listening = bound("127.0.0.1", 0, key)
-    server = uvicorn.Server(server_config(make_app(store.url, home, key), LIMITS, log_level="critical", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
+    return answering(make_app(store.url, home, key), LIMITS, key)
 
 
 @contextmanager

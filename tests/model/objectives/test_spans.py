@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.networks.config import EncoderDecoderConfig
+from model.networks.network import Network
 from model.objectives.denoisers import Denoiser, Denoisers
 from model.objectives.protocol import IGNORED
 from model.objectives.spans import SENTINEL, Spans
@@ -45,6 +47,19 @@ def of_document(batch: dict[str, NDArray[Any]], row: int, document: int) -> tupl
     return read.tolist(), batch["targets"][row][wanted].tolist(), batch["written"][row][wanted].tolist()
 
 
+def predictions(network: Network, batch: dict[str, NDArray[Any]]) -> Iterator[tuple[list[float], int]]:
+    """The logits of every token that is to be written, and which it is; each document of a batch of two a row is read by itself."""
+    for row in range(len(batch["tokens"])):
+        for document in (0, 1):
+            read, written, before = (
+                [token - SENTINEL + VOCABULARY if token >= SENTINEL else token for token in one]
+                for one in of_document(batch, row, document)
+            )
+            with torch.no_grad():
+                logits = network.logits({"tokens": torch.tensor([read]), "written": torch.tensor([before])})[0].double().tolist()
+            yield from zip(logits, written, strict=True)
+
+
 def test_what_is_read_and_written_together_is_each_document_whole_and_alone() -> None:
     some = rows(12)
     batch = Spans(density=0.4, mean_length=2, seed=3).batch(some)
@@ -67,18 +82,10 @@ def test_loss_and_accuracy_are_those_of_a_computation_in_plain_python() -> None:
     )
     network, batch = config.build(VOCABULARY, seed=2).eval(), objective.batch(some)
     nats, right, written, hidden = 0.0, 0, 0, 0
-    for row in range(4):
-        for document in (0, 1):
-            named = [
-                [token - SENTINEL + VOCABULARY if token >= SENTINEL else token for token in one]
-                for one in of_document(batch, row, document)
-            ]
-            with torch.no_grad():
-                logits = network.logits({"tokens": torch.tensor([named[0]]), "written": torch.tensor([named[2]])})[0].double().tolist()
-            for scores, target in zip(logits, named[1], strict=True):
-                nats += math.log(sum(math.exp(score) for score in scores)) - scores[target]
-                written, hidden = written + 1, hidden + (target < VOCABULARY)
-                right += target < VOCABULARY and max(range(len(scores)), key=scores.__getitem__) == target
+    for scores, target in predictions(network, batch):
+        nats += math.log(sum(math.exp(score) for score in scores)) - scores[target]
+        written, hidden = written + 1, hidden + (target < VOCABULARY)
+        right += target < VOCABULARY and max(range(len(scores)), key=scores.__getitem__) == target
     with torch.no_grad():
         sums = objective.sums({"policy": network}, {name: torch.from_numpy(column) for name, column in batch.items()})
     assert sums.tolist() == pytest.approx([nats, right], rel=1e-5)
@@ -154,16 +161,8 @@ def test_a_mixture_of_one_regular_way_loses_what_span_corruption_loses_in_plain_
     some, way = rows(4), Denoiser("R", 0.3, 2.0, 1.0)
     network = EncoderDecoderConfig(width=32, layers=2, heads=4, feed_forward=48, context=CONTEXT, sentinels=SENTINELS, initial_std=0.3)
     built, objective = network.build(VOCABULARY, seed=2).eval(), Denoisers(seed=5, ways=(way,), marks=SENTINELS)
-    batch, nats = objective.batch(some), 0.0
-    for row in range(4):
-        for document in (0, 1):
-            named = [
-                [token - SENTINEL + VOCABULARY if token >= SENTINEL else token for token in one]
-                for one in of_document(batch, row, document)
-            ]
-            with torch.no_grad():
-                logits = built.logits({"tokens": torch.tensor([named[0]]), "written": torch.tensor([named[2]])})[0].double().tolist()
-            nats += sum(math.log(sum(map(math.exp, line))) - line[target] for line, target in zip(logits, named[1], strict=True))
+    batch = objective.batch(some)
+    nats = sum(math.log(sum(map(math.exp, scores))) - scores[target] for scores, target in predictions(built, batch))
     with torch.no_grad():
         sums = objective.sums({"policy": built}, {name: torch.from_numpy(column) for name, column in batch.items()})
     assert sums[0].item() == pytest.approx(nats, rel=1e-5)

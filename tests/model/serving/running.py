@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -31,9 +32,19 @@ def own_model(
 def serving(models: Sequence[ServedModel], limits: ServeLimits = LIMITS, key: str | None = None) -> Iterator[str]:
     """Serve models inside the block; yield the address."""
     served: Mapping[str, ServedModel] = {model.about.id: model for model in models}
+    try:
+        with answering(make_app(served, limits, key), limits, key) as address:
+            yield address
+    finally:
+        for model in models:
+            model.close()
+
+
+@contextmanager
+def answering(app: Any, limits: ServeLimits, key: str | None) -> Iterator[str]:
+    """Serve an application on a port that is free inside the block; yield the address."""
     listening = bound("127.0.0.1", 0, key)
-    config = server_config(make_app(served, limits, key), limits, log_level="critical", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app, limits, log_level="critical", timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started:
@@ -43,6 +54,4 @@ def serving(models: Sequence[ServedModel], limits: ServeLimits = LIMITS, key: st
     finally:
         server.should_exit = True
         thread.join(10)
-        for model in models:
-            model.close()
         listening.close()
