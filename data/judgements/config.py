@@ -1,4 +1,4 @@
-"""Which judgements a recipe reads, and what of them decides whether they are read again."""
+"""The config of a source of judgements, and its observed state: the digests of the journal's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDING = ".jsonl"
 
 
 class JudgementConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What judgements are read."""
+    """The journal that a recipe reads."""
 
     name: str = Field(description="name of the source, part of the ids of what is made of it")
     folder: str = Field(json_schema_extra={"identity": False}, description="folder of the journal, relative to the recipe's root; path")

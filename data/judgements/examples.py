@@ -1,4 +1,4 @@
-"""What judgements add up to: the examples that tuning learns from, and what became of each line.
+"""Turn judgements into the examples that tuning learns from, and account for each line.
 
 The rule. A judge has one voice on a question, and a later judgement replaces an earlier one. The questions are: which of two answers to a
 prompt is better; whether an answer is good; what should stand for wrong words of an answer. The value with most voices decides; if two have

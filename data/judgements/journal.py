@@ -68,12 +68,12 @@ class Answer(Part):
 
     @property
     def by(self) -> str:
-        """What tells the model from all others."""
+        """The model's digest, or its name where that is not known."""
         return self.digest or self.model
 
 
 class Line(Part):
-    """What every line of a journal has."""
+    """The fields of every line of a journal."""
 
     version: Literal[1] = Field(1, description="version of this format")
     time: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$", description="when, UTC, to the microsecond")
@@ -194,7 +194,7 @@ class SetAside(NamedTuple):
 
 
 class Journal(NamedTuple):
-    """What a folder holds: lines in order of time and id, and what was set aside, in order of place."""
+    """A folder's lines in order of time and id, and those that were set aside, in order of place."""
 
     entries: tuple[Entry, ...]
     set_aside: tuple[SetAside, ...]

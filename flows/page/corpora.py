@@ -37,7 +37,7 @@ CLASSES = {NAME: "name", DIM: "dim", OLD: "old", NEW: "new", CUT: "cut", "": ""}
 
 
 class Told(NamedTuple):
-    """What one stage did to a document. `rules`: the rows of its ledger about it, with the names of the documents they mention."""
+    """One stage's outcome for a document. `rules`: the rows of its ledger about it, with the names of the documents they mention."""
 
     stage: str
     location: str

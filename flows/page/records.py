@@ -27,7 +27,7 @@ Signature = tuple[StatSignature, ...]
 
 @dataclass(frozen=True)
 class RunEntry:
-    """What a list shows of a run. `stages`: names of the stages it has artifacts of; `gates`: its gates by position.
+    """A run's row in a list. `stages`: names of the stages it has artifacts of; `gates`: its gates by position.
 
     `argument` names its recipe in a command; `approve`: the gates of its recipe that ask a person.
     """

@@ -40,7 +40,7 @@ TONES = {"finished": "good", "failed": "bad", "crashed": "bad", "stopped": "warn
 
 @dataclass(frozen=True)
 class Site:
-    """What all requests share. `key`: whether visitors sign in."""
+    """State that all requests share. `key`: whether visitors sign in."""
 
     store: Store
     home: Path

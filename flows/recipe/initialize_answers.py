@@ -38,7 +38,7 @@ FOUR_BITS = 4.5 / 32  # what a weight takes in groups of 64 with their scales, o
 
 
 class Asking(NamedTuple):
-    """What asking a teacher takes at most: requests, tokens, and minutes if one takes `SECONDS`."""
+    """The most that asking a teacher takes: requests, tokens, and minutes if one takes `SECONDS`."""
 
     calls: int
     tokens: int

@@ -124,7 +124,7 @@ def leave(code: int = 0) -> NoReturn:
 
 
 class HostExchange:
-    """What workers exchange between their hosts, by gloo: numbers, and waiting for one of them to write a model.
+    """Exchange numbers between the workers' hosts over gloo, and wait there while one of them writes a model.
 
     Between collectives of accelerators one worker may write for longer than NCCL waits before it ends the job, so the others wait here.
     """

@@ -43,7 +43,7 @@ def recipes() -> None:
 
 
 class Goal(StrEnum):
-    """What a model is to do with the texts of a folder."""
+    """The use that a model is to have of a folder's texts."""
 
     TEXTS = "texts"
     ANSWERS = "answers"
@@ -90,26 +90,23 @@ def init(
 
     Example: `folio init books --minutes 10` looks at every text below books and writes books/recipe.yaml
     """
+    if base and kind is not ModelKind.AUTO:
+        raise typer.BadParameter(f"--kind {kind.value} is for a model of your texts alone, and --base starts from one; leave one out")
+    if base and teacher and goal is not Goal.ANSWERS:
+        raise typer.BadParameter("--teacher is for --goal answers; add that, or leave it out")
+    if not base and (goal is Goal.ANSWERS or teacher):
+        raise typer.BadParameter("--goal answers and --teacher are for --base: name an open model to start from, or leave them out")
+    if not base and replay is not None:
+        raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     # Said before the imports, which take seconds, as reading the texts does.
     typer.echo(f"Looking at the texts below {folder}, then timing this machine.", err=True)
     if base:
-        if kind is not ModelKind.AUTO:
-            raise typer.BadParameter(f"--kind {kind.value} is for a model of your texts alone, and --base starts from one; leave one out")
+        from flows.recipe.initialize_answers import TEACHER
         from flows.recipe.initialize_opened import write_opened_recipe
 
-        if teacher and goal is not Goal.ANSWERS:
-            raise typer.BadParameter("--teacher is for --goal answers; add that, or leave it out")
-        asked = ""
-        if goal is Goal.ANSWERS:
-            from flows.recipe.initialize_answers import TEACHER
-
-            asked = teacher or TEACHER
+        asked = teacher or TEACHER if goal is Goal.ANSWERS else ""
         print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True, teacher=asked))
         return
-    if goal is Goal.ANSWERS or teacher:
-        raise typer.BadParameter("--goal answers and --teacher are for --base: name an open model to start from, or leave them out")
-    if replay is not None:
-        raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
     print(write_recipe(folder, minutes, kind=kind.value, measure=True))
