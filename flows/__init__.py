@@ -1,1 +1,1 @@
-"""What runs, and in which order. Flows compute nothing themselves, and neither read nor write."""
+"""The pipeline: which stages run, and in which order. Flows compute nothing themselves, and neither read nor write."""

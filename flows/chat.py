@@ -25,7 +25,7 @@ STEP_WAY_OUT = (
 
 
 class Chat(NamedTuple):
-    """What the release uses."""
+    """The result of the tuning chapter, as the release uses it."""
 
     model: StageInput
     measured: StageOutput

@@ -129,7 +129,7 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
 
 @stage(hooks=(LineageHook(_inspect_tokenizer), ReportHook(TOKENIZER)))
 def tokenizer(config: DescribeConfig, work: Workspace, fitted: Path, counted: list[Path]) -> Metrics:
-    """What was fitted, and the counts of each shard -> a Hugging Face tokenizer directory."""
+    """Join the fitted tokenizer and the counts of each shard -> a Hugging Face tokenizer directory."""
     from data.tokens.tokenizer import join
 
     return join(fitted, counted, work.output, config)

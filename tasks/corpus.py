@@ -248,7 +248,7 @@ def search(
 
 @stage(hooks=(LineageHook(holds_nothing),))
 def contamination(config: ContaminationConfig, work: Workspace, found: list[Path]) -> Metrics:
-    """What the search of each shard found -> slices of passages by shard."""
+    """Join what the search of each shard found -> slices of passages by shard."""
     from data.decontamination.search import find_contamination
 
     return find_contamination(found, work.output, config, **work.limits)

@@ -182,7 +182,7 @@ def _synthetic(work: Database) -> dict[str, float]:
 
 
 class Shards(NamedTuple):
-    """What the audit reads of all shards, in their order.
+    """The audit's input from all shards, in their order.
 
     `surveyed` and `overlaps`: the folders of `survey` and `overlap`. `held_out`: the files of val and of test. `ledgers`: of each stage, in
     the order of the stages; deduplication has one for all shards. `quarantined`: the tables of files that the first stage could not read.

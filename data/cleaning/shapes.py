@@ -1,4 +1,4 @@
-"""What is no prose: finds the lines of a document in which every space and character counts, which no rule may touch.
+"""Find what is no prose: the lines of a document in which every space and character counts, which no rule may touch.
 
 Such a block is a fence of Markdown, a program, a formula set apart, or a table. A program needs evidence in most lines of a paragraph, or a
 header (`def f():`) above lines that are indented further; then it goes on over blank lines as long as lines are indented or look so, too.

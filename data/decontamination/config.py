@@ -1,4 +1,4 @@
-"""What may change the bytes that decontamination writes. Cheap to import: pydantic only."""
+"""Settings that may change the bytes that decontamination writes. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EvaluationSet(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class SearchConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the matches in a shard."""
+    """The settings that may change the matches in a shard."""
 
     against: tuple[EvaluationSet, ...]
     words: int
@@ -36,14 +36,14 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class ContaminationConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change which matches are passages, and how many shards they are for."""
+    """The settings that may change which matches are passages, and how many shards they are for."""
 
     common: int
     shards: int
 
 
 class CutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the text that is left around passages."""
+    """The settings that may change the text that is left around passages."""
 
     action: Literal["cut", "drop"]
     window: int
@@ -52,7 +52,7 @@ class CutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How text of evaluation sets is found in the corpus and removed; the defaults are GPT-3's (Brown et al. 2020, appendix C)."""
+    """The removal of evaluation sets' text from the corpus; the defaults are GPT-3's (Brown et al. 2020, appendix C)."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "words": ("against",),
@@ -79,7 +79,7 @@ class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=Tr
 
     @property
     def searching(self) -> SearchConfig:
-        """What the search uses."""
+        """The resources of the search."""
         return SearchConfig(against=self.against, words=self.words, least_words=self.least_words)
 
     def deciding(self, shards: int) -> ContaminationConfig:
@@ -88,7 +88,7 @@ class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=Tr
 
     @property
     def cutting(self) -> CutConfig:
-        """What cutting uses."""
+        """The resources of cutting."""
         return CutConfig(action=self.action, window=self.window, max_pieces=self.max_pieces, min_characters=self.min_characters)
 
     @model_validator(mode="after")

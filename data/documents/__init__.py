@@ -1,1 +1,1 @@
-"""What a document is: its columns, words, shard and ledger, and how documents are read and written in bounded memory."""
+"""Documents: their columns, words, shard and ledger, and how they are read and written in bounded memory."""

@@ -100,12 +100,12 @@ class DocumentExamples(Teaching):
 
     @property
     def teaching(self) -> Teaching:
-        """What the teacher is asked."""
+        """The requests to the teacher."""
         return Teaching(**{name: getattr(self, name) for name in Teaching.model_fields})
 
     @property
     def indexing(self) -> IndexConfig:
-        """How the training documents become passages."""
+        """The settings by which the training documents become passages."""
         return IndexConfig(passage_characters=self.passage_characters)
 
     @property
@@ -232,4 +232,4 @@ ExamplesConfig = Annotated[
     UniverseExamples | CorpusExamples | ConversationExamples | DocumentExamples | PictureExamples | SymbolExamples,
     Field(discriminator="kind"),
 ]
-"""Where the examples come from, by `kind`."""
+"""The source of the examples, by `kind`."""

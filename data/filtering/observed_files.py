@@ -38,7 +38,7 @@ class NameModelError(ValueError):
 
 
 class _Description(BaseModel, frozen=True, defer_build=True):
-    """What is read of a pipeline's description: the labels that each component gives."""
+    """The part of a pipeline's description that is read: the labels that each component gives."""
 
     labels: dict[str, tuple[str | int, ...]]
 

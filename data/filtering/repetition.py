@@ -27,7 +27,7 @@ class EqualGroups:
 
     @property
     def start_G(self) -> Int64s:
-        """Where each group begins in `member_M`."""
+        """The begin of each group in `member_M`."""
         found: Int64s = np.cumsum(self.size_G) - self.size_G
         return found
 

@@ -52,7 +52,7 @@ Example = dict[str, Any]
 
 
 class Question(NamedTuple):
-    """What voices decide, as values that tell it from all others."""
+    """A question that judges decide, known by these values."""
 
     kind: str
     asked: str
@@ -60,7 +60,7 @@ class Question(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a journal adds up to.
+    """The outcome of a journal.
 
     `examples`: by id, as records of conversations; `fates`: of each entry, in the journal's order, what became of it and the examples that
     it decided; `voices`: of each question what every judge said; `games`: what models were compared by.

@@ -106,7 +106,7 @@ class Judged(Line):
 
 
 class Preference(Judged):
-    """Which of two answers is better."""
+    """The better of two answers."""
 
     MOST: ClassVar[int] = 2
     LEAST: ClassVar[int] = 2
@@ -173,7 +173,7 @@ LINE: TypeAdapter[AnyLine] = TypeAdapter(AnyLine)
 
 
 class Place(NamedTuple):
-    """Where a line stands, counted from 1."""
+    """The number of a line, counted from 1."""
 
     file: str
     line: int

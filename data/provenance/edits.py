@@ -1,4 +1,4 @@
-"""What stages removed from documents and wrote instead, read from `removed/<rule>.parquet` and `edits.parquet`.
+"""Read what stages removed from documents and wrote instead, from `removed/<rule>.parquet` and `edits.parquet`.
 
 When several rules edit the same line one after another, the result is one `Change` with a step for each rule, as long as each rule starts
 from what the previous one left, or from a word of it. An edit that doesn't connect becomes a change of its own; nothing is guessed.

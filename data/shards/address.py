@@ -1,4 +1,4 @@
-"""Who writes questions about documents, how passages are shown to a model, and when a reply declines. Cheap to import: pydantic only.
+"""Settings of teachers, who write questions about documents; how passages are shown, and when a reply declines. Cheap to import.
 
 A teacher is a model behind an address that speaks as OpenAI's do, or patterns that find what structured documents say themselves.
 """
@@ -91,7 +91,7 @@ def _default(name: str) -> Any:
 
 
 class Pattern(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """Where a passage says something, and how that is asked and answered."""
+    """A pattern of what passages say, and how that is asked and answered."""
 
     find: str = Field(
         description="regular expression with named groups, such as (?P<name>.+); ^ and $ are the ends of lines, and where it matches the "
@@ -123,7 +123,7 @@ class Patterns(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Teaching(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a teacher is asked about passages: questions with answers, then each question again, with the passage and without it."""
+    """The prompts of a teacher: questions with answers, then each question again, with the passage and without it."""
 
     teacher: Annotated[Teacher | Patterns, Field(discriminator="kind")] = Field(
         description="who writes questions and answers: a model behind an address, or patterns; by kind"

@@ -40,7 +40,7 @@ ENDED = {
     },
     **{f"SIG{name}": f"it ends in SIG{name}" for name in ("SEGV", "ABRT", "BUS", "FPE", "ILL")},
 }
-"""How a reply can end a process. What else ends it, such as a person, is no score."""
+"""The endings that a reply may bring on a process. Any other, such as a person's, is no score."""
 PROBED = 6
 """Problems of a data set whose scorer is tried."""
 MOST_FOR_GARBAGE = 0.25

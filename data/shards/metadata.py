@@ -37,7 +37,7 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What the rows hold.
+    """The content of the rows.
 
     `tokens`: without padding, the token that two rows share counted once. `targets`: tokens that count in the loss. `bytes`: UTF-8 bytes of
     the text that the targets encode (special tokens encode none), so bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are

@@ -55,7 +55,7 @@ class Picture(NamedTuple):
 
     @property
     def placeholder(self) -> str:
-        """What stands for it in a text."""
+        """The placeholder of a picture in a text."""
         return placeholder(self.name)
 
     @property

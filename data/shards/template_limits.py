@@ -35,7 +35,7 @@ class TemplateLimitError(TemplateError):
 
 
 class _Budget:
-    """What is left for one text."""
+    """The budget that is left for one text."""
 
     def __init__(self) -> None:
         self.steps, self.ends = MOST_STEPS, time.monotonic() + MOST_SECONDS

@@ -1,1 +1,1 @@
-"""Where text comes from: files, pinned package archives, or a generated universe, into one Parquet of documents."""
+"""Sources of text: files, pinned package archives, or a generated universe, into one Parquet of documents."""

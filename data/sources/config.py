@@ -95,7 +95,7 @@ MaxHours = Annotated[
 
 
 class TextSourceBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What all sources of texts share: a key that would do nothing is refused."""
+    """The base of all sources of texts: a key that would do nothing is refused."""
 
     @model_validator(mode="after")
     def _every_key_counts(self) -> Self:
@@ -289,7 +289,7 @@ SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource | Picture
 
 
 class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What the corpus is made of."""
+    """The sources of the corpus."""
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, in the order they are read")
     max_file_megabytes: int = Field(
@@ -352,7 +352,7 @@ RecordShape = Annotated[
 
 
 class ConversationSourceBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What sources of conversations have instead of a text's field, title and parts."""
+    """The keys of conversations, in place of a text's field, title and parts."""
 
     text_field: ClassVar[str] = ""
     title_field: ClassVar[None] = None
@@ -437,7 +437,7 @@ ConversationSource = Annotated[
 
 
 class ConversationIngest(IngestConfig):
-    """What conversations are read, and how: one shard, since they are records of few files."""
+    """The conversations that are read, and how: one shard, since they are records of few files."""
 
     sources: tuple[ConversationSource, ...] = Field(  # type: ignore[assignment]  # a source of judgements is none of texts
         min_length=1, description="where the conversations come from"

@@ -52,7 +52,7 @@ Part = Literal["all", "documents", "records"]
 
 
 class Nesting(NamedTuple):
-    """How deep an archive lies in others, from 1, and what the outermost has unpacked to."""
+    """The depth of an archive in others, from 1, and what the outermost has unpacked to."""
 
     level: int
     total: UnpackedTotal

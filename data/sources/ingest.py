@@ -36,7 +36,7 @@ from data.universe.config import UniverseSource
 
 @dataclass(frozen=True)
 class IngestInputs:
-    """Where sources are read from.
+    """The place that sources are read from.
 
     `root`: where relative paths begin; `cache`: where fetched archives are kept; `universe`: the folder of generated books; `observed`:
     what `source_state` returned for the shard (None: not checked); `synthetic`: the folder of synthetic texts; `unpacked`: the shard's

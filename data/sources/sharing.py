@@ -1,4 +1,4 @@
-"""Which files are opened once for all shards, and which each shard opens itself.
+"""Decide which files are opened once for all shards, and which each shard opens itself.
 
 An archive or a file of records may hold documents of every shard. With one shard, that shard reads it. With several, it is unpacked once,
 by the group that a hash of its name puts it in, so a file that is added or edited is opened again with those of its group alone. A zip of

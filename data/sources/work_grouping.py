@@ -1,4 +1,4 @@
-"""Which files form one work, and which works a shard reads.
+"""Group files into works, and works into shards.
 
 Both follow from a file's name, before a byte of it is read. All parts of a joined work are in one shard. A record in a file of records is
 a work of its own, named path#record.

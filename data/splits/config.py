@@ -1,4 +1,4 @@
-"""What may change the bytes that the split writes. Cheap to import: pydantic only."""
+"""Settings that may change the bytes that the split writes. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LargeCluster(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def warning(self) -> str:
-        """What happened, and what can be done about it."""
+        """The words for a split that is larger than asked, with the way out."""
         key = f"split.{self.split}_documents" if self.mode == "counts" else f"split.{self.split}"
         return (
             f"{self.split} has {self.found:,} of {self.total:,} documents ({self.found / self.total:.1%}), where {key} asks for "
@@ -37,7 +37,7 @@ class LargeCluster(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the splits of a shard, once it is decided where each document goes. `held_out`: the splits beside train."""
+    """The settings that may change the splits of a shard, once it is decided where each document goes. `held_out`: those beside train."""
 
     train: float = 1.0
     val: float = 0.0
@@ -45,7 +45,7 @@ class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the corpus is split into train, validation and test, and how much of train a machine may have written."""
+    """The split of the corpus into train, validation and test, and how much of train a machine may have written."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "train": ("mode=fractions", "mode=passages"),
@@ -93,7 +93,7 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def dividing(self) -> DivideConfig:
-        """What dividing a shard uses: only documents that are cut need more than the decision about them."""
+        """The resources of dividing a shard: only documents that are cut need more than the decision about them."""
         if self.mode != "passages":
             return DivideConfig()
         return DivideConfig(train=self.train, val=self.val, held_out=tuple(sorted(self.held_out)))

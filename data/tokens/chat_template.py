@@ -67,7 +67,7 @@ Message = Mapping[str, Any]
 BATCH = 256
 WHOLE = "conversations are encoded by the tokenizer's whole directory"
 OTHER = "\ue006"
-"""What no conversation says: a character for private use."""
+"""A character for private use, which no conversation holds."""
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -220,7 +220,7 @@ class ChatTemplate:
         return self._template.render(messages=messages, tools=tools or None, add_generation_prompt=reply_next, **self._names)
 
     def _shifted(self, guarded: str, at: int) -> int:
-        """Where a place of the guarded text is once the guarded strings are back."""
+        """The place in the text that a place of the guarded text has once the guarded strings are back."""
         return len(self._guard.restore(guarded[:at]))
 
 

@@ -14,7 +14,7 @@ RESERVED: dict[Kind, int] = {"character": 8, "word": 8, "bpe": 7 + 256, "byte_le
 TooLong = Literal["drop", "shorten"]
 CONVERSATIONS = "conversations"  # the source name of conversation rows
 SHARE, CHUNKS = "share.json", "chunks.parquet"
-"""What share of each shard's training text is set apart for the tokenizer's sample, and what was set apart of a shard."""
+"""The share of each shard's training text that is set apart for the tokenizer's sample, and what was set apart of a shard."""
 TOKENIZER_FILE, RECORD, FITTED = "tokenizer.json", "sample.parquet", "fitted.json"
 """The tokenizer, what it was fitted on, and how fitting went."""
 SHOWN = "shown.json"
@@ -22,32 +22,32 @@ SHOWN = "shown.json"
 
 
 class AllotConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the share of the training text that is set apart for the tokenizer's sample."""
+    """The settings that may change the share of the training text that is set apart for the tokenizer's sample."""
 
     sample_bytes: int = Field(description="most text that the tokenizer is fitted on; bytes")
 
 
 class DrawConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change which chunks of a shard are set apart, once the share is known."""
+    """The settings that may change which chunks of a shard are set apart, once the share is known."""
 
     seed: int = Field(description="seed of the sample, and of what a sweep holds out; integer")
     sweep: bool = Field(description="whether chunks are held out to compare sizes by; yes or no")
 
 
 class RestoreConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the counts over a shard, once the tokenizer is fitted."""
+    """The settings that may change the counts over a shard, once the tokenizer is fitted."""
 
     seed: int = Field(description="seed of which documents the report shows; integer")
 
 
 class DescribeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What the report says of how the tokenizer was fitted."""
+    """The report on how the tokenizer was fitted."""
 
     kind: Kind = Field(description="kind of tokenizer")
 
 
 class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the tokenizer is fitted, on the training split only."""
+    """The fitting of the tokenizer, on the training split only."""
 
     kind: Kind = Field(
         "byte_level_bpe",
@@ -95,22 +95,22 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def allotting(self) -> AllotConfig:
-        """What deciding the share of each shard uses."""
+        """The resources of deciding the share of each shard."""
         return AllotConfig(sample_bytes=self.sample_bytes)
 
     @property
     def drawing(self) -> DrawConfig:
-        """What drawing from a shard uses."""
+        """The resources of drawing from a shard."""
         return DrawConfig(seed=self.seed, sweep=bool(self.sweep))
 
     @property
     def restoring(self) -> RestoreConfig:
-        """What counting over a shard uses."""
+        """The resources of counting over a shard."""
         return RestoreConfig(seed=self.seed)
 
     @property
     def describing(self) -> DescribeConfig:
-        """What joining the counts into a report uses."""
+        """The resources of joining the counts into a report."""
         return DescribeConfig(kind=self.kind)
 
     @model_validator(mode="after")
@@ -128,7 +128,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Augmentation(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the training documents differ from pass to pass. Validation and test are never augmented."""
+    """The variation of the training documents from pass to pass. Validation and test are never augmented."""
 
     passes: int = Field(
         1, ge=1, le=64, description="times that the training documents are packed, one after the other, each time in another order; count"
@@ -173,7 +173,7 @@ class Augmentation(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How documents become rows of equal length for pretraining."""
+    """The packing of documents into rows of equal length for pretraining."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
     method: Literal["cut", "best_fit"] = Field(
@@ -221,7 +221,7 @@ class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class EncodeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How conversations and preference pairs become rows for tuning."""
+    """The packing of conversations and preference pairs into rows for tuning."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
     too_long: TooLong = Field(

@@ -130,7 +130,7 @@ def _chunks_of(document: SplitDocument) -> Iterator[Chunk]:
 
 @dataclass
 class _Choice:
-    """What is set apart of a shard whose chunks come in order. `bound`: of the first lots; `room`: bytes left for what is held out."""
+    """The text set apart of a shard whose chunks come in order. `bound`: of the first lots; `room`: bytes left for what is held out."""
 
     config: DrawConfig
     bound: int

@@ -1,4 +1,4 @@
-"""What a book tells next: passages up to a fact that can be worked out, as questions with a scratchpad.
+"""Questions about what a book tells next: passages up to a fact that can be worked out, with a scratchpad.
 
 A portrait tells each of its person's, or town's, facts once, in any order. So whoever has read all but one of them knows which is left, and
 who knows the world knows its value. A passage is the book's own words up to the sentence that tells the last one. Only facts that the

@@ -39,7 +39,7 @@ INKS: dict[str, Colour] = {
     "#": (30, 25, 25), "o": (240, 210, 180), "b": (120, 75, 40), "g": (150, 155, 160), "w": (250, 250, 250), "r": (215, 105, 35),
     "y": (250, 190, 30), "l": (90, 150, 70), "d": (70, 60, 60), "s": (190, 185, 175), "c": (255, 225, 120),
 }  # fmt: skip
-"""What a letter is painted with. A dot is left as it is; an asterisk is the coat."""
+"""The bitmaps of letters. A dot is left as it is; an asterisk is the coat."""
 PERSON = (
     "..##..",
     ".#oo#.",
@@ -77,7 +77,7 @@ PLACES: dict[str, Sequence[str]] = {
 
 
 class Scene(NamedTuple):
-    """What a picture shows. left: whether the animal is on the left of the person, as one looks at it."""
+    """The truth of a picture. left: whether the animal is on the left of the person, as one looks at it."""
 
     person: str
     town: str
@@ -89,7 +89,7 @@ class Scene(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """What is said of the picture, and the questions about it with their answers, a line each."""
+        """The caption, and the questions about the picture with their answers, a line each."""
         asked = {
             f"What colour is {self.person}'s coat?": self.coat,
             f"Which animal is with {self.person}?": self.animal,
@@ -101,7 +101,7 @@ class Scene(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a moving picture shows: who goes from where to where, and on which side of the picture that begins."""
+    """The truth of a moving picture: who goes from where to where, and on which side of the picture that begins."""
 
     person: str
     town: str
@@ -111,7 +111,7 @@ class Walk(NamedTuple):
 
     @property
     def caption(self) -> str:
-        """What is said of it, and the questions about it with their answers, a line each."""
+        """The caption, and the questions about it with their answers, a line each."""
         asked = {
             f"Where does {self.person} go?": self.end,
             f"Where does {self.person} come from?": self.start,

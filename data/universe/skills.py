@@ -69,7 +69,7 @@ class TestItem:
 
 @dataclass
 class Lessons:
-    """What a skill makes."""
+    """The examples of a skill."""
 
     exchanges: list[Exchange] = field(default_factory=list)
     items: list[TestItem] = field(default_factory=list)

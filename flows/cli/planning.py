@@ -45,7 +45,7 @@ BUSY = 1.5  # a machine that makes a process take so many times as long is calle
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """What a plan is expected to take: by stage, of what will certainly run, and of all that may.
+    """The expected cost of a plan: by stage, of what will certainly run, and of all that may.
 
     `forecasts`: by position; `stages`: the range of each and its basis; `unknown`: stages without an estimate; `written`: bytes.
     """

@@ -160,7 +160,7 @@ def _word_list(recipe: Recipe) -> Iterator[str]:
 
 
 def _names(recipe: Recipe) -> Iterator[str]:
-    """What runs the model that finds names of people, which is an extra."""
+    """The software that the model for names of people needs, which is an extra."""
     pii = recipe.filter.pii
     if pii.enabled and pii.name != "off" and importlib.util.find_spec("spacy") is None:
         yield f"filter.pii.name={pii.name} needs spacy, which is not installed: pip install 'folio[names]', or set it to off"

@@ -104,7 +104,7 @@ class FoundRun:
 
     @property
     def status(self) -> str:
-        """What the journal says; `crashed` if it says `running` and the process is gone."""
+        """The status in the journal; `crashed` if that is `running` and the process is gone."""
         return "crashed" if self.record.status == "running" and not self.journal.alive(self.record) else self.record.status
 
     def again(self) -> FoundRun:

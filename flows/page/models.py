@@ -55,13 +55,13 @@ class Release:
 
     @property
     def gates(self) -> Mapping[str, str]:
-        """What each gate of its run said: passed, or failed; empty for one without a verdict."""
+        """The verdict of each gate of its run: passed, or failed; empty for a gate without one."""
         verdicts = {name: self.run.headline.get(f"{name}.passed") for name in self.run.gates}
         return {name: "" if said is None else "passed" if said else "failed" for name, said in verdicts.items()}
 
     @property
     def standing(self) -> tuple[str, ...]:
-        """What a registry calls it, in words."""
+        """Its name in a registry, in words."""
         named = (model for model in self.run.registered if model.location == self.artifact.location)
         return tuple(f"{model.name}{f' version {model.version}' if model.version else ''}{f', {model.alias}' if model.alias else ''}"
                      for model in named)  # fmt: skip

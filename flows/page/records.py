@@ -79,7 +79,7 @@ class RunEntry:
 
     @property
     def seconds(self) -> float:
-        """How long it ran, or has run so far."""
+        """The time that it ran, or has run so far."""
         ended = datetime.fromisoformat(self.ended) if self.ended else datetime.now(UTC)
         return (ended - datetime.fromisoformat(self.started)).total_seconds()
 

@@ -1,4 +1,4 @@
-"""How a page is written: templates that escape every text, what all pages share, and the fields of a form.
+"""Rendering of pages: templates that escape every text, what all pages share, and the fields of a form.
 
 A room of the page joins by a router in `app.ROUTERS` and, if people should find it, an entry in `NAVIGATION`.
 """
@@ -67,7 +67,7 @@ class Page:
 
     @property
     def number(self) -> int:
-        """Which part of a list is asked for, from 1."""
+        """The part of a list that is asked for, from 1."""
         asked = self.request.query_params.get("page", "1")
         return max(1, int(asked)) if asked.isdecimal() and len(asked) < 9 else 1
 

@@ -28,7 +28,7 @@ REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; b
 
 @dataclass(frozen=True)
 class StageState:
-    """How a stage of a run goes. `done`, `total`: how far it is, 0 of 0 if nothing tells; `says`: its newest progress in words."""
+    """A stage's state in a run. `done`, `total`: how far it is, 0 of 0 if nothing tells; `says`: its newest progress in words."""
 
     position: str
     record: StageRecord
@@ -41,7 +41,7 @@ class StageState:
 
 @dataclass(frozen=True)
 class Made:
-    """What a run had at one position, or at all shards of it."""
+    """The artifact of a run at one position, or at all shards of it."""
 
     position: str
     records: tuple[PositionRecord, ...]
@@ -54,7 +54,7 @@ class Made:
 
     @property
     def action(self) -> str:
-        """What happened, in words."""
+        """The outcome in words."""
         made = sum(record.action == "executed" for record in self.records)
         return "reused" if not made else "made" if made == len(self.records) else f"{made} of {len(self.records)} made"
 

@@ -73,7 +73,7 @@ REPLAYED = "general"
 
 
 class Estimate(NamedTuple):
-    """What training takes: steps of pretraining and of tuning, seconds for both, and bytes of memory."""
+    """The cost of training: steps of pretraining and of tuning, seconds for both, and bytes of memory."""
 
     steps: int
     tuning: int

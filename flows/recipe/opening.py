@@ -1,4 +1,4 @@
-"""What a recipe that starts from an open model takes from it: the shape of its network and the size of its vocabulary.
+"""Read from an open model what its recipe needs: the shape of its network and the size of its vocabulary.
 
 They are read when the recipe is, from local or fetched files, unless the recipe gives them; `folio init --base` writes them down.
 """

@@ -1,4 +1,4 @@
-"""What the first records of files say of the rest: conversations, texts, or records whose text has another field's name."""
+"""Recognize record files by their first records: conversations, texts, or records whose text has another field's name."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class RecordFiles(NamedTuple):
 
     @property
     def examples(self) -> ConversationExamples | CorpusExamples:
-        """What to tune on: the conversations, if there are any, beside questions about the texts."""
+        """The examples to tune on: the conversations, if there are any, beside questions about the texts."""
         if not self.conversations:
             return CorpusExamples()
         return ConversationExamples(sources=(ConversationFiles(paths=self._paths()),), generated=CorpusExamples())
 
     @property
     def tuned_on(self) -> str:
-        """What is to be said of a model that is tuned on the conversations."""
+        """The sentence about a model that is tuned on the conversations."""
         return f"chat: it is tuned on {self.amount}, and on questions about the texts"
 
     def _paths(self) -> tuple[str, ...]:

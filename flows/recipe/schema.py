@@ -53,13 +53,13 @@ from tasks.training.config import ArenaConfig, Entrant, PipelineResources, Pretr
 
 
 class ReleaseEvaluation(EvaluateConfig):
-    """What is measured of the released models; by default on the test split, which no choice was based on."""
+    """The evaluation of the released models; by default on the test split, which no choice was based on."""
 
     splits: tuple[str, ...] = Field(("val", "test"), min_length=1, description="splits whose loss is measured; names")
 
 
 class Evaluations(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What is measured of each model."""
+    """The evaluation of each model."""
 
     base: EvaluateConfig = Field(EvaluateConfig(), description="of the pretrained model")
     chat: EvaluateConfig = Field(EvaluateConfig(), description="of the aligned model")
@@ -105,7 +105,7 @@ class ReleaseGate(GateConfig):
 
 
 class Gates(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What must hold before any later stage may use the result."""
+    """The conditions that a result must meet before any later stage may use it."""
 
     corpus: CorpusGate = Field(CorpusGate(), description="of the audited corpus; metrics are named corpus.<metric>")
     base: BaseGate = Field(
@@ -118,7 +118,7 @@ class Gates(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Releasing(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What is released beside the model in full precision."""
+    """The forms that are released beside the model in full precision."""
 
     variants: tuple[VariantConfig, ...] = Field(
         (Int8Config(kind="int8", name="int8"),),
@@ -133,7 +133,7 @@ class Releasing(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class PassageVectors(EmbedConfig):
-    """How passages and questions become vectors."""
+    """The search: how passages and questions become vectors."""
 
     model: OpenModel | None = Field(None, description="an open model that makes them; null: the model of the recipe itself")
     question_prefix: str = Field("", description="put before each question, as some models of vectors ask, such as 'query: '; text")
@@ -299,7 +299,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def appraising(self) -> ArenaEvaluation:
-        """What is measured of each network of the arena: nothing that is only for people to read."""
+        """The evaluation of each network of the arena: nothing that is only for people to read."""
         base = dict(self.evaluate.base) | {"samples": 0}
         return ArenaEvaluation(**base, lengths=self.arena.lengths)
 

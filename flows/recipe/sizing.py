@@ -1,4 +1,4 @@
-"""What the planner is told of a recipe: its training text, its own model, and the machine's speed; the same for `init` and `size`.
+"""Gather what the planner needs of a recipe: its training text, its own model, and the machine's speed; the same for `init` and `size`.
 
 How many texts files hold, and how much text.
 
@@ -39,7 +39,7 @@ LARGEST_READ = 30 << 20  # bytes
 
 
 class TextAmount(NamedTuple):
-    """What a file holds: a number of texts, and their size together in bytes."""
+    """The texts of a file: their number, and their size together in bytes."""
 
     texts: int
     bytes: int

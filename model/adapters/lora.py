@@ -34,12 +34,12 @@ UNSUPPORTED = (
     "trainable_token_indices", "layer_replication",
 )  # fmt: skip
 CHANGING_BASE = ("pissa", "olora", "corda", "loftq")
-"""How peft may initialize changes that start from another base."""
+"""The initializations of peft whose changes start from another base."""
 PREFIX = "base_model.model."  # of all names in peft's file
 
 
 class LoraSettings(AdapterBase):
-    """What kinds of low-rank changes have alike."""
+    """The settings that all kinds of low-rank changes have."""
 
     LIBRARIES: ClassVar[tuple[str, ...]] = ("peft",)
     KEEPS_BASE: ClassVar[bool] = True

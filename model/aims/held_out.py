@@ -1,4 +1,4 @@
-"""What steps of tuning are for, measured on held-out answers and pairs, before a step and after it."""
+"""Aims of tuning that are measured on held-out answers and pairs, before a step and after it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _ranked(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 class SignedRewardAim(AimBase):
-    """How likely good answers are, and how unlikely bad ones."""
+    """The aim to make good answers likely, and bad ones unlikely."""
 
     MEASURE: ClassVar[str] = "signed_reward"
     TITLE: ClassVar[str] = "reward of held-out good answers, less that of bad ones"

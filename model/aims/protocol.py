@@ -21,7 +21,7 @@ PREFIX = "aim."  # of an aim's measure among other metrics
 
 
 class HeldOut(NamedTuple):
-    """What a model is measured on.
+    """The measures by which a model is judged before and after a step.
 
     `rows`: packed rows that the step did not learn from, of the kind that it reads; `examples`: the folder of the questions; `judge`: the
     reward model that scores replies; `most`: how many rows, pairs, answers or prompts are measured; `seed`: decides which, and samples.
@@ -43,7 +43,7 @@ class Aimed(NamedTuple):
 
 
 class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a kind of tuning wants to improve. A kind is this with `kind`, its own settings, and how it is measured.
+    """The aim of a kind of tuning. A kind is this with `kind`, its own settings, and how it is measured.
 
     `MEASURE`: its name among metrics; one that ends in `_loss` is better lower, as everywhere. `TITLE`: what people call it. `UNIT`: what
     it is counted in. `COUNTED`: what it is a mean over.
@@ -79,7 +79,7 @@ QUESTIONS = ("seen", "heldout")
 
 
 class StepGate(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What must hold of a step: it certainly improves its own aim, and certainly costs little elsewhere."""
+    """The default gate of a step: it certainly improves its own aim, and certainly costs little elsewhere."""
 
     rows: int = Field(256, ge=6, description="rows, pairs, answers or prompts that its measure is taken on, before and after it; count")
     most_bits_per_byte: Limit | None = Field(

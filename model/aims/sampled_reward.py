@@ -1,4 +1,4 @@
-"""What reinforcement learning is for: replies to held-out questions that earn more.
+"""The aim of reinforcement learning: replies to held-out questions that earn more.
 
 Replies are sampled as the step samples them, to questions that it did not ask, with seeds that follow from the recipe's and the question's
 place alone, so both models draw with the same random numbers. A unit is a question: the mean reward of the replies to it.

@@ -39,7 +39,7 @@ INTERVAL = ("", "_error", "_low", "_high")
 
 
 class ThinkingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """Which questions are answered with how much thinking."""
+    """The questions that are answered, with how much thinking."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "reward_model": ("best",),
@@ -127,7 +127,7 @@ class Probe(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What `evaluate` measures, and how much of it."""
+    """The settings of `evaluate`: what it measures, and how much of it."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "answer_tokens": ("questions",),
@@ -216,7 +216,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class ArenaEvaluation(EvaluateConfig, frozen=True):
-    """What is measured of each network of an arena: what is measured of the base model, and what it costs to write."""
+    """The evaluation of each network of an arena: as the base model, and by what it costs to write."""
 
     lengths: tuple[int, ...] = Field((64, 256, 1024), min_length=1, description="texts before the next token; tokens, ascending")
 
@@ -236,7 +236,7 @@ DEPTHS = (1, 5, 10)  # passages among which a question's own is looked for
 
 
 class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What is measured of answers from documents, on the held-out questions of the examples."""
+    """The evaluation of answers from documents, on the held-out questions of the examples."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"declines": ("declined",)}
 

@@ -1,4 +1,4 @@
-"""What emerges in thinking, looked for and counted: whether thoughts correct themselves, and are longer on harder questions.
+"""Count what emerges in thinking: whether thoughts correct themselves, and are longer on harder questions.
 
 Thoughts are those of greedy answers with the largest budget. One corrects itself if it has a phrase of `CORRECTIONS`; one restates if it
 says a sentence again with another end, such as "Ada lives in Oster. Ada lives in Holm.", as a model does that has never read such a phrase.
@@ -35,7 +35,7 @@ SINGLE = ("seen", "heldout")
 
 
 class Thought(TypedDict):
-    """What was thought about a question: how long, the facts that the question takes (0: not known), and how it corrects itself."""
+    """The thought about a question: its length, the facts that the question takes (0: not known), and how it corrects itself."""
 
     set: str
     question: str

@@ -39,7 +39,7 @@ class Unpaired(ValueError):
 
 
 class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How a metric must compare with another; at most one of the three."""
+    """The relation that a metric must have to another; at most one of the three."""
 
     beats: str | None = Field(
         None, min_length=1, description="baseline or model that must be beaten, certainly, such as baseline.ngram; name"
@@ -81,7 +81,7 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def phrase(self) -> str:
-        """What is asked, such as `beats baseline.ngram`."""
+        """The relation in words, such as `beats baseline.ngram`."""
         if self.above:
             return f"above {self.above}"
         if self.beats:

@@ -1,4 +1,4 @@
-"""How fast this machine's device multiplies matrices, the reference for MFU where no data sheet is known; and a process's memory.
+"""Measure the device's rate of matrix products, the reference for MFU where no data sheet is known; and a process's memory.
 
 The peak is the best of square products of growing size, with the threads that this process computes with. It is measured once per process
 and precision, in a fifth of a second. On a CPU it is what these threads do in their own processor time, so other work on the machine does

@@ -1,4 +1,4 @@
-"""How threads of torch wait for each other: awake while the machine is ours, asleep as soon as others use it too.
+"""Choose how threads of torch wait for each other: awake while the machine is ours, asleep as soon as others use it too.
 
 A product is split among threads, and each then waits for the slowest. libgomp, OpenMP's library in torch, lets them spin for some
 milliseconds first. On an idle machine that is right, since waking up costs more than the gap between two products. Beside other work

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answering:
-    """How prompts are answered. beams: 1 for sampling. schema: the JSON schema that every answer follows. stop: strings that end one."""
+    """The settings of answers. beams: 1 for sampling. schema: the JSON schema that every answer follows. stop: strings that end one."""
 
     settings: SamplingConfig
     seed: int = 0

@@ -157,7 +157,7 @@ class _Steps:
 
 
 class Grammar:
-    """How far one reply has come in its grammar. A `Constraint`.
+    """The state of one reply in its grammar. A `Constraint`.
 
     fault: why the grammar could not be followed on, such as one too complex; the reply then ends. Empty: it could.
     """
@@ -203,7 +203,7 @@ def _received(process: Connection, seconds: float) -> bytes | None:
 
 
 SPACE = "\u2581"
-"""What SentencePiece's tokens have for a space."""
+"""The character that SentencePiece's tokens have for a space."""
 
 
 class TokenBytes:

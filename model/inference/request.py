@@ -12,7 +12,7 @@ from model.inference.config import SamplingConfig
 
 
 class Constraint(Protocol):
-    """Which tokens may come next, such as those that continue a JSON value."""
+    """The interface of a constraint: which tokens may come next, such as those that continue a JSON value."""
 
     def allowed(self) -> Tensor:
         """Return allowed_V, bool: at least one is."""

@@ -169,5 +169,5 @@ class ReadsInputs(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def pictures(self) -> PicturesConfig | None:
-        """How it reads pictures; None if it doesn't."""
+        """The reader of pictures; None if it reads none."""
         return next((config for config in self.inputs if isinstance(config, PicturesConfig)), None)

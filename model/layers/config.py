@@ -38,7 +38,7 @@ class SizeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
-    """How a layer learns the order of tokens."""
+    """The encoding of positions."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "rope_theta": ("positions=rope",),
@@ -100,7 +100,7 @@ class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
 
 
 class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
-    """How tokens attend to one another."""
+    """The attention of a layer."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         **PositionsConfig.NEEDS,
@@ -191,7 +191,7 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
 
 
 class NormConfig(SizeConfig, frozen=True, extra="forbid"):
-    """How the residual stream is normalized."""
+    """The normalization of the residual stream."""
 
     norm: Literal["rms", "layer", "batch"] = Field("rms", description="RMSNorm, LayerNorm, or BatchNorm over the tokens of a batch")
 

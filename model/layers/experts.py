@@ -96,7 +96,7 @@ class Noted(NamedTuple):
 
 
 class Routing:
-    """What the mixtures of experts of one forward pass note. counted_BT: which tokens are no padding.
+    """Notes of the mixtures of experts in one forward pass. counted_BT: which tokens are no padding.
 
     Blocks that are computed again in the backward pass note the same again, in the same place.
     """

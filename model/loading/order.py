@@ -96,7 +96,7 @@ class PhasePattern:
 
 
 class MixtureOrder:
-    """Which row comes at each position."""
+    """The row at each position."""
 
     def __init__(self, seed: int, phases: Sequence[MixturePhase], sequences: int, rows: Mapping[str, int]) -> None:
         """`sequences`: in the whole of training. `rows`: of each source, in the order of the shards.

@@ -33,7 +33,7 @@ class BatchSchedule(Protocol):
 
 
 class BatchShare(NamedTuple):
-    """Which part of each global batch a worker computes: the `rank`-th of `world_size` equal parts, in micro-batches on a device."""
+    """A worker's part of each global batch: the `rank`-th of `world_size` equal parts, in micro-batches on a device."""
 
     rank: int
     world_size: int
@@ -42,7 +42,7 @@ class BatchShare(NamedTuple):
 
 
 class StepRows(NamedTuple):
-    """What a worker computes of one step: its units and statistics by name, and its micro-batches."""
+    """A worker's work for one step: its units and statistics by name, and its micro-batches."""
 
     units: dict[str, float]
     globals: dict[str, float]

@@ -219,7 +219,7 @@ class Decoder(Network):
 
 
 class DecodingTrunk(DecodingNetwork):
-    """What every decoder has as it writes, whatever its blocks are: inputs, positions, slots for keys and values, and the head."""
+    """The decoding state of every decoder, whatever its blocks are: inputs, positions, slots for keys and values, and the head."""
 
     @torch.no_grad()
     def __init__(self, decoder: Decoder, *, rotary: bool) -> None:
@@ -270,7 +270,7 @@ class DecodingDecoder(DecodingTrunk):
 
     @cached_property
     def compiled(self) -> CompiledStep:
-        """What reads single tokens of up to `most_rows` rows."""
+        """The reader of single tokens of up to `most_rows` rows."""
         return CompiledStep(self.shape, self.blocks, self.table_VD, self.after, self.head, self.rotation)
 
     def prepared(self) -> Self:

@@ -34,7 +34,7 @@ from model.networks.prefix import Entries
 
 @dataclass(frozen=True)
 class HybridInputs(BlockInputs):
-    """What all blocks of one forward pass share, and where the tokens stand."""
+    """The context that all blocks of one forward pass share, with the places of the tokens."""
 
     places: Places = field(default_factory=Places)
 

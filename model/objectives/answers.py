@@ -1,4 +1,4 @@
-"""What objectives over answers share: rows of answers as batches, and how likely networks find them.
+"""Shared by objectives over answers: rows of answers as batches, and how likely networks find them.
 
 Log-probabilities are summed over an answer's tokens, its `<|end|>` included, not over the prompt; nats.
 """

@@ -73,7 +73,7 @@ class Grpo:
         return {"replies": replies, "tokens": tokens, "allowed_tokens": replies * self.max_new_tokens}
 
     def globals(self, rows: Rows) -> dict[str, float]:
-        """What the standard deviation of the whole batch's rewards is computed from."""
+        """Count and sums of rewards, from which the whole batch's standard deviation follows."""
         rewards = rows["reward"].astype(np.float64)
         return {"rewards": len(rewards), "reward_sum": rewards.sum(), "reward_squares": np.square(rewards).sum()}
 

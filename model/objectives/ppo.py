@@ -70,7 +70,7 @@ class Ppo:
         return {"replies": float(len(rows["tokens"])), "tokens": float(np.count_nonzero(rows["loss"][:, 1:]))}
 
     def globals(self, rows: Rows) -> dict[str, float]:
-        """What advantages are whitened by."""
+        """Count and sums of advantages, from which the mean and deviation that whiten them follow."""
         advantages = rows["advantage"][rows["loss"]].astype(np.float64)
         return {"advantages": len(advantages), "advantage_sum": advantages.sum(), "advantage_squares": np.square(advantages).sum()}
 

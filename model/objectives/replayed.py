@@ -55,7 +55,7 @@ class Replayed:
 
     @property
     def surveyed(self) -> tuple[str, ...]:
-        """What the own objective needs of the whole global batch."""
+        """The statistics of the whole global batch that the wrapped objective needs."""
         return surveyed(self.own)
 
     @property

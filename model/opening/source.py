@@ -62,7 +62,7 @@ class Opened(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a model is, before its weights are read."""
+    """The description of a model, before its weights are read."""
 
     network: NetworkBase
     vocabulary: int
@@ -88,7 +88,7 @@ class OpenModelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What people call the model."""
+        """The model's name, for people."""
 
     @abstractmethod
     def local_files(self, root: Path) -> list[Path]:

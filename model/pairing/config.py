@@ -1,4 +1,4 @@
-"""Where the pairs of preference tuning come from. Cheap to import: pydantic only."""
+"""Settings of the pairs of preference tuning. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class EndpointCritic(Address):
 
 
 Critic = Annotated[OwnCritic | EndpointCritic, Field(discriminator="kind")]
-"""Who criticizes and revises, by `kind`."""
+"""The critic, by `kind`."""
 
 
 class ConstitutionPairs(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -82,7 +82,7 @@ class ConstitutionPairs(BaseModel, frozen=True, extra="forbid", defer_build=True
 
 
 Pairing = OwnPairs | ConstitutionPairs
-"""How pairs are made before a step."""
+"""The making of pairs before a step."""
 
 PairSource = Annotated[OwnPairs | ExamplePairs | ConstitutionPairs, Field(discriminator="kind")]
-"""Where pairs come from, by `kind`."""
+"""The source of pairs, by `kind`."""

@@ -1,4 +1,4 @@
-"""Who criticizes and revises answers: the model itself, or one behind an address that speaks OpenAI's API.
+"""Critics of answers, which also revise them: the model itself, or one behind an address that speaks OpenAI's API.
 
 A critic behind an address that speaks OpenAI's chat completions, by OpenAI's own client.
 
@@ -31,7 +31,7 @@ Problem = Literal["", "empty", "unended", "too_long", "refused"]
 
 
 class Reply(NamedTuple):
-    """What a critic says. `problem`: why it can't be used: nothing is said, it does not end, it has no room, or it was withheld."""
+    """A critic's reply. `problem`: why it can't be used: nothing is said, it does not end, it has no room, or it was withheld."""
 
     text: str
     problem: Problem = ""
@@ -87,7 +87,7 @@ def build_critic(config: ConstitutionPairs, model: Network, chat_format: ChatFor
 
 
 LIMIT, OTHER_LIMIT = "max_tokens", "max_completion_tokens"
-"""What the longest reply is called: by most addresses, and by those of models that refuse the first name."""
+"""The request field for the longest reply: of most addresses, and of those whose models refuse the first name."""
 
 
 class Spent(NamedTuple):

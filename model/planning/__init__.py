@@ -1,1 +1,1 @@
-"""How big a model to train: its operations, memory and time, estimated before training."""
+"""Plan a model's size: its operations, memory and time, estimated before training."""

@@ -1,4 +1,4 @@
-"""How big a model to train on a corpus with a machine: shape, batch, memory, time, and warnings.
+"""Propose a model for a corpus and a machine: shape, batch, memory, time, and warnings.
 
 A proposal is a first guess with its reasons. Counts (parameters, operations, tensors) are exact; choices follow published rules
 (`rules.py`); seconds are a forecast, within 30 % if a trial measured the machine's speed, and within a factor of two if it rests on data

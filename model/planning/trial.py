@@ -35,7 +35,7 @@ class TrialError(RuntimeError):
 
 
 class TrainingTrial(BaseModel, frozen=True, defer_build=True):
-    """What a trial measured."""
+    """The measurements of a trial."""
 
     seconds: float = Field(description="one update on this machine alone: the median by the clock, or what its thread computed; seconds")
     cpu_seconds: float = Field(description="median CPU time of one update, all threads; threads that wait count too; seconds")

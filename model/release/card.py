@@ -43,7 +43,7 @@ class OriginFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class TrainingFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a card says of pretraining, or of a step of tuning."""
+    """The card's part on pretraining, or on a step of tuning."""
 
     title: str = Field(description="what it is called; text")
     length: TrainingLength = Field(description="its updates and the rows in each")
@@ -210,7 +210,7 @@ class CostFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Account(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a store knows of a release that its export could not know."""
+    """A store's knowledge of a release that its export could not have."""
 
     evaluations: tuple[EvaluationFact, ...] = Field((), description="of the release, its forms and the models before it; one entry each")
     baselines: dict[str, float] = Field({}, description="what counting, compressing and guessing reach; by metric")

@@ -1,4 +1,4 @@
-"""What sampled replies are rewarded for: a config tagged by `kind` each, which scores them. Cheap to import: pydantic only."""
+"""Rewards of sampled replies: a config tagged by `kind` each, which scores them. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RewardBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def label(self) -> str:
-        """What it is called."""
+        """The reward's name."""
         return self.name or self.kind
 
     def build(self) -> Reward:
@@ -252,7 +252,7 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 class GymReward(RewardBase):
-    """What reasoning-gym's scorer of the question's data set gives the reply: 1 for a right one, and for some data sets parts of it."""
+    """The score of reasoning-gym for the question's data set: 1 for a right reply, and for some data sets parts of it."""
 
     ASKED: ClassVar[tuple[str, ...]] = ("gym",)
 
@@ -273,7 +273,7 @@ class GymScore:
 
 AnyReward = AnswerReward | ConciseReward | NumberReward | SoleReward | FormatReward | LengthReward | ProgramReward | GymReward
 RewardConfig = Annotated[AnyReward, Field(discriminator="kind")]
-"""What a reply is rewarded for, by `kind`."""
+"""The reward of a reply, by `kind`."""
 
 
 def is_solved(reply: str, question: Question) -> bool:

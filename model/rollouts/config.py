@@ -1,4 +1,4 @@
-"""How rollouts are made. Cheap to import: pydantic only."""
+"""Settings of rollouts. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model.rewards.kinds import AnswerReward, RewardConfig
 
 
 class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """Which replies are sampled, how often, and what they are rewarded for."""
+    """The replies that are sampled, how often, and what they are rewarded for."""
 
     prompts: int = Field(8, ge=1, description="prompts of a cycle: the replies to them are sampled at once, before its first update; count")
     group: int = Field(8, ge=2, description="replies sampled to each prompt, whose rewards are compared with each other; count")
@@ -61,7 +61,7 @@ class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class ReturnsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How rewards become advantages, and what holds the policy near the reference."""
+    """The step from rewards to advantages, and what holds the policy near the reference."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"kl_target": ("kl_weight",), "horizon": ("kl_target",)}
 

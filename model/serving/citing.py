@@ -23,7 +23,7 @@ DONE = b"data: [DONE]"
 
 
 class Shown(NamedTuple):
-    """What a request asks, and the passages that its prompt shows."""
+    """A request's question, and the passages that its prompt shows."""
 
     question: str
     passages: Sequence[Passage]

@@ -93,7 +93,7 @@ class ToolNamed(_Given):
 
 
 class CalledFunction(_Given):
-    """What was called, with arguments as JSON text."""
+    """The function that was called, with arguments as JSON text."""
 
     name: FunctionName
     arguments: Text

@@ -36,7 +36,7 @@ Several = (
 
 
 class Asked(BaseModel):
-    """What every request has."""
+    """The fields of every request."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -55,7 +55,7 @@ class Asked(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """What a stream sends besides the reply."""
+    """The options of a stream."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -89,7 +89,7 @@ class ResponseFormat(BaseModel):
 
 
 class Generating(Asked):
-    """What chat and completions have in common."""
+    """The fields that chat and completions have in common."""
 
     temperature: Temperature = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)

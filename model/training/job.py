@@ -129,7 +129,7 @@ class Job(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def model_metadata(self) -> dict[str, str]:
-        """What config.json of this job's model says besides the shape: the digest of its tokenizer."""
+        """The keys of config.json besides the shape: the digest of the model's tokenizer."""
         return {TOKENIZER_DIGEST: self.tokenizer_digest}
 
     def identity(self) -> str:

@@ -1,4 +1,4 @@
-"""What training may use of the machine, and how it is distributed. Cheap to import (pydantic alone).
+"""Resources of training: what it may use of the machine, and how it is distributed. Cheap to import (pydantic alone).
 
 How training is distributed over processes and machines. Cheap to import; no part of a stage's identity.
 
@@ -134,7 +134,7 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class TrainResources(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What training may use of the machine. Rounding aside, none of it changes the weights."""
+    """The resources of training. Rounding aside, none of them changes the weights."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "keep_every_steps": ("keep_in",),

@@ -140,7 +140,7 @@ class TrainConfig(TrainingLength):
 
     @property
     def title(self) -> str:
-        """What people call this training."""
+        """The name of this training, for people."""
         return self.TITLE
 
     def measure_every(self, context: int) -> int:
@@ -166,7 +166,7 @@ class TrainConfig(TrainingLength):
 
     @property
     def length(self) -> TrainingLength:
-        """What of these settings decides how long training lasts."""
+        """The settings that decide how long training lasts."""
         return TrainingLength.model_validate(self, from_attributes=True)
 
     def resolved(self, offered: Collection[str] | None = None) -> Self:
@@ -318,10 +318,10 @@ class TuningConfig(TrainConfig):
 
     @property
     def pairing(self) -> Pairing | None:
-        """How the pairs that this step reads are made before it; None: it reads what the examples have."""
+        """The making of pairs before this step; None: it reads what the examples have."""
         return None
 
     @property
     def title(self) -> str:
-        """What people call this step: its kind's title, and its own name if that is another than the kind's."""
+        """The name of this step, for people: its kind's title, and its own name if that is another than the kind's."""
         return self.TITLE if self.name == self.kind else f"{self.TITLE} ({self.name})"

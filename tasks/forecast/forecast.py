@@ -1,4 +1,4 @@
-"""How long each stage of a plan will take and how much it will write.
+"""Forecast how long each stage of a plan will take and how much it will write.
 
 Stages are forecast in the plan's order, since one's expected output is the next one's input. Earlier executions,
 of any recipe, give the rate (`rates.py`); for training without a comparable execution, the speed at which this machine
@@ -29,7 +29,7 @@ GUESSED = 2.5  # a speed of matrix products instead of a measured one: a factor 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one execution is expected to take, and what that rests on. `seconds`, `size` (bytes written): None if nothing tells."""
+    """The forecast of one execution, and its evidence. `seconds`, `size` (bytes written): None if nothing tells."""
 
     decision: Decision
     seconds: Range | None

@@ -255,7 +255,7 @@ def _alike(_: Execution) -> str:
 
 @dataclass(frozen=True)
 class WorkHook(Hook):
-    """How long executions of a stage take, compared with each other.
+    """The measure of a stage's work, by which the times of its executions are compared.
 
     `measure`: how much there is to do, in a unit of its own; None if nothing tells, as when an input's size is not known.
     `unit`: what people call it. `group`: executions of another group say nothing about this one.

@@ -27,7 +27,7 @@ ASSUMED_UTILIZATION = 0.9  # of the cores that a stage computes on
 
 @dataclass(frozen=True)
 class Sample:
-    """What one execution took. `work` is in its stage's own unit; `accelerated`: it computed elsewhere than on the processor."""
+    """The cost of one execution. `work` is in its stage's own unit; `accelerated`: it computed elsewhere than on the processor."""
 
     work: float
     cpu_seconds: float
@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Load:
-    """How busy a machine is: threads that wished to run, averaged over a minute and over a long time, and the cores that there are."""
+    """A machine's load: threads that wished to run, averaged over a minute and over a long time, and the cores that there are."""
 
     running: float
     long: float

@@ -92,7 +92,7 @@ class RunSide:
 
 @dataclass(frozen=True)
 class DocumentChanges:
-    """How the documents that were read differ. `problem`: why that cannot be told, if it cannot."""
+    """The difference between the documents that two runs read. `problem`: why that cannot be told, if it cannot."""
 
     added: tuple[IngestedDocument, ...] = ()
     removed: tuple[IngestedDocument, ...] = ()

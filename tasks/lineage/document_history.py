@@ -47,7 +47,7 @@ _ID = re.compile(r"\b[0-9a-f]{16}\b")
 
 @dataclass(frozen=True)
 class Step:
-    """What one stage did. `ledger`: its rows about the document, the closing row last; `text`: as it left the stage, None if it did not."""
+    """One stage's part in a history. `ledger`: its rows about the document, the closing row last; `text`: as it left it, or None."""
 
     stage: str
     artifact: Artifact
@@ -164,7 +164,7 @@ def _last_text(steps: Iterable[Step]) -> str:
 
 
 def _step(corpus: CorpusRun, stage: str, identity: str, text_before: str) -> Step | None:
-    """What a stage did to a document; None if the document was in none of its shards."""
+    """The part that a stage played for a document; None if the document was in none of its shards."""
     for artifact in corpus.stages[stage]:
         ledger = _rows(corpus, artifact, LEDGER, identity)
         ledger.sort(key=lambda row: row["action"] in CLOSING)
@@ -196,13 +196,13 @@ def _rows(corpus: CorpusRun, artifact: Artifact, file: str, identity: str, colum
 
 
 def _removed_passages(corpus: CorpusRun, artifact: Artifact, rule: str, identity: str) -> list[dict[str, Any]]:
-    """What a rule cut out of the document. Place 0 is the whole document, which the ledger has."""
+    """The passages that a rule cut out of the document. Place 0 is the whole document, which the ledger has."""
     return [row for row in _rows(corpus, artifact, removed_file(rule), identity) if row["place"] > 0]
 
 
 @dataclass(frozen=True)
 class RemovedTable:
-    """What one rule of a stage removed: (artifact, file, rows) for every shard in which it removed something."""
+    """The files of what one rule of a stage removed: (artifact, file, rows) for every shard in which it removed something."""
 
     stage: str
     rule: str

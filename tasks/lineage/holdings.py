@@ -1,4 +1,4 @@
-"""Where a document is: every artifact of a store that has its words, learned from it, or was only measured on it.
+"""Find a document: every artifact of a store that has its words, learned from it, or was only measured on it.
 
 Each artifact is judged by its stage's hook, after its inputs. A take-down must miss nothing, so a doubtful artifact counts as holding the
 document and is marked as not certain: an unknown stage, a missing record of an input, missing files.
@@ -74,7 +74,7 @@ def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:
 
 
 def _as_input(source: InputRecord, known: Mapping[str, Holding], reader: Artifact) -> Holding:
-    """What an input holds, with paths relative to the part that the reader was given."""
+    """The holdings of an input, with paths relative to the part that the reader was given."""
     holding = known.get(source.address)
     if holding is None:
         return Holding(reader, frozenset({""}), learned=True, certain=False, detail=f"the record of {source.location} is gone")

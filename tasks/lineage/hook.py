@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Holding:
-    """How one artifact holds a document.
+    """One artifact's hold on a document.
 
     `parts`: files or folders with its words, "" for all of them; `learned`: a model or vocabulary learned from it; `measured`: a model was
     measured on it; `certain`: False where the files cannot tell; `detail`: where it is, or how it left.
@@ -84,7 +84,7 @@ class Inspection:
 
 @dataclass(frozen=True)
 class LineageHook(Hook):
-    """How lineage reads the artifacts of a stage.
+    """The reader by which lineage understands the artifacts of a stage.
 
     `inspect`: finds a document in one of them.
     `reads_sources`: it gives documents their ids; documents.parquet names them, quarantine.parquet the files it could not read.

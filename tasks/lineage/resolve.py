@@ -20,7 +20,7 @@ from tasks.stage.store.journal import RegisteredModel, RunRecord
 
 @dataclass(frozen=True)
 class Subject:
-    """What a name refers to. `description`: one line for a person; `roots`: the artifacts where its lineage starts."""
+    """The target of a name. `description`: one line for a person; `roots`: the artifacts where its lineage starts."""
 
     kind: Literal["artifact", "file", "run", "model", "document"]
     description: str

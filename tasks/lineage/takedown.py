@@ -1,4 +1,4 @@
-"""What must go for a document to be gone, by lineage: what holds it, what learned from it, which documents share its text."""
+"""Find by lineage what must go for a document to be gone: what holds it, what learned from it, which documents share its text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks.stage.store.journal import RegisteredModel, RunRecord
 
 @dataclass(frozen=True)
 class Relation:
-    """How another document shares the text.
+    """Another document that shares the text.
 
     `whole`: it would take the document's place, or has taken it; `kept_instead`: it has.
     """
@@ -77,7 +77,7 @@ class Takedown:
 
     @property
     def never_read(self) -> list[str]:
-        """What `ingest.without` must name: digests of records, ids of other documents."""
+        """The entries for `ingest.without`: digests of records, ids of other documents."""
         return [self.digests.get(identity, identity) for identity in self.without]
 
 

@@ -81,7 +81,7 @@ def fold_shards(role: str, artifacts: Iterable[Artifact], unfold: bool) -> list[
 
 
 def _inputs(graph: ProvenanceGraph, line: TreeLine, unfold: bool) -> list[TreeLine]:
-    """What a line was made from, a line per input."""
+    """The inputs of a line, a line each."""
     by_role: dict[str, dict[str, InputRecord]] = {}
     for artifact in line.artifacts:
         for name, source in artifact.inputs.items():
@@ -95,7 +95,7 @@ def _inputs(graph: ProvenanceGraph, line: TreeLine, unfold: bool) -> list[TreeLi
 
 
 def _outputs(graph: ProvenanceGraph, line: TreeLine, unfold: bool, only: Set[str] | None) -> list[TreeLine]:
-    """What was made from a line, in order of creation."""
+    """The lines that were made from a line, in order of creation."""
     consumers: dict[str, Artifact] = {}
     roles: dict[str, list[str]] = {}
     for address in line.addresses:

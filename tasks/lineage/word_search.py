@@ -116,7 +116,7 @@ class Holder:
 
 @dataclass
 class Search:
-    """What a search found. `files`, `size`: how many were read, and their bytes; `unread`: (path, why) for what gave no text."""
+    """The result of a search. `files`, `size`: how many were read, and their bytes; `unread`: (path, why) for what gave no text."""
 
     holders: list[Holder] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)

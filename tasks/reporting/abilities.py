@@ -1,4 +1,4 @@
-"""What an assistant can do, by skill; what tokens of thinking are worth, and what emerges in them."""
+"""Sections on abilities: answers by skill; what tokens of thinking are worth, and what emerges in them."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Level:
-    """What is left after a step of a funnel; `reasons` says what was removed on the way, and why."""
+    """The remainder after a step of a funnel; `reasons` says what was removed on the way, and why."""
 
     label: str
     value: float

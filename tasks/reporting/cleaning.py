@@ -1,4 +1,4 @@
-"""What each rule did, with examples; and how well it did where every fault of the corpus, or what is personal data, is known.
+"""Sections on cleaning: each rule with examples; and its accuracy where every fault of the corpus, or what is personal data, is known.
 
 Costs reading the start of one file per rule, and one row per document named.
 

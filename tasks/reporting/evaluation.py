@@ -1,4 +1,4 @@
-"""What the models say and how good they are: conversations, continuations, questions answered, and how well each model predicts text.
+"""Sections on evaluation: conversations, continuations, questions answered, and how well each model predicts text.
 
 Compare the models with n-grams, compressors and guessing on the same text and questions.
 """

@@ -43,7 +43,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is shown above everything else.
+    """The report's first screen.
 
     `state`: passed, overruled, failed, stopped or unjudged; `failure`: the error that ended the run; `words`: how good the model is.
     """

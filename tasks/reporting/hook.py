@@ -45,7 +45,7 @@ class ReportHook(Hook):
 
     @property
     def title(self) -> str:
-        """What the page calls the stage at every position; "" if that differs or is not said."""
+        """The page's title for the stage at every position; "" if that differs or is not said."""
         return self._title if isinstance(self._title, str) else ""
 
     def title_at(self, position: str, artifact: Artifact) -> str:

@@ -1,4 +1,4 @@
-"""How large the model and its quantized variants are, what the smaller ones cost, and where an opened model came from.
+"""Sections on sizes: of the model and its quantized variants, what the smaller ones cost, and where an opened model came from.
 
 Compare quantized forms with the model: size, quality, speed and memory in the tool each is made for, and which were released.
 """

@@ -1,4 +1,4 @@
-"""What the page and the terminal know of how good a run's model is; the words for it are in `model.evaluation.plain_words`.
+"""Judge how good a run's model is, for the page and the terminal; the words for it are in `model.evaluation.plain_words`.
 
 Apart from the summary, which the sections of every stage import: code that a stage imports counts for it, and this reads how models train.
 """

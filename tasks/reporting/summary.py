@@ -1,4 +1,4 @@
-"""What the report knows of a run: its artifacts and their files, what was reused, and why the rest ran.
+"""Read what the report needs of a run: its artifacts and their files, what was reused, and why the rest ran.
 
 Taken once, when the report starts, so every section describes the same moment.
 """

@@ -1,4 +1,4 @@
-"""How text becomes tokens, and tokens rows: what a token holds, what the tokenizer can't write, and what packing left empty."""
+"""Sections on tokens and rows: what a token holds, what the tokenizer can't write, and what packing left empty."""
 
 from __future__ import annotations
 

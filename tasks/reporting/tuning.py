@@ -1,4 +1,4 @@
-"""What steps of tuning did: what each was for, what it changed in every metric, and what it learned and lost."""
+"""Sections on tuning: what each step was for, what it changed in every metric, and what it learned and lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the body of a stage gets to work with."""
+"""The interface of a stage's body to the machinery: its folders, resources and progress."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Limits(TypedDict):
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Which shard a body works on, counted from 0."""
+    """The shard that a body works on, counted from 0."""
 
     number: int
     count: int
@@ -56,10 +56,10 @@ class Workspace:
 
     @property
     def limits(self) -> Limits:
-        """What DuckDB may use, as keyword arguments."""
+        """DuckDB's limits, as keyword arguments."""
         return Limits(threads=self.threads, memory=self.memory, scratch=self.scratch)
 
     @property
     def resources(self) -> Resources:
-        """What a pipeline's own stages may use besides; loaded when a body asks, since its class may import much that others don't need."""
+        """The pipeline's own resources; loaded when a body asks, since their class may import much that others don't need."""
         return self.load_resources()

@@ -1,1 +1,1 @@
-"""What the stages that train share: their configs, the job they run, the resources it takes."""
+"""Shared by the stages that train: their configs, the job they run, the resources it takes."""

@@ -50,7 +50,7 @@ def write_account(given: ShardInput, verdicts: Sequence[Path], output: Path, **l
 
 
 class Parts(NamedTuple):
-    """What the last steps wrote: `accounts` by shard, `pairs` by partition of clusters, `compared` by partition of pairs."""
+    """The output of the last steps: `accounts` by shard, `pairs` by partition of clusters, `compared` by partition of pairs."""
 
     accounts: Sequence[Path]
     pairs: Sequence[Path]

@@ -169,7 +169,7 @@ def _kept(partial: Path) -> str:
 
 @dataclass
 class _Version:
-    """What tells the version of a file that is being fetched from others: an ETag, a date; "": nothing does."""
+    """The version of a file that is being fetched: an ETag, a date; "": nothing tells it."""
 
     mark: str = ""
 

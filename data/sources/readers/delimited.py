@@ -129,7 +129,7 @@ class _RowLines(Iterator[str]):
 
     @property
     def fault(self) -> str:
-        """What is wrong with the first of the row's lines that can't be used."""
+        """The fault of the first of the row's lines that can't be used."""
         return next((line.fault for line in self.lines if line.fault), "")
 
     @property

@@ -120,7 +120,7 @@ def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
 
 
 class _OwnNames(NamedTuple):
-    """What the document defines: words by command, and environments of listings."""
+    """The document's definitions: words by command, and environments of listings."""
 
     words: dict[str, str]
     listings: frozenset[str]

@@ -1,4 +1,4 @@
-"""What readers share: their interface, named fields of records, and lines of text from a stream of any length.
+"""Shared by readers: their interface, named fields of records, and lines of text from a stream of any length.
 
 Lines of text from a stream of any length and encoding.
 Memory holds one line, or the beginning of one that is too long, and 64 KB. A line that is UTF-8 is read as that; for the others the
@@ -49,7 +49,7 @@ from data.sources.errors import Unreadable
 
 @dataclass(frozen=True)
 class ReaderOptions:
-    """How to read. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes.
+    """The options of reading. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes.
 
     `whole`: a record's text is all of its fields, as a JSON object, and `text_field` counts for nothing.
     `pages`: what is read of an HTML page, as a source's key of that name says. `pictures`: Markdown and HTML have a mark where a picture
@@ -71,7 +71,7 @@ class ReaderOptions:
 
 
 MARK = re.compile("\ue100([!-~]*)\ue101")
-"""What stands for a picture in a page's text, between two characters for private use: its address, quoted as in URLs."""
+"""The placeholder of a picture in a page's text, between two characters for private use: its address, quoted as in URLs."""
 RESERVED = "%/?#:@&=+,;!$'()*"  # what an address may hold by itself, escapes among it
 
 

@@ -1,4 +1,4 @@
-"""Which reader reads which format, and which run in the sandbox because foreign code parses untrusted bytes; plain text.
+"""The readers by format, and which run in the sandbox because foreign code parses untrusted bytes; plain text.
 
 Subtitles (SubRip, WebVTT, SubStation Alpha and others that pysubs2 knows): what is said, a line for each, without times and styles."""
 

@@ -54,7 +54,7 @@ LARGEST = 0x10FFFF
 
 @dataclass(frozen=True)
 class _Group:
-    """What holds until a brace closes.
+    """The state that holds until a brace closes.
 
     `words`: where text goes; `skip`: how many characters stand for one of Unicode; `fresh`: nothing but a star was in it yet."""
 

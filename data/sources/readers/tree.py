@@ -45,7 +45,7 @@ AROUND_BREAK = re.compile(r" *\n *")
 
 @dataclass(frozen=True)
 class ElementRoles:
-    """What role each element name has. `kept`: preformatted; `skipped`: not read, with everything inside."""
+    """The role of each element name. `kept`: preformatted; `skipped`: not read, with everything inside."""
 
     blocks: frozenset[str]
     items: frozenset[str]

@@ -133,7 +133,7 @@ def generate(
 
 
 class BackendName(StrEnum):
-    """What computes the models."""
+    """The device and library that compute the models."""
 
     AUTO = "auto"
     FOLIO = "folio"

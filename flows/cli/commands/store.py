@@ -127,7 +127,7 @@ def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str
 
 @dataclass(frozen=True)
 class Healed:
-    """What healing did. `aside`: where each damaged artifact was moved; `runs`: what each rerun recipe made, or why it failed."""
+    """The result of healing. `aside`: where each damaged artifact was moved; `runs`: what each rerun recipe made, or why it failed."""
 
     aside: dict[str, str]
     runs: dict[str, str]

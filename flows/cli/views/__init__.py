@@ -1,1 +1,1 @@
-"""What the commands print, as text for people or JSON for machines."""
+"""The output of the commands, as text for people or JSON for machines."""

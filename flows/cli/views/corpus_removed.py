@@ -1,4 +1,4 @@
-"""What each stage and rule took from a corpus: in numbers, word for word, and why two documents were called duplicates."""
+"""Show what each stage and rule took from a corpus: in numbers, word for word, and why two documents were called duplicates."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class SlotState:
 
 
 class Window:
-    """Where the new tokens of some rows go: the same for all layers of a step.
+    """The places for the new tokens of some rows: the same for all layers of a step.
 
     first: the first of the rows, which are the last ones of the state. end: tokens of the longest row after the step, padding included as
     far as the context reaches: a long text that joins a row near its end pads that row beyond it, and is written nowhere there.
@@ -140,7 +140,7 @@ class Window:
 
     @cached_property
     def _inside_M(self) -> Tensor:
-        """Which of the new tokens lie within the context."""
+        """The mask of the new tokens that lie within the context."""
         return (self._places_NT < self.end).flatten()
 
     @cached_property

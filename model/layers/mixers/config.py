@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MixerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How a block's tokens learn of those before them."""
+    """The mixer of a block: how its tokens learn of those before them."""
 
     ATTENDS: ClassVar[bool] = False  # whether the block is the decoder's own, which keeps each token's key and value
 

@@ -22,7 +22,7 @@ Draw = Callable[[nn.Parameter, float, str], None]  # draws normal weights of a s
 
 @dataclass(frozen=True)
 class Places:
-    """Where the tokens of some rows stand. Not a tuple, since ZeRO unpacks a block's tuples.
+    """The places of the tokens of some rows. Not a tuple, since ZeRO unpacks a block's tuples.
 
     documents_BT: the document of each token of packed rows; None: each row is one. counts_B: how many of a row's tokens count, 1 or more,
     the others being padding behind them; None: all. state: what was kept of the rows' earlier tokens, which belong to the same document;
@@ -118,7 +118,7 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Decays:
-    """What is left of the past; 0 for another document's.
+    """The share of the past that is left; 0 for another document's.
 
     between_BCHQS: at token Q of what S wrote. since_BCHQ: at token Q of the state that entered the chunk. until_BCHQ: at the chunk's end of
     what token Q wrote. whole_BCH: at its end of the state that entered.

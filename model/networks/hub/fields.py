@@ -1,4 +1,4 @@
-"""What configs of transformers share: names of tensors, rotary positions, and a sliding window."""
+"""Shared by the configs of transformers: names of tensors, rotary positions, and a sliding window."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def library() -> tuple[Any, Any]:
 
 
 class Log:
-    """What llama.cpp says, kept from the terminal; its errors become part of ours."""
+    """Collect llama.cpp's log, kept from the terminal; its errors become part of ours."""
 
     ERROR = 4
 

@@ -34,7 +34,7 @@ BUFFER = "buffer"
 
 
 class WorkerFile(NamedTuple):
-    """What one worker writes: tensors in CPU memory, and the dimension along which a parameter is cut into parts.
+    """One worker's part of a checkpoint: tensors in CPU memory, and the dimension along which a parameter is cut into parts.
 
     On an accelerator the copies may still be under way: `copies.wait()` before reading them.
     """

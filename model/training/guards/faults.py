@@ -62,11 +62,11 @@ class Faults:
         return self._guards.rolls_back and step % self._guards.rollback_every_steps == 0
 
     def metrics(self) -> dict[str, float]:
-        """What the step log says of rollbacks."""
+        """The step log's fields about rollbacks."""
         return {"rollbacks": float(self._rollbacks), "skipped_batches": float(self._skipped_batches)} if self._guards.rolls_back else {}
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, in types that JSON holds exactly."""
+        """The state for `restore`, in types that JSON holds exactly."""
         return {"losses": self._losses, "left_out": self._skipped, "batches": self._skipped_batches, "rollbacks": self._rollbacks}
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class Validation:
         return f"no validation loss below {best:.4f}, that of step {step}, for patience={self._guards.patience} measurements"
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, in types that JSON holds exactly."""
+        """The state for `restore`, in types that JSON holds exactly."""
         return dict(self._state)
 
     def restore(self, state: Mapping[str, Any]) -> None:

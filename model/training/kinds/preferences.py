@@ -53,7 +53,7 @@ class PreferenceConfig(ReplayingConfig):
 
     @property
     def pairing(self) -> Pairing | None:
-        """How pairs are made before the step; None: use the examples' pairs."""
+        """The making of pairs before the step; None: use the examples' pairs."""
         return self.pairs.making()
 
     @abstractmethod

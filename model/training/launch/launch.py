@@ -82,7 +82,7 @@ def _waiting(job: Job, command: str) -> Progress:
 
 
 def _resume_point(job: Job) -> str:
-    """What a stopped job will continue from, in words."""
+    """The checkpoint that a stopped job will continue from, in words."""
     step = kept_step(job)
     return f"the checkpoint of step {step} of {job.total_steps} is kept" if step else "no checkpoint was written yet"
 

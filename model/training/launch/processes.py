@@ -76,7 +76,7 @@ class WorkerProcesses:
 
     @property
     def commands(self) -> Sequence[Command]:
-        """What was started."""
+        """The processes that were started."""
         return self._commands
 
     def codes(self) -> list[int | None]:

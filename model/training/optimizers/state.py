@@ -124,7 +124,7 @@ def _torch_optimizer(engine: DeepSpeedEngine) -> torch.optim.Optimizer:
 
 
 def _held_tensor(engine: DeepSpeedEngine, parameter: nn.Parameter) -> Tensor:
-    """What torch's optimizer updates for this parameter: the parameter, or this worker's partition of its group's flat tensor."""
+    """The tensor that torch's optimizer updates: the parameter, or this worker's partition of its group's flat tensor."""
     zero, stage = engine.optimizer, _stage(engine)
     if not stage:
         return parameter

@@ -1,1 +1,1 @@
-"""What a training run reports: step log, timings, samples, progress and heartbeats."""
+"""Reports of a training run: step log, timings, samples, progress and heartbeats."""

@@ -1,4 +1,4 @@
-"""What a running job shows its launcher: progress, and a heartbeat of every worker.
+"""Report a running job's progress to its launcher, with a heartbeat of every worker.
 
 Progress is a JSON line of rank 0, at most twice a second. For the heartbeat each worker touches its own file every second, so
 among workers that wait for each other the dead one can be named. It costs a thread and one change of a file's time a second. A worker of
@@ -19,7 +19,7 @@ SILENT_SECONDS = 5.0
 
 
 class Progress(BaseModel, frozen=True, defer_build=True):
-    """How far a run has come. `loss` is the mean of the last step, in nats per unit; None before the first step of this launch.
+    """A run's progress. `loss` is the mean of the last step, in nats per unit; None before the first step of this launch.
 
     `metrics`: everything measured in each step since the last progress, by name, with its `step`.
     `devices`: accelerators used by all workers together; 0 on CPUs.

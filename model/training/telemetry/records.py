@@ -1,4 +1,4 @@
-"""What rank 0 writes during training: the step log, timings, progress, and samples of the model's text.
+"""Write rank 0's records of training: the step log, timings, progress, and samples of the model's text.
 
 Samples of what the model writes, taken at intervals to watch it learn.
 

@@ -1,4 +1,4 @@
-"""What a network takes on a worker: parameters, trained ones among them, and the memory of its weights and of the whole process."""
+"""Count what a network takes on a worker: parameters, trained ones among them, and the memory of its weights and of the whole process."""
 
 from __future__ import annotations
 

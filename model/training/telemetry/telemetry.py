@@ -1,4 +1,4 @@
-"""What a step cost: time, waiting for data, speed, MFU and memory. It depends on the machine, so it is not part of the step log.
+"""Measure a step: time, waiting for data, speed, MFU and memory. It depends on the machine, so it is not part of the step log.
 
 MFU (model FLOPs utilization, Chowdhery et al. 2022) is relative to the data sheet's peak if the accelerator is listed, else to one measured
 at the start (`model/hardware/peak.py`); the first progress line says which. It covers the whole step, with validation and checkpoints.

@@ -119,7 +119,7 @@ class StageJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returns: the artifact, whether it was made just now, and the metric rows that a worker could not record itself.
+    """A task's result: the artifact, whether it was made just now, and the metric rows that a worker could not record itself.
 
     `retries`: how often it was run again after a transient fault.
     """

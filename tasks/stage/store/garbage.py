@@ -112,7 +112,7 @@ class Garbage:
 
 @dataclass(frozen=True)
 class GarbageSurvey:
-    """What is kept and what can go. `recorded`: whether the store has a journal; without one everything is kept."""
+    """A plan of collection: what is kept and what can go. `recorded`: whether the store has a journal; without one everything is kept."""
 
     recorded: bool
     runs: tuple[RetainedRun, ...] = ()
@@ -341,7 +341,7 @@ def _days(since: float) -> str:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """How much was read, and what is damaged. `old`: how many artifacts are of which other version of folio, which are not reused."""
+    """The result of a check: bytes read, and damage. `old`: artifacts by the other version of folio that made them, never reused."""
 
     artifacts: int
     size: int

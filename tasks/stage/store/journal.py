@@ -160,7 +160,7 @@ class Journal:
         return None
 
     def latest_positions(self, recipe: str) -> dict[str, PositionRecord]:
-        """What the newest runs of a recipe had at each place: a run that ended early leaves its later places to the runs before it."""
+        """The newest artifacts of a recipe at each place: a run that ended early leaves its later places to the runs before it."""
         found: dict[str, PositionRecord] = {}
         for run_id in self._ids():
             for record in self._read([run_id]):

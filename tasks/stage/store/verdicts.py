@@ -115,7 +115,7 @@ class Approval(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Question(NamedTuple):
-    """What a person is asked: whether what comes after a gate of a recipe may run. `shown`: the verdict as a table."""
+    """The question to a person: may what comes after a gate of a recipe run? `shown`: the verdict as a table."""
 
     recipe: str
     position: str
@@ -129,7 +129,7 @@ class Question(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a person answers."""
+    """A person's answer."""
 
     approved: bool
     who: str

@@ -1,4 +1,4 @@
-"""What a process is known by, here and in records: its number says nothing alone, since a restarted container gives it out again.
+"""Identify a process, here and in records: its number says nothing alone, since a restarted container gives it out again.
 
 A process is this boot of the kernel, its pid namespace (a container's, mostly), its number there and the clock tick at which it began,
 none of which a change of the wall clock moves. A namespace's number is given out again too, so only all of
@@ -25,7 +25,7 @@ import psutil
 
 PROC = Path("/proc")
 TICKS, TIME, UNSEEN = "ticks ", "time ", "unseen "
-"""How `began` was measured: in ticks of the kernel's clock, in seconds since 1970, or not at all."""
+"""The unit of `began`: ticks of the kernel's clock, seconds since 1970, or not measured."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class ProcessIdentity:
 
 @dataclass(frozen=True)
 class _Here:
-    """Where this process is. `sees_processes`: whether numbers mean the same to it and to whoever lists processes."""
+    """The namespace of this process. `sees_processes`: whether numbers mean the same to it and to whoever lists processes."""
 
     host: str
     boot: str

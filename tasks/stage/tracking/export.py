@@ -42,7 +42,7 @@ def wait_until_exported(journal: Journal, run_id: str, seconds: float) -> Export
 
 
 class Told:
-    """What the MLflow at `uri` knows of the runs in a journal."""
+    """The index of those runs of a journal that the MLflow at `uri` has."""
 
     def __init__(self, uri: str, home: Path) -> None:
         self._database = MlflowDatabase(uri, home / "mlflow")

@@ -1,4 +1,4 @@
-"""What MLflow and Prefect show of a run to a person, from the run's record alone: its name, its description, and a table of all metrics."""
+"""Describe a run for MLflow and Prefect from its record alone: its name, its description, and a table of all metrics."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _code(error: BaseException) -> str:
 
 
 class BodyTraceback(Exception):
-    """Where an error was raised in the process that executed a stage. `transient`: whether its fault may pass by itself."""
+    """The place in a stage's process where an error was raised. `transient`: whether its fault may pass by itself."""
 
     def __init__(self, text: str, transient: bool = False) -> None:
         super().__init__(text, transient)

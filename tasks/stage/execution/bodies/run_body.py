@@ -44,7 +44,7 @@ PROGRAM = Path(__file__).with_name("fork_server.py")
 
 
 class Ended(NamedTuple):
-    """How a process ended: its exit code, negative for a signal, and what it and its ended children used."""
+    """The end of a process: its exit code, negative for a signal, and what it and its ended children used."""
 
     code: int
     cpu_seconds: float
@@ -194,7 +194,7 @@ class BodyCall:
 
 @dataclass(frozen=True)
 class Listener:
-    """What a body reports to while it works. `lock`: the right to execute it; once that is lost, the body is interrupted."""
+    """The receiver of a body's reports while it works. `lock`: the right to execute it; once that is lost, the body is interrupted."""
 
     meter: ProgressMeter
     series: Callable[[list[tuple[str, float, int]]], None]
@@ -203,7 +203,7 @@ class Listener:
 
 
 class Executed(NamedTuple):
-    """What a body returned, what it executed and read, and the processor time and memory that its process took."""
+    """A body's result, what it executed and read, and the processor time and memory that its process took."""
 
     metrics: Metrics
     marks: Marks

@@ -152,7 +152,7 @@ class JobFile(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Result(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What became of a job: an artifact, or an error as `body_errors.describe` gives it, or notes on what was kept when it was stopped."""
+    """The outcome of a job: an artifact, or an error as `body_errors.describe` gives it, or notes on what was kept when it was stopped."""
 
     artifact: Artifact | None = None
     executed: bool = False

@@ -1,4 +1,4 @@
-"""What a worker of another work pool does with a job's file: run the job as the run itself would, with the same lock and store."""
+"""Run a job's file on a worker of another work pool, as the run itself would, with the same lock and store."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Installed:
-    """What is installed: versions, which distribution has which top-level modules, what each requires, and where the editable ones lie."""
+    """The installed distributions: versions, who has which top-level modules, what each requires, and where the editable ones lie."""
 
     versions: dict[str, str]
     modules: dict[str, list[str]]

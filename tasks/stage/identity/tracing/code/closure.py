@@ -45,7 +45,7 @@ WORD = re.compile(rb"[A-Za-z_]\w+")
 
 
 class Closure:
-    """What counts for marks, on a source. `counted`: entry -> its pieces; `facts`: entry -> value of anything that isn't code."""
+    """The closure of marks on a source. `counted`: entry -> its pieces; `facts`: entry -> value of anything that isn't code."""
 
     def __init__(self, marks: Marks, modules: Modules) -> None:
         """Follow everything from the marks."""

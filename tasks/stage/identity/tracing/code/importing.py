@@ -1,4 +1,4 @@
-"""What importing modules does: which files run, in which order, and which of their definitions do nothing but bind a name."""
+"""Analyse imports: which files run, in which order, and which of their definitions do nothing but bind a name."""
 
 from __future__ import annotations
 
