@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 
 import psutil
 
-from model.hardware.devices import device_of_driver, find_device
+from model.hardware.devices import DRIVER_FILES, device_of_driver, find_device
 
 # Assumed MFU of training: on accelerators between PaLM's 46 % and Llama 3's 38 to 43 %; on CPUs what folio reached itself with the default
 # micro-batch; a model's small products use less of a CPU that multiplies in bf16. A guess; a trial replaces it.
 ASSUMED_ACCELERATOR, ASSUMED_PROCESSOR, ASSUMED_SMALL_NUMBERS = 0.40, 0.60, 0.25
+QUICK_SIZE, QUICK_REPEATS = 1024, 6
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,38 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
             return _accelerator(found.name, devices, found.total_memory, listed.peak(precision), f"{listed.source}, dense {precision}")
         peak, size = measured_peak("cuda", 0, precision)
         return _accelerator(found.name, devices, found.total_memory, peak, f"{precision} products of {size} x {size}, measured now")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with torch_threads(cores):
+    with torch_threads(_cores()):
         peak, size = measured_peak("cpu", 0, precision)
+    return _processor(devices, precision, peak, size)
+
+
+def glanced_machine(precision: str) -> Machine:
+    """Return this machine as `machine_for("here", 1, precision)` does, without torch where there is no accelerator.
+
+    A CPU alone is timed at fp32 products of numpy's, which loads much faster than torch; of torch's speed it showed 0.6 to 0.9 on a busy
+    machine. Other precisions, and machines with an accelerator's driver, are measured by torch.
+    """
+    if precision != "fp32" or any(driver.exists() for driver in DRIVER_FILES):
+        return machine_for("here", 1, precision)
+    import numpy
+
+    left, right = (numpy.ones((QUICK_SIZE, QUICK_SIZE), numpy.float32) for _ in range(2))
+    spent = []
+    for _ in range(QUICK_REPEATS):
+        # Processor time of all threads: neither other work nor how many threads there are changes what one of them can do.
+        before = time.process_time()
+        numpy.matmul(left, right)
+        spent.append(time.process_time() - before)
+    return _processor(1, precision, 2 * QUICK_SIZE**3 / min(spent) * _cores(), QUICK_SIZE)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor(devices: int, precision: str, peak: float, size: int) -> Machine:
     return Machine(
-        name=f"this CPU, {cores} cores",
+        name=f"this CPU, {_cores()} cores",
         devices=devices,
         accelerator=False,
         memory=psutil.virtual_memory().total // devices,

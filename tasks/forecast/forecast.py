@@ -105,10 +105,10 @@ class Forecaster:
 
     def _by_products(self, hook: WorkHook, wanted: Execution, work: float) -> tuple[Range, str]:
         """Return the time of that many operations at this machine's speed of matrix products, measured now."""
-        from model.planning.machine import machine_for
+        from model.planning.machine import glanced_machine
 
         precision = wanted.config.get("train", {}).get("precision", {}).get("kind", "fp32")
-        machine = machine_for("here", 1, precision)
+        machine = glanced_machine(precision)
         likely = hook.start + work / machine.flops
         # The speed was measured under the machine's current load.
         return Range(likely / GUESSED, likely, likely * GUESSED), f"not measured here: {machine.peak / 1e9:.0f} GFLOP/s at matrix products"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.hardware.devices import DRIVER_FILES
 from model.hardware.transfers import torch_threads
 from model.networks.config import DecoderConfig
 from model.networks.meta import count_parameters
@@ -129,3 +133,13 @@ def test_measuring_this_machine_leaves_torch_with_the_threads_that_it_had() -> N
     with torch_threads(1):
         machine_for("cpu", 1, "fp32")
         assert torch.get_num_threads() == 1
+
+
+def test_a_glance_at_this_machine_tells_much_the_same_and_loads_torch_only_for_an_accelerator() -> None:
+    code = (
+        "import sys\nfrom model.planning.machine import glanced_machine, machine_for\n"
+        "glance = glanced_machine('fp32')\nprint('torch' in sys.modules, glance.peak / machine_for('here', 1, 'fp32').peak)"
+    )
+    loaded, ratio = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert loaded == str(any(driver.exists() for driver in DRIVER_FILES))
+    assert 0.2 < float(ratio) < 5
