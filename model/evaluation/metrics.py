@@ -65,12 +65,12 @@ class Metric:
         return tuple(f"{self.of(part)}{ending}" for ending in self.endings)
 
     @property
-    def words(self) -> str:
-        """Its name without the part that varies, as words: `bits per byte`."""
-        return self.name.rpartition(".")[2].replace("_", " ")
+    def family(self) -> str:
+        """Its name without the part that varies: `bits_per_byte`, `questions`."""
+        return re.sub(r"\.?<\w+>\.?", "", self.name)
 
 
-METRICS = (
+EVALUATED = (
     Metric("<split>.loss", "nats a token", lower=True, needs="causal"),
     Metric(
         "<split>.bits_per_byte",
@@ -97,11 +97,13 @@ METRICS = (
     Metric("copying.baseline", "share of passages", needs="generation"),
     Metric("thinking.<any>", "share of questions, or tokens", endings=("",), needs="generation"),
     Metric("probe.<any>", "probability", endings=("",), needs="causal"),
-    Metric("aim.<measure>_loss", "the aim's", lower=True, paired=True),
-    Metric("aim.<measure>", "the aim's", paired=True),
 )
+# Of a step's aim, before and after it. Recipes don't name these: a step's own gate compares them.
+TUNED = (Metric("aim.<measure>_loss", "the aim's", lower=True, paired=True), Metric("aim.<measure>", "the aim's", paired=True))
+METRICS = EVALUATED + TUNED
 CONTEST = tuple(metric for metric in METRICS if metric.contest)
 COST = tuple(metric for metric in METRICS if metric.cost)
+PAIRED = tuple(metric.family for metric in EVALUATED if metric.paired)
 HEADLINE = tuple(metric.of(part) for metric in METRICS for part in metric.headline)
 
 
@@ -127,5 +129,5 @@ def unmeasured(name: str, network: NetworkBase) -> str:
     metric = metric_of(value) or family
     if metric is None or metric.needs is None or metric.needs in network.SUPPORTS:
         return ""
-    others = ", ".join(other.of("").removeprefix(".") for other in per_split(network) if other.paired)
+    others = ", ".join(other.family for other in per_split(network) if other.paired)
     return f"that takes a network that supports {metric.needs}, and kind={network.kind} does not; a split of it has {others}"

@@ -20,7 +20,7 @@ from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure, figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.svg import COLOURS, chart, rendered
-from tasks.reporting.wording import count, model_form, number, share, size
+from tasks.reporting.wording import count, model_form, number, share, size, words
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def variant_cost(results: Results, form: str) -> VariantCost | None:
         for metric in COST:
             name = metric.of(split)
             if full.get(name) and name in small:
-                return VariantCost(split, metric.words, small[name] / full[name] - 1)
+                return VariantCost(split, words(metric.family), small[name] / full[name] - 1)
     return None
 
 
