@@ -31,8 +31,8 @@ prints the same with a recipe's own values. `extends: RECIPE` builds on another 
 """
 METRICS_TITLE = "Metrics that gates may bound"
 METRICS_HEAD = (
-    "Measured of a model, behind its name and a dot, as in `base.val.bits_per_byte`; with `pack.by_source` bits_per_byte also of each source. "
-    "A bound on another name is refused, with the names that there are"
+    "Measured of a model, behind its name and a dot, as in `base.val.bits_per_byte`; with `pack.by_source` bits_per_byte also of "
+    "each source. A bound on another name is refused, with the names that there are"
 )
 NAMES: dict[Any, str] = {str: "text", bool: "yes or no", int: "integer", float: "number", Any: "any"}
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
