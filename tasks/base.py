@@ -9,6 +9,7 @@ from typing import IO
 from data.baselines.config import BaselineConfig
 from data.documents.sharding import split_files
 from data.provenance.tables import has_document, splits_of
+from data.shards.names import SPLITS
 from data.tokens.config import CHUNKS, SHOWN, AllotConfig, DescribeConfig, DrawConfig, PackConfig, RestoreConfig, TokenizerConfig
 from model.networks.directory import model_files
 from model.opening.config import OpenModel
@@ -133,9 +134,6 @@ def tokenizer(config: DescribeConfig, work: Workspace, fitted: Path, counted: li
     from data.tokens.tokenizer import join
 
     return join(fitted, counted, work.output, config)
-
-
-SPLITS = ("train", "val", "test")
 
 
 def _inspect_rows(inspection: Inspection) -> Holding:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.provenance.tables import lines_naming, lines_quoting
+from data.shards.names import SPLITS
 from model.evaluation.config import ArenaEvaluation, EvaluateConfig
 from tasks.forecast.hook import EVALUATING
-from tasks.lineage.hook import SPLITS, Holding, Inspection, LineageHook
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.reporting.abilities import SKILLS
 from tasks.reporting.arena import ARENA
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES

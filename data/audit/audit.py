@@ -44,6 +44,7 @@ from data.audit.sql import SQL
 from data.documents.database import Database, Limits, by_shard, open_database, parquet
 from data.documents.ledger import CLOSING, imbalance
 from data.documents.slices import write_table
+from data.shards.names import SPLITS
 
 GONE = tuple(action for action in CLOSING if action != "kept")
 
@@ -87,7 +88,6 @@ def _stage(work: Database, stage: str) -> dict[str, Any]:
 
 SPLIT = "split"
 HELD_OUT = ("val", "test")
-SPLITS = ("train", *HELD_OUT)
 
 
 def survey(stages: Mapping[str, Path], splits: Path, output: Path, config: GramConfig, **limits: Unpack[Limits]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from data.shards.split_names import SplitNames
+from data.shards.names import SplitNames
 
 
 class BaselineConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

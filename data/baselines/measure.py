@@ -35,6 +35,7 @@ from data.baselines.config import BaselineConfig
 from data.documents.sharding import split_files
 from data.documents.stream import Files, merged
 from data.shards.metadata import ShardMetadata
+from data.shards.names import DEPTHS
 from data.shards.ngrams import Targets, joined, kneser_ney, read_targets, row_sums, spread
 from data.shards.passages import halved_passages
 from data.shards.reader import ShardReader
@@ -90,9 +91,6 @@ def compressed_sizes(text: bytes, train: bytes, level: int) -> dict[str, int]:
         "zstd_after_train": len(zstandard.ZstdCompressor(dict_data=read, compression_params=reaching).compress(text)),
         "xz": len(lzma.compress(text, preset=9)),
     }
-
-
-DEPTHS = (1, 5, 10)
 
 
 def word_recalls(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, float]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import glob
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 from data.decontamination.config import SUFFIXES, EvaluationSet, SearchConfig
 from data.documents.sharding import CorpusShard
+from data.shards.durable import file_digest
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 _ROWS = 256
@@ -98,10 +98,8 @@ def read_texts(config: SearchConfig, root: Path, observed: Mapping[str, str] | N
 
 
 def _require_unchanged(name: str, path: Path, observed: Mapping[str, str] | None) -> None:
-    if observed is not None:
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != observed.get(name):
-                raise EvaluationError(f"{name} changed during the run; start the run again")
+    if observed is not None and file_digest(path) != observed.get(name):
+        raise EvaluationError(f"{name} changed during the run; start the run again")
 
 
 def _items(path: Path) -> Iterator[Any]:

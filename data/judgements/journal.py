@@ -25,6 +25,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from data.judgements.config import ENDING, journal_files
+from data.shards.durable import flush_to_disk
 
 VERSION = 1
 ID_DIGITS = 16
@@ -242,17 +243,8 @@ def append(folder: Path, line: AnyLine) -> str:
     finally:
         os.close(descriptor)  # which also unlocks it
     if is_new:
-        _sync_folder(folder)
+        flush_to_disk(folder)  # which holds the name of the new file
     return line.id
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that the disk has a file's name as well."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_journal(folder: Path, check: Callable[[str, bytes], None] = lambda name, content: None) -> Journal:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data.shards.durable import file_digest
 from data.shards.metadata import ShardFile
 from data.shards.schema import Array, Column, Columns, ShardError, arrow_schema, read_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file (hex)."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_digest(directory: Path, file: ShardFile) -> None:

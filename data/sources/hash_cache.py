@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
+from data.shards.durable import file_digest
+
 FileState = tuple[int, ...]
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file's content as 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def file_state(path: Path) -> FileState:
@@ -28,4 +23,4 @@ def cached_sha256(path: Path) -> str:
 
 @cache
 def _sha256(path: Path, state: FileState) -> str:
-    return file_sha256(path)
+    return file_digest(path)

@@ -46,6 +46,7 @@ from typing import Unpack
 from data.documents.database import Database, Limits, by_shard, open_database, parquet
 from data.documents.rows import rows
 from data.documents.slices import write_slices
+from data.shards.names import SPLITS
 from data.splits.config import ASSIGNED, LARGE_CLUSTERS, DivideConfig, LargeCluster, SplitConfig
 from data.splits.sql import SQL
 
@@ -96,7 +97,6 @@ def _nearest_break(text: str, wanted: int) -> int:
     return wanted
 
 
-SPLITS = ("train", "val", "test")
 _CLUSTERS_IN = "SELECT count(DISTINCT cluster) FROM assignment WHERE "
 _TRAINED = "characters * CASE WHEN cut THEN getvariable('train') ELSE 1 END"
 _WRITERS = ("synthetic", "NOT synthetic")

@@ -17,7 +17,8 @@ from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.ledger import RemovalWriter, require_balance
 from data.documents.rows import LEDGER, rows, write_rows
 from data.documents.stream import DocumentWriter, batches, sorted_by_id
-from data.splits.assignment import SPLITS, cut
+from data.shards.names import SPLITS
+from data.splits.assignment import cut
 from data.splits.config import TRAIN_SIZE, DivideConfig
 from data.splits.sql import SQL
 

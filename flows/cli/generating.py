@@ -11,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from data.shards.durable import file_digest
 from flows.cli.chat_models import find_model
 from flows.cli.chat_session import sampling_of
 from flows.cli.signals import stoppable
 from model.hardware.transfers import torch_threads
-from model.inference.answering import Answerer, Answering, digest_of
+from model.inference.answering import Answerer, Answering
 from model.inference.chat import ChatModel
 from model.inference.open_model import fingerprint
 from model.inference.prompt_files import Ledger
@@ -57,7 +58,7 @@ def answer_file(
     answerer = Answerer(opened.network, opened.format, asked, drafting)
     identity = {
         "model": fingerprint(directory),
-        "prompts": digest_of(prompts),
+        "prompts": file_digest(prompts),
         "settings": settings.model_dump(mode="json"),
         **{"seed": seed, "batch": batch, "beams": beams, "stop": list(stop), "json_schema": schema},
         **{"draft": draft if draft_directory is None else fingerprint(draft_directory), "threads": count},

@@ -8,12 +8,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from data.examples.config import ConversationExamples, DocumentExamples, SymbolExamples
+from data.shards.names import SPLITS
 from data.splits.config import SplitConfig
 from data.synthetic.config import SymbolsMaker
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from flows.recipe.counted import counted_problems
-from flows.recipe.gate_checks import SPLITS, gate_problems, nothing_held_out, step_gate_problems, validation_problems
+from flows.recipe.gate_checks import gate_problems, nothing_held_out, step_gate_problems, validation_problems
 from flows.recipe.opening import opening_problems
 from flows.recipe.picture_checks import picture_problems
 from model.hardware.devices import find_device

@@ -15,12 +15,14 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from data.examples.config import ConversationExamples, PictureExamples
+from data.shards.names import DEPTHS, SPLITS
 from data.sources.config import PicturesSource
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from model.aims.protocol import SPLIT, StepGate
-from model.evaluation.config import DEPTHS, EvaluateConfig, unmeasured
+from model.evaluation.config import INTERVAL, EvaluateConfig
 from model.evaluation.gate import MOST_TIMES_THE_BITS
+from model.evaluation.metrics import LIMITS, per_split, unmeasured
 from model.networks.base import NetworkBase
 from model.pairing.config import ConstitutionPairs
 from tasks.stage.system.command_line import did_you_mean
@@ -30,8 +32,7 @@ if TYPE_CHECKING:
     from model.evaluation.gate import Bound
     from model.training.config import TuningStep
 
-SPLITS = ("train", "val", "test")
-INTERVAL = ("", "_error", "_low", "_high")
+COUNTED_OF = {"causal": "targets", "bidirectional": "hidden", "infilling": "hidden"}  # what is counted of a split beside its metrics
 FAULTS = (
     *("boilerplate", "corrupted_block", "cp1252", "curly_quote", "hard_wrap", "hyphenation", "misread", "mojibake", "page_number"),
     "running_head",
@@ -114,7 +115,7 @@ def _audited(recipe: Recipe) -> Iterator[str]:
 def _judged() -> Iterator[str]:
     yield from ("lines", "set_aside", "judges", "questions", "several_judges", "preferences", "labels", "instructions")
     yield from ("used", "outvoted", "tied", "neither", "replaced", "withdrawn", "withdrawal", "without")
-    yield from _joined(("preference_alpha", "label_alpha"), ("", "_low", "_high"))
+    yield from _joined(("preference_alpha", "label_alpha"), LIMITS)
 
 
 def _packed(recipe: Recipe) -> Iterator[str]:
@@ -145,14 +146,11 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
     for split in evaluated.splits:
         yield f"{split}.rows"
         if evaluated.passages:
-            yield from (f"{split}.passages", *_joined([f"{split}.recall_at_{depth}" for depth in DEPTHS], INTERVAL))
-        if "causal" in network.SUPPORTS:
-            yield from _joined((f"{split}.loss", f"{split}.bits_per_byte"), INTERVAL)
-            yield from (f"{split}.targets", *_joined((f"{split}.perplexity",), ("", "_low", "_high")))
-        if "bidirectional" in network.SUPPORTS:
-            yield from (f"{split}.hidden", *_joined((f"{split}.masked_loss", f"{split}.masked_accuracy"), INTERVAL))
-        if "infilling" in network.SUPPORTS:
-            yield from (f"{split}.hidden", *_joined((f"{split}.span_loss", f"{split}.span_accuracy"), INTERVAL))
+            yield f"{split}.passages"
+        for metric in per_split(network):
+            if evaluated.passages or "recall_at" not in metric.name:
+                yield from metric.written(split)
+        yield from (f"{split}.{counted}" for ability, counted in COUNTED_OF.items() if ability in network.SUPPORTS)
     if evaluated.questions:
         sets = ("seen", "heldout", *evaluated.question_sets)
         declined = ("_declined",) if "unknown" in sets else ()

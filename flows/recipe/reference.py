@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from flows.recipe.commented_yaml import REQUIRED, default_of, scalar
 from flows.recipe.schema import Recipe
+from model.evaluation.metrics import EVALUATED
 
 FILE = Path(__file__).parents[1] / "REFERENCE.md"
 COMMAND = "python -m flows.recipe.reference"
@@ -28,6 +29,11 @@ Written by `{COMMAND}` from the schema; edit the fields' descriptions, not this 
 prints the same with a recipe's own values. `extends: RECIPE` builds on another recipe; `sft`, `dpo` and `quantize` are short for entries of
 `tuning` and of `release.variants`. [The guide](README.md) explains recipes.
 """
+METRICS_TITLE = "Metrics that gates may bound"
+METRICS_HEAD = (
+    "Measured of a model, behind its name and a dot, as in `base.val.bits_per_byte`; with `pack.by_source` bits_per_byte also of "
+    "each source. A bound on another name is refused, with the names that there are"
+)
 NAMES: dict[Any, str] = {str: "text", bool: "yes or no", int: "integer", float: "number", Any: "any"}
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 # A description ends in its unit after a semicolon, and so do remarks: only these last clauses are units.
@@ -64,7 +70,16 @@ class Writer:
             plain = []
             self._section(name, field, 2)
         self._plain(plain)
+        self._metrics()
         return "\n".join(self._lines).rstrip("\n") + "\n"
+
+    def _metrics(self) -> None:
+        self._heading(METRICS_TITLE, 2, METRICS_HEAD)
+        self._lines += ["| metric | unit | better | written with | compared by rows or questions |", "|---|---|---|---|---|"]
+        for metric in EVALUATED:
+            endings = ", ".join(code(ending) for ending in metric.endings if ending)
+            cells = (code(metric.name), metric.unit, "lower" if metric.lower else "higher", endings, "yes" if metric.paired else "")
+            self._lines.append(f"| {' | '.join(cells)} |")
 
     def _plain(self, names: list[str]) -> None:
         if names:

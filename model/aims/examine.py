@@ -115,7 +115,7 @@ def _told(found: dict[str, Measured], output: Path, config: ExamineConfig) -> di
     lines = [json.dumps({"unit": unit, "weight": weight, BEFORE: old, AFTER: new}) + "\n" for unit, weight, old, new in columns]
     (output / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
     words = {"measure": aim.MEASURE, "title": aim.TITLE, "unit": aim.UNIT, "counted": aim.COUNTED}
-    told = {**words, "lower_is_better": aim.LOWER_IS_BETTER, "confidence": config.confidence, "units": len(before.unit), **figures}
+    told = {**words, "lower_is_better": gain(aim.metric, 1.0) < 0, "confidence": config.confidence, "units": len(before.unit), **figures}
     (output / "summary.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     names = {name: name.removeprefix(f"{aim.metric}.") for name in found[BEFORE].metrics if name != aim.metric}
     besides = {f"{when}_{short}": found[when].metrics[name] for when in (BEFORE, AFTER) for name, short in names.items()}

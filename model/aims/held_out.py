@@ -24,7 +24,6 @@ class AnswerLossAim(AimBase):
     TITLE: ClassVar[str] = "loss of held-out answers"
     UNIT: ClassVar[str] = "nats a token"
     COUNTED: ClassVar[str] = "rows"
-    LOWER_IS_BETTER: ClassVar[bool] = True
 
     kind: Literal["answer_loss"] = Field("answer_loss", description="aim: to find held-out answers likely")
     within_documents: bool = Field(True, description="restrict attention to the same conversation within a packed row")
@@ -117,7 +116,6 @@ class RankingAim(AimBase):
     TITLE: ClassVar[str] = "Bradley-Terry loss of held-out pairs"
     UNIT: ClassVar[str] = "nats a pair"
     COUNTED: ClassVar[str] = "pairs"
-    LOWER_IS_BETTER: ClassVar[bool] = True
 
     kind: Literal["ranking"] = Field("ranking", description="aim: to score the chosen answer higher than the rejected one")
 

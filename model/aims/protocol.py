@@ -53,7 +53,6 @@ class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     TITLE: ClassVar[str]
     UNIT: ClassVar[str]
     COUNTED: ClassVar[str]
-    LOWER_IS_BETTER: ClassVar[bool] = False
 
     kind: str
 

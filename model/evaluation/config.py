@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from data.shards.split_names import SplitNames
+from data.shards.names import SplitNames
 from model.inference.config import PositiveTemperature
 from model.networks.base import Ability, NetworkBase
 
@@ -94,24 +94,6 @@ class ThinkingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         by_hops = (f"thinking.{what}_{hops}_hops" for hops in HOPS for what in ("tokens", "right"))
         single = (f"thinking.{name}{end}" for name in ("corrected", "restated", "longer_per_hop") for end in INTERVAL)
         return (*spent, *by_hops, *single, "thinking.corrected_right", "thinking.thoughts")
-
-
-# What a network must support for a metric, by the first or last part of its name. Metrics not listed need nothing.
-MEASURED_BY: dict[str, Ability] = {
-    "loss": "causal",
-    "perplexity": "causal",
-    "bits_per_byte": "causal",
-    "probe": "causal",
-    "questions": "generation",
-    "thinking": "generation",
-    "skills": "generation",
-    "copying": "generation",
-    "masked_loss": "bidirectional",
-    "masked_accuracy": "bidirectional",
-    "span_loss": "infilling",
-    "span_accuracy": "infilling",
-    **dict.fromkeys(("recall_at_1", "recall_at_5", "recall_at_10"), "gradients"),
-}
 
 
 class Probe(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -219,20 +201,6 @@ class ArenaEvaluation(EvaluateConfig, frozen=True):
     """The evaluation of each network of an arena: as the base model, and by what it costs to write."""
 
     lengths: tuple[int, ...] = Field((64, 256, 1024), min_length=1, description="texts before the next token; tokens, ascending")
-
-
-def unmeasured(metric: str, network: NetworkBase) -> str:
-    """Return why such a network never has this metric, such as val.bits_per_byte; empty if it may."""
-    parts = re.sub(r"_(low|high|error)$", "", metric).split(".")
-    ability = next((MEASURED_BY[part] for part in (parts[0], parts[-1]) if part in MEASURED_BY), None)
-    if ability is None or ability in network.SUPPORTS:
-        return ""
-    splits = ("bits_per_byte", "masked_loss", "masked_accuracy", "span_loss", "span_accuracy")
-    others = [name for name in splits if MEASURED_BY[name] in network.SUPPORTS]
-    return f"that takes a network that supports {ability}, and kind={network.kind} does not; a split of it has {', '.join(others)}"
-
-
-DEPTHS = (1, 5, 10)  # passages among which a question's own is looked for
 
 
 class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue, model_validator
 
+from model.evaluation.metrics import PAIRED
 from model.evaluation.relations import ASKED_AGAIN, Limit, Relation, Unpaired, beside, can_be_paired, gain
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Bound(Relation, frozen=True, extra="forbid"):
             )
         if not can_be_paired(self.metric):
             raise ValueError(
-                f"the bound on {self.metric} compares it ({self.phrase}), and only bits_per_byte, masked_loss, masked_accuracy, span_loss, "
-                "span_accuracy, questions and skills are kept row by row; name one of these, or give limits"
+                f"the bound on {self.metric} compares it ({self.phrase}), and only {', '.join(PAIRED)} are kept row by row or question by "
+                "question; name one of these, or give limits"
             )
         if self.above and not self.metric.partition(".")[2].startswith("questions."):
             raise ValueError(

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.metadata import ShardMetadata
+from model.evaluation.metrics import CONTEST
 from model.evaluation.relations import UNITS, Unpaired, gain
 
 Floats = NDArray[np.floating[Any]]
@@ -191,9 +192,6 @@ def paired_difference(ours: Units, theirs: Units, *, confidence: float) -> Estim
     return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=RESAMPLES, confidence=confidence)
 
 
-MEASURES = ("bits_per_byte", "masked_accuracy", "span_accuracy")  # by what a network can do, in a contest of champion and challenger
-
-
 class Contest(NamedTuple):
     """Whether the challenger is better beyond noise, and the figures in words."""
 
@@ -207,7 +205,7 @@ def contest(challenger: Path, champion: Path, split: str, *, confidence: float =
     Without rows in common, or on rows of different text, the challenger is not known to be better.
     """
     ours, theirs = read_units(challenger), read_units(champion)
-    metric = next((name for name in (f"{split}.{measure}" for measure in MEASURES) if name in ours and name in theirs), "")
+    metric = next((name for name in (measure.of(split) for measure in CONTEST) if name in ours and name in theirs), "")
     if not metric:
         return Contest(False, f"the two were not both measured on {split}")
     try:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NotRequired, Protocol, TypedDict
 import numpy as np
 
 from data.shards.address import declines
+from data.shards.names import DEPTHS
 from data.shards.pictures import PARTS, named_pictures, read_pictures
-from model.evaluation.config import DEPTHS
 from model.evaluation.intervals import FEWEST, Units, paired_difference, proportion
 from model.inference.documents import Citation, Passage, cited, fits_in, with_passages
 from model.rewards.answers import Question, answer_of, messages_of, read_questions

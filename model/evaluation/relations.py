@@ -13,21 +13,15 @@ for.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from model.evaluation.config import AskedSet
+from model.evaluation.metrics import metric_of
 
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 
-LOWER_IS_BETTER = ("bits_per_byte", "_loss")
-PAIRED = re.compile(
-    r"\w+(\..+)?\.(bits_per_byte|(masked|span)_(loss|accuracy))|skills\.[a-z]+|aim\.[a-z_]+"
-    rf"|questions\.({'|'.join(get_args(AskedSet))})"
-)
 ASKED_AGAIN = ("blind", "shuffled")  # sets of the held-out questions, line by line, with less to see
 RELATIONS = ("beats", "above", "no_worse_than")
 UNITS = "units.npz"
@@ -104,11 +98,13 @@ def beside(metrics: Mapping[str, float], metric: str) -> str:
 
 def can_be_paired(metric: str) -> bool:
     """Return whether a metric such as base.val.bits_per_byte is a mean over rows or questions."""
-    return bool(PAIRED.fullmatch(metric.partition(".")[2]))
+    found = metric_of(metric.partition(".")[2])
+    return found is not None and found.paired
 
 
 def gain(metric: str, difference: float) -> float:
     """Return how much better a metric is that is larger by `difference`; negative where it is worse."""
     if not math.isfinite(difference):
         return math.nan
-    return -difference if metric.endswith(LOWER_IS_BETTER) else difference
+    found = metric_of(metric)
+    return -difference if found is not None and found.lower else difference

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.shards.names import DEPTHS
 from data.shards.passages import halved_passages
 from data.shards.reader import ShardReader
-from model.evaluation.config import DEPTHS
 from model.evaluation.intervals import proportion
 from model.inference.embed import HiddenVectors, WholeTexts, embed
 

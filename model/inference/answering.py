@@ -6,7 +6,6 @@ on the same machine with as many threads. A prompt that can't be answered gets a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -142,9 +141,3 @@ class Answerer:
             "score": best.score,
             "others": [{"text": self._format.decode(beam.tokens), "score": beam.score} for beam in found[1:]],
         }
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from data.shards.durable import append_durably
 from model.inference.config import SamplingConfig
 
 
@@ -118,10 +119,10 @@ class Ledger:
 
     def add(self, first: int, last: int, content: bytes, *, written: int, refused: int, tokens: int) -> None:
         """Write a part of the answers, then vouch for it."""
-        _append(self.answers, content)
+        append_durably(self.answers, content)
         end = (self.parts[-1].end if self.parts else 0) + len(content)
         part = Part(first, last, end, hashlib.sha256(content).hexdigest(), written, refused, tokens)
-        _append(self.path, _line(asdict(part)))
+        append_durably(self.path, _line(asdict(part)))
         self.parts.append(part)
 
     def _whole_lines(self) -> Iterator[bytes]:
@@ -153,10 +154,3 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 def _shown(value: Any) -> str:
     return str(value)[:60]
-
-
-def _append(path: Path, content: bytes) -> None:
-    with path.open("ab") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from data.shards.durable import write_atomically
 from data.shards.model_folder import MOST_TOKENS, naming, present, read_json, require_regular
 from model.networks.base import AHEAD, NetworkBase
 from model.networks.base import ModelError as ModelError
@@ -290,25 +290,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     tensor_shapes(path)
     with naming(path):
         return load_file(path)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file, sync it to disk, then rename it, so a reader never sees a partial file."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk itself."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_tokenizer_digest(directory: Path) -> str | None:

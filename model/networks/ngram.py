@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from data.shards.durable import write_atomically
 from data.shards.ngrams import Level, count_ngrams, read_targets, spread
 from data.shards.reader import ShardReader
 from model.layers.decoding.state import KeptRow
 from model.layers.positions import positions_in_documents
 from model.networks.config import NgramConfig
 from model.networks.decoding import DecodingNetwork, DecodingState
-from model.networks.directory import TOKENIZER_DIGEST, save_model, write_atomically
+from model.networks.directory import TOKENIZER_DIGEST, save_model
 from model.networks.network import Inputs, Network
 
 TABLES = ("shorter", "first", "starts", "token", "count")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from data.shards.durable import write_atomically
 from data.shards.model_folder import naming, present
 from model.networks.base import ModelError
-from model.networks.directory import HEADS, load_model, load_tensors, tensor_shapes, write_atomically
+from model.networks.directory import HEADS, load_model, load_tensors, tensor_shapes
 
 if TYPE_CHECKING:
     from model.networks.network import Network

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, Field
 
+from data.shards.durable import file_digest
 from data.shards.model_folder import TEXT_BYTES, TOKENIZER_BYTES, present, read_bytes
 from model.networks.base import ModelError, NetworkBase
 from model.networks.directory import TOKENIZER_DIGEST, load_model, save_model
@@ -105,11 +106,7 @@ class OpenModelConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
     """Return the sha256 of files by name."""
-    found: dict[str, str] = {}
-    for name, path in sorted(files.items()):
-        with path.open("rb") as stream:
-            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+    return {name: file_digest(path) for name, path in sorted(files.items())}
 
 
 def adopt_model(directory: Path, output: Path) -> dict[str, float]:

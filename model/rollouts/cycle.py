@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data.shards.durable import commit_folder
 from data.shards.metadata import ShardCounts
 from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
@@ -26,7 +27,6 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import Completion
 from model.loading.order import Indices
-from model.networks.directory import flush_to_disk
 from model.objectives.grpo import REWARD, VERIFIED
 from model.rewards.answers import Question, messages_of, read_questions
 
@@ -132,10 +132,7 @@ def write_cycle(folder: Path, rollouts: Sequence[Rollout], rows: dict[str, Array
     digest, vocab_size = tokenizer
     write_shards(partial, KIND, rows, sequence_length=width - 1, tokenizer_digest=digest, vocab_size=vocab_size, counts=counts)
     _write_replies(partial / REPLIES, rollouts, rows)
-    for path in (*sorted(partial.iterdir()), partial):
-        flush_to_disk(path)
-    partial.rename(folder)
-    flush_to_disk(folder.parent)
+    commit_folder(partial, folder)
 
 
 def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.unsignedinteger]) -> dict[str, Array]:

@@ -13,13 +13,13 @@ import shutil
 
 import numpy as np
 
+from data.shards.durable import commit_folder
 from data.shards.metadata import METADATA
 from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
 from data.shards.writer import write_shards
 from model.loading.joined_rows import JoinedRows, RowReader
 from model.loading.source import BatchShare, shared_batches
-from model.networks.directory import flush_to_disk
 from model.objectives.protocol import Cacheable
 from model.rollouts.cycle import Policy
 from model.training.job import Job
@@ -47,10 +47,7 @@ def with_reference(rows: RowReader, part: str, job: Job, objective: Cacheable, s
                 tokenizer_digest=job.tokenizer_digest,
                 vocab_size=job.vocab_size,
             )
-            for path in (*sorted(partial.iterdir()), partial):
-                flush_to_disk(path)
-            partial.rename(folder)
-            flush_to_disk(folder.parent)
+            commit_folder(partial, folder)
         policy.wait()
     reader = ShardReader(folder)
     reader.verify()

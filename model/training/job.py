@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
+from data.shards.durable import file_digest
 from model.networks.base import NetworkBase
 from model.networks.config import DecoderShape, NetworkConfig
 from model.networks.directory import HEADS, TOKENIZER_DIGEST, weight_files
@@ -184,7 +185,6 @@ def _judge_files(directory: Path) -> list[Path]:
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_digest(path)
     except FileNotFoundError:
         raise JobError(f"{path} does not exist: this input of the job is missing or of another kind") from None

@@ -24,6 +24,7 @@ from data.documents.ledger import CLOSING
 from data.documents.sharding import DOCUMENTS, document_id
 from data.provenance.edits import EDITS_FILE, Change, is_edit_file, merge_changes, removed_file, split_lines
 from data.provenance.tables import IngestedDocument, SharedText, count_rows, find_shared_text, first_rows, quarantined, rows_of, text_of
+from data.shards.names import SPLITS
 from tasks.lineage.corpus_run import (
     MAX_CANDIDATES,
     CorpusRun,
@@ -36,7 +37,7 @@ from tasks.lineage.corpus_run import (
     read_documents,
 )
 from tasks.lineage.graph import StoreSnapshot
-from tasks.lineage.hook import LEDGER, SPLITS, tables_of
+from tasks.lineage.hook import LEDGER, tables_of
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.command_line import did_you_mean
 

@@ -16,6 +16,7 @@ from typing import IO, TypeVar
 from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS
 from data.provenance.edits import is_edit_file
 from data.provenance.tables import IngestedDocument, closing_row, has_document, lines_naming, lines_quoting
+from data.shards.names import SPLITS
 from data.shards.pictures import PARTS
 from tasks.stage.stage import Hook
 from tasks.stage.store.artifact import Artifact
@@ -107,7 +108,6 @@ class LineageHook(Hook):
 EDITED, LEDGER = "edited.parquet", "ledger.parquet"
 ROLLOUTS = "rollouts"
 TOKENIZER = "tokenizer"  # the input that is a vocabulary
-SPLITS = ("train", "val", "test")
 DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))
 OF_SHARDS = PurePosixPath(SHARD_DOCUMENTS).parent
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
+from data.shards.names import SPLITS
 from model.evaluation.config import Probe
 from tasks.reporting.abilities import emergence_figure, emergence_table, thinking_figure
 from tasks.reporting.charts import Bar, Share
@@ -25,7 +26,6 @@ SETS = {
     **{"passages": "next events, taught", "events": "next events, held out", "programs": "programs"},
     **{"program_templates": "programs never taught", "gym": "reasoning-gym", "gym_heldout": "reasoning-gym, held out"},
 }
-SPLITS = ("train", "val", "test")
 
 
 def model_name(position: str) -> str:

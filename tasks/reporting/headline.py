@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.evaluation.metrics import HEADLINE
 from model.release.card import escape_markdown
 from tasks.lineage.graph import ProvenanceGraph, sinks
 from tasks.lineage.tree import render_tree
@@ -21,14 +22,6 @@ from tasks.reporting.wording import count, joined, model_form, number, plural, r
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.tracking.cost import total_cost
 
-SCORES = (
-    "train.bits_per_byte",
-    "val.bits_per_byte",
-    "test.bits_per_byte",
-    "test.masked_accuracy",
-    "test.span_accuracy",
-    "questions.heldout",
-)
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged", "stopped": "stopped"}
 
 
@@ -111,7 +104,7 @@ def headline_metrics(results: Results) -> dict[str, float]:
         found["parameters"] = parameters
     for position in results.positions("evaluate"):
         metrics = results.metrics(position)
-        found |= {f"{position}.{name}": metrics[name] for name in SCORES if name in metrics}
+        found |= {f"{position}.{name}": metrics[name] for name in HEADLINE if name in metrics}
     for position, artifact in results.artifacts.items():
         own = report_hook(artifact.stage).headline
         found |= {f"{position}.{name}": artifact.metrics[name] for name in own if name in artifact.metrics}
@@ -156,7 +149,6 @@ def _quality(results: Results) -> KeyFigure | None:
         for split in ("test", "val", "train"):
             bits, kind = metrics.get(f"{split}.bits_per_byte"), "span" if f"{split}.span_accuracy" in metrics else "masked"
             found = metrics.get(f"{split}.{kind}_accuracy")
-            model = f"{model_name(position)} model on {told_split(results, split)}"
             model = f"{model_name(position)} model on {told_split(results, split)}"
             if bits is not None:
                 return KeyFigure("bits per byte", number(bits), model)

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from model.evaluation.metrics import COST
 from tasks.reporting.charts import LETTER, Bar, tick_labels, ticks
 from tasks.reporting.hook import Topic
 from tasks.reporting.page_cache import cached
 from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure, figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.svg import COLOURS, chart, rendered
-from tasks.reporting.wording import count, model_form, number, share, size
+from tasks.reporting.wording import count, model_form, number, share, size, words
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,6 @@ def scatter_chart(points: Sequence[Point], *, width: float, height: float, x_lab
         figure.text(0, 1 - 14 / height, y_label, size=12, color=COLOURS["soft"])
         figure.text(1 - right / width, 4 / height, x_label, size=12, color=COLOURS["soft"], ha="right")
         return rendered(figure, f"{y_label} over {x_label}: {', '.join(point.name for point in points)}")
-
-
-# How well a model does on a split, by what it can do: one that predicts next tokens, one that fills gaps.
-MEASURES = {"bits_per_byte": "bits per byte", "masked_loss": "masked loss", "span_loss": "span loss"}
 
 
 def sizes_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
@@ -117,14 +114,14 @@ class VariantCost(NamedTuple):
     change: float
 
 
-def variant_cost(results: Results, name: str) -> VariantCost | None:
+def variant_cost(results: Results, form: str) -> VariantCost | None:
     """Return a variant's loss of quality against full precision, on the least seen split and the first metric both have."""
-    full, small = results.metrics("evaluate.release"), results.metrics(f"evaluate.{name}")
+    full, small = results.metrics("evaluate.release"), results.metrics(f"evaluate.{form}")
     for split in ("test", "val", "train"):
-        for metric, measure in MEASURES.items():
-            metric = f"{split}.{metric}"
-            if full.get(metric) and metric in small:
-                return VariantCost(split, measure, small[metric] / full[metric] - 1)
+        for metric in COST:
+            name = metric.of(split)
+            if full.get(name) and name in small:
+                return VariantCost(split, words(metric.family), small[name] / full[name] - 1)
     return None
 
 

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data.shards.durable import write_atomically
 from data.shards.metadata import read_metadata
 from model.networks.config import DecoderConfig
-from model.networks.directory import write_atomically
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from model.training.launch.launch import launch

@@ -20,11 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from data.shards.durable import exclusive, file_digest
 from data.sources.config import ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import Entry
-from data.sources.fetching.remote import exclusive, fetch_remote
-from data.sources.hash_cache import cached_sha256, file_sha256
+from data.sources.fetching.remote import fetch_remote
+from data.sources.hash_cache import cached_sha256
 
 
 def fetch_package(source: PackageSource, cache: Path) -> Path:
@@ -37,7 +38,7 @@ def fetch_package(source: PackageSource, cache: Path) -> Path:
                 return candidate
         with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
             fetched = _download(source, Path(folder), target)
-            actual = file_sha256(fetched)
+            actual = file_digest(fetched)
             if actual != source.sha256:
                 raise SourceError(
                     f"package {source.package}=={source.version} ({source.archive}): expected sha256 {source.sha256}, got {actual}. "
@@ -60,7 +61,7 @@ def pin_wheel(package: str, version: str, cache: Path) -> PackageSource:
         if not target.is_file():
             with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
                 _download(unpinned, Path(folder), target).replace(target)
-        return unpinned.model_copy(update={"sha256": file_sha256(target)})
+        return unpinned.model_copy(update={"sha256": file_digest(target)})
 
 
 def _download(source: PackageSource, folder: Path, target: Path) -> Path:

@@ -12,7 +12,6 @@ cache is filled, by a run or by hand. Processes that want one file at the same t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +22,11 @@ from pathlib import Path
 from threading import Thread
 from typing import IO, Any, TypeVar
 
+from data.shards.durable import exclusive, file_digest
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
 from data.sources.fetching.urls import CREDENTIALS, storage_scheme
-from data.sources.hash_cache import cached_sha256, file_sha256
+from data.sources.hash_cache import cached_sha256
 
 T = TypeVar("T")
 
@@ -68,14 +68,6 @@ def _settle(answer: Future[T], work: Callable[[], T]) -> None:
         answer.set_result(work())
     except BaseException as error:  # noqa: BLE001  # the caller's, whatever it is
         answer.set_exception(error)
-
-
-@contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file, against threads and processes, during the block; a killed process releases it."""
-    with lock.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 BLOCK = 1 << 20
@@ -120,7 +112,7 @@ def pin_remote(url: str, cache: Path, max_megabytes: int, max_hours: float) -> R
         # Nothing says whether what an earlier attempt left is the beginning of the same file.
         partial.unlink(missing_ok=True)
         _save(source, partial, None, Deadline(max_hours * 3600))
-        pinned = source.model_copy(update={"sha256": file_sha256(partial)})
+        pinned = source.model_copy(update={"sha256": file_digest(partial)})
         partial.replace(cache / f"{pinned.sha256[:16]}-{pinned.file}")
     return pinned
 
@@ -128,7 +120,7 @@ def pin_remote(url: str, cache: Path, max_megabytes: int, max_hours: float) -> R
 def _download(source: RemoteSource, partial: Path, target: Path, deadline: Deadline) -> str:
     """Download the URL to `partial`, resuming after the bytes already there, and return its sha256; leave no other content there."""
     _save(source, partial, target, deadline)
-    actual = file_sha256(partial)
+    actual = file_digest(partial)
     if actual != source.sha256:
         partial.unlink()
     return actual

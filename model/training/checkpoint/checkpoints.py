@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from model.networks.directory import flush_to_disk
+from data.shards.durable import flush_to_disk
 from model.training.checkpoint import files
 from model.training.checkpoint.record import RECORD, CheckpointRecord, folder_of
 from model.training.checkpoint.retained import remove_stale_best

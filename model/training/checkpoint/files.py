@@ -11,7 +11,6 @@ Guarantee: nothing in it depends on how training was distributed, so it can be r
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from data.shards.durable import file_digest, flush_to_disk, write_atomically
 from model.hardware.transfers import Snapshot
-from model.networks.directory import flush_to_disk, write_atomically
 from model.training.engine import LocalParameter
 from model.training.job import JobError
 from model.training.optimizers.state import read_state, restoring, write_state
@@ -77,8 +76,7 @@ def write(folder: Path, rank: int, workers: int, content: WorkerFile) -> None:
     content.copies.wait()
     save_file(content.tensors, path)
     flush_to_disk(path)
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = file_digest(path)
     _write_json(path.with_suffix(".json"), {"bytes": path.stat().st_size, "sha256": sha256, "cuts": content.cuts})
     if rank == 0:
         _write_json(folder / COUNTERS, {"workers": workers, "counters": content.counters})
@@ -163,8 +161,7 @@ def _check(path: Path, index: Mapping[str, Any], *, digest: bool) -> None:
     found = path.stat().st_size if path.exists() else None
     sound = found == index["bytes"]
     if sound and digest:
-        with path.open("rb") as stream:
-            sound = hashlib.file_digest(stream, "sha256").hexdigest() == index["sha256"]
+        sound = file_digest(path) == index["sha256"]
     if not sound:
         what = "is missing" if found is None else f"is damaged ({found:,} bytes, {index['bytes']:,} expected, or their SHA-256 differs)"
         raise JobError(f"{path} {what}; remove {path.parent.parent} to start afresh")

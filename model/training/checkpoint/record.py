@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from model.networks.directory import write_atomically
+from data.shards.durable import write_atomically
 
 RECORD = "latest.json"
 

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.shards.durable import write_atomically
 from model.adapters.protocol import FOLDER
-from model.networks.directory import save_tensors, write_atomically
+from model.networks.directory import save_tensors
 from model.networks.scalar_heads import of_heads, save_heads
 from model.training.checkpoint.record import CheckpointRecord, folder_of
 from model.training.job import Job

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model.networks.directory import write_atomically
+from data.shards.durable import write_atomically
 
 
 class JsonLines:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.audit.audit import SPLITS
 from data.audit.config import AuditConfig
 from data.documents.rows import DOCUMENTS, LEDGER, QUARANTINE, write_rows
+from data.shards.names import SPLITS
 from tests.data.audit.sharded import audit_shards
 from tests.data.audit.stages import Row, ingest_rows, ledger_row, row, rows_of, through, write_stage
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.audit.audit import SPLITS
 from data.audit.config import AuditConfig
 from data.documents.rows import DOCUMENTS, LEDGER, QUARANTINE, write_rows
 from data.documents.sharding import SHARD_DOCUMENTS
 from data.documents.words import spans
+from data.shards.names import SPLITS
 from tests.data.audit.sharded import audit_shards
 from tests.data.audit.stages import Row, Texts, ingest_rows, ledger_row, row, through, write_stage
 from tests.data.dedup.books import bytes_of, prose

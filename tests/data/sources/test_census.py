@@ -14,10 +14,10 @@ import pytest
 
 from data.documents.ledger import Unbalanced
 from data.documents.sharding import document_id
+from data.shards.durable import file_digest
 from data.sources.census import census
 from data.sources.config import FilesSource, IngestConfig, PackageSource
 from data.sources.files import census_state
-from data.sources.hash_cache import file_sha256
 from tests.data.sources.hostile_inputs import HONEST, thousand
 from tests.data.sources.material import make_zip, zipped
 from tests.data.sources.reading import digests, limits, read, rows, write
@@ -156,7 +156,7 @@ def test_members_that_the_globs_of_a_package_leave_out_are_counted(tmp_path: Pat
     archive = make_zip(
         tmp_path / "tales-1.0.wheel", {"tales/a.txt": b"A tale.", "tales/b.txt": b"", "tales/code.py": b"x", "x.dist/M": b"m"}
     )
-    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive))
+    source = PackageSource(package="tales", version="1.0", sha256=file_digest(archive))
     found = _census(IngestConfig(sources=(source,), shards=1), tmp_path, tmp_path / "out")
     assert {path: fate for path, (_, fate) in found.items()} == {
         "tales/a.txt": "read", "tales/b.txt": "set aside", "tales/code.py": "not asked for", "x.dist/M": "not asked for",

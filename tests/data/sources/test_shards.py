@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.documents.sharding import document_id, in_shard, shard_of
+from data.shards.durable import file_digest
 from data.sources.config import FilesSource, IngestConfig, PackageSource
 from data.sources.errors import SourceError, refuse_empty_sources
-from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
@@ -70,7 +70,7 @@ def test_the_shards_together_are_what_one_shard_gives(root: Path, tmp_path: Path
 def test_an_archive_s_shards_together_are_what_one_shard_gives(tmp_path: Path, make: Callable[..., Path], join: str | None) -> None:
     members = {f"tales/{work}_{part}.txt": f"Part {part} of tale {work}.".encode() for work in "abcdefgh" for part in (2, 1)}
     archive = make(tmp_path / "tales-1.0.wheel", members)
-    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive), join=join)
+    source = PackageSource(package="tales", version="1.0", sha256=file_digest(archive), join=join)
     for shards in (1, SHARDS):
         read(IngestConfig(sources=(source,), shards=shards), tmp_path, tmp_path / f"{shards}")
     documents = rows(tmp_path / f"{SHARDS}", "documents", SHARDS)
@@ -213,7 +213,7 @@ def test_an_excluded_document_is_in_the_ledger_and_concerns_only_its_own_shard(r
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_a_member_of_an_archive_can_be_excluded_too(tmp_path: Path, make: Callable[..., Path]) -> None:
     archive = make(tmp_path / "tales-1.0.wheel", {"tales/a.txt": b"The tale of a.", "tales/b.txt": b"The tale of b."})
-    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive))
+    source = PackageSource(package="tales", version="1.0", sha256=file_digest(archive))
     excluded = document_id("tales", "tales/a.txt")
     read(IngestConfig(sources=(source,), shards=1, without=(excluded,)), tmp_path, tmp_path / "out")
     assert [row["title"] for row in rows(tmp_path / "out", "documents", 1)] == ["b"]

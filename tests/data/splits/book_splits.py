@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.documents.rows import DOCUMENTS
-from data.splits.assignment import SPLITS
+from data.shards.names import SPLITS
 from data.splits.config import SplitConfig
 from tests.data.splits.sharded import split_shards
 

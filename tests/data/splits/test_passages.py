@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from data.audit.config import AuditConfig
 from data.documents.rows import DOCUMENTS
-from data.splits.assignment import MIN_PASSAGE, SPLITS, cut, shortest_cut
+from data.shards.names import SPLITS
+from data.splits.assignment import MIN_PASSAGE, cut, shortest_cut
 from data.splits.config import SplitConfig
 from tests.data.audit.sharded import audit_shards
 from tests.data.splits.book_splits import rows_of

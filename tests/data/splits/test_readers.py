@@ -18,7 +18,7 @@ from data.documents.rows import DOCUMENTS
 from data.documents.sharding import shard_of, split_files
 from data.examples.config import CorpusExamples
 from data.examples.make import make_examples
-from data.splits.assignment import SPLITS
+from data.shards.names import SPLITS
 from data.splits.config import TRAIN_SIZE, SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data.splits.assignment import SPLITS, apportion
+from data.shards.names import SPLITS
+from data.splits.assignment import apportion
 from data.splits.config import SplitConfig
 from tests.data.splits.book_splits import Book, Books, assignments, cluster_number, ids_by_split, run_split, split_by_number
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from data.splits.assignment import SPLITS
+from data.shards.names import SPLITS
 from data.splits.config import ASSIGNED, LARGE_CLUSTERS, LargeCluster, SplitConfig
 from data.splits.split import split
 from tests.data.dedup.books import write

@@ -12,6 +12,7 @@ from model.aims.config import AnyAim
 from model.aims.protocol import StepGate
 from model.evaluation.gate import Verdict, judge
 from model.evaluation.intervals import Units
+from model.evaluation.metrics import metric_of
 from model.training.config import (
     DpoConfig,
     GrpoConfig,
@@ -83,8 +84,9 @@ CONFIGS: list[TuningStep] = [SftConfig(), DpoConfig(), DpoConfig(loss="ipo"), Kt
 
 @pytest.mark.parametrize("config", [*CONFIGS, GrpoConfig(), PpoConfig()], ids=lambda config: config.kind)
 def test_a_measure_whose_name_ends_in_loss_is_better_lower_and_no_other(config: TuningStep) -> None:
-    aim = config.aim()
-    assert aim.MEASURE.endswith("_loss") == aim.LOWER_IS_BETTER
+    measured = metric_of(config.aim().metric)
+    assert measured is not None and measured.paired
+    assert config.aim().MEASURE.endswith("_loss") == measured.lower
 
 
 @pytest.mark.parametrize("asked", get_args(GrpoConfig.model_fields["questions"].annotation))

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from model.evaluation.gate import Bound, judge
 from model.evaluation.intervals import Units, paired_difference, read_units, write_units
-from model.evaluation.relations import Unpaired
+from model.evaluation.metrics import metric_of
+from model.evaluation.relations import Unpaired, can_be_paired
 
 OURS, THEIRS = "base.val.bits_per_byte", "baseline.ngram.val.bits_per_byte"
 BEATS = Bound(metric=OURS, beats="baseline.ngram")
@@ -177,3 +178,26 @@ def test_units_are_read_as_they_were_written_and_the_same_ones_give_the_same_byt
     again = read_units(tmp_path / "a")
     assert {name: u.value.tolist() for name, u in again.items()} == {"val.bits_per_byte": [1.0, 2.5], "questions.seen": [1.0, 0.0]}
     assert read_units(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "lower", "paired"),
+    [
+        ("val.bits_per_byte", True, True),
+        ("base.val.bits_per_byte", True, True),
+        ("base.val.austen.bits_per_byte", True, True),
+        ("chat.test.span_accuracy", False, True),
+        ("chat.questions.heldout", False, True),
+        ("chat.questions.heldout_later", False, False),
+        ("after.aim.answer_loss", True, True),
+        ("after.aim.margin", False, True),
+        ("base.val.perplexity", True, False),
+    ],
+)
+def test_a_metric_is_declared_once_with_its_direction_and_whether_it_can_be_compared(name: str, lower: bool, paired: bool) -> None:
+    metric = metric_of(name)
+    assert metric is not None and (metric.lower, metric.paired) == (lower, paired)
+
+
+def test_the_ends_of_an_interval_cannot_be_compared_by_rows() -> None:
+    assert can_be_paired("base.val.bits_per_byte") and not can_be_paired("base.val.bits_per_byte_low")

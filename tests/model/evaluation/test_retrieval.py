@@ -13,7 +13,8 @@ import torch
 from data.baselines.measure import word_recalls
 from data.shards.passages import halved_passages
 from data.shards.reader import ShardReader
-from model.evaluation.config import EvaluateConfig, unmeasured
+from model.evaluation.config import EvaluateConfig
+from model.evaluation.metrics import unmeasured
 from model.evaluation.retrieval import evaluate_retrieval
 from model.networks.config import EncoderConfig, NgramConfig
 from tests.model.jobs import VOCABULARY, write_shards

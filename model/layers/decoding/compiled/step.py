@@ -8,16 +8,14 @@ compiled again. One process compiles, others wait for it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +28,7 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
+from data.shards.durable import exclusive
 from model.layers.config import BlockConfig
 from model.layers.decoding.block import DecodingBlock, DecodingFeedForward, Rotation
 from model.layers.decoding.projection import Affine, Projection
@@ -45,7 +44,9 @@ def program() -> ModuleType:
     text = PROGRAM.read_text(encoding="utf-8")
     digest = hashlib.sha256(f"{numba.__version__} {sys.version}\n{text}".encode()).hexdigest()[:32]
     try:
-        with _alone_in(user_cache_path("folio") / "compiled" / digest) as folder:
+        folder = user_cache_path("folio") / "compiled" / digest
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder.with_suffix(".lock")):
             return load(text, folder)
     except OSError:
         with tempfile.TemporaryDirectory(prefix="folio-compiled-") as alone:
@@ -81,14 +82,6 @@ def _noted(folder: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return noted
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield folder
 
 
 # Numbers in all matrices up to which one call is faster, measured on two cores: of several rows while a processor's cache holds them.

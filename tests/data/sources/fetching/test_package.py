@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from data.shards.durable import file_digest
 from data.sources.config import IngestConfig, PackageSource
 from data.sources.errors import HostileArchive, SourceError
 from data.sources.fetching.pinned import fetch_package
-from data.sources.hash_cache import file_sha256
 from tests.data.sources.material import make_tar, make_zip
 from tests.data.sources.reading import read
 
@@ -36,7 +36,7 @@ def _source(kind: str, sha256: str, version: str = "1.0") -> PackageSource:
 
 @pytest.mark.parametrize(("kind", "file"), [("wheel", "tales-1.0-py3-none-any.whl"), ("sdist", "tales-1.0.tar.gz")])
 def test_an_archive_is_fetched_once_and_none_of_its_code_runs(index: Path, tmp_path: Path, kind: str, file: str) -> None:
-    source = _source(kind, file_sha256(index / file))
+    source = _source(kind, file_digest(index / file))
     fetched = fetch_package(source, tmp_path / "cache")
     assert fetched.read_bytes() == (index / file).read_bytes()
     (index / file).unlink()
@@ -44,7 +44,7 @@ def test_an_archive_is_fetched_once_and_none_of_its_code_runs(index: Path, tmp_p
 
 
 def test_another_sha256_is_an_error_that_names_package_both_sums_and_the_way_out(index: Path, tmp_path: Path) -> None:
-    wanted, got = "0" * 64, file_sha256(index / "tales-1.0-py3-none-any.whl")
+    wanted, got = "0" * 64, file_digest(index / "tales-1.0-py3-none-any.whl")
     with pytest.raises(SourceError, match=rf"tales==1\.0 \(wheel\): expected sha256 {wanted}, got {got}\. .*into the recipe"):
         fetch_package(_source("wheel", wanted), tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_file() and path.suffix != ".lock"]
@@ -68,6 +68,6 @@ def test_a_damaged_package_is_an_error_that_says_to_fetch_it_anew_and_a_hostile_
         ),
     ):
         (tmp_path / "tales-1.0.wheel").write_bytes(content)
-        source = _source("wheel", file_sha256(tmp_path / "tales-1.0.wheel"))
+        source = _source("wheel", file_digest(tmp_path / "tales-1.0.wheel"))
         with pytest.raises(error, match=words):
             read(IngestConfig(sources=(source,), shards=1), tmp_path, tmp_path / "out")

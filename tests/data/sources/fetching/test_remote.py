@@ -8,10 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from data.shards.durable import file_digest
 from data.sources.config import IngestConfig, RemoteSource
 from data.sources.errors import SourceError, refuse_empty_sources
 from data.sources.fetching.remote import fetch_remote
-from data.sources.hash_cache import file_sha256
 from tests.data.sources.fetching.loopback import serving_folder
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import outcome, write
@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def digest(tmp_path: Path) -> str:
     """The sha256 of box.zip."""
-    return file_sha256(write(tmp_path / "known", {"box.zip": BOX}) / "box.zip")
+    return file_digest(write(tmp_path / "known", {"box.zip": BOX}) / "box.zip")
 
 
 def test_an_archive_over_http_is_fetched_once_and_read_as_a_local_one(server: str, digest: str, tmp_path: Path) -> None:

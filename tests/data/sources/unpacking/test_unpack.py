@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.documents.sharding import SLICE, document_id, shard_of, text_digest
+from data.shards.durable import file_digest
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource
 from data.sources.files import groups_at_work, unpack_state
-from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
 from data.sources.sharing import GROUPS, group_of, opened_by
 from data.sources.unpack import unpack
@@ -184,7 +184,7 @@ def test_a_slice_tells_whether_it_has_a_documents_words(tmp_path: Path) -> None:
 def test_a_package_is_unpacked_as_one_shard_reads_it(kind: Literal["sdist", "wheel"], ending: str, tmp_path: Path) -> None:
     members = {f"tales/{number}.txt": f"Tale {number}.".encode() for number in range(9)} | {"tales/b.jsonl": jsonl(ROWS)}
     archive = write(tmp_path, {f"tales-1.0.{kind}": ARCHIVERS[ending](members)}) / f"tales-1.0.{kind}"
-    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive), archive=kind, include=("*",))
+    source = PackageSource(package="tales", version="1.0", sha256=file_digest(archive), archive=kind, include=("*",))
     for shards in (1, SHARDS):
         read(IngestConfig(sources=(source,), shards=shards), tmp_path, tmp_path / f"{shards}")
     documents = rows(tmp_path / f"{SHARDS}", "documents", SHARDS)
