@@ -201,7 +201,7 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid", defer_build=T
 
 
 class PictureExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """Questions about captioned pictures: those of the training split are learned, those of the test split are held out."""
+    """Questions about captioned pictures or sounds: those of the training split are learned, those of the test split are held out."""
 
     OF_UNIVERSE: ClassVar[bool] = False
 
@@ -210,7 +210,7 @@ class PictureExamples(BaseModel, frozen=True, extra="forbid", defer_build=True):
     question: str = Field(
         "What does this picture show?",
         min_length=1,
-        description="what is asked of a picture whose caption has no lines `Q: ...` and `A: ...`; the caption answers it; text",
+        description="what is asked of a picture or sound whose caption has no lines `Q: ...` and `A: ...`; the caption answers it; text",
     )
     validation_fraction: float = Field(
         0.05, ge=0, le=0.5, description="share of the training pictures' questions kept for validation; fraction"

@@ -1,10 +1,10 @@
-"""Questions that a picture answers, from captioned pictures.
+"""Questions that a picture or a sound answers, from captioned ones. What is said of pictures is true of sounds.
 
 A document that is a picture and its caption gives questions: each line `Q: ...` of the caption with the line `A: ...` behind it, or, of a
 caption without such lines, the recipe's own question, which the caption answers. Only held-out questions have pictures of the test split.
-The same questions about a blank picture are the set `blind`: what can be answered without looking. Those about moving pictures whose
-frames are shuffled are the set `shuffled`, there if any moves: what can be answered without their order. Every line lists its document in
-`books`, and `choices` where the training pictures answer the same words in a few ways: what a guesser may choose from.
+The same questions about a blank picture, or silence, are the set `blind`: what can be answered without looking. Those about moving pictures
+whose frames are shuffled are the set `shuffled`, there if any moves: what can be answered without their order. Every line lists its
+document in `books`, and `choices` where the training pictures answer the same words in a few ways: what a guesser may choose from.
 
 The result depends on documents and seed, not on their order. Memory: the captions, the names of the pictures, and those that move among the
 held-out ones.
@@ -26,15 +26,16 @@ from data.documents.sharding import split_files
 from data.documents.stream import merged
 from data.examples.config import PictureExamples
 from data.examples.corpus import FILES
-from data.shards.pictures import PARTS, PLACEHOLDER, Part, Picture, placeholder, read_parts, without_pictures, write_parts
+from data.shards.pictures import PARTS, PLACEHOLDER, SOUND, Part, Picture, read_parts, without_pictures, write_parts
 
 BLIND, SHUFFLED = "questions_blind", "questions_shuffled"
 BLANK = Picture("L", 1, 1, b"\x80")  # a mid gray, whose patches are as good as zeros
+SILENCE = Picture(SOUND, 1, 1, bytes(2))
 TOLD = re.compile(r"^Q:[ \t]*(\S.*)\n+A:[ \t]*(\S.*)$", re.MULTILINE)
 
 
 class Asked(NamedTuple):
-    """A question about the picture of a document, and its answer."""
+    """A question about the picture of a document, which has this placeholder, and its answer."""
 
     document: str
     picture: str
@@ -62,11 +63,11 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
             raise ValueError(f"{split}.parquet has no document that is a picture and a caption, so nothing can be asked; {way}")
     known = _choices(asked["train"])
     disordered = [
-        (part.picture.name, part._replace(picture=_shuffled(part.picture)))
+        (part.picture.placeholder, part._replace(picture=_shuffled(part.picture)))
         for part in read_parts(parts, {one.document for one in asked["test"]})
-        if part.picture is not None and len(set(part.picture.stills)) > 1
+        if part.picture is not None and part.picture.frames > 1 and len(set(part.picture.stills)) > 1
     ]
-    shuffled = {name: part.picture.name for name, part in disordered if part.picture is not None}
+    shuffled = {mark: part.picture.placeholder for mark, part in disordered if part.picture is not None}
     lines: dict[str, list[dict[str, Any]]] = {name: [] for name in (*FILES, BLIND, *([SHUFFLED] if shuffled else []))}
     held = config.validation_fraction * 2**64
     for one in sorted(asked["train"], key=lambda one: one.lot(config.seed, "order")):
@@ -77,7 +78,7 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
             lines["questions_seen"].append(_line(one, known))
     for one in sorted(asked["test"], key=lambda one: one.lot(config.seed, "order")):
         lines["questions_heldout"].append(_line(one, known))
-        lines[BLIND].append(_line(one._replace(picture=BLANK.name), known))
+        lines[BLIND].append(_line(one._replace(picture=_blank(one).placeholder), known))
         if shuffled:
             lines[SHUFFLED].append(_line(one._replace(picture=shuffled.get(one.picture, one.picture)), known))
     output.mkdir(parents=True, exist_ok=True)
@@ -85,9 +86,10 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
     for name, rows in lines.items():
         kept = rows[: config.questions] if name.startswith("questions") else rows
         counts[name] = write_rows(output / f"{name}.jsonl", kept)
+    blanks = [Part("", "", "blank", blank) for blank in (BLANK, SILENCE) if blank in {_blank(one) for one in asked["test"]}]
     ids = {one.document for split in asked.values() for one in split}
     counts["pictures"] = float(
-        write_parts(output / PARTS, chain([Part("", "", "blank", BLANK)], read_parts(parts, ids), (part for _, part in disordered)))
+        write_parts(output / PARTS, chain(blanks, read_parts(parts, ids), (part for _, part in disordered)))
     )
     return counts
 
@@ -101,11 +103,16 @@ def _questions(split: Sequence[Path], config: PictureExamples) -> Iterator[Asked
                 continue
             told = TOLD.findall(caption) or [(config.question, caption)]
             for number, (question, answer) in enumerate(told):
-                yield Asked(row["id"], found[1], number, question.strip(), answer.strip())
+                yield Asked(row["id"], found[0], number, question.strip(), answer.strip())
 
 
 def _content(one: Asked) -> str:
-    return f"{placeholder(one.picture)}\n{one.question}"
+    return f"{one.picture}\n{one.question}"
+
+
+def _blank(one: Asked) -> Picture:
+    """Return what says nothing, in place of a question's picture or sound."""
+    return SILENCE if one.picture.startswith("[sound:") else BLANK
 
 
 def _shuffled(picture: Picture) -> Picture:

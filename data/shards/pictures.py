@@ -1,10 +1,12 @@
-"""Pictures among words: how a text names one, the table that keeps their pixels, and the patches that rows and models have of them.
+"""Pictures and sounds among words: how a text names one, the table that keeps them, and the patches that rows and models have of them.
 
-Where a picture stands, the text has a placeholder, `[picture:NAME]`. The name follows from the pixels alone, so equal pictures have one
-name wherever they come from, and stages that compare words compare pictures too. It is of consonants: rules for misread words, page numbers
-and personal data see nothing of theirs in it. A text that has such words of its own, of a picture that no table knows, keeps them as words.
+Where a picture stands, the text has a placeholder, `[picture:NAME]`; where a sound stands, `[sound:NAME]`. The name follows from the pixels
+alone, so equal pictures have one name wherever they come from, and stages that compare words compare pictures too. It is of consonants:
+rules for misread words, page numbers and personal data see nothing of theirs in it. A text that has such words of its own, of a
+picture that no table knows, keeps them as words.
 
-Pixels are kept as they are shown, without a file's format or its EXIF. Memory: `read_pictures` holds all that it reads.
+Pixels are kept as they are shown, without a file's format or its EXIF. A sound is kept as a picture of one row, of mode `S16`: its samples
+at 16 kHz, and its patches are log-mel frames (`data.shards.sounds`). Memory: `read_pictures` holds all that it reads.
 
 As input a picture is scaled to one size, whatever its proportions, and cut into square patches, row by row. The vector of a patch has its
 pixels row by row, the channels of each together, from -1 for black to 1: the patches of a Vision Transformer (Dosovitskiy et al. 2021),
@@ -22,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from data.shards.sounds import SoundGrid, sound_patches
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -30,7 +34,8 @@ LETTERS = "bcdfghjklmnpqrst"  # a letter for each half of a byte
 NAME_BYTES = 8
 PARTS = "parts.parquet"
 """The parts of a shard's documents, of an example's conversations, or of anything else that has texts with placeholders."""
-PLACEHOLDER = re.compile(rf"\[picture:([{LETTERS}]{{{2 * NAME_BYTES}}})\]")
+PLACEHOLDER = re.compile(rf"\[(?:picture|sound):([{LETTERS}]{{{2 * NAME_BYTES}}})\]")
+SOUND = "S16"  # the mode of a sound: samples of 16 bits, at 16 kHz, of one channel
 CHANNELS = {"L": 1, "RGB": 3}  # gray, or red, green and blue: a byte each, row by row
 TEXTS = ("id", "source", "path", "picture", "mode")
 GROUP_BYTES = 1 << 24  # of pixels in a row group
@@ -38,7 +43,9 @@ PATCHES, PLACES = "patches", "patch_places"  # the columns of rows
 
 
 class Picture(NamedTuple):
-    """A picture's pixels. `mode`: L or RGB, as Pillow has them. `frames`: of a moving picture, all of one size, one after another."""
+    """A picture's pixels, or a sound's samples. `mode`: L or RGB, as Pillow has them, or S16 for a sound, whose width is its samples.
+
+    `frames`: of a moving picture, all of one size, one after another."""
 
     mode: str
     width: int
@@ -56,7 +63,7 @@ class Picture(NamedTuple):
     @property
     def placeholder(self) -> str:
         """The placeholder of a picture in a text."""
-        return placeholder(self.name)
+        return placeholder(self.name, sound=self.mode == SOUND)
 
     @property
     def stills(self) -> list[bytes]:
@@ -74,9 +81,9 @@ class Part(NamedTuple):
     picture: Picture | None = None
 
 
-def placeholder(name: str) -> str:
-    """Return what stands for the picture of this name."""
-    return f"[picture:{name}]"
+def placeholder(name: str, *, sound: bool = False) -> str:
+    """Return what stands for the picture, or the sound, of this name."""
+    return f"[{'sound' if sound else 'picture'}:{name}]"
 
 
 def named_pictures(text: str) -> list[str]:
@@ -200,9 +207,17 @@ def scaled(picture: Picture, grid: PictureGrid) -> Picture:
     return Picture(mode, *size, b"".join(made[still] for still in chosen), grid.frames)
 
 
-def cut_patches(picture: Picture, grid: PictureGrid) -> NDArray[np.float16]:
-    """Return the vectors of a picture's patches, frame by frame and row by row, float16 [patches, numbers]."""
+def cut_patches(picture: Picture, grid: PictureGrid | SoundGrid) -> NDArray[np.float16]:
+    """Return the vectors of a picture's patches, frame by frame and row by row, or of a sound's in time, float16 [patches, numbers].
+
+    Raise ValueError for a sound where pictures are read, a picture where sounds are, and a sound that is too long."""
     import numpy as np
+
+    if (picture.mode == SOUND) != isinstance(grid, SoundGrid):
+        here, there = ("sound", "pictures") if picture.mode == SOUND else ("picture", "sounds")
+        raise ValueError(f"a {here} where {there} are read: give it to a model whose input is of kind {here}s")
+    if isinstance(grid, SoundGrid):
+        return sound_patches(picture.pixels, grid)
 
     pixels = np.frombuffer(scaled(picture, grid).pixels, dtype=np.uint8).astype(np.float32)
     values = pixels.reshape(grid.frames, grid.height // grid.patch, grid.patch, grid.across, grid.patch, -1)

@@ -28,7 +28,7 @@ from data.documents.sharding import document_id
 from data.shards.pictures import PARTS
 from data.sources.archives.archive import Member, holds_members, list_members, matches_globs, read_members, unpacked
 from data.sources.archives.compression import UnpackedTotal
-from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, PicturesSource, RemoteSource, SourceConfig
+from data.sources.config import CaptionedSource, FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.fetching.manifest import read_manifest
 from data.sources.fetching.pinned import fetch_entries, fetch_pinned
@@ -111,10 +111,10 @@ class Unpacking(NamedTuple):
 
 def _entries(source: SourceConfig, root: Path, fetched: Mapping[str, Path], scratch: Path, depth: int) -> Iterator[Listed]:
     inside = Unpacking(scratch, getattr(source, "formats", ()), depth)
-    if isinstance(source, FilesSource | PicturesSource) and source.paths:
+    if isinstance(source, FilesSource | CaptionedSource) and source.paths:
         found = survey(source, root)
         for name, path in found.files.items():
-            if isinstance(source, PicturesSource):
+            if isinstance(source, CaptionedSource):
                 yield name, ending_of(name), "asked for"
             else:
                 yield from _file(name, path, source.formats, inside)

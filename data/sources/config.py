@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validato
 
 from data.conversations.shapes import Shape
 from data.sources.fetching.urls import reject_secrets
-from data.sources.formats import FIELDED, FORMATS, OWN_ENCODING, PICTURE, RECORDS, USUAL, Format
+from data.sources.formats import FIELDED, FORMATS, OWN_ENCODING, PICTURE, RECORDS, SOUND, USUAL, Format
 from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
 
@@ -232,9 +232,41 @@ class PackageSource(TextSourceBase):
         return self.name or self.package
 
 
-class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
+class CaptionedSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Pictures or sounds, each with what is said of it."""
+
+    formats: ClassVar[tuple[str, ...]]
+    MEDIUM: ClassVar[str]
+
+    name: str
+    paths: tuple[str, ...]
+    collection: str
+    path_field: str = Field(
+        "file_name", min_length=1, description="column of a table that names a picture or a sound, relative to the table; name"
+    )
+    caption_field: str = Field("text", min_length=1, description="column of a table that holds what is said of it; name")
+    licence: Licence = "not stated"
+
+    @property
+    def label(self) -> str:
+        """The source's name in its documents."""
+        return self.name
+
+    def _require_one_origin(self, unused: tuple[str, ...]) -> None:
+        """Raise ValueError unless it has paths or a collection, and for keys that do nothing."""
+        if bool(self.paths) == bool(self.collection):
+            raise ValueError(
+                f"paths={list(self.paths)} and collection={self.collection!r}: a source of {self.MEDIUM}s has one of them, not both"
+            )
+        for key in unused:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}={getattr(self, key)} does nothing with collection={self.collection!r}; leave it out")
+
+
+class PicturesSource(CaptionedSource, frozen=True, extra="forbid", defer_build=True):
     """Pictures among words: with captions beside them, or where Markdown and HTML pages show them."""
 
+    MEDIUM: ClassVar[str] = PICTURE
     formats: ClassVar[tuple[str, ...]] = (PICTURE, "md", "html", "txt", "csv", "jsonl")
 
     kind: Literal["pictures"] = Field("pictures", description="pictures with captions, and pages that show pictures")
@@ -258,15 +290,7 @@ class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
         le=256,
         description="frames that are read of a moving picture (GIF, WebP, PNG, TIFF); further ones are set aside; count",
     )
-    path_field: str = Field("file_name", min_length=1, description="column of a table that names a picture, relative to the table; name")
-    caption_field: str = Field("text", min_length=1, description="column of a table that holds a picture's caption; name")
     max_megapixels: int = Field(16, ge=1, le=256, description="set aside a larger picture, before it is decoded; millions of pixels")
-    licence: Licence = "not stated"
-
-    @property
-    def label(self) -> str:
-        """The source's name in its documents."""
-        return self.name
 
     @property
     def moves(self) -> bool:
@@ -275,17 +299,40 @@ class PicturesSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @model_validator(mode="after")
     def _reads_one_thing(self) -> Self:
-        if bool(self.paths) == bool(self.collection):
-            raise ValueError(f"paths={list(self.paths)} and collection={self.collection!r}: a source of pictures has one of them, not both")
         drawn = self.collection in ("universe", "walks")
-        for key in (*(() if drawn else ("seed", "scenes")), *(("frames",) if self.collection else ())):
-            if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key}={getattr(self, key)} does nothing with collection={self.collection!r}; leave it out")
+        self._require_one_origin((*(() if drawn else ("seed", "scenes")), *(("frames",) if self.collection else ())))
+        return self
+
+
+class SoundsSource(CaptionedSource, frozen=True, extra="forbid"):
+    """Sounds with what is said in them."""
+
+    MEDIUM: ClassVar[str] = SOUND
+    formats: ClassVar[tuple[str, ...]] = (SOUND, "txt", "csv", "jsonl")
+
+    kind: Literal["sounds"] = Field("sounds", description="sounds with transcripts")
+    name: str = Field("sounds", pattern=NAME + "+$", description="source name, part of its documents' ids; no slash")
+    paths: tuple[str, ...] = Field(
+        (),
+        json_schema_extra=NOT_IDENTITY,
+        description="folders, files or globs, relative to the recipe's root: sounds (WAV, FLAC, OGG), which the extra `sound` reads, and "
+        "transcripts: a text file of a sound's name, or tables (csv, tsv, jsonl)",
+    )
+    collection: Literal["", "spoken"] = Field(
+        "", description="sounds that need no files, in place of paths. spoken: sentences of a small world, said by a formant synthesizer"
+    )
+    seed: int = Field(7, ge=0, description="seed of the sentences, and of the voices that say them; integer")
+    sentences: int = Field(2000, ge=10, le=10_000, description="sentences that are said, all different; count")
+    max_seconds: float = Field(30.0, gt=0, le=30, description="set aside a longer sound, before it is decoded; seconds")
+
+    @model_validator(mode="after")
+    def _reads_one_thing(self) -> Self:
+        self._require_one_origin(("max_seconds",) if self.collection else ("seed", "sentences"))
         return self
 
 
 TextSource = FilesSource | RemoteSource | ManifestSource | PackageSource
-SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource | PicturesSource, Field(discriminator="kind")]
+SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource | PicturesSource | SoundsSource, Field(discriminator="kind")]
 
 
 class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -323,7 +370,7 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @property
     def has_pictures(self) -> bool:
         """Whether documents may have pictures among their words."""
-        return any(isinstance(source, PicturesSource) for source in self.sources)
+        return any(isinstance(source, CaptionedSource) for source in self.sources)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> IngestConfig:

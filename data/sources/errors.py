@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from data.sources.config import (
+    CaptionedSource,
     FilesSource,
     IngestConfig,
     JudgementSource,
     ManifestSource,
     PackageSource,
-    PicturesSource,
     RemoteSource,
     SourceConfig,
 )
@@ -50,7 +50,7 @@ def refuse_empty_sources(config: IngestConfig, root: Path, metrics: Iterable[Map
 def _message(source: SourceConfig, root: Path, count: int, first: tuple[str, str]) -> str:
     if isinstance(source, PackageSource):
         where = f"package {source.package}=={source.version}: include {source.include}, exclude {source.exclude}"
-    elif isinstance(source, FilesSource | PicturesSource):
+    elif isinstance(source, FilesSource | CaptionedSource):
         where = f"source {source.name!r}: paths {source.paths} under {root}"
     elif isinstance(source, ManifestSource):
         where = f"{source.manifest} under {root}: formats {', '.join(source.formats)}"

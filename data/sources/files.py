@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from data.documents.sharding import CorpusShard, in_shard
 from data.sources.archives.archive import holds_members
-from data.sources.config import FilesSource, IngestConfig, ManifestSource, PicturesSource, TextSource
+from data.sources.config import CaptionedSource, FilesSource, IngestConfig, ManifestSource, TextSource
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import chosen_entries, read_manifest
 from data.sources.formats import matches_formats
@@ -55,12 +55,12 @@ class _Found(NamedTuple):
     kind: str = ""
 
 
-def find_files(source: FilesSource | PicturesSource, root: Path) -> dict[str, Path]:
+def find_files(source: FilesSource | CaptionedSource, root: Path) -> dict[str, Path]:
     """Return {name in outputs: file} in order of name. Raise SourceError for a path that finds nothing and for two files of one name."""
     return survey(source, root).files
 
 
-def survey(source: FilesSource | PicturesSource, root: Path, *, empty: bool = False) -> Survey:
+def survey(source: FilesSource | CaptionedSource, root: Path, *, empty: bool = False) -> Survey:
     """Look at everything where the source's paths point. Raise SourceError as `find_files` does; with `empty`, not for finding nothing."""
     home = os.path.abspath(root)
     found: dict[str, _Found] = {}
@@ -110,12 +110,12 @@ def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
     excluded = [one for one in config.without if one in config.without_texts or in_shard(shard, one)]
     pictures = dict[str, str]()
     for source in config.sources:
-        if isinstance(source, PicturesSource):
+        if isinstance(source, CaptionedSource):
             pictures |= pictures_state(source, root, digest_of)
     return _file_states(config, root, surveys, choices, digest_of) | faults | pictures | _never_read(excluded)
 
 
-def pictures_state(source: PicturesSource, root: Path, digest_of: DigestOf) -> dict[str, str]:
+def pictures_state(source: CaptionedSource, root: Path, digest_of: DigestOf) -> dict[str, str]:
     """Return the states of all files of a source of pictures, which every shard looks at: a page of one may show any picture."""
     if source.collection:  # what folio draws follows from its settings and code alone
         return {observed_name(source.label, "scikit-learn"): version("scikit-learn")} if source.collection == "digits" else {}
@@ -187,7 +187,7 @@ def census_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
         if isinstance(source, ManifestSource):
             entries = read_manifest(source, root).items()
             names[observed_name(source.label, source.manifest)] = [f"{name}\0{entry.state}" for name, entry in entries]
-        if isinstance(source, FilesSource | PicturesSource) and source.paths:
+        if isinstance(source, FilesSource | CaptionedSource) and source.paths:
             found = survey(source, root)
             for name in (*found.files, *found.faults, *found.others):
                 ending = PurePosixPath(name).suffix.lower()
@@ -205,7 +205,7 @@ def observed_name(source: str, name: str) -> str:
     return f"{source}/{name}"
 
 
-def _matches(source: FilesSource | PicturesSource, pattern: str, home: str) -> list[_Found]:
+def _matches(source: FilesSource | CaptionedSource, pattern: str, home: str) -> list[_Found]:
     full_path = os.path.join(home, pattern)
     if os.path.isdir(full_path):
         return [_judged(entry, matches_formats(entry.path, source.formats), inside=True) for entry in walk(full_path)]

@@ -51,6 +51,9 @@ ENDINGS: dict[str, Format] = {
 XML_ENDING = ".xml"
 PICTURE = "picture"  # what a source of pictures reads besides formats of text; no recipe names it
 PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".pbm"})
+SOUND = "sound"  # what a source of sounds reads; no recipe names it
+SOUND_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus"})
+PARTS = {PICTURE: PICTURE_ENDINGS, SOUND: SOUND_ENDINGS}
 PACKED = frozenset({".gz", ".zst", ".bz2", ".xz"})
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst"})
 
@@ -81,8 +84,8 @@ def ending_of(name: str) -> str:
 
 def matches_formats(name: str, formats: tuple[str, ...]) -> bool:
     """Return whether a file in a folder or archive is read for these formats; an archive may hold any."""
-    if PICTURE in formats:
+    if formats and formats[0] in PARTS:
         ending = PurePosixPath(name.lower()).suffix
-        return ending in PICTURE_ENDINGS or ENDINGS.get(ending) in formats
+        return ending in PARTS[formats[0]] or ENDINGS.get(ending) in formats
     by_name = type_from_name(name)
     return by_name.archive or by_name.format in formats or (ending_of(name) == XML_ENDING and not set(XML.values()).isdisjoint(formats))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from data.documents.sharding import CorpusShard
 from data.shards.pictures import PARTS, write_parts
-from data.sources.config import JUDGED, IngestConfig, JudgementSource, PicturesSource
+from data.sources.config import JUDGED, CaptionedSource, IngestConfig, JudgementSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import SourceError
 from data.sources.extraction import Extractor, Part
@@ -78,9 +78,9 @@ def ingest(
                     _read_synthetic(source, extractor, inputs.synthetic)
                 elif isinstance(source, JudgementSource):
                     _read_judged(extractor, inputs.judgements)
-                elif isinstance(source, PicturesSource) and source.collection:
+                elif isinstance(source, CaptionedSource) and source.collection:
                     read_collection(source, works, store, parts)
-                elif isinstance(source, PicturesSource):
+                elif isinstance(source, CaptionedSource):
                     PictureReader(source, extractor, parts, inputs.root, inputs.observed).read()
                 else:
                     reader.read(source, extractor, shard_choice(source, works), faults=True)

@@ -1,9 +1,9 @@
-"""Pictures among words, from a folder or from a package: captioned ones, and pages of Markdown and HTML that show them.
+"""Pictures and sounds among words, from a folder or from a package: captioned ones, and pages of Markdown and HTML that show them.
 
 A captioned picture is a document: the picture, a blank line, and its caption, from a text file of its name or a row of a table. So is a
 page, with its pictures where it shows them; addresses are followed below the source's paths alone, never to a network. One picture may be
 in several documents. A picture that no page shows and nothing describes is set aside, as is
-whatever can't be read; of a page the words stay.
+whatever can't be read; of a page the words stay. Sounds are read so, too, where a file or a table says what is said in them.
 
 Each shard looks at all pages and tables of its source, since any may speak of any picture, and decodes the pictures of its own documents.
 Decoding runs in the parsers' process. Memory: one picture and all captions; decoded pictures wait in a file.
@@ -23,8 +23,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from data.documents.sharding import document_id
-from data.shards.pictures import Part, Picture
-from data.sources.config import PicturesSource
+from data.shards.pictures import SOUND, Part, Picture
+from data.sources.config import CaptionedSource, PicturesSource, SoundsSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import Unreadable
 from data.sources.extraction import Extractor
@@ -121,9 +121,9 @@ class PictureReader:
     """Reads the documents of one shard from a source's files. `observed`: their states when the key was made; None: not checked."""
 
     def __init__(
-        self, source: PicturesSource, extractor: Extractor, parts: PartStore, root: Path, observed: Mapping[str, str] | None
+        self, source: CaptionedSource, extractor: Extractor, parts: PartStore, root: Path, observed: Mapping[str, str] | None
     ) -> None:
-        self._source, self._extractor, self._parts = source, extractor, parts
+        self._source, self._extractor, self._parts, self._medium = source, extractor, parts, source.MEDIUM
         found = survey(source, root)
         self._files, self._faults = found.files, found.faults
         if observed is not None:
@@ -141,16 +141,18 @@ class PictureReader:
         """Read all files. Raise SourceError for one that has changed."""
         for name, fault in self._faults.items():
             self._set_aside(name, name, fault)
-        kinds = {name: ENDINGS.get(PurePosixPath(name.lower()).suffix, "picture") for name in self._files}
-        pictures = {name for name, kind in kinds.items() if kind == "picture"}
+        kinds = {name: ENDINGS.get(PurePosixPath(name.lower()).suffix, self._medium) for name in self._files}
+        pictures = {name for name, kind in kinds.items() if kind == self._medium}
         for name, kind in kinds.items():
             try:
-                if kind in ("md", "html"):
+                if kind in ("md", "html") and kind in self._source.formats:
                     self._read_page(name, kind, pictures)
                 elif kind == "txt":
                     self._read_caption(name, pictures)
-                elif kind != "picture":
+                elif kind in self._source.formats[1:]:
                     self._read_table(name, kind, pictures)
+                elif kind != self._medium:
+                    raise Unreadable(f"no {self._medium}, and nothing that is said of one: a file of format {kind}")
             except Unreadable as error:
                 self._set_aside(name, name, str(error))
         for name in sorted(pictures):
@@ -171,12 +173,12 @@ class PictureReader:
         if not self._extractor.works.includes_work(name):
             return
         try:
-            picture = self._decode(name, name, name)
+            picture, told = self._decode(name, name, name)
         except Unreadable as error:
             self._set_aside(name, name, str(error))
             return
         self._add_part(name, name, picture)
-        self._add_text(name, "record", f"{picture.placeholder}\n\n{caption.text}", "picture", "")
+        self._add_text(name, "record", f"{picture.placeholder}\n\n{caption.text}", self._medium, "", told)
 
     def _read_page(self, name: str, kind: str, pictures: Collection[str]) -> None:
         """Read a page; of one that belongs to another shard, only which pictures it shows."""
@@ -204,7 +206,7 @@ class PictureReader:
             self._set_aside(page, f"{page}#{address[:200]}", reason)
             return ""
         try:
-            picture = self._decode(page, path, f"{page}#{path}")
+            picture, _ = self._decode(page, path, f"{page}#{path}")
         except Unreadable as error:
             self._set_aside(page, path, str(error))
             return ""
@@ -227,7 +229,7 @@ class PictureReader:
         stem = str(PurePosixPath(name).with_suffix(""))
         named = [path for path in sorted(pictures) if str(PurePosixPath(path).with_suffix("")) == stem]
         if not named:
-            raise Unreadable("no picture: it is no caption, since no picture has its name")
+            raise Unreadable(f"no {self._medium}: it is no caption, since no {self._medium} has its name")
         for row in READERS["txt"](io.BytesIO(self._bytes(name)), self._extractor.options, lambda _: True):
             for path in named if isinstance(row, Record) else ():
                 self._captions[path].append(Caption(row.text.strip(), name, name))  # type: ignore[union-attr]
@@ -247,9 +249,9 @@ class PictureReader:
                     self._captions[path].append(Caption(row.text.strip(), name, place))
                     count += 1
                 else:
-                    self._set_aside(place, place, "no such picture: the table names it, and no file of this name is there")
+                    self._set_aside(place, place, f"no such {self._medium}: the table names it, and no file of this name is there")
         if not count:
-            raise Unreadable(f"no captions: none of its rows names a picture by {self._source.path_field}")
+            raise Unreadable(f"no captions: none of its rows names a {self._medium} by {self._source.path_field}")
 
     def _bytes(self, name: str) -> bytes:
         """Return a file's bytes. Raise SourceError if they have changed, and Unreadable."""
@@ -266,16 +268,18 @@ class PictureReader:
             raise Unreadable(f"too large: {len(content)} bytes, the limit is {limit}")
         return content
 
-    def _decode(self, work: str, name: str, place: str) -> Picture:
-        """Return the picture in a file; what it holds besides is set aside at `place`. Raise Unreadable for one that is broken."""
-        rows = list(self._extractor.sandbox.read("picture", self._bytes(name), self._extractor.options, None))
+    def _decode(self, work: str, name: str, place: str) -> tuple[Picture, str]:
+        """Return the picture or sound in a file, and what form that had; what it holds besides is set aside at `place`.
+
+        Raise Unreadable for one that is broken."""
+        rows = list(self._extractor.sandbox.read(self._medium, self._bytes(name), self._extractor.options, None))
         for row in rows:
             if isinstance(row, BrokenRecord):
                 self._set_aside(work, f"{place}#{row.name}", row.reason)
-        return next(picture_of(row) for row in rows if isinstance(row, Record))
+        return next((picture_of(row), row.encoding) for row in rows if isinstance(row, Record))
 
-    def _add_text(self, work: str, kind: str, text: str, form: str, title: str) -> None:
-        self._extractor.contents.add(SourceText(self._source.label, work, work, kind, text, form, title=title))
+    def _add_text(self, work: str, kind: str, text: str, form: str, title: str, told: str = "") -> None:
+        self._extractor.contents.add(SourceText(self._source.label, work, work, kind, text, form, told, title=title))
 
     def _add_part(self, work: str, path: str, picture: Picture | None = None) -> None:
         label = self._source.label
@@ -287,14 +291,15 @@ class PictureReader:
             self._extractor.contents.quarantine(Fault(self._source.label, work, path, reason))
 
 
-def read_collection(source: PicturesSource, works: WorkGrouping, store: DocumentStore, parts: PartStore) -> None:
-    """Read pictures that need no files: a document each, the picture and what is said of it."""
-    for number, (picture, caption, title) in enumerate(_digits() if source.collection == "digits" else _drawn(source)):
+def read_collection(source: CaptionedSource, works: WorkGrouping, store: DocumentStore, parts: PartStore) -> None:
+    """Read pictures or sounds that need no files: a document each, the picture and what is said of it."""
+    made = _digits() if source.collection == "digits" else _drawn(source) if isinstance(source, PicturesSource) else _said(source)
+    for number, (picture, caption, title) in enumerate(made):
         work = f"{number:04}"
         if works.includes_work(work):
             parts.add(Part(document_id(source.label, work), source.label, work, picture))
             text = f"{picture.placeholder}\n\n{caption}"
-            store.add(SourceText(source.label, work, work, "record", text, "picture", title=f"{title} {work}"))
+            store.add(SourceText(source.label, work, work, "record", text, source.MEDIUM, title=f"{title} {work}"))
 
 
 def _digits() -> Iterator[tuple[Picture, str, str]]:
@@ -304,6 +309,14 @@ def _digits() -> Iterator[tuple[Picture, str, str]]:
     found = load_digits()
     for image, target in zip(found.images, found.target, strict=True):
         yield Picture("L", 8, 8, (image * (255 / DARKEST)).round().astype("uint8").tobytes()), DIGITS[int(target)], "Digit"
+
+
+def _said(source: CaptionedSource) -> Iterator[tuple[Picture, str, str]]:
+    from data.universe.speech import speeches  # as _drawn says
+
+    assert isinstance(source, SoundsSource)
+    for samples, sentence in speeches(source.seed, source.sentences):
+        yield Picture(SOUND, len(samples) // 2, 1, samples), sentence, "Sentence"
 
 
 def _drawn(source: PicturesSource) -> Iterator[tuple[Picture, str, str]]:

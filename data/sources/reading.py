@@ -14,12 +14,14 @@ from typing import Literal
 from data.conversations.shapes import Shape
 from data.sources.archives.archive import matches_globs
 from data.sources.config import (
+    CaptionedSource,
     ConversationSourceBase,
     IngestConfig,
     ManifestSource,
     PackageSource,
     PicturesSource,
     RemoteSource,
+    SoundsSource,
     SourceConfig,
     TextSource,
 )
@@ -46,9 +48,12 @@ def extractor_for(
 ) -> Extractor:
     """Return what reads a source's files."""
     limit = config.max_file_megabytes << 20
-    if isinstance(source, PicturesSource):
+    if isinstance(source, CaptionedSource):
         table = ReaderOptions("detect", source.caption_field, source.path_field, None, limit)
-        table = replace(table, most_pixels=source.max_megapixels * 1_000_000, most_frames=source.frames)
+        if isinstance(source, PicturesSource):
+            table = replace(table, most_pixels=source.max_megapixels * 1_000_000, most_frames=source.frames)
+        elif isinstance(source, SoundsSource):
+            table = replace(table, most_seconds=source.max_seconds)
         return Extractor(works, contents, sandbox, table, source.formats, scratch)
     if isinstance(source, UniverseSource | SyntheticSource):
         return Extractor(works, contents, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)

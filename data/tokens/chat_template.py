@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from data.shards.chat_template import BEGIN, END, OPEN, Guard, parse_template
 from data.shards.model_folder import parse_tokenizer, read_json, read_text, read_tokenizer, token_text
-from data.shards.pictures import PLACEHOLDER, divide, named_pictures, placeholder
+from data.shards.pictures import PLACEHOLDER, divide, named_pictures
 
 Messages = list[dict[str, Any]]
 Render = Callable[[Messages, list[dict[str, Any]]], str]
@@ -102,7 +102,7 @@ class ChatTemplate:
     def __init__(self, directory: Path, pictures: Mapping[str, Sequence[int]] | None = None) -> None:
         """`pictures`: the ids that stand for each, by its placeholder in contents."""
         self._pictures = pictures or {}
-        self._known = {PLACEHOLDER.fullmatch(name)[1] for name in self._pictures}  # type: ignore[index]
+        self._known: dict[str, str] = {PLACEHOLDER.fullmatch(mark)[1]: mark for mark in self._pictures}  # type: ignore[index]
         content, opened = read_tokenizer(directory / "tokenizer.json", lacking=WHOLE)
         settings = directory / "tokenizer_config.json"
         config = read_json(settings, lacking=WHOLE)
@@ -152,7 +152,7 @@ class ChatTemplate:
                 at += len(part)
                 continue
             for words, name in divide(self._guard.restore(part), self._known):
-                text = words or placeholder(name)
+                text = words or self._known[name]
                 if name:
                     ids += self._pictures[text]
                     offsets += [(at, at + len(text))] * len(self._pictures[text])

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from data.shards.pictures import PATCHES, PictureGrid
+from data.shards.sounds import SoundGrid
 
 Kind = Literal["character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram"]
 # The tokens that every vocabulary of a kind has before anything is learned: seven special tokens, `<|unk|>`, 256 bytes.
@@ -198,24 +199,36 @@ class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="how pictures among the words become columns `patches` and `patch_places` beside the tokens; a row needs 2 bytes for "
         "each number of a patch and each token; null: no pictures",
     )
+    sounds: SoundGrid | None = Field(
+        None, description="the same for sounds, whose patches are log-mel frames; pictures or sounds, not both; null: no sounds"
+    )
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")
 
     def vector_columns(self) -> dict[str, int]:
         """Return the columns of vectors that rows get beside their tokens, each with its width."""
         spelled = {"spelling": self.spelling} if self.spelling else {}
-        return spelled | ({PATCHES: self.pictures.patch_size} if self.pictures else {})
+        return spelled | ({PATCHES: self.grid.patch_size} if self.grid else {})
+
+    @property
+    def grid(self) -> PictureGrid | SoundGrid | None:
+        """How pictures or sounds become patches; None: there are none."""
+        return self.pictures or self.sounds
 
     @model_validator(mode="after")
     def _pictures_stay_whole(self) -> PackConfig:
-        if self.pictures is None:
+        if self.grid is None:
             return self
+        which = "sounds" if self.sounds else "pictures"
+        if self.pictures and self.sounds:
+            raise ValueError("pictures and sounds: rows have one column of patches; keep one of the two")
         shuffled = self.augment.respells or self.augment.paragraphs
         for key, value, way in (("method", self.method, "best_fit"), ("augment", shuffled, False), ("spelling", self.spelling, 0)):
             if value != way:
-                raise ValueError(f"{key}={value!r} with pictures: they would be cut, or have no such column; set {key} to {way!r}")
-        if self.pictures.patches > self.sequence_length - 1:
+                raise ValueError(f"{key}={value!r} with {which}: they would be cut, or have no such column; set {key} to {way!r}")
+        if self.grid.patches > self.sequence_length - 1:
             raise ValueError(
-                f"pictures of {self.pictures.patches} patches fit no row of sequence_length={self.sequence_length}; raise it, or the patch"
+                f"{which} of {self.grid.patches} patches fit no row of sequence_length={self.sequence_length}; raise it, or "
+                f"{'the stack' if self.sounds else 'the patch'}"
             )
         return self
 
@@ -231,4 +244,10 @@ class EncodeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
     seed: int = Field(0, ge=0, description="seed of the order in which conversations are packed; integer")
     pictures: PictureGrid | None = Field(None, description="how pictures in conversations become columns; as pack.pictures, or null: none")
+    sounds: SoundGrid | None = Field(None, description="how sounds in conversations become columns; as pack.sounds, or null: none")
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")
+
+    @property
+    def grid(self) -> PictureGrid | SoundGrid | None:
+        """How pictures or sounds become patches; None: there are none."""
+        return self.pictures or self.sounds

@@ -40,7 +40,7 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
     shortened (too long), quarantined; of labels also desirable (the number of rows so labelled); and removed, shortened and quarantined in
     total, where a pair counts once.
     """
-    encoder = TextEncoder(tokenizer, (config.pictures, [conversations / PARTS]) if config.pictures else None)
+    encoder = TextEncoder(tokenizer, (config.grid, [conversations / PARTS]) if config.grid else None)
     total = LineLedger("encode")
     metrics: dict[str, float] = {}
     output.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from data.shards.model_folder import ModelError, read_tokenizer
 from data.shards.pictures import PictureGrid
+from data.shards.sounds import SoundGrid
 from data.tokens.pictures import PictureBook
 from data.tokens.rows import Ids as Ids
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN, TokenRoles, read_roles
@@ -77,7 +78,7 @@ class TextEncoder:
     `dtype`: of ids, which with pictures are more than the vocabulary's.
     """
 
-    def __init__(self, directory: Path, pictures: tuple[PictureGrid, Sequence[Path]] | None = None) -> None:
+    def __init__(self, directory: Path, pictures: tuple[PictureGrid | SoundGrid, Sequence[Path]] | None = None) -> None:
         path = Path(directory) / "tokenizer.json"
         self.directory = Path(directory)
         content, tokenizer = read_tokenizer(path, lacking="fit a tokenizer there first")

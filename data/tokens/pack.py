@@ -170,7 +170,7 @@ def pack(
     `accounting_metrics`, and unknown (`<|unk|>` among the targets) if the tokenizer has it. Then instruction_rows, instruction_rounds (how
     often the conversations were repeated), removed, quarantined.
     """
-    encoder = TextEncoder(tokenizer, (config.pictures, parts) if config.pictures else None)
+    encoder = TextEncoder(tokenizer, (config.grid, parts) if config.grid else None)
     tables = {COLUMN: spelling_table(encoder.spellings, config.spelling)} if config.spelling else {}
     words = {WORDS: word_joins(encoder.tokenizer, encoder.spellings)} if config.words else {}
     ledger = LineLedger("pack")
@@ -192,7 +192,7 @@ def pack(
             layouts: list[RowLayout] = [*texts, *([conversation_part] if conversation_part.rows else [])]
             which = _order(layouts, config)
             writer = TokenShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
-            _write_rows(writer, layouts, which, tables, config.pictures.patch_size if config.pictures else 0)
+            _write_rows(writer, layouts, which, tables, config.grid.patch_size if config.grid else 0)
             token_counts = [counted for text in texts for counted in count_tokens(name, text)]
             token_counts += [conversation_part.count_tokens(name)] if conversation_part.kept or conversation_part.too_long else []
             names = [*dict.fromkeys(counted.source for counted in token_counts)] if config.by_source else []

@@ -1,4 +1,4 @@
-"""Pictures among the tokens of rows.
+"""Pictures and sounds among the tokens of rows. What is said of pictures is true of sounds, whose patches are frames.
 
 While text is encoded and laid out, each patch of each picture has an id of its own, above those of the vocabulary; so whatever moves tokens
 moves patches. Only as rows are written does an id become what a model reads: the padding token, the vector and the place of the patch.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.shards.pictures import PATCHES, PLACES, PictureGrid, cut_patches, divide, placeholder, read_parts
+from data.shards.sounds import SoundGrid
 from data.tokens.rows import Columns
 
 Ids = NDArray[np.uint32]
@@ -24,12 +25,12 @@ Ids = NDArray[np.uint32]
 class PictureBook:
     """The patches of known pictures, numbered behind a vocabulary of `first` tokens."""
 
-    def __init__(self, grid: PictureGrid, paths: Sequence[Path], first: int) -> None:
+    def __init__(self, grid: PictureGrid | SoundGrid, paths: Sequence[Path], first: int) -> None:
         found: dict[str, NDArray[np.float16]] = {}
         for part in read_parts(paths):
             if part.picture is not None and part.picture.name not in found:
                 found[part.picture.name] = cut_patches(part.picture, grid)
-        self.each, self.first = grid.patches, first
+        self.each, self.first, self._sounds = grid.patches, first, isinstance(grid, SoundGrid)
         none = np.zeros((0, grid.patch_size), np.float16)
         self._vectors = np.concatenate([none, *(found[name] for name in sorted(found))])
         numbers = range(first, first + len(self._vectors), self.each)
@@ -38,7 +39,7 @@ class PictureBook:
     @property
     def placeholders(self) -> Mapping[str, list[int]]:
         """The ids of each picture, by what stands for it in a text."""
-        return {placeholder(name): ids.tolist() for name, ids in self._ids.items()}
+        return {placeholder(name, sound=self._sounds): ids.tolist() for name, ids in self._ids.items()}
 
     def divided(self, texts: Iterable[str]) -> Iterator[list[str | Ids]]:
         """Yield the parts of each text in order: words, and the ids of pictures."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from data.examples.config import DocumentExamples
 from data.problems.make import gym_problem
 from data.shards.address import Address
-from data.sources.config import ManifestSource, RemoteSource
+from data.sources.config import ManifestSource, RemoteSource, SoundsSource
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import read_manifest
 from data.sources.fetching.urls import storage_scheme
@@ -66,6 +66,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
     yield from _libraries(recipe)
     yield from _critics(recipe)
     yield from _word_list(recipe)
+    yield from _sounds(recipe)
     yield from _names(recipe)
     yield from _launcher(recipe)
     for section, train in recipe.trainings.items():
@@ -133,6 +134,15 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
                     f"release.variants[{number}] is of kind {variant.kind} and needs {module}, which is not installed: "
                     f"pip install 'folio[{extra}]', or leave the variant out"
                 )
+
+
+def _sounds(recipe: Recipe) -> Iterator[str]:
+    """What decodes files of sound, which is an extra."""
+    for number, source in enumerate(recipe.ingest.sources):
+        if isinstance(source, SoundsSource) and source.paths and importlib.util.find_spec("soundfile") is None:
+            yield (
+                f"ingest.sources[{number}] of kind sounds needs soundfile, which is not installed: pip install 'folio[sound]'"
+            )
 
 
 def _critics(recipe: Recipe) -> Iterator[str]:

@@ -155,6 +155,9 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
         sets = ("seen", "heldout", *evaluated.question_sets)
         declined = ("_declined",) if "unknown" in sets else ()
         yield from _joined([f"questions.{name}" for name in sets], (*INTERVAL, "_count", "_unasked", *declined))
+        if evaluated.error_rates:
+            rates = [f"questions.{name}_{unit}_error" for name in sets for unit in ("character", "word")]
+            yield from _joined(rates, INTERVAL)
         if evaluated.earlier_questions:
             yield from _joined([f"questions.{name}_later" for name in sets], INTERVAL)
     for skill in skills if evaluated.skills else ():

@@ -115,6 +115,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         "answer_tokens": ("questions",),
         "question_sets": ("questions",),
         "earlier_questions": ("questions",),
+        "error_rates": ("questions",),
         "skill_tokens": ("skills",),
         "copy_prompts": ("copying",),
         "copy_prompt_tokens": ("copying",),
@@ -130,6 +131,11 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         (),
         description="sets of questions asked besides; reasoning, hops, arithmetic and templates need examples.reasoning, passages and "
         "events examples.events, program_templates examples.programs, gym_heldout examples.gym, the others the key of their name; names",
+    )
+    error_rates: bool = Field(
+        False,
+        description="also count the letters and the words in which replies differ from the answer, as transcripts are judged: "
+        "questions.<set>_character_error and _word_error, edits for each letter or word of the answers; yes or no",
     )
     earlier_questions: int = Field(
         0,

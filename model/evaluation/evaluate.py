@@ -20,9 +20,9 @@ import numpy as np
 from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig, ThinkingConfig
 from model.evaluation.emergence import measure_emergence
-from model.evaluation.intervals import Measured, Units, proportion, write_units
+from model.evaluation.intervals import Measured, Units, bootstrap_ratio, proportion, write_units
 from model.evaluation.loss import Continuation, evaluate_loss, evaluate_masked, evaluate_spans, measure_memorization
-from model.evaluation.questions import Answer, ask, probabilities, write_records
+from model.evaluation.questions import Answer, ask, error_rates, probabilities, write_records
 from model.evaluation.retrieval import evaluate_retrieval
 from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
@@ -153,6 +153,9 @@ def _answer_questions(
             metrics |= proportion(later, len(records), config.confidence).metrics(f"questions.{name}_later")
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
+        for unit, found in error_rates(records).items() if config.error_rates else ():
+            rate = bootstrap_ratio(*found, seed=config.seed, resamples=config.resamples, confidence=config.confidence)
+            metrics |= rate.metrics(f"questions.{name}_{unit}_error")
         if declining:
             metrics[f"questions.{name}_declined"] = sum(is_right(record["reply"], declining) for record in records) / len(records)
         samples += [_conversation_sample(name, record) for record in _evenly_spaced(records, config.samples)]

@@ -31,6 +31,8 @@ from model.rewards.answers import Question, answer_of, messages_of, read_questio
 from model.rewards.kinds import is_solved
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from model.evaluation.config import ConsultConfig
     from model.inference.chat_format import ChatFormat, Message
     from model.networks.decoding import DecodingNetwork
@@ -123,9 +125,37 @@ def _continued(network: DecodingNetwork, chat_format: ChatFormat, entries: Seque
     return records
 
 
+def error_rates(records: Sequence[Answer]) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return, by unit (character, word), the edits between each reply and its first answer, and the units of that answer.
+
+    Edits are insertions, deletions and substitutions (Levenshtein 1966). A reply's first line counts, in lower case, as runs of words.
+    """
+    pairs = [[" ".join(said.casefold().split()) for said in (_first_line(one["reply"]), one["answers"][0])] for one in records]
+    found = {}
+    for unit, parts in (("character", list[str]), ("word", str.split)):
+        edits = [edit_distance(parts(reply), parts(answer)) for reply, answer in pairs]
+        found[unit] = (np.array(edits, np.float64), np.array([max(1, len(parts(answer))) for _, answer in pairs], np.float64))
+    return found
+
+
+def _first_line(reply: str) -> str:
+    return answer_of(reply).strip().partition("\n")[0]
+
+
+def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return the fewest insertions, deletions and substitutions of units that turn one into the other."""
+    before = list(range(len(other) + 1))
+    for row, unit in enumerate(one, start=1):
+        now = [row]
+        for column, against in enumerate(other, start=1):
+            now.append(min(before[column] + 1, now[-1] + 1, before[column - 1] + (unit != against)))
+        before = now
+    return before[-1]
+
+
 def show_pictures(network: DecodingNetwork, chat_format: ChatFormat, parts: Path, names: Collection[str]) -> dict[str, list[int]]:
-    """Return the tokens of the named pictures in a file, by name; none for a model that reads none, to which names are words."""
-    if network.config.pictures is None or not names:
+    """Return the tokens of the named pictures and sounds in a file, by name; none for a model that reads none, to which names are words."""
+    if network.config.patches is None or not names:
         return {}
     return {name: network.see(picture, chat_format.pad_id or 0) for name, picture in read_pictures([parts], names).items()}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from data.shards.pictures import PATCHES, PictureGrid
+from data.shards.sounds import SoundGrid
 
 if TYPE_CHECKING:
     from data.shards.reader import ShardReader
@@ -101,8 +102,41 @@ class VectorsConfig(InputBase, frozen=True, extra="forbid"):
             )
 
 
-class PicturesConfig(InputBase, PictureGrid, frozen=True, extra="forbid"):
+class PatchesConfig(InputBase, frozen=True, extra="forbid"):
+    """A learned projection of the column of patches, whatever they are of."""
+
+    MEDIUM: ClassVar[str]
+
+    @property
+    def module(self) -> str:
+        return f"embed_{PATCHES}"
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Numbers in the vector of a patch."""
+
+    def columns(self) -> dict[str, int]:
+        return {PATCHES: self.size}
+
+    def require(self, shards: ShardReader) -> None:
+        """Accept rows with such patches, and rows without any, which are words alone."""
+        from data.shards.schema import ShardError
+
+        if PATCHES not in shards.columns:
+            return
+        column = shards.column(PATCHES)
+        if column.shape != (shards.metadata.sequence_length + 1, self.size):
+            raise ShardError(
+                f"{shards.directory} has {column}, but the model reads patches of {self.size} numbers; give pack.{self.MEDIUM} and the "
+                "input one size"
+            )
+
+
+class PicturesConfig(PatchesConfig, PictureGrid, frozen=True, extra="forbid"):
     """A learned projection of each patch of the pictures among the tokens, plus a vector of its place in the picture."""
+
+    MEDIUM: ClassVar[str] = "pictures"
 
     kind: Literal["pictures"] = Field("pictures", description="which input: patches of pictures, as pack.pictures cuts them")
     places: Literal["learned", "sinusoidal", "none"] = Field(
@@ -118,32 +152,37 @@ class PicturesConfig(InputBase, PictureGrid, frozen=True, extra="forbid"):
         return self
 
     @property
-    def module(self) -> str:
-        return f"embed_{PATCHES}"
-
-    def columns(self) -> dict[str, int]:
-        return {PATCHES: self.patch_size}
+    def size(self) -> int:
+        return self.patch_size
 
     def build(self, vocab_size: int, width: int) -> PatchProjection:
         from model.inputs.inputs import PatchProjection
 
         return PatchProjection(self, width)
 
-    def require(self, shards: ShardReader) -> None:
-        """Accept rows with such patches, and rows without any, which are words alone."""
-        from data.shards.schema import ShardError
 
-        if PATCHES not in shards.columns:
-            return
-        column = shards.column(PATCHES)
-        if column.shape != (shards.metadata.sequence_length + 1, self.patch_size):
-            raise ShardError(
-                f"{shards.directory} has {column}, but the model reads patches of {self.patch_size} numbers; give pack.pictures and the "
-                "input one size"
-            )
+class SoundsConfig(PatchesConfig, SoundGrid, frozen=True, extra="forbid"):
+    """A learned projection of each stack of log-mel frames of the sounds among the tokens, plus a vector of its place in time."""
+
+    MEDIUM: ClassVar[str] = "sounds"
+
+    kind: Literal["sounds"] = Field("sounds", description="which input: log-mel frames of sounds, as pack.sounds cuts them")
+    places: Literal["learned", "none"] = Field(
+        "learned",
+        description="what tells when in its sound a frame is. learned: a vector for each place; none: the order of the tokens alone",
+    )
+
+    @property
+    def size(self) -> int:
+        return self.patch_size
+
+    def build(self, vocab_size: int, width: int) -> PatchProjection:
+        from model.inputs.inputs import PatchProjection
+
+        return PatchProjection(self, width)
 
 
-InputConfig = Annotated[TokensConfig | VectorsConfig | PicturesConfig, Field(discriminator="kind")]
+InputConfig = Annotated[TokensConfig | VectorsConfig | PicturesConfig | SoundsConfig, Field(discriminator="kind")]
 
 
 class ReadsInputs(BaseModel, frozen=True, extra="forbid", defer_build=True):
@@ -171,3 +210,13 @@ class ReadsInputs(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def pictures(self) -> PicturesConfig | None:
         """The reader of pictures; None if it reads none."""
         return next((config for config in self.inputs if isinstance(config, PicturesConfig)), None)
+
+    @property
+    def sounds(self) -> SoundsConfig | None:
+        """How it reads sounds; None if it doesn't."""
+        return next((config for config in self.inputs if isinstance(config, SoundsConfig)), None)
+
+    @property
+    def patches(self) -> PicturesConfig | SoundsConfig | None:
+        """How it reads the column of patches, which pictures or sounds have; None if it doesn't."""
+        return self.pictures or self.sounds

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from data.shards.pictures import PATCHES, PLACES
 from data.shards.schema import ShardError
-from model.inputs.config import InputBase
+from model.inputs.config import InputBase, PicturesConfig
 
 if TYPE_CHECKING:
     from data.shards.reader import ShardReader
-    from model.inputs.config import PicturesConfig, VectorsConfig
+    from model.inputs.config import SoundsConfig, VectorsConfig
 
 Columns = Mapping[str, Tensor]  # of a batch, by name: tokens [B, T] int64, vectors [B, T, F] fp32
 
@@ -137,7 +137,7 @@ class PatchProjection(nn.Linear, Input):
     Rows without the column are words alone.
     """
 
-    def __init__(self, config: PicturesConfig, width: int) -> None:
+    def __init__(self, config: PicturesConfig | SoundsConfig, width: int) -> None:
         super().__init__(config.patch_size, width, bias=False)
         if config.places == "sinusoidal" and width % 4:
             raise ValueError(f"places=sinusoidal with width={width}: sine and cosine of row and column need a multiple of 4 channels")
@@ -162,6 +162,7 @@ class PatchProjection(nn.Linear, Input):
 
     def _waves(self, like: Tensor) -> Tensor:
         """Return the vector of each place, [places, width]: sines and cosines of the row, then of the column, of length 1."""
+        assert isinstance(self.config, PicturesConfig), "sounds have learned places alone"
         quarter = like.shape[-1] // 4
         frequency_Q = 10_000.0 ** -(torch.arange(quarter, device=like.device).float() / quarter)
         place_P = torch.arange(self.config.patches, device=like.device)

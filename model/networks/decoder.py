@@ -288,7 +288,7 @@ class DecodingDecoder(DecodingTrunk):
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         assert isinstance(state, SlotState)
-        patched = self.config.pictures is not None and bool(
+        patched = self.config.patches is not None and bool(
             (tokens_NT >= self.vocab_size).any()
         )  # compiled code knows the vocabulary alone
         if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows or patched:

@@ -111,18 +111,18 @@ class DecodingNetwork(ABC):
         self.head = Projection(head_VD.detach().float(), None)
         self.table_VD = self._table(owner)
         # Models that read pictures keep a copy of their inputs, which later training does not change.
-        self._inputs = nn.ModuleList(deepcopy(list(inputs_of(owner)))) if self.config.pictures else None
+        self._inputs = nn.ModuleList(deepcopy(list(inputs_of(owner)))) if self.config.patches else None
         self._seen = PatchVectors(self.table_VD)
 
     @torch.no_grad()
     def see(self, picture: Picture, padding: int) -> list[int]:
-        """Return tokens that stand for the patches of a picture in prompts; the same tokens whenever it is seen again.
+        """Return tokens that stand for the patches of a picture, or a sound, in prompts; the same tokens whenever it is seen again.
 
-        padding: the token that rows have where a patch is. Raise ValueError for a model without pictures.
+        padding: the token that rows have where a patch is. Raise ValueError for a model that reads no such thing.
         """
-        reads = self.config.pictures
+        reads = self.config.patches
         if reads is None or self._inputs is None:
-            raise ValueError("this model reads no pictures: its network has no input of kind pictures")
+            raise ValueError("this model reads no pictures and no sounds: its network has no input of kind pictures or sounds")
 
         def vectors() -> Tensor:
             assert self._inputs is not None

@@ -54,7 +54,7 @@ class ReaderOptions:
     `whole`: a record's text is all of its fields, as a JSON object, and `text_field` counts for nothing.
     `pages`: what is read of an HTML page, as a source's key of that name says. `pictures`: Markdown and HTML have a mark where a picture
     stands (see `picture_mark`). `most_pixels`: the largest picture, all of its
-    frames together. `most_frames`: of a moving picture, how many are read.
+    frames together. `most_frames`: of a moving picture, how many are read. `most_seconds`: the longest sound.
     """
 
     encoding: str = "detect"
@@ -68,6 +68,7 @@ class ReaderOptions:
     pictures: bool = False
     most_pixels: int = 1 << 24
     most_frames: int = 1
+    most_seconds: float = 30.0
 
 
 MARK = re.compile("\ue100([!-~]*)\ue101")

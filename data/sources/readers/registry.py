@@ -20,6 +20,7 @@ from data.sources.readers.pdf import read_pdf
 from data.sources.readers.picture import read_picture
 from data.sources.readers.record import LeftOut, Reader, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded
 from data.sources.readers.rtf import read_rtf
+from data.sources.readers.sound import read_sound
 from data.sources.readers.tei import read_fb2, read_tei
 from data.sources.readers.warc import read_warc
 from data.sources.readers.word_processors import read_docx, read_odt
@@ -98,6 +99,7 @@ READERS: dict[str, Reader] = {
     "mbox": read_mbox,
     "mediawiki": read_mediawiki,
     "picture": read_picture,
+    "sound": read_sound,
 }
 # Formats that Python's own library and ours read alone, or whose records come out as files of other formats.
 UNSANDBOXED = frozenset({"txt", "code", "jsonl", "csv", "warc"})

@@ -52,6 +52,33 @@ def test_what_does_not_fit_moving_pictures_is_refused_by_name(change: str, fault
     assert fault in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("encode.sounds=null", "encode.sounds has null; sounds are cut in one way"),
+        ("model.inputs[1].seconds=1.6", "the input of kind sounds in model.inputs has"),
+        ("pack.sounds.stack=7", "320 frames, which stack=7 does not divide"),
+        ("pack.method=cut", "method='cut' with sounds: they would be cut"),
+        ("pack.pictures={height: 8, width: 8, patch: 2}", "rows have one column of patches; keep one of the two"),
+        ("ingest.sources=[{kind: files, paths: [x]}]", "pack.sounds does nothing while no source of ingest.sources is of kind sounds"),
+        ("ingest.sources=[{kind: pictures, collection: digits}]", "ingest.sources has pictures, and pack.pictures=null would leave"),
+        ("ingest.sources[0]={kind: sounds, paths: [x]}", "max_seconds=30, and pack.sounds.seconds=3.2 has no room for that"),
+        ("tuning[0]={kind: dpo}", "reads preference, and sounds are in rows of instructions alone"),
+        ("export.format=huggingface", "no class of transformers computes this model"),
+    ],
+)
+def test_what_does_not_fit_sounds_is_refused_by_name(change: str, fault: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("spoken", (change,))
+    assert fault in str(error.value)
+
+
+def test_a_corpus_has_pictures_or_sounds() -> None:
+    both = "ingest.sources=[{kind: sounds, collection: spoken}, {kind: pictures, collection: digits}]"
+    with pytest.raises(RecipeError, match="has pictures and sounds, and rows have one column of patches"):
+        load("spoken", (both,))
+
+
 def test_frames_that_are_read_and_not_seen_are_refused_by_name() -> None:
     with pytest.raises(RecipeError, match=r"reads frames, and pack\.pictures\.frames=1 would show the first alone"):
         load("illustrated", ("ingest.sources[0].collection=walks",))

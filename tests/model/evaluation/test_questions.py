@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from model.evaluation.questions import ask
+from model.evaluation.questions import Answer, ask, edit_distance, error_rates
 from model.inference.chat_format import ChatFormat
 from model.inference.generation import generate_batch
 from model.networks.decoder import Decoder
@@ -118,3 +118,11 @@ def test_an_answer_that_is_as_likely_as_another_is_wrong(decoder: Decoder, chat_
     with torch.no_grad():
         table_VD[other] = table_VD[guess]
     assert ask(network.decoding(), chat_format, path)[0] == 0
+
+
+def test_error_rates_are_edits_for_each_letter_and_word_of_the_answers() -> None:
+    assert [edit_distance(*pair) for pair in (("kitten", "sitting"), ("", "abc"), ("same", "same"), ("flaw", "lawn"))] == [3, 3, 0, 2]
+    said = [("The Fox  runs.\nAnd more.", "the fox runs"), ("a red cat", "a cat"), ("", "go")]
+    records = [Answer(question="?", answers=[answer], fact="", reply=reply, right=False, asked=True) for reply, answer in said]
+    rates = {unit: (edits.tolist(), sizes.tolist()) for unit, (edits, sizes) in error_rates(records).items()}
+    assert rates == {"character": ([1, 4, 2], [12, 5, 2]), "word": ([1, 1, 1], [3, 2, 1])}

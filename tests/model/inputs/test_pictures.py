@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from data.shards.pictures import PATCHES, PLACES, Picture, cut_patches
+from data.shards.pictures import PATCHES, PLACES, SOUND, Picture, cut_patches
 from model.inference.batch import PrefixCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch
-from model.inputs.config import PicturesConfig
+from model.inputs.config import PicturesConfig, SoundsConfig, TokensConfig
 from model.networks.config import KINDS
 from model.networks.directory import load_model, save_model
 from model.networks.network import Network
@@ -64,6 +64,30 @@ def test_a_prefix_with_a_picture_is_continued_cached_as_uncached(kind: str, plac
         state = decoding.new_state()
         state.add(1)
         assert not torch.allclose(decoding.step(torch.tensor([[*begin, *other, *end]]), [11], state)[0], expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", GENERATING)
+def test_a_prefix_with_a_sound_is_continued_cached_as_uncached_and_neighbours_stay_bit_equal(kind: str) -> None:
+    reads = SoundsConfig(seconds=0.08, mels=5, stack=2)
+    config = {"kind": kind, "width": 32, "layers": 2, "context": 32, "inputs": (TokensConfig(), reads), "initial_std": 0.3}
+    network = KINDS[kind].model_validate(config).build(VOCABULARY, seed=2).eval()
+    noise = np.random.default_rng(1).normal(0, 3000, 1280).astype("<i2")
+    sound = Picture(SOUND, len(noise), 1, noise.tobytes())
+    ids = [5, 6, 7, *[0] * 4, 8, 9, 10, 11]
+    patches, places = torch.zeros(1, 11, 10), torch.zeros(1, 11, dtype=torch.long)
+    patches[0, 3:7], places[0, 3:7] = torch.from_numpy(cut_patches(sound, reads)).float(), torch.arange(1, 5)
+    read = {"tokens": torch.tensor([ids]), PATCHES: patches, PLACES: places}
+    decoding = network.decoding()
+    with torch.no_grad():
+        state = decoding.new_state()
+        state.add(1)
+        steps = [decoding.step(torch.tensor([[token]]), [1], state) for token in (5, 6, 7, *decoding.see(sound, 0), 8, 9, 10, 11)]
+        torch.testing.assert_close(steps[-1][0], network.logits(read)[0, -1], atol=1e-4, rtol=1e-4)
+        apart = {**read, "documents": torch.tensor([[0] * 8 + [1] * 3])}
+        before, after = network.logits(apart), network.logits({**apart, PATCHES: -patches})
+    assert torch.equal(before[:, 8:], after[:, 8:]) and not torch.equal(before[:, :8], after[:, :8])
+    with pytest.raises(ValueError, match="a picture where sounds are read"):
+        decoding.see(drawn(1), 0)
 
 
 def test_replies_in_a_batch_with_penalties_and_kept_prefixes_are_those_alone() -> None:
@@ -118,7 +142,7 @@ def test_another_picture_in_one_document_leaves_its_neighbours_bit_equal(kind: s
 
 
 def test_a_model_without_such_an_input_refuses_a_picture_by_name_and_a_saved_one_still_sees(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="this model reads no pictures: its network has no input of kind pictures"):
+    with pytest.raises(ValueError, match="this model reads no pictures and no sounds: its network has no input of kind"):
         SHAPE.build(VOCABULARY).decoding().see(drawn(1), 0)
     network = built()
     save_model(network, tmp_path)

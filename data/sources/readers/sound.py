@@ -1,0 +1,72 @@
+"""Sounds, to samples as whisper reads them: one channel at 16 kHz, 16 bits each.
+
+A file says its rate, channels and length before its samples, so one that would be too long is refused undecoded; a file that says less than
+it holds is cut off by the same limit, and set aside. libsndfile parses the bytes, in the process that parsers have. Channels are averaged,
+and other rates filtered and resampled. The record's text is the samples in base64, its title what `picture_of` reads, and its encoding says
+what the file was: form, rate, channels and duration.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from math import gcd
+from typing import IO
+
+from data.shards.pictures import SOUND
+from data.shards.sounds import RATE
+from data.sources.errors import Unreadable
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+
+PARSED = ("WAV", "WAVEX", "FLAC", "OGG")
+RATES = (4_000, 192_000)  # samples a second that people record with
+MOST_CHANNELS = 8
+BLOCK = 1 << 16  # samples that are decoded at a time
+LIBRARY = "soundfile"
+
+
+def read_sound(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record with the samples of a sound."""
+    content = read_whole(stream, options)
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:
+        raise Unreadable("no sound can be read: pip install 'folio[sound]'") from error
+    import numpy as np
+
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as opened:
+            if opened.format not in PARSED:
+                raise Unreadable(f"no sound: a file of form {opened.format}, and WAV, FLAC and OGG are read")
+            rate, channels, count = opened.samplerate, opened.channels, opened.frames
+            form = f"{opened.format} {opened.subtype}"
+            if not RATES[0] <= rate <= RATES[1] or not 1 <= channels <= MOST_CHANNELS:
+                raise Unreadable(f"odd sound: {channels} channels at {rate} Hz; up to {MOST_CHANNELS} at {RATES[0]} to {RATES[1]} are read")
+            most = int(options.most_seconds * rate)
+            if count > most:
+                raise Unreadable(f"too long: {count / rate:.2f} seconds, the limit is {options.most_seconds:g}")
+            blocks = []
+            found = 0
+            while len(block := opened.read(BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block.mean(axis=1, dtype=np.float64))
+                found += len(block)
+                if found > most:
+                    raise Unreadable(f"too long: more than {options.most_seconds:g} seconds, the limit, though it says {count / rate:.2f}")
+    except soundfile.LibsndfileError as error:
+        raise Unreadable(f"no sound, or a damaged one: {error.error_string}") from error
+    if found != count:
+        raise Unreadable(f"damaged sound: {found} samples of {count}")
+    if not found:
+        raise Unreadable("no sound: it has no samples")
+    samples = np.concatenate(blocks)
+    if not np.isfinite(samples).all():
+        raise Unreadable("damaged sound: samples that are no numbers")
+    if rate != RATE:
+        from scipy.signal import resample_poly
+
+        shared = gcd(rate, RATE)
+        samples = resample_poly(samples, RATE // shared, rate // shared)
+    whole = np.clip(np.round(samples * 32_768), -32_768, 32_767).astype("<i2").tobytes()
+    told = f"{form}, {rate} Hz, {channels} channel{'s'[: channels != 1]}, {count / rate:.3f} s"
+    yield Record(base64.b64encode(whole).decode("ascii"), title=f"{SOUND} {len(whole) // 2} 1 1", encoding=told)
