@@ -33,7 +33,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Scope, Send
 
 from flows.cli.signals import stoppable
-from flows.page import artifacts, corpora, decisions, judging, models, runs
+from flows.page import artifacts, comparing, corpora, decisions, judging, models, runs
 from flows.page.records import RunIndex
 from flows.page.rendering import Sent, Site, page_of, script, style
 from flows.services.home import home, store_url
@@ -42,7 +42,9 @@ from model.serving.guard import Guard, Refused, headers_of, read_key, require_ow
 from model.serving.served import ServeLimits
 from tasks.stage.store.store import StoreError, open_store
 
-ROUTERS: tuple[APIRouter, ...] = (runs.router, decisions.router, corpora.router, models.router, judging.router, artifacts.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    runs.router, comparing.router, decisions.router, corpora.router, models.router, judging.router, artifacts.router,
+)  # fmt: skip
 """The rooms of the page."""
 LIMITS = ServeLimits(body_bytes=1 << 18)
 COOKIE = "folio_page"

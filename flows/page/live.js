@@ -12,6 +12,9 @@ async function refresh() {
       const answer = await fetch(location.href, { credentials: "same-origin" });
       if (answer.ok) {
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(shown.id);
+        // What is ticked stays ticked.
+        const ticked = new Set([...shown.querySelectorAll("input:checked")].map((one) => one.value));
+        fresh?.querySelectorAll("input[type=checkbox]").forEach((one) => { one.checked = ticked.has(one.value); });
         if (fresh) shown.replaceWith(fresh);
       }
     } catch {

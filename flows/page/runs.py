@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from flows.cli.running import checkpoint_step, last_lines, progress_in
+from flows.page.records import RunEntry
 from flows.page.rendering import SHOWN, page_of, part_of
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.run_record import PositionRecord, RunRecord, StageRecord
@@ -21,6 +24,15 @@ from tasks.stage.store.store import Store
 router = APIRouter()
 DONE = re.compile(r": (\d+)/(\d+)")
 LOG_LINES = 60
+COLUMNS: Mapping[str, Callable[[RunEntry], Any]] = {
+    "started": lambda entry: entry.started,
+    "recipe": lambda entry: entry.recipe,
+    "state": lambda entry: entry.status,
+    "took": lambda entry: entry.seconds if entry.ended or entry.status == "running" else None,
+    "made": lambda entry: entry.made,
+    "reused": lambda entry: entry.reused,
+}
+"""The columns of the list by which it can be sorted, with what they sort by; beside them a figure that is chosen."""
 TOLD = ("executing", "failed", "stopped")
 # A report holds its style and drawings, and no script.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -68,15 +80,44 @@ class Made:
 def listed(request: Request) -> Response:
     """List the runs, the newest first."""
     page = page_of(request)
-    recipe = page.asked("recipe")
+    recipe, figure = page.asked("recipe"), page.asked("figure")
+    column, descending = page.asked("sort"), page.asked("order") != "up"
     skip = (page.number - 1) * SHOWN
-    if recipe:
+    if column not in COLUMNS and column != "figure":
+        column = ""
+    if column:
+        ordered = _ordered(list(page.runs.newest(recipe)), column, figure, descending)
+        rows, total = ordered[skip : skip + SHOWN], len(ordered)
+    elif recipe:
         rows, total = list(islice(page.runs.newest(recipe), skip, skip + SHOWN + 1)), None
     else:
         ids = page.runs.ids()
         rows, total = page.runs.entries(ids[skip : skip + SHOWN]), len(ids)
     live = any(entry.status == "running" for entry in rows)
-    return page.show("runs.html.jinja", part=part_of(rows, page.number, total, recipe=recipe), recipe=recipe, live=live)
+    asked = {"recipe": recipe, "figure": figure, "sort": column, "order": "" if descending else "up"}
+    return page.show(
+        "runs.html.jinja",
+        part=part_of(rows, page.number, total, most=SHOWN, **asked),
+        asked=asked,
+        columns={name: _turned(asked, name) for name in (*COLUMNS, "figure")},
+        figures=sorted({name for entry in rows for name in entry.headline} | ({figure} - {""})),
+        live=live,
+    )
+
+
+def _turned(asked: dict[str, str], column: str) -> str:
+    """Return the address of the list sorted by a column, the other way round if it is already."""
+    order = "up" if asked["sort"] == column and not asked["order"] else ""
+    return "?" + urlencode({name: value for name, value in {**asked, "sort": column, "order": order}.items() if value})
+
+
+def _ordered(entries: list[RunEntry], column: str, figure: str, descending: bool) -> list[RunEntry]:
+    """Return runs in the order of a column; those without a value in it come last either way."""
+    read = (lambda entry: entry.headline.get(figure)) if column == "figure" else COLUMNS[column]
+    known = [(value, entry) for entry in entries if (value := read(entry)) is not None and value == value]
+    found = {entry.id for _, entry in known}
+    ordered = [entry for _, entry in sorted(known, key=lambda pair: (pair[0], pair[1].started), reverse=descending)]
+    return [*ordered, *(entry for entry in entries if entry.id not in found)]
 
 
 @router.get("/runs/{run_id}")

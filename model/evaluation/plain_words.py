@@ -6,11 +6,12 @@ its inputs alone. Each sentence is left out if the figures for it were not measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model.evaluation.gate import MOST_TIMES_THE_BITS
 
@@ -25,6 +26,36 @@ TEXTS = {"val": "", "test": " of test text", "train": " of text that it was trai
 # (Muennighoff et al. 2023).
 NOTICEABLE, WIDE_GAP, MANY_PASSES = 0.01, 0.15, 4.0
 CONFIDENCE = 0.95
+
+
+class Shift(NamedTuple):
+    """How a metric differs between two models: `value`, later less earlier, with its interval, all in the metric's unit.
+
+    `paired`: whether it was taken row by row; otherwise the rows of one are taken to be independent of the other's.
+    """
+
+    value: float
+    low: float
+    high: float
+    paired: bool = False
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether the whole interval lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+def shift_of(before: Metrics, after: Metrics, name: str) -> Shift | None:
+    """Return how a metric differs, by the intervals of both (Zou and Donner 2008); None if one of them has no interval.
+
+    The noise is that of the rows and questions which were drawn. What another seed would have trained is not in it.
+    """
+    then, now = ([found.get(f"{name}{end}", math.nan) for end in ("", "_low", "_high")] for found in (before, after))
+    if not all(map(math.isfinite, [*then, *now])):
+        return None
+    value = now[0] - then[0]
+    down, up = math.hypot(now[0] - now[1], then[2] - then[0]), math.hypot(now[2] - now[0], then[0] - then[1])
+    return Shift(value, value - down, value + up)
 
 
 @dataclass(frozen=True)
@@ -58,13 +89,17 @@ class Standing:
         said = []
         if BITS in self.tuned and BITS in self.previous:
             now, then = self.tuned[BITS], self.previous[BITS]
-            verdict = "as well as" if abs(now - then) < NOTICEABLE * then else "better than" if now < then else "worse than"
+            shift = shift_of(self.previous, self.tuned, BITS)
+            level = abs(now - then) < NOTICEABLE * then or (shift is not None and not shift.beyond_noise)
+            verdict = "as well as" if level else "better than" if now < then else "worse than"
             said.append(
                 f"It predicts text {verdict} the model that this recipe made before: {_bits(now)} bits per byte, then {_bits(then)}."
             )
         if ANSWERED in self.tuned and ANSWERED in self.previous:
             right, before = (_percent(found[ANSWERED]) for found in (self.tuned, self.previous))
-            said.append(f"It answers {right} of the held-out questions; the model before answered {before}.")
+            shift = shift_of(self.previous, self.tuned, ANSWERED)
+            noise = ", which chance could do" if shift is not None and shift.value and not shift.beyond_noise else ""
+            said.append(f"It answers {right} of the held-out questions; the model before answered {before}{noise}.")
         return said
 
     def card_facts(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from data.documents.sharding import DOCUMENTS
 from data.provenance.tables import IngestedDocument, documents, text_digests
+from model.evaluation.plain_words import CONFIDENCE, Shift, shift_of
+from model.evaluation.relations import UNITS, Unpaired
 from tasks.lineage.graph import StoreSnapshot
 from tasks.stage.identity.key import flatten
 from tasks.stage.identity.tracing.trace import Change, Trace
@@ -124,6 +126,38 @@ class Comparison:
         """Positions whose content differs, with both digests."""
         before, after = ({at: recorded.digest for at, recorded in side.run.positions.items()} for side in (self.first, self.second))
         return differences(before, after)
+
+
+def shifts(store: Store, comparison: Comparison) -> dict[str, Shift]:
+    """Return how the metrics with an interval in both runs differ, row by row where both were measured on the same rows.
+
+    Reads the rows of positions whose metrics differ.
+    """
+    before, after = ({name: pair[side] for name, pair in comparison.metrics.items() if pair[side] is not None} for side in (0, 1))
+    differing = [name for name, pair in comparison.metrics.items() if f"{name}_low" in comparison.metrics and str(pair[0]) != str(pair[1])]
+    found = {name: shift for name in differing if (shift := shift_of(before, after, name)) is not None}  # type: ignore[arg-type]
+    for position in comparison.first.artifacts:
+        here = [name for name in found if name.startswith(f"{position}.")]
+        sides = [side.artifacts[position] for side in (comparison.first, comparison.second) if position in side.artifacts]
+        if here and len(sides) == 2 and all(any(file.path == UNITS for file in made.files) for made in sides):
+            found |= _paired(store, position, here, sides[0], sides[1])
+    return found
+
+
+def _paired(store: Store, position: str, names: Iterable[str], first: Artifact, second: Artifact) -> dict[str, Shift]:
+    from model.evaluation.intervals import paired_difference, units_in  # numpy, for those who compare what was measured
+
+    ours, theirs = units_in(store.local(second) / UNITS), units_in(store.local(first) / UNITS)
+    found = {}
+    for name in names:
+        metric = name.removeprefix(f"{position}.")
+        if metric in ours and metric in theirs:
+            try:
+                estimate = paired_difference(ours[metric], theirs[metric], confidence=CONFIDENCE)
+            except Unpaired:
+                continue  # measured on other rows, so the intervals of both have to do
+            found[name] = Shift(estimate.value, estimate.low, estimate.high, paired=True)
+    return found
 
 
 def compare(snapshot: StoreSnapshot, first: RunRecord, second: RunRecord) -> Comparison:

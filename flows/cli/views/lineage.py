@@ -11,7 +11,8 @@ from pathlib import Path
 
 from data.provenance.tables import IngestedDocument
 from flows.cli.snapshot import open_snapshot
-from tasks.lineage.compare import Comparison, Difference, compare, comparison_json
+from model.evaluation.plain_words import Shift
+from tasks.lineage.compare import Comparison, Difference, compare, comparison_json, shifts
 from tasks.lineage.graph import StoreSnapshot
 from tasks.lineage.holdings import find_holdings
 from tasks.lineage.resolve import Subject, resolve
@@ -72,18 +73,24 @@ def compare_runs(first: str, second: str, *, as_json: bool = False, store: str =
     """Return the comparison as text or JSON. Raises LookupError for a name that matches no run, or several."""
     snapshot = open_snapshot(store)
     comparison = compare(snapshot, snapshot.journal.get(first), snapshot.journal.get(second))
-    return json.dumps(comparison_json(comparison), indent=1) if as_json else "\n".join(_lines(comparison))
+    found = shifts(snapshot.store, comparison)
+    if as_json:
+        whole = comparison_json(comparison)
+        for name, shift in found.items():
+            whole["metrics"][name] |= {"low": shift.low, "high": shift.high, "paired": shift.paired, "beyond_noise": shift.beyond_noise}
+        return json.dumps(whole, indent=1)
+    return "\n".join(_lines(comparison, found))
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def _lines(comparison: Comparison, found: Mapping[str, Shift]) -> Iterator[str]:
     for side in (comparison.first, comparison.second):
         run = side.run
         ran = sum(position.action == "executed" for position in run.positions.values())
         lost = f", records gone: {', '.join(side.missing)}" if side.missing else ""
         yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.positions)} stages{lost}"
-    yield from _section("configuration", _changes(comparison.configuration))
-    yield from _section("code", _affected(comparison.read.code))
-    yield from _section("libraries", _affected(comparison.read.libraries))
+    yield from _section("configuration", changes(comparison.configuration))
+    yield from _section("code", affected(comparison.read.code))
+    yield from _section("libraries", affected(comparison.read.libraries))
     if comparison.read.unknown:
         yield f"  (nothing says what ran at {', '.join(comparison.read.unknown)})"
     books = comparison.documents
@@ -97,15 +104,27 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from _section("different outputs", list(comparison.outputs))
     differing = {name: pair for name, pair in comparison.metrics.items() if str(pair[0]) != str(pair[1])}
     same = len(comparison.metrics) - len(differing)
-    rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items() if not name.endswith(BOUNDS)]
+    rows = [
+        (name, _shown(a), _shown(b), difference(a, b), noise_of(found.get(name)))
+        for name, (a, b) in differing.items()
+        if not name.endswith(BOUNDS)
+    ]
     yield from _section(
         f"metrics, without {same} equal ones and the bounds of intervals",
-        columns([("metric", "first", "second", "difference"), *rows] if rows else [], room=terminal_width() - 2),
+        columns([("metric", "first", "second", "difference", "its 95 % interval"), *rows] if rows else [], room=terminal_width() - 2),
     )
     verdicts = [(position, a or "-", b or "-") for position, (a, b) in comparison.gates.items()]
     yield from _section("gates", columns(verdicts, room=terminal_width() - 2))
     costs = [f"{side.run.id}: {spent(total_cost(side.artifacts.values()), side.rates)}" for side in (comparison.first, comparison.second)]
     yield from _section("cost of everything each run is made of", costs)
+
+
+def noise_of(shift: Shift | None) -> str:
+    """Return the interval of a difference, and whether it is more than noise; nothing where no interval was measured."""
+    if shift is None:
+        return ""
+    verdict = "beyond noise" if shift.beyond_noise else "within noise"
+    return f"{verdict}: {shift.low:+.3g} to {shift.high:+.3g}"
 
 
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -115,11 +134,13 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - MOST} more (--json)"
 
 
-def _changes(found: dict[str, Difference]) -> list[str]:
+def changes(found: dict[str, Difference]) -> list[str]:
+    """Return a line for each setting that differs."""
     return [f"{name}: {'unset' if a is None else a} -> {'unset' if b is None else b}" for name, (a, b) in found.items()]
 
 
-def _affected(found: Mapping[Change, tuple[str, ...]]) -> list[str]:
+def affected(found: Mapping[Change, tuple[str, ...]]) -> list[str]:
+    """Return a line for each change of code or libraries, with the stages that it affects."""
     return [f"{change} ({', '.join(stages)})" for change, stages in found.items()]
 
 
@@ -136,7 +157,8 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else number(value) if value == value else "nan"
 
 
-def _difference(a: float | None, b: float | None) -> str:
+def difference(a: float | None, b: float | None) -> str:
+    """Return how much more the second of two numbers is, absolutely and in percent; nothing if either is unknown."""
     if a is None or b is None or a != a or b != b:
         return ""
     relative = f" ({(b - a) / abs(a):+.1%})" if a else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path, list[st
     one, two = released(store, 1, "one", 1.25, recipe=HOSTILE), released(store, 2, "two", 1.5)
     judged(store, 3, recipe="asking", value=HOSTILE)
     book = f"/corpora/{run.id}/documents/{IDS['alice.txt']}"
-    pages = ["/", f"/runs/{run.id}", "/plan", "/corpora", f"/corpora/{run.id}", f"/corpora/{run.id}/documents", book,
+    pair = "&".join(f"run={entry.id}" for entry in islice(Journal(store).newest(), 2))
+    pages = ["/", "/?sort=took&figure=gate.passed", f"/compare?{pair}", f"/runs/{run.id}", "/plan",
+             "/corpora", f"/corpora/{run.id}", f"/corpora/{run.id}/documents", book,
              f"/corpora/{run.id}/removed/clean/running_heads", "/models", f"/models/{one}", f"/models/side-by-side?model={one}&model={two}",
              "/decisions", "/judging", "/artifacts", "/artifacts/clean", f"/artifacts/{made.location}", "/nowhere",
              "/sign-in"]  # fmt: skip

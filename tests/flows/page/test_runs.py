@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tasks.stage.execution.live_runs import log_path
+from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, StageRecord
 from tasks.stage.store.store import Store
 from tests.flows.page.visiting import Seen, seen, visitor
@@ -34,6 +36,44 @@ def test_a_long_list_comes_in_parts_and_a_recipe_s_runs_can_be_seen_alone(store:
     odd = seen(browser, "/?recipe=odd%20%26%20end")
     assert "?recipe=odd%20%26%20end&page=2" in odd.links and "even" not in odd.text
     assert seen(browser, "/?page=-1").text == seen(browser, "/?page=x").text == seen(browser, "/?page=²").text == first.text
+
+
+def test_the_list_is_sorted_by_a_column_and_by_a_figure_without_a_script(store: Store, home: Path) -> None:
+    for number, bits in enumerate((2.0, 1.0, None, 3.0)):
+        ran(store, number, recipe=f"recipe{number}", headline={} if bits is None else {"release.bits & more": bits})
+    browser = visitor(store, home)
+
+    def order(address: str) -> list[str]:
+        return re.findall(r"recipe\d", seen(browser, address).text.partition("compare")[2])
+
+    assert order("/?sort=recipe&order=up") == ["recipe0", "recipe1", "recipe2", "recipe3"]
+    chosen = seen(browser, "/?figure=release.bits+%26+more")
+    (by_figure,) = [link for link in chosen.links if "sort=figure" in link]
+    assert order(f"/{by_figure}") == ["recipe3", "recipe0", "recipe1", "recipe2"], "the best known first"
+    (turned,) = [link for link in seen(browser, f"/{by_figure}").links if "sort=figure" in link]
+    assert order(f"/{turned}") == ["recipe1", "recipe0", "recipe3", "recipe2"], "what has no value stays last"
+    assert order("/?sort=nothing") == order("/")
+
+
+def test_two_chosen_runs_are_compared_and_the_difference_is_called_noise_or_more(store: Store, home: Path) -> None:
+    def measured(name: str, bits: float, right: float, **more: object) -> Artifact:
+        told = {"val.bits_per_byte": bits, "questions.heldout": right}
+        ends = {f"{metric}{end}": value + by for metric, value in told.items() for end, by in (("_low", -0.1), ("_high", 0.1))}
+        return committed(store, {"m": name.encode()}, stage="evaluate", name=name, metrics={**told, **ends, "rows": float(bits)}, **more)
+
+    one, two = measured("one", 2.0, 0.5), measured("two", 1.5, 0.55)
+    first = ran(store, 1, one, configuration={"sft": {"rate": 0.1, "name": HOSTILE}}, recipe=HOSTILE)
+    second = ran(store, 2, two, configuration={"sft": {"rate": 0.2}})
+    browser = visitor(store, home)
+    page = seen(browser, f"/compare?run={second.id}&run={first.id}")
+    assert "sft.rate: 0.1 -> 0.2" in page.text and " ".join(HOSTILE.split()) in page.text
+    bits, right, rows = (page.text.index(f"evaluate.{name} ") for name in ("val.bits_per_byte", "questions.heldout", "rows"))
+    assert bits < right < rows, "what is certain comes first"
+    assert "beyond noise -0.641 to -0.359" in page.text[bits:right] and "within noise -0.0914 to +0.191" in page.text[right:rows]
+    assert "1.9 to 2.1" in page.text[bits:right] and "no interval" in page.text[rows:]
+    assert "1.0 s of work" in page.text or "1 s of work" in page.text
+    assert "1 runs are chosen" in seen(browser, f"/compare?run={first.id}", 400).text
+    assert "has no run" in seen(browser, f"/compare?run={first.id}&run=none", 404).text
 
 
 def test_a_run_says_what_it_made_and_why_shards_together(store: Store, home: Path) -> None:

@@ -128,6 +128,16 @@ def test_the_model_before_is_compared_with() -> None:
     assert "as well as" in " ".join(Standing(tuned=measured(1.5), previous=measured(1.501)).since())
 
 
+def test_a_change_within_the_noise_of_both_is_not_called_better() -> None:
+    def wide(bits: float, right: float) -> dict[str, float]:
+        found = measured(bits, right)
+        return found | {f"{name}{end}": found[name] + by for name in found for end, by in (("_low", -0.3), ("_high", 0.3))}
+
+    said = " ".join(Standing(tuned=wide(1.5, 0.6), previous=wide(1.8, 0.5)).since())
+    assert "as well as" in said and "answered 50 %, which chance could do" in said
+    assert "better than" in " ".join(Standing(tuned=wide(1.5, 0.6), previous=wide(2.5, 0.5)).since())
+
+
 def test_the_curve_is_read_from_the_step_log(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "loss": 2.0, "val_loss": 2.5}\n')
     assert validation_curve(tmp_path / "history.jsonl") == [(2, 2.5)]

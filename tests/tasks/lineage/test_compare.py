@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from flows.cli.views.lineage import compare_runs
-from tasks.lineage.compare import Comparison, compare, comparison_json
+from model.evaluation.intervals import Units, bootstrap_ratio, write_units
+from model.evaluation.plain_words import shift_of
+from tasks.lineage.compare import Comparison, compare, comparison_json, shifts
 from tests.tasks.lineage.corpus_store import MOBY, TEXTS, Corpus, shard_of
+from tests.tasks.records import artifact, commit
 
 FIRST, SECOND = "20261125T130501-3fa2bc", "20261125T140000-000000"
 SLOW = {"sft": {"rate": 0.5, "steps": 10}, "rates": {"currency": "EUR", "cpu_hour": 3600.0, "gpu_hour": 0.0}}
@@ -61,9 +65,9 @@ def test_only_shards_that_differ_are_read(corpus: Corpus) -> None:
 
 
 def test_missing_document_files_are_reported(two: Corpus) -> None:
-    for artifact in two.snapshot.graph.newest_first:
-        if artifact.stage == "ingest":
-            two.store.fs.rm(f"{two.store.root}/{artifact.files_at}/documents.parquet")
+    for made in two.snapshot.graph.newest_first:
+        if made.stage == "ingest":
+            two.store.fs.rm(f"{two.store.root}/{made.files_at}/documents.parquet")
     assert "documents.parquet is gone" in compared(two).documents.problem
 
 
@@ -80,6 +84,28 @@ def test_metrics_gates_and_costs_of_both_are_compared(two: Corpus) -> None:
     assert found["second"]["places"]["tokenizer"]["action"] == "reused"
     assert found["metrics"]["evaluate.base.diverged"] == {"first": "nan", "second": "nan"}, "JSON has no word for it"
     assert found["configuration"]["sft.warm"] == {"first": None, "second": True}
+
+
+def test_a_difference_is_taken_row_by_row_where_the_rows_are_the_same(corpus: Corpus) -> None:
+    if corpus.store.local_root is None:
+        pytest.skip("rows are read from a disk")
+    corpus.run("1")
+    for version, better in (("1", 0.0), ("2", 0.02)):
+        folder = corpus.store.scratch(f"units-{version}") / "output"
+        folder.mkdir(parents=True)
+        # Rows differ far more from each other than the models do: only pairs show that the second is better, in the same way each time.
+        value = np.linspace(1.0, 9.0, 60) - better
+        write_units(folder, {"val.bits_per_byte": Units(np.arange(60), value, np.ones(60), "rows")})
+        metrics = bootstrap_ratio(value, np.ones(60), seed=0, resamples=200, confidence=0.95).metrics("val.bits_per_byte")
+        corpus.made["evaluate.x"] = commit(corpus.store, folder, artifact(folder, stage="evaluate", name=version, metrics=metrics))
+        corpus.record(FIRST if version == "1" else SECOND)
+    shift = shifts(corpus.store, compared(corpus))["evaluate.x.val.bits_per_byte"]
+    assert shift.paired and shift.beyond_noise and shift.value == pytest.approx(-0.02)
+    text = compare_runs(FIRST, SECOND, store=corpus.store.url)
+    assert "beyond noise: -0.02 to -0.02" in text
+    then, now = ({name: pair[side] or 0.0 for name, pair in compared(corpus).metrics.items()} for side in (0, 1))
+    apart = shift_of(then, now, "evaluate.x.val.bits_per_byte")
+    assert apart is not None and not apart.beyond_noise
 
 
 def test_equal_runs_differ_in_nothing(corpus: Corpus) -> None:
