@@ -9,7 +9,7 @@ import pytest
 
 from tests.identity.bench import ROOT, Change, Site, build, forking, last_run, unchanged
 
-# Put at the end of a file, this has its functions return other measures: numbers that no code of ours counts things by.
+# Put at the end of a file, this has its functions and methods return other measures: numbers that no code of ours counts things by.
 OTHER_MEASURES = """
 
 def _with_other_measures(names):
@@ -28,10 +28,18 @@ def _with_other_measures(names):
             return other(function(*arguments, **named))
         return call
 
+    def counts(value):
+        return inspect.isfunction(value) and not inspect.isgeneratorfunction(value) and not hasattr(value, "__wrapped__")
+
     for name, value in list(globals().items()):
-        mine = getattr(value, "__module__", "") == __name__ and (not names or name in names)
-        if mine and inspect.isfunction(value) and not inspect.isgeneratorfunction(value) and not hasattr(value, "__wrapped__"):
+        if getattr(value, "__module__", "") != __name__ or (names and name not in names):
+            continue
+        if counts(value):
             globals()[name] = wrapped(value)
+        elif isinstance(value, type):
+            for method, function in list(vars(value).items()):
+                if counts(function) and not method.startswith("__"):
+                    setattr(value, method, wrapped(function))
 
 
 _with_other_measures(NAMES)
