@@ -1,24 +1,28 @@
 """The page as a server: its routers, who may ask, and `python -m flows.page.app`, which `folio up` starts.
 
 On this machine alone no key is needed, but a request must name this machine by a name of its own, so a site whose name is made to point
-here (DNS rebinding) is refused. Beyond it a visitor signs in with the key that `folio serve` takes, too; a cookie that ends with the server
-stands for it afterwards. Whatever changes something is a form that only the page's own forms can send: the browser says where it was
-(`Origin`, `Sec-Fetch-Site`), and a request that says neither must show the key. A page loads nothing from elsewhere and holds no script
-or style within its text.
+here (DNS rebinding) is refused. Beyond it a visitor signs in by name with the key that `folio serve` takes, too; a cookie that ends with
+the server stands for both afterwards, and the name is the one under which that visitor judges and decides. Whatever changes something is a
+form that only the page's own forms can send: the browser says where it was (`Origin`, `Sec-Fetch-Site`), and a request that says neither
+must show the key. A page loads nothing from elsewhere and holds no script or style within its text.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import binascii
 import hashlib
 import hmac
+import ipaddress
 import logging
 import secrets
 import threading
-from collections import deque
+import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import ClassVar
@@ -35,7 +39,7 @@ from starlette.types import Scope, Send
 from flows.cli.signals import stoppable
 from flows.page import artifacts, comparing, corpora, decisions, judging, models, runs
 from flows.page.records import RunIndex
-from flows.page.rendering import Sent, Site, page_of, script, style
+from flows.page.rendering import VISITOR, Sent, Site, page_of, script, style
 from flows.services.home import home, store_url
 from model.serving.connections import bound, server_config
 from model.serving.guard import Guard, Refused, headers_of, read_key, require_own_name, shows_key
@@ -57,8 +61,87 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
+class Tries:
+    """Wrong keys, by the address that they came from: after FREE of them it waits, twice as long each time, whatever it sends.
+
+    An IPv6 address counts as its network of 64 bits, which is what one visitor is given. Forgets an address LONGEST seconds after its last
+    wrong key, and the one that has been quiet the longest when there are more than MOST.
+    """
+
+    FREE: ClassVar[int] = 5
+    LONGEST: ClassVar[float] = 900.0
+    MOST: ClassVar[int] = 4096
+    clock: Callable[[], float] = time.monotonic
+    _wrong: OrderedDict[str, tuple[int, float]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self, address: str) -> float:
+        """Return how many seconds an address must wait before its next try."""
+        with self._lock:
+            count, last = self._wrong.get(_network(address), (0, 0.0))
+            if count < self.FREE:
+                return 0.0
+            return max(0.0, last + min(self.LONGEST, 2.0 ** (count - self.FREE)) - self.clock())
+
+    def admit(self, address: str) -> None:
+        """Raise Refused if an address must wait."""
+        if (left := self.wait(address)) > 0:
+            raise Refused(429, f"too many wrong keys came from {address}; try again in {left:.0f} seconds")
+
+    def record(self, address: str, *, right: bool) -> None:
+        """Count a wrong key, or forget the wrong ones before a right one."""
+        with self._lock:
+            network, now = _network(address), self.clock()
+            count, last = self._wrong.pop(network, (0, now))
+            if right:
+                return
+            # A count never outlives its wait by so much that an hour-old mistake still counts.
+            self._wrong[network] = (count + 1 if now - last < self.LONGEST else 1, now)
+            while len(self._wrong) > self.MOST:
+                self._wrong.popitem(last=False)
+
+
+def _network(address: str) -> str:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address) or found.ipv4_mapped:
+        return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else "an unknown address"
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Cookies of visitors who have signed in: their name and its signature by a secret that ends with the server."""
+
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+
+    def cookie(self, name: str) -> str:
+        """Return the cookie of a visitor of this name."""
+        return f"{base64.urlsafe_b64encode(name.encode()).decode()}.{self._signature(name)}"
+
+    def name(self, cookie: str) -> str | None:
+        """Return whose cookie it is; None if it is none of this server's."""
+        written, _, signature = cookie.partition(".")
+        try:
+            name = base64.urlsafe_b64decode(written.encode()).decode()
+        except (binascii.Error, UnicodeError):
+            return None
+        return name if hmac.compare_digest(signature.encode(), self._signature(name).encode()) else None
+
+    def _signature(self, name: str) -> str:
+        return hmac.new(self.secret, name.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass
 class PageGuard(Guard):
-    """Checks before every request. `session`: what the cookie of a visitor who has signed in holds."""
+    """Checks before every request. `sessions`: who has signed in; `tries`: who showed wrong keys."""
 
     headers: ClassVar[list[tuple[bytes, bytes]]] = [
         (b"content-security-policy", POLICY.encode()),
@@ -70,7 +153,8 @@ class PageGuard(Guard):
         (b"x-frame-options", b"DENY"),
         (b"cache-control", b"no-store"),
     ]
-    session: str = ""
+    sessions: Sessions = field(default_factory=Sessions)
+    tries: Tries = field(default_factory=Tries)
     runs: RunIndex | None = None
 
     def read_ahead(self) -> None:
@@ -81,13 +165,21 @@ class PageGuard(Guard):
     def admit(self, scope: Scope) -> None:
         """Raise Refused for a request that may not be asked."""
         headers = headers_of(scope)
-        keyed = self.key is not None and shows_key(headers, self.key)
+        keyed = self.key is not None and b"authorization" in headers and self._shows_key(headers, _address(scope))
+        visitor = None if self.key is None else self.sessions.name(_cookie(headers))
         if self.key is None:
             require_own_name(headers)
-        elif scope["path"] not in OPEN and not keyed and not hmac.compare_digest(_cookie(headers), self.session.encode()):
+        elif scope["path"] not in OPEN and not keyed and visitor is None:
             raise Refused(401, "sign in with the key of this server")
+        scope[VISITOR] = visitor or ""
         if scope["method"] not in ("GET", "HEAD") and not keyed:
             require_own_form(headers)
+
+    def _shows_key(self, headers: dict[bytes, bytes], address: str) -> bool:
+        self.tries.admit(address)
+        right = self.key is not None and shows_key(headers, self.key)
+        self.tries.record(address, right=right)
+        return right
 
     async def refuse(self, send: Send, scope: Scope, refused: Refused) -> None:
         """Answer a request that is refused; a visitor who has not signed in is led to where that is done."""
@@ -102,12 +194,12 @@ async def _nothing() -> dict[str, str]:
     return {"type": "http.disconnect"}
 
 
-def _cookie(headers: dict[bytes, bytes]) -> bytes:
+def _cookie(headers: dict[bytes, bytes]) -> str:
     try:
         found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
     except CookieError:
-        return b""
-    return found.value.encode() if found is not None else b""
+        return ""
+    return found.value if found is not None else ""
 
 
 def require_own_form(headers: dict[bytes, bytes]) -> None:
@@ -123,15 +215,15 @@ def make_app(store: str, folder: Path, key: str | None = None) -> PageGuard:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     opened = open_store(store, Path.cwd(), folder)
     app.state.site = Site(opened, folder, key is not None, RunIndex(opened))
-    session = hmac.new(secrets.token_bytes(32), (key or "").encode(), hashlib.sha256).hexdigest()
+    sessions, tries = Sessions(), Tries()
     _add_errors(app)
-    _add_house(app, key, session)
+    _add_house(app, key, sessions, tries)
     for router in ROUTERS:
         app.include_router(router)
-    return PageGuard(app, key, LIMITS, session=session, runs=app.state.site.runs)
+    return PageGuard(app, key, LIMITS, sessions=sessions, tries=tries, runs=app.state.site.runs)
 
 
-def _add_house(app: FastAPI, key: str | None, session: str) -> None:
+def _add_house(app: FastAPI, key: str | None, sessions: Sessions, tries: Tries) -> None:
     """Add what is not about the store: health, style, script and signing in."""
 
     @app.get("/health")
@@ -153,15 +245,27 @@ def _add_house(app: FastAPI, key: str | None, session: str) -> None:
     @app.get("/sign-in")
     def ask(request: Request) -> Response:
         page = page_of(request)
-        return page.show("sign_in.html.jinja", next=_own_path(page.asked("next")), wrong=False)
+        return page.show("sign_in.html.jinja", next=_own_path(page.asked("next")), wrong="", name="")
 
     @app.post("/sign-in")
     def sign_in(request: Request, form: Sent) -> Response:
-        onward = _own_path(form.get("next", ""))
-        if key is None or not hmac.compare_digest(form.get("key", "").strip().encode(), key.encode()):
-            return page_of(request).show("sign_in.html.jinja", status=401, next=onward, wrong=True)
+        page, onward, address = page_of(request), _own_path(form.get("next", "")), _address(request.scope)
+        name, status, wrong = form.get("name", "").strip(), 0, ""
+        if (left := tries.wait(address)) > 0:
+            status, wrong = 429, f"Too many wrong keys came from {address}. Try again in {left:.0f} seconds."
+        else:
+            # Digests are of equal length, so the time it takes says nothing of the key's.
+            shown, wanted = (hashlib.sha256(text.encode()).digest() for text in (form.get("key", "").strip(), key or ""))
+            right = hmac.compare_digest(shown, wanted) and key is not None
+            tries.record(address, right=right)
+            if not right:
+                status, wrong = 401, "That is not the key."
+            elif not 0 < len(name) <= 200:
+                status, wrong = 400, f"Your name has {len(name)} characters; give one of 1 to 200."
+        if wrong:
+            return page.show("sign_in.html.jinja", status=status, next=onward, wrong=wrong, name=name[:200])
         answer = RedirectResponse(onward, 303)
-        answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
+        answer.set_cookie(COOKIE, sessions.cookie(name), httponly=True, samesite="strict", path="/")
         return answer
 
 

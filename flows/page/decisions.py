@@ -28,6 +28,7 @@ from tasks.stage.system.interrupts import without_run
 
 router = APIRouter()
 PLAN_SECONDS = 300
+MOST_CHANGES = 40
 _planning = threading.Lock()  # one at a time: a plan takes a processor for seconds
 
 
@@ -46,7 +47,7 @@ class Asked(NamedTuple):
 def choose(request: Request) -> Response:
     """Offer the recipes that can be planned."""
     page = page_of(request)
-    return page.show("plan.html.jinja", recipes=_recipes(page), chosen=page.asked("recipe"), planned="", wrong="")
+    return page.show("plan.html.jinja", recipes=_recipes(page), chosen=page.asked("recipe"), changes="", planned="", wrong="")
 
 
 @router.post("/plan")
@@ -57,9 +58,13 @@ def plan(request: Request, form: Sent) -> Response:
     # Words of a visitor never reach a command but as one of the recipes that are known.
     if chosen not in known:
         raise LookupError(f"No recipe {chosen!r} comes with folio or ran in this store; those that did are offered.")
+    changes = [line.strip() for line in form.get("changes", "").splitlines() if line.strip()]
+    if len(changes) > MOST_CHANGES:
+        raise ValueError(f"{len(changes)} keys are changed; at most {MOST_CHANGES} are taken here. Write a recipe file of your own.")
     with _planning:
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli.app", "plan", chosen],
+            # A change that begins with a dash is a change all the same, and no option.
+            [sys.executable, "-m", "flows.cli.app", "plan", chosen, *(f"--set={change}" for change in changes)],
             capture_output=True,
             text=True,
             env={**without_run(os.environ), "COLUMNS": "120"},
@@ -68,7 +73,12 @@ def plan(request: Request, form: Sent) -> Response:
             check=False,
         )
     return page.show(
-        "plan.html.jinja", recipes=known, chosen=chosen, planned=done.stdout, wrong=done.stderr.strip() if done.returncode else ""
+        "plan.html.jinja",
+        recipes=known,
+        chosen=chosen,
+        changes="\n".join(changes),
+        planned=done.stdout,
+        wrong=done.stderr.strip() if done.returncode else "",
     )
 
 
@@ -92,7 +102,7 @@ def answer(request: Request, form: Sent) -> Response:
         raise LookupError("The verdict that was shown is not the newest any more; look at the decisions again.")
     if approved not in ("yes", "no"):
         raise ValueError(f"approved={approved!r} is neither yes nor no.")
-    who, reason = form.text("who", 200), form.text("reason")
+    who, reason = page.name_of(form, "who"), form.text("reason")
     record_answer(page.store, one.run.recipe, one.position, one.verdict, approved=approved == "yes", who=who, reason=reason)
     return RedirectResponse("/decisions", 303)
 

@@ -90,7 +90,7 @@ def begin(request: Request, form: Sent) -> Response:
     """Begin to judge one model, or two that differ, by a seed that is drawn now."""
     page = page_of(request)
     session = {
-        "judge": form.text("judge", 200),
+        "judge": page.name_of(form, "judge"),
         "first": form.text("first", 300),
         "second": form.get("second", ""),
         "set": form.text("set", 40),
@@ -107,6 +107,7 @@ def question(request: Request) -> Response:
     """Show the next question that this judge has not judged, from a place in the session's order."""
     page = page_of(request)
     session = {name: page.asked(name) for name in SESSION}
+    session["judge"] = page.visitor or session["judge"]
     start = page.asked("at")
     shown = _next(_models(page, session), session, _journal(page), int(start) if start.isdecimal() and len(start) < 9 else 0)
     kept = page.asked("kept")
@@ -119,6 +120,7 @@ def judge(request: Request, form: Sent) -> Response:
     """Keep a judgement, then show the same question again, or the next one after a preference."""
     page = page_of(request)
     session = {name: form.get(name, "") for name in SESSION}
+    session["judge"] = page.visitor or session["judge"]
     at = form.text("at", 9)
     shown = _shown(_models(page, session), session, int(at) if at.isdecimal() else -1)
     verdict = form.text("verdict", 20)

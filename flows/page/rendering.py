@@ -34,6 +34,8 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/artifacts", "Artifacts"),
 )
 """(address, name) of what the head of every page leads to, in order."""
+VISITOR = "folio.visitor"
+"""Where the scope of a request holds the name under which its visitor signed in; empty for one who need not."""
 SHOWN = 15  # rows of a list before the next page
 TONES = {"finished": "good", "failed": "bad", "crashed": "bad", "stopped": "warned", "running": "live"}
 
@@ -71,6 +73,15 @@ class Page:
         asked = self.request.query_params.get("page", "1")
         return max(1, int(asked)) if asked.isdecimal() and len(asked) < 9 else 1
 
+    @property
+    def visitor(self) -> str:
+        """The name under which the visitor signed in; empty where nobody does."""
+        return str(self.request.scope.get(VISITOR, ""))
+
+    def name_of(self, form: Form, field: str) -> str:
+        """Return who sends a form: whoever signed in, whatever the form says; else the name in it."""
+        return self.visitor or form.text(field, 200)
+
     def asked(self, name: str) -> str:
         """Return a parameter of the address; "" if it is not there."""
         return self.request.query_params.get(name, "").strip()
@@ -80,7 +91,8 @@ class Page:
         path = self.request.url.path
         here = next((address for address, _ in reversed(NAVIGATION) if address != "/" and path.startswith(address)), "/")
         whole = {
-            "navigation": NAVIGATION, "here": here, "path": path, "signs_in": self.site.signs_in, "store_url": self.store.url, **values,
+            "navigation": NAVIGATION, "here": here, "path": path, "signs_in": self.site.signs_in, "visitor": self.visitor,
+            "store_url": self.store.url, **values,
         }  # fmt: skip
         return HTMLResponse(environment().get_template(template).render(whole), status)
 

@@ -10,13 +10,16 @@ import httpx
 import psutil
 import pytest
 
-from flows.page.app import serve_page
+from flows.page.app import Tries, serve_page
 from flows.services import processes, servers
 from model.serving.connections import AddressError
 from tasks.stage.store.store import Store
+from tasks.stage.store.verdicts import approvals, subject_of
 from tests.flows.cli.command import ROOT
+from tests.flows.page.test_decisions import judged
 from tests.flows.page.visiting import ADDRESS, seen, send, visitor
 from tests.flows.services.test_servers import free_port
+from tests.tasks.reporting.example_run import HOSTILE
 
 KEY = "k" * 24
 
@@ -69,9 +72,9 @@ def test_beyond_this_machine_a_visitor_signs_in_and_is_led_back_to_what_was_aske
     assert (asked.status_code, asked.headers["location"]) == (303, "/sign-in?next=%2F%3Frecipe%3Da%2526b")
     form = seen(browser, asked.headers["location"])
     sent = {attributes["name"]: attributes.get("value", "") for tag, attributes in form.tags if tag == "input"}
-    status, page, _ = send(browser, "/sign-in", {**sent, "key": "wrong" * 5}, "http://folio.lan:4400")
+    status, page, _ = send(browser, "/sign-in", {**sent, "name": "Ada", "key": "wrong" * 5}, "http://folio.lan:4400")
     assert (status, "That is not the key" in page.text) == (401, True)
-    answer = browser.post("/sign-in", data={**sent, "key": KEY}, headers={"Origin": "http://folio.lan:4400"})
+    answer = browser.post("/sign-in", data={**sent, "name": "Ada", "key": KEY}, headers={"Origin": "http://folio.lan:4400"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?recipe=a%26b")
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie and "samesite=strict" in cookie and KEY not in cookie
@@ -80,16 +83,64 @@ def test_beyond_this_machine_a_visitor_signs_in_and_is_led_back_to_what_was_aske
 
 @pytest.mark.parametrize("onward", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "evil", ""])
 def test_signing_in_leads_nowhere_else(store: Store, home: Path, onward: str) -> None:
-    assert send(visitor(store, home, KEY), "/sign-in", {"key": KEY, "next": onward})[2] == "/"
+    assert send(visitor(store, home, KEY), "/sign-in", {"name": "Ada", "key": KEY, "next": onward})[2] == "/"
 
 
 def test_a_cookie_of_another_server_or_none_opens_nothing(store: Store, home: Path) -> None:
     first, second = visitor(store, home, KEY), visitor(store, home, KEY)
-    send(first, "/sign-in", {"key": KEY})
+    send(first, "/sign-in", {"name": "Ada", "key": KEY})
     second.cookies = first.cookies
     assert second.get("/").status_code == 303
     assert visitor(store, home, KEY).get("/", headers={"Cookie": "folio_page=; x=1"}).status_code == 303
     assert visitor(store, home, KEY).post("/nowhere", headers={"Origin": ADDRESS}).status_code == 401
+
+
+def test_wrong_keys_make_an_address_wait_longer_each_time_and_no_other_address() -> None:
+    seconds = [0.0]
+    tries = Tries(clock=lambda: seconds[0])
+    for _ in range(Tries.FREE):
+        assert tries.wait("10.0.0.1") == 0
+        tries.record("10.0.0.1", right=False)
+    waits = []
+    for _ in range(12):
+        waits.append(tries.wait("10.0.0.1"))
+        seconds[0] += waits[-1]
+        tries.record("::ffff:10.0.0.1", right=False)
+    assert waits[:4] == [1, 2, 4, 8] and max(waits) < Tries.LONGEST + 1
+    assert tries.wait("10.0.0.2") == 0
+    seconds[0] += Tries.LONGEST
+    tries.record("10.0.0.1", right=False)
+    assert tries.wait("10.0.0.1") == 0, "an old mistake is forgotten"
+    for _ in range(Tries.FREE):
+        tries.record("2001:db8::1", right=False)
+    assert tries.wait("2001:db8::2") > 0, "one visitor has a whole network of addresses"
+    for number in range(2 * Tries.MOST):
+        tries.record(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", right=False)
+    assert len(tries._wrong) == Tries.MOST
+
+
+def test_a_visitor_who_guesses_is_told_to_wait_and_the_right_key_does_not_help(store: Store, home: Path) -> None:
+    browser = visitor(store, home, KEY)
+    for number in range(Tries.FREE):
+        if number % 2:
+            assert browser.get("/", headers={"Authorization": "Bearer guessed"}).status_code == 303
+        else:
+            assert send(browser, "/sign-in", {"name": "Eve", "key": "guessed"})[0] == 401
+    status, page, _ = send(browser, "/sign-in", {"name": "Eve", "key": KEY})
+    assert status == 429 and "Try again in 1 seconds" in page.text
+    assert browser.get("/", headers={"Authorization": f"Bearer {KEY}"}).status_code == 429
+
+
+def test_the_name_of_a_sign_in_is_who_judges_and_decides_whatever_a_form_says(store: Store, home: Path) -> None:
+    verdict = judged(store)
+    browser = visitor(store, home, KEY)
+    assert send(browser, "/sign-in", {"name": " ", "key": KEY})[0] == 400
+    assert send(browser, "/sign-in", {"name": HOSTILE, "key": KEY})[0] == 303
+    page = seen(browser, "/decisions")
+    assert " ".join(HOSTILE.split()) in page.text
+    assert not [tag for tag, attributes in page.tags if attributes.get("name") == "who"]
+    send(browser, "/decisions", {"subject": subject_of(verdict), "approved": "yes", "who": "Bob", "reason": "good"})
+    assert [given.who for given in approvals(store)] == [HOSTILE]
 
 
 def test_a_program_shows_the_key_as_it_does_to_a_server_of_models(store: Store, home: Path) -> None:
@@ -145,5 +196,5 @@ def test_folio_open_starts_the_page_of_a_clean_home_on_loopback_alone_and_down_e
 def test_the_page_needs_neither_mlflow_nor_prefect_nor_torch(tmp_path: Path) -> None:
     made = f"make_app({str(tmp_path / 'store')!r}, Path({str(tmp_path)!r}))"
     loaded = "print(sorted({'mlflow', 'prefect', 'torch'} & set(sys.modules)))"
-    program = f"import sys\nfrom pathlib import Path\nfrom flows.page.app import make_app\n{made}\n{loaded}"
+    program = f"import sys\nfrom pathlib import Path\nfrom flows.page.app import Tries, make_app\n{made}\n{loaded}"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True).stdout == "[]\n"

@@ -103,6 +103,13 @@ def test_a_plan_is_told_in_the_words_of_the_command(home: Path, monkeypatch: pyt
     assert status == 200
     for line in told.splitlines()[:20]:
         assert " ".join(line.split()) in page.text
+    wrong = "pretrain.train.no_such_key=1"
+    status, page, _ = send(browser, "/plan", {"recipe": "four_books", "changes": f"{wrong}\r\n\r\n--help=1\r\n"})
+    said = folio(home, "plan", "four_books", f"--set={wrong}", "--set=--help=1")
+    assert status == 200 and said.returncode and wrong in page.text
+    for line in said.stderr.splitlines():
+        assert " ".join(line.split()) in page.text, "an error is said as the command line says it"
+    assert send(browser, "/plan", {"recipe": "four_books", "changes": "a=1\n" * 41})[0] == 400
 
 
 @pytest.mark.parametrize("recipe", ["--help", "/etc/passwd", "none", "four_books; id", ""])
