@@ -32,7 +32,7 @@ def fitted(config: TokenizerConfig, splits: ShardedArtifact) -> StageOutput:
 
 
 class Base(NamedTuple):
-    """What later chapters use: `history` if pretrained here; `origin`, `opened` and `initial`, itself, if it started from an open model."""
+    """Results for later chapters. `history` if pretrained here; `origin`, `opened` and `initial`, itself, if started from an open model."""
 
     tokenizer: StageInput
     packed: StageOutput

@@ -25,7 +25,7 @@ STEP_WAY_OUT = (
 
 
 class Chat(NamedTuple):
-    """What the release uses."""
+    """The inputs of the release chapter."""
 
     model: StageInput
     measured: StageOutput

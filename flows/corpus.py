@@ -82,7 +82,7 @@ PAIRS = "pairs.parquet"
 
 
 class Compared(NamedTuple):
-    """What comparing documents found. `pairs`: all candidates, None if near duplicates aren't looked for."""
+    """The results of comparing documents. `pairs`: all candidates, None if near duplicates aren't looked for."""
 
     sketched: ShardedArtifact
     copies: SlicedArtifact
@@ -246,7 +246,7 @@ def divided(
 
 
 class Corpus(NamedTuple):
-    """What later chapters use. `parts`: the pictures of the texts, if they have any."""
+    """The results that later chapters use. `parts`: the pictures of the texts, if they have any."""
 
     splits: ShardedArtifact
     examples: StageOutput

@@ -34,7 +34,7 @@ DIGITS = 16
 
 
 class ApprovalForm(RunInput):
-    """What a person fills in to resume a run that awaits approval."""
+    """The form for resuming a run that awaits approval."""
 
     approve: bool = Field(description="yes: what comes after the gate runs; no: the flow stops here")
     name: str = Field(min_length=1, description="your name, which is recorded")

@@ -21,7 +21,7 @@ from tasks.stage.store.artifact import ShardedArtifact, StageInput, StageOutput
 
 
 class Release(NamedTuple):
-    """What a user gets: the exported model, and its quantized variants by name."""
+    """The release: the exported model, and its quantized variants by name."""
 
     model: StageOutput
     variants: Mapping[str, StageOutput]

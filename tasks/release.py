@@ -128,7 +128,7 @@ CONSULTED = "consulted.jsonl"
 
 
 class Consulting(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What is measured of answers from documents, and how questions become vectors."""
+    """Settings of evaluating answers from documents, and how questions become vectors."""
 
     settings: ConsultConfig
     question_prefix: str = Field("", description="put before each question; text")

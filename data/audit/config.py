@@ -1,4 +1,4 @@
-"""What may change the bytes of the audit. Cheap to import: pydantic only."""
+"""Settings of the audit. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ DESCRIBED, GRAMS = "described.parquet", "grams.parquet"
 
 
 class GramConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the n-grams that are compared."""
+    """Settings of the n-grams that are compared."""
 
     words: int
 
 
 class AuditConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How leaks of held-out text into training text are measured."""
+    """Settings of measuring leaks of held-out text into training text."""
 
     words: int = Field(13, ge=3, le=32, description="length of the n-grams that are compared; 13 as in the GPT-3 paper; words")
     worst: int = Field(50, ge=0, description="how many of the longest leaked passages are listed for each split; count")

@@ -1,1 +1,1 @@
-"""What a language model is compared with: counting, compressing and guessing, on the same text and the same questions."""
+"""Baselines of a language model: counting, compressing and guessing, on the same text and the same questions."""

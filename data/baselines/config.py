@@ -8,7 +8,7 @@ from data.shards.names import SplitNames
 
 
 class BaselineConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What the model is compared with."""
+    """Settings of the baselines."""
 
     order: int = Field(5, ge=2, le=8, description="length of the n-grams that are counted: the token and those before it; tokens")
     splits: SplitNames = Field(("val", "test"), min_length=1, description="splits that the baselines predict; names")

@@ -126,7 +126,7 @@ SETS = ("seen", "heldout", "blind", "shuffled")  # the last two of pictures alon
 
 @dataclass(frozen=True)
 class RowScores:
-    """What a baseline made of all rows of a split: nats and targets of each, and the split's own counts."""
+    """A baseline's scores of all rows of a split: nats and targets of each, and the split's own counts."""
 
     nats: Floats
     targets: Floats

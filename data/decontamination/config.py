@@ -1,4 +1,4 @@
-"""What may change the bytes that decontamination writes. Cheap to import: pydantic only."""
+"""Settings of decontamination. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EvaluationSet(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class SearchConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the matches in a shard."""
+    """Settings of the search for matches in a shard."""
 
     against: tuple[EvaluationSet, ...]
     words: int
@@ -36,14 +36,14 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class ContaminationConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change which matches are passages, and how many shards they are for."""
+    """Settings that decide which matches are passages, and how many shards they are for."""
 
     common: int
     shards: int
 
 
 class CutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the text that is left around passages."""
+    """Settings of cutting passages out of the text."""
 
     action: Literal["cut", "drop"]
     window: int
@@ -52,7 +52,7 @@ class CutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How text of evaluation sets is found in the corpus and removed; the defaults are GPT-3's (Brown et al. 2020, appendix C)."""
+    """Settings of finding and removing text of evaluation sets; the defaults are GPT-3's (Brown et al. 2020, appendix C)."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "words": ("against",),

@@ -28,7 +28,7 @@ WORDS = Path(__file__).with_name("words.sql")
 
 
 class Limits(TypedDict):
-    """What a database may use: threads, memory in DuckDB's notation such as "2GB", and a folder for temporary files."""
+    """Limits of a database: threads, memory in DuckDB's notation such as "2GB", and a folder for temporary files."""
 
     threads: int
     memory: str

@@ -145,7 +145,7 @@ def merged_batches(documents: Files, columns: tuple[str, ...] = COLUMNS, rows: i
 
 
 class _Cursor:
-    """What is not yet read of a file."""
+    """The unread rest of a file."""
 
     def __init__(self, path: Path, columns: tuple[str, ...], rows: int) -> None:
         self._path, self._columns = path, columns

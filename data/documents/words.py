@@ -1,4 +1,4 @@
-"""What counts as a word when texts are compared, defined once for SQL and once for Python.
+"""The definition of a word for comparing texts, defined once for SQL and once for Python.
 
 A word is a run of characters between spaces and punctuation, in lower case. Each punctuation character is replaced by a space, never
 deleted, so the n-th word in SQL (`words.sql`) is the n-th span here. Scripts without spaces get words as long as a clause; comparison

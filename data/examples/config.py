@@ -100,12 +100,12 @@ class DocumentExamples(Teaching):
 
     @property
     def teaching(self) -> Teaching:
-        """What the teacher is asked."""
+        """The teacher's share of these settings."""
         return Teaching(**{name: getattr(self, name) for name in Teaching.model_fields})
 
     @property
     def indexing(self) -> IndexConfig:
-        """How the training documents become passages."""
+        """Settings of cutting the training documents into passages."""
         return IndexConfig(passage_characters=self.passage_characters)
 
     @property

@@ -1,4 +1,4 @@
-"""How far judges agree, and how models rate by what judges prefer.
+"""Agreement between judges, and ratings of models by their preferences.
 
 Agreement is Krippendorff's alpha for nominal values (Krippendorff 2004, chapter 11): 1 is perfect, 0 what chance gives, below 0 worse than
 that. Questions with one voice say nothing of it and are left out.

@@ -21,7 +21,7 @@ PASSAGES_FILE, POSTINGS_FILE, VECTORS_FILE = "passages.parquet", "postings.parqu
 
 
 class IndexConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How documents become passages that can be searched."""
+    """Settings of cutting documents into searchable passages."""
 
     passage_characters: int = Field(
         800, ge=40, description="longest passage; it ends with a paragraph or a sentence where one ends in its second half; characters"

@@ -14,7 +14,7 @@ from data.searching.tables import Vocabulary
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is searched: phrases, and names in lower case, such as the document's id and path."""
+    """A search: phrases, and names in lower case, such as the document's id and path."""
 
     phrases: Phrases
     names: tuple[str, ...]
@@ -22,7 +22,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class FileFindings:
-    """What a file has. `matches`: where inside -> phrases; `named`: has a name; `unread`: (where inside, why) for what gave no text."""
+    """Matches in one file. `matches`: where inside -> phrases; `named`: has a name; `unread`: (where inside, why) for what gave no text."""
 
     matches: Mapping[str, Match] = field(default_factory=dict)
     named: bool = False

@@ -97,7 +97,7 @@ NUMBERED = frozenset(name for kind in KINDS.values() for name in kind.documents)
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What each token id writes, in UTF-8; a special token separates. `digest`: the sha256 of its tokenizer.json."""
+    """The UTF-8 bytes of each token id; a special token separates. `digest`: the sha256 of its tokenizer.json."""
 
     digest: str
     spellings: tuple[bytes, ...]

@@ -123,7 +123,7 @@ class Patterns(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Teaching(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a teacher is asked about passages: questions with answers, then each question again, with the passage and without it."""
+    """Prompts for a teacher about passages: questions with answers, then each question again, with the passage and without it."""
 
     teacher: Annotated[Teacher | Patterns, Field(discriminator="kind")] = Field(
         description="who writes questions and answers: a model behind an address, or patterns; by kind"

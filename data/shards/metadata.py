@@ -27,7 +27,7 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """How many rows a source has, one source after the other, with their targets and the bytes of its text; 0 if not counted."""
+    """Row counts by source, one source after the other, with their targets and the bytes of its text; 0 if not counted."""
 
     name: str
     rows: int
@@ -37,7 +37,7 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What the rows hold.
+    """Contents of the rows.
 
     `tokens`: without padding, the token that two rows share counted once. `targets`: tokens that count in the loss. `bytes`: UTF-8 bytes of
     the text that the targets encode (special tokens encode none), so bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are

@@ -289,7 +289,7 @@ SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource | Picture
 
 
 class IngestConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What the corpus is made of."""
+    """Settings of the sources of a corpus."""
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, in the order they are read")
     max_file_megabytes: int = Field(

@@ -1,4 +1,4 @@
-"""What was unpacked, divided among the shards: one Parquet file for each, with the rows of its documents by id.
+"""Unpacked archives, divided among the shards: one Parquet file for each, with the rows of its documents by id.
 
 A slice depends on what its shard gets of the files alone, so a record that is edited changes one slice. Rows wait in one file under
 `scratch` until all are there; DuckDB sorts only where they lie. Memory: the largest document, one row group and, within DuckDB's limit, the

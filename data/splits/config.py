@@ -1,4 +1,4 @@
-"""What may change the bytes that the split writes. Cheap to import: pydantic only."""
+"""Settings of the split. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DivideConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the corpus is split into train, validation and test, and how much of train a machine may have written."""
+    """Settings of splitting a corpus into train, validation and test, and how much of train a machine may have written."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "train": ("mode=fractions", "mode=passages"),

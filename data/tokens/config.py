@@ -22,32 +22,32 @@ SHOWN = "shown.json"
 
 
 class AllotConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the share of the training text that is set apart for the tokenizer's sample."""
+    """Settings of the share of the training text that is set apart for the tokenizer's sample."""
 
     sample_bytes: int = Field(description="most text that the tokenizer is fitted on; bytes")
 
 
 class DrawConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change which chunks of a shard are set apart, once the share is known."""
+    """Settings that decide which chunks of a shard are set apart, once the share is known."""
 
     seed: int = Field(description="seed of the sample, and of what a sweep holds out; integer")
     sweep: bool = Field(description="whether chunks are held out to compare sizes by; yes or no")
 
 
 class RestoreConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What may change the counts over a shard, once the tokenizer is fitted."""
+    """Settings of the counts over a shard, once the tokenizer is fitted."""
 
     seed: int = Field(description="seed of which documents the report shows; integer")
 
 
 class DescribeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What the report says of how the tokenizer was fitted."""
+    """Settings of the report on the tokenizer's training."""
 
     kind: Kind = Field(description="kind of tokenizer")
 
 
 class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the tokenizer is fitted, on the training split only."""
+    """Settings of training the tokenizer, on the training split only."""
 
     kind: Kind = Field(
         "byte_level_bpe",
@@ -128,7 +128,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class Augmentation(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the training documents differ from pass to pass. Validation and test are never augmented."""
+    """Settings of augmentation: training documents differ from pass to pass. Validation and test are never augmented."""
 
     passes: int = Field(
         1, ge=1, le=64, description="times that the training documents are packed, one after the other, each time in another order; count"
@@ -173,7 +173,7 @@ class Augmentation(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How documents become rows of equal length for pretraining."""
+    """Settings of packing documents into rows of equal length for pretraining."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
     method: Literal["cut", "best_fit"] = Field(
@@ -221,7 +221,7 @@ class PackConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class EncodeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How conversations and preference pairs become rows for tuning."""
+    """Settings of encoding conversations and preference pairs as rows for tuning."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
     too_long: TooLong = Field(

@@ -124,7 +124,7 @@ class PrintedLine:
 
 @dataclass(frozen=True)
 class ScanProfile:
-    """How one book was printed and scanned."""
+    """The printing and scanning faults of one book."""
 
     quotes: str  # plain, curly or mojibake
     misread: bool

@@ -39,7 +39,7 @@ INKS: dict[str, Colour] = {
     "#": (30, 25, 25), "o": (240, 210, 180), "b": (120, 75, 40), "g": (150, 155, 160), "w": (250, 250, 250), "r": (215, 105, 35),
     "y": (250, 190, 30), "l": (90, 150, 70), "d": (70, 60, 60), "s": (190, 185, 175), "c": (255, 225, 120),
 }  # fmt: skip
-"""What a letter is painted with. A dot is left as it is; an asterisk is the coat."""
+"""The colour of each letter. A dot is left as it is; an asterisk is the coat."""
 PERSON = (
     "..##..",
     ".#oo#.",
@@ -77,7 +77,7 @@ PLACES: dict[str, Sequence[str]] = {
 
 
 class Scene(NamedTuple):
-    """What a picture shows. left: whether the animal is on the left of the person, as one looks at it."""
+    """A picture's scene. left: whether the animal is on the left of the person, as one looks at it."""
 
     person: str
     town: str
@@ -101,7 +101,7 @@ class Scene(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """What a moving picture shows: who goes from where to where, and on which side of the picture that begins."""
+    """The scene of a moving picture: who goes from where to where, and on which side of the picture that begins."""
 
     person: str
     town: str

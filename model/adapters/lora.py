@@ -39,7 +39,7 @@ PREFIX = "base_model.model."  # of all names in peft's file
 
 
 class LoraSettings(AdapterBase):
-    """What kinds of low-rank changes have alike."""
+    """Settings shared by all kinds of low-rank adapters."""
 
     LIBRARIES: ClassVar[tuple[str, ...]] = ("peft",)
     KEEPS_BASE: ClassVar[bool] = True

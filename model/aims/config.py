@@ -16,7 +16,7 @@ AimConfig = Annotated[AnyAim, Field(discriminator="kind")]
 
 
 class ExamineConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What is measured before and after a step."""
+    """Settings of measuring a step's aim before and after it."""
 
     aim: AimConfig = Field(description="what the step is for; kind and its settings")
     rows: int = Field(ge=1, description="rows, pairs, answers or prompts that the aim is measured on; count")

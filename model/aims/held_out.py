@@ -1,4 +1,4 @@
-"""What steps of tuning are for, measured on held-out answers and pairs, before a step and after it."""
+"""Aims of tuning steps on held-out answers and pairs, measured before a step and after it."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _ranked(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 class SignedRewardAim(AimBase):
-    """How likely good answers are, and how unlikely bad ones."""
+    """Aim of KTO: good answers become likelier, bad ones less likely."""
 
     MEASURE: ClassVar[str] = "signed_reward"
     TITLE: ClassVar[str] = "reward of held-out good answers, less that of bad ones"

@@ -21,7 +21,7 @@ PREFIX = "aim."  # of an aim's measure among other metrics
 
 
 class HeldOut(NamedTuple):
-    """What a model is measured on.
+    """The held-out data of an aim.
 
     `rows`: packed rows that the step did not learn from, of the kind that it reads; `examples`: the folder of the questions; `judge`: the
     reward model that scores replies; `most`: how many rows, pairs, answers or prompts are measured; `seed`: decides which, and samples.
@@ -78,7 +78,7 @@ QUESTIONS = ("seen", "heldout")
 
 
 class StepGate(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What must hold of a step: it certainly improves its own aim, and certainly costs little elsewhere."""
+    """The gate of a step: it certainly improves its own aim, and certainly costs little elsewhere."""
 
     rows: int = Field(256, ge=6, description="rows, pairs, answers or prompts that its measure is taken on, before and after it; count")
     most_bits_per_byte: Limit | None = Field(

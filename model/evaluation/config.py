@@ -109,7 +109,7 @@ class Probe(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What `evaluate` measures, and how much of it."""
+    """Settings of an evaluation."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "answer_tokens": ("questions",),
@@ -198,13 +198,13 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class ArenaEvaluation(EvaluateConfig, frozen=True):
-    """What is measured of each network of an arena: what is measured of the base model, and what it costs to write."""
+    """Settings of evaluating a network of an arena: those of the base model, and the cost of decoding."""
 
     lengths: tuple[int, ...] = Field((64, 256, 1024), min_length=1, description="texts before the next token; tokens, ascending")
 
 
 class ConsultConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What is measured of answers from documents, on the held-out questions of the examples."""
+    """Settings of evaluating answers from documents, on the held-out questions of the examples."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"declines": ("declined",)}
 

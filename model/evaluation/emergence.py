@@ -1,4 +1,4 @@
-"""What emerges in thinking, looked for and counted: whether thoughts correct themselves, and are longer on harder questions.
+"""Self-correction and length in thoughts, counted: whether thoughts correct themselves, and are longer on harder questions.
 
 Thoughts are those of greedy answers with the largest budget. One corrects itself if it has a phrase of `CORRECTIONS`; one restates if it
 says a sentence again with another end, such as "Ada lives in Oster. Ada lives in Holm.", as a model does that has never read such a phrase.

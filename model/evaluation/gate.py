@@ -269,7 +269,7 @@ FILE, VERDICT = "metrics.json", "verdict.json"
 
 
 class FidelitySettings(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How a quantized form is compared with the model."""
+    """Settings of comparing a quantized form with the model."""
 
     rows: int = Field(64, ge=1, description="rows that both read, drawn by the seed from the last split of evaluate.release; rows")
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind each interval; count")
@@ -279,7 +279,7 @@ class FidelitySettings(BaseModel, frozen=True, extra="forbid", defer_build=True)
 
 
 class FidelityConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How one form is compared, and what must hold."""
+    """Settings and gate of comparing one form."""
 
     settings: FidelitySettings = FidelitySettings()
     bounds: tuple[Bound, ...] = Field(description="what must hold of this form; list of bounds")

@@ -1,4 +1,4 @@
-"""How fast a network writes and how much it keeps of the text before, by the length of that text.
+"""Decoding speed and state size of a network, by the length of the text before.
 
 Neither depends on the weights, so networks are built anew with room for the longest text, which may exceed what they were trained on; only
 a network that is counted is read, since its counts are its tables. Time is the processor's, on one thread, so neighbours on the machine

@@ -29,7 +29,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Standing:
-    """What was measured of a model.
+    """Measurements of a model.
 
     `base` and `tuned`: before and after tuning; `steps`: after each of its steps, by name and in their order, if there are several;
     `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss) in pretraining; `passes`: how often

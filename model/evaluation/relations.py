@@ -33,7 +33,7 @@ class Unpaired(ValueError):
 
 
 class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How a metric must compare with another; at most one of the three."""
+    """A comparison of one metric with another; at most one of the three."""
 
     beats: str | None = Field(
         None, min_length=1, description="baseline or model that must be beaten, certainly, such as baseline.ngram; name"
@@ -75,7 +75,7 @@ class Relation(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def phrase(self) -> str:
-        """What is asked, such as `beats baseline.ngram`."""
+        """The comparison in words, such as `beats baseline.ngram`."""
         if self.above:
             return f"above {self.above}"
         if self.beats:

@@ -39,7 +39,7 @@ class Attempt(NamedTuple):
 
     @property
     def answer(self) -> str:
-        """What it says first after thinking, as votes compare it."""
+        """The first answer after thinking, as votes compare it."""
         return first_sentence(answer_of(self.text)).casefold()
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answering:
-    """How prompts are answered. beams: 1 for sampling. schema: the JSON schema that every answer follows. stop: strings that end one."""
+    """Settings of answering. beams: 1 for sampling. schema: the JSON schema that every answer follows. stop: strings that end one."""
 
     settings: SamplingConfig
     seed: int = 0

@@ -23,7 +23,7 @@ TokenId = Annotated[int, Field(ge=0)]
 
 
 class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How the next token is chosen: biases and penalties change logits, then come temperature, top_k, top_p and min_p."""
+    """Settings of sampling: biases and penalties change logits, then come temperature, top_k, top_p and min_p."""
 
     temperature: Temperature = Field(
         0.0, ge=0, le=100, description="divides the logits; 0 takes the likeliest token (greedy), others are at least 0.0001"
@@ -54,6 +54,6 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class EmbedConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How passages become vectors."""
+    """Settings of embedding passages."""
 
     passage_prefix: str = Field("", description="put before each passage, as some models of vectors ask, such as 'passage: '; text")

@@ -30,7 +30,7 @@ READ_AT_ONCE = 8192  # tokens in one pass, padding included
 
 
 class HiddenVectors(Protocol):
-    """What gives hidden vectors: a network as it writes, or an encoder.
+    """The interface of an embedding model: a network as it writes, or an encoder.
 
     context: the longest text; tokens. vocab_size: tokens are below it.
     """

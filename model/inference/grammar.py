@@ -157,7 +157,7 @@ class _Steps:
 
 
 class Grammar:
-    """How far one reply has come in its grammar. A `Constraint`.
+    """The parser state of one reply. A `Constraint`.
 
     fault: why the grammar could not be followed on, such as one too complex; the reply then ends. Empty: it could.
     """

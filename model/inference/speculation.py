@@ -33,7 +33,7 @@ class DraftError(ValueError):
 
 
 class Drafter(Protocol):
-    """What proposes tokens. Its rows are those of the batch, in the same order."""
+    """The interface of a draft model. Its rows are those of the batch, in the same order."""
 
     def begin(self, length: int) -> None:
         """Append a row, of which the network holds `length` tokens already."""
@@ -154,7 +154,7 @@ class _OtherNetwork:
 
 @dataclass
 class _HeadsRow:
-    """What the heads know of a row. begin: the first position that they read. proposals: of the next tokens.
+    """The heads' state of a row. begin: the first position that they read. proposals: of the next tokens.
 
     waiting: of each head the vectors that it has yet to read, for good, before those of tokens that come: one at most.
     """

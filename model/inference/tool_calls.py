@@ -23,7 +23,7 @@ _PROBES, _SHOWN, _ARGUMENTS = ("probe_one", "probe_two"), "what the probe does",
 
 @dataclass(frozen=True)
 class CallForm:
-    """What a template writes before a call's name, between name and arguments, after them, and between two calls."""
+    """The text that a template writes before a call's name, between name and arguments, after them, and between two calls."""
 
     begin: str = f'{OPEN}{{"name": '
     middle: str = ', "arguments": '

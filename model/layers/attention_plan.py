@@ -1,4 +1,4 @@
-"""What attention sees in one forward pass, decided once for all layers: the kernel, the mask, and position biases.
+"""The attention plan of one forward pass, made once for all layers: the kernel, the mask, and position biases.
 
 Rows of one document need no mask and take the fused kernel, unless a pattern, a bias or a soft cap asks for more; generation has a plan
 of its own. Packed rows cost a mask of B T S bits; ALiBi and relative bias cost H T S numbers more, or H B T S with packed rows.
@@ -100,7 +100,7 @@ FLEX_WIDTH = 16  # FlexAttention takes no narrower heads
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """How every layer of one forward pass attends.
+    """The kernel, mask and biases of all layers in one forward pass.
 
     mask: for fused: bool (true: may see) or a bias on scores, broadcasting to [B, H, T, S]; None: plainly causal if `causal`, else
     every token sees everything, as one new token does. For plain: the bias from `additive_mask`. block_mask and score_mod: for flex.
@@ -115,7 +115,7 @@ class AttentionPlan:
 
 
 class AttentionInputs:
-    """What one forward pass knows about its tokens before any layer has run: positions, documents, type and device.
+    """The tokens' metadata of one forward pass: positions, documents, type and device.
 
     parts: workers of tensor parallelism that share the heads evenly; this one computes its part of them.
     before: keys that stand before the tokens and that every token sees; the first columns of each mask are theirs.

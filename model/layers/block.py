@@ -75,7 +75,7 @@ def through(feed_forward: FeedForward | Experts, x_BTD: Tensor, routing: Routing
 
 @dataclass(frozen=True)
 class BlockInputs:
-    """What all blocks of one forward pass share besides the residual stream. Not a tuple, since ZeRO unpacks a block's tuples."""
+    """State shared by all blocks of one forward pass besides the residual stream. Not a tuple, since ZeRO unpacks a block's tuples."""
 
     rotary: Rotary | None
     plan: AttentionPlan

@@ -38,7 +38,7 @@ class SizeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
-    """How a layer learns the order of tokens."""
+    """Settings of positions."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "rope_theta": ("positions=rope",),
@@ -100,7 +100,7 @@ class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
 
 
 class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
-    """How tokens attend to one another."""
+    """Settings of attention."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         **PositionsConfig.NEEDS,
@@ -150,7 +150,7 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
 
     @property
     def rotary_width(self) -> int:
-        """How many numbers of a query or key are rotated by position; 0 without rotary positions."""
+        """The dimensions of a query or key that are rotated by position; 0 without rotary positions."""
         if self.positions != "rope":
             return 0
         return self.latent_rope_width if self.attention == "latent" else self.head_dim
@@ -191,7 +191,7 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
 
 
 class NormConfig(SizeConfig, frozen=True, extra="forbid"):
-    """How the residual stream is normalized."""
+    """Settings of normalizing the residual stream."""
 
     norm: Literal["rms", "layer", "batch"] = Field("rms", description="RMSNorm, LayerNorm, or BatchNorm over the tokens of a batch")
 
@@ -251,7 +251,7 @@ class ExpertsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def used(self) -> int:
-        """How many feed-forwards compute each token."""
+        """The number of feed-forwards that compute each token."""
         return self.active + self.shared
 
 

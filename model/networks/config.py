@@ -68,7 +68,7 @@ def _tensor_parallel(config: DecoderConfig, layout: Layout) -> Iterator[str]:
 
 
 class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
-    """What every network of causal blocks has, whatever mixes their tokens."""
+    """Settings shared by all networks of causal blocks, whatever mixes their tokens."""
 
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "kv_heads", "feed_forward")
 

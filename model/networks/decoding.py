@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class DecodingState(Protocol):
-    """What is kept of the tokens before, for each row that writes: keys and values, a window of them, or a recurrent state.
+    """The decoding state of each row: keys and values, a window of them, or a recurrent state.
 
     cuts: whether a row can be shortened, because its entries for each token are independent.
     """

@@ -33,7 +33,7 @@ START = 0  # what the decoder reads first: <|pad|>, as in T5, which no text hold
 
 @dataclass(frozen=True)
 class WritingInputs:
-    """What all blocks of the decoder share. Not a tuple, since ZeRO unpacks a block's tuples."""
+    """State shared by all blocks of the decoder. Not a tuple, since ZeRO unpacks a block's tuples."""
 
     plan: AttentionPlan
     cross: AttentionPlan

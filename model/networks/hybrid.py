@@ -34,7 +34,7 @@ from model.networks.prefix import Entries
 
 @dataclass(frozen=True)
 class HybridInputs(BlockInputs):
-    """What all blocks of one forward pass share, and where the tokens stand."""
+    """State shared by all blocks of one forward pass, and where the tokens stand."""
 
     places: Places = field(default_factory=Places)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageParts:
-    """What comes before, between and after a network's blocks, and the modules that own its weights.
+    """The stages of a network before, between and after its blocks, and the modules that own its weights.
 
     table: of the tokens' vectors, for `embed`, which returns the first block's input x_BTD.
     run: x_BTD through some consecutive blocks, given the columns that all stages are sent.

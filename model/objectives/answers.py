@@ -1,4 +1,4 @@
-"""What objectives over answers share: rows of answers as batches, and how likely networks find them.
+"""Log-likelihoods of answers, and batches of them, for objectives over answers.
 
 Log-probabilities are summed over an answer's tokens, its `<|end|>` included, not over the prompt; nats.
 """

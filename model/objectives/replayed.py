@@ -55,7 +55,7 @@ class Replayed:
 
     @property
     def surveyed(self) -> tuple[str, ...]:
-        """What the own objective needs of the whole global batch."""
+        """Return the own objective's statistics of the whole global batch."""
         return surveyed(self.own)
 
     @property

@@ -63,7 +63,7 @@ class Opened(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a model is, before its weights are read."""
+    """A model's description, without its weights."""
 
     network: NetworkBase
     vocabulary: int

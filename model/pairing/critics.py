@@ -31,7 +31,7 @@ Problem = Literal["", "empty", "unended", "too_long", "refused"]
 
 
 class Reply(NamedTuple):
-    """What a critic says. `problem`: why it can't be used: nothing is said, it does not end, it has no room, or it was withheld."""
+    """A critic's reply. `problem`: why it can't be used: nothing is said, it does not end, it has no room, or it was withheld."""
 
     text: str
     problem: Problem = ""

@@ -33,7 +33,7 @@ def write_quantization(model_dir: Path, output: Path, entry: dict[str, Any], **m
 
 
 class Use(NamedTuple):
-    """How a tool uses a form: the tool, the language of the code (sh or python), and the code."""
+    """Instructions for using a form with a tool: the tool, the language of the code (sh or python), and the code."""
 
     tool: str
     language: str
@@ -45,7 +45,7 @@ class Quantizer(Protocol):
 
     @property
     def label(self) -> str:
-        """What the model card calls this kind."""
+        """The name of this kind in the model card."""
 
     @property
     def files(self) -> tuple[str, ...]:

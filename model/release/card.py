@@ -43,7 +43,7 @@ class OriginFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class TrainingFact(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What a card says of pretraining, or of a step of tuning."""
+    """Facts of pretraining or of a tuning step for the card."""
 
     title: str = Field(description="what it is called; text")
     length: TrainingLength = Field(description="its updates and the rows in each")

@@ -1,4 +1,4 @@
-"""What sampled replies are rewarded for: a config tagged by `kind` each, which scores them. Cheap to import: pydantic only."""
+"""Rewards of sampled replies: a config tagged by `kind` each, which scores them. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 

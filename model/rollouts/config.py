@@ -1,4 +1,4 @@
-"""How rollouts are made. Cheap to import: pydantic only."""
+"""Settings of rollouts. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RolloutConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class ReturnsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How rewards become advantages, and what holds the policy near the reference."""
+    """Settings of turning rewards into advantages, and of the penalty that holds the policy near the reference."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"kl_target": ("kl_weight",), "horizon": ("kl_target",)}
 

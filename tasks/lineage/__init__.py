@@ -1,1 +1,1 @@
-"""What made what: trace both ways, take-down, compare."""
+"""Lineage: trace both ways, take-down, compare."""

@@ -48,7 +48,7 @@ _ID = re.compile(r"\b[0-9a-f]{16}\b")
 
 @dataclass(frozen=True)
 class Step:
-    """What one stage did. `ledger`: its rows about the document, the closing row last; `text`: as it left the stage, None if it did not."""
+    """One stage's effect. `ledger`: its rows about the document, the closing row last; `text`: as it left the stage, None if it did not."""
 
     stage: str
     artifact: Artifact

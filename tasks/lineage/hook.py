@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Holding:
-    """How one artifact holds a document.
+    """An artifact's hold on a document.
 
     `parts`: files or folders with its words, "" for all of them; `learned`: a model or vocabulary learned from it; `measured`: a model was
     measured on it; `certain`: False where the files cannot tell; `detail`: where it is, or how it left.

@@ -21,7 +21,7 @@ from tasks.stage.store.journal import RegisteredModel, RunRecord
 
 @dataclass(frozen=True)
 class Relation:
-    """How another document shares the text.
+    """Another document that shares the text.
 
     `whole`: it would take the document's place, or has taken it; `kept_instead`: it has.
     """

@@ -36,7 +36,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is shown above everything else.
+    """The top of the page.
 
     `state`: passed, overruled, failed, stopped or unjudged; `failure`: the error that ended the run; `words`: how good the model is.
     """

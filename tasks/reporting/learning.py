@@ -1,4 +1,4 @@
-"""How the models learned: loss by step for train and validation, speed, and what the model wrote meanwhile."""
+"""The report's section on training: loss by step for train and validation, speed, and what the model wrote meanwhile."""
 
 from __future__ import annotations
 

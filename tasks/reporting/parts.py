@@ -1,4 +1,4 @@
-"""What sections consist of: figures, tables, conversations and passages, as plain data that the template lays out.
+"""Parts of a section: figures, tables, conversations and passages, as plain data that the template lays out.
 
 Everything is text, which the template escapes, or a drawing that is escaped already.
 """

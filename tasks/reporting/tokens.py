@@ -1,4 +1,4 @@
-"""How text becomes tokens, and tokens rows: what a token holds, what the tokenizer can't write, and what packing left empty."""
+"""The report's section on tokens and packing: what a token holds, what the tokenizer can't write, and what packing left empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the body of a stage gets to work with."""
+"""The workspace of a stage's body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well personal data is found, as a confusion matrix: sentences in which it is known, by the kind that is found there.
+"""Confusion matrix of the detection of personal data: sentences in which it is known, by the kind that is found there.
 
 Sentences whose personal data is known, about the people and towns of the universe, and sentences whose numbers are nobody's.
 

@@ -1,1 +1,1 @@
-"""What an assistant can do, scored by rules."""
+"""Skills of an assistant, scored by rules."""

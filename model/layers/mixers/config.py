@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MixerBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How a block's tokens learn of those before them."""
+    """Settings of a token mixer."""
 
     ATTENDS: ClassVar[bool] = False  # whether the block is the decoder's own, which keeps each token's key and value
 

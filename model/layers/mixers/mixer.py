@@ -118,7 +118,7 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Decays:
-    """What is left of the past; 0 for another document's.
+    """The decay of the state; 0 for another document's.
 
     between_BCHQS: at token Q of what S wrote. since_BCHQ: at token Q of the state that entered the chunk. until_BCHQ: at the chunk's end of
     what token Q wrote. whole_BCH: at its end of the state that entered.

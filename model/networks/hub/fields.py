@@ -1,4 +1,4 @@
-"""What configs of transformers share: names of tensors, rotary positions, and a sliding window."""
+"""Fields shared by transformers configs: names of tensors, rotary positions, and a sliding window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every class of transformers says of itself: which decoders it computes, and how it writes their settings and weights.
+"""The interface of a transformers class: which decoders it computes, and how it writes their settings and weights.
 
 Cheap to import (no torch), since a recipe is checked against it at start-up.
 """

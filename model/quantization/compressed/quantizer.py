@@ -46,7 +46,7 @@ class CompressedQuantizer:
 
     @property
     def label(self) -> str:
-        """What the model card calls it."""
+        """The name in the model card."""
         return self.config.LABEL
 
     @property

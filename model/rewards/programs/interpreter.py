@@ -19,7 +19,7 @@ Names = dict[str, Value]
 
 
 class _Ended(Exception):
-    """How a block ended before its end: `how` is return, break or continue."""
+    """Early exit from a block: `how` is return, break or continue."""
 
     def __init__(self, how: str, value: Value = None) -> None:
         super().__init__(how)

@@ -32,7 +32,7 @@ WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do about one stage, or one shard of it.
+    """The decision about one stage, or one shard of it.
 
     `last`: the record that is compared with; `changes`: what differs of what its execution read, `today`: the hash of its trace now.
     `reason`: why another trace's artifact is accepted, in the words of who did. `config`, `inputs`: what the stage is called with. `old`:

@@ -30,7 +30,7 @@ class RunStopped(RuntimeError):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks of a run besides its recipe.
+    """Options of a run that are no part of its recipe.
 
     `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `runs`: receives
     the run when it opens; `working`: set when a stage has to execute, rather than being reused.

@@ -112,7 +112,7 @@ class Garbage:
 
 @dataclass(frozen=True)
 class GarbageSurvey:
-    """What is kept and what can go. `recorded`: whether the store has a journal; without one everything is kept."""
+    """The artifacts to keep and to collect. `recorded`: whether the store has a journal; without one everything is kept."""
 
     recorded: bool
     runs: tuple[RetainedRun, ...] = ()

@@ -1,4 +1,4 @@
-"""What the journal records of a run: plain JSON, complete without any server.
+"""The journal's record of a run: plain JSON, complete without any server.
 
 A run rewrites its record as it goes; the series that its stages report lie beside it (`series`), and so does what MLflow was told of it.
 """
@@ -50,7 +50,7 @@ class PositionRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class StageRecord(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """How a stage went in a run, all its shards together."""
+    """The outcome of a stage in a run, all its shards together."""
 
     status: Literal["executing", "executed", "reused", "failed", "stopped"]
     began: str = Field(description="UTC time, ISO 8601")

@@ -1,1 +1,1 @@
-"""What every room needs of the machine: atomic file writes, locks, child processes, progress lines."""
+"""The machine: atomic file writes, locks, child processes, progress lines."""

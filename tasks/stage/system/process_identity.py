@@ -1,4 +1,4 @@
-"""What a process is known by, here and in records: its number says nothing alone, since a restarted container gives it out again.
+"""The identity of a process, here and in records: its number says nothing alone, since a restarted container gives it out again.
 
 A process is this boot of the kernel, its pid namespace (a container's, mostly), its number there and the clock tick at which it began,
 none of which a change of the wall clock moves. A namespace's number is given out again too, so only all of

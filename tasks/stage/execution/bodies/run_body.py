@@ -194,7 +194,7 @@ class BodyCall:
 
 @dataclass(frozen=True)
 class Listener:
-    """What a body reports to while it works. `lock`: the right to execute it; once that is lost, the body is interrupted."""
+    """The callbacks of a body while it works. `lock`: the right to execute it; once that is lost, the body is interrupted."""
 
     meter: ProgressMeter
     series: Callable[[list[tuple[str, float, int]]], None]
@@ -203,7 +203,7 @@ class Listener:
 
 
 class Executed(NamedTuple):
-    """What a body returned, what it executed and read, and the processor time and memory that its process took."""
+    """The outcome of a body: what it returned, executed and read, and the processor time and memory that its process took."""
 
     metrics: Metrics
     marks: Marks

@@ -30,7 +30,7 @@ class MissingMarks(RuntimeError):
 
 
 class Marks(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What was entered, imported, read and missed. Paths are relative to the repository.
+    """Marks of an execution: definitions entered, modules imported, files read and lookups missed. Paths are relative to the repository.
 
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
     that ran as `__main__`. `entered`: "path:qualname". `made`: "path:class" of the models with a tag that were made, "*" if it could be

@@ -128,7 +128,7 @@ def differences_of(old: dict[str, str], new: dict[str, str]) -> tuple[Change, ..
 
 
 class Trace(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """What an execution read: "kind path:name" -> hash."""
+    """The trace of an execution: "kind path:name" -> hash."""
 
     entries: dict[str, str]
 
