@@ -27,7 +27,7 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """How many rows a source has, one source after the other, with their targets and the bytes of its text; 0 if not counted."""
+    """Row counts by source, one source after the other, with their targets and the bytes of its text; 0 if not counted."""
 
     name: str
     rows: int

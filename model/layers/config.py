@@ -150,7 +150,7 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
 
     @property
     def rotary_width(self) -> int:
-        """How many numbers of a query or key are rotated by position; 0 without rotary positions."""
+        """The dimensions of a query or key that are rotated by position; 0 without rotary positions."""
         if self.positions != "rope":
             return 0
         return self.latent_rope_width if self.attention == "latent" else self.head_dim
@@ -251,7 +251,7 @@ class ExpertsConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def used(self) -> int:
-        """How many feed-forwards compute each token."""
+        """The number of feed-forwards that compute each token."""
         return self.active + self.shared
 
 

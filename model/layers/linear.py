@@ -77,7 +77,7 @@ class FourBitLinear(nn.Module):
 
     @property
     def packed_weights(self) -> int:
-        """How many weights are packed."""
+        """The number of packed weights."""
         return self.out_features * self.in_features
 
     def matrix(self) -> Tensor:

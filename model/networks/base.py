@@ -112,7 +112,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
 
     @property
     def period(self) -> int:
-        """How many consecutive blocks are alike with as many before them: 1 where all are alike."""
+        """The period after which blocks repeat: 1 where all are alike."""
         return 1
 
     @property
