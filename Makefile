@@ -8,7 +8,7 @@ run: .venv/installed
 	$(BIN)/folio run universe
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 proofs: .venv/installed-proofs  # what takes minutes: every ZeRO stage, kills, the whole default recipe
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow

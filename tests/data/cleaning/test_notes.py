@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.cleaning.test_printed import cleaned
+from tests.data.cleaning.test_printed import all_cleaned, cleaned
 
 WORDS = re.findall(r"\w+", "The miller saw a river rise over stones and wrote it down in his book before night came upon our valley")
+ENDS = {"number": "{0}", "dashes": "- {0} -", "feed": "\f", "head": "THE OLD MILL", "head and number": "THE OLD MILL {0}\n{0}"}
 MARKS = ["*", "†", "‡", "1", "12", "[1]", "[a]", "(2)", "³", "**"]
 
 
@@ -35,11 +36,11 @@ def _book(mark: str, end: str, *, noted: bool = True) -> tuple[str, str]:
     return "\n".join(with_notes), "\n".join(without)
 
 
-@pytest.mark.parametrize("end", ["{}", "- {} -", "\f", "THE OLD MILL", "THE OLD MILL {}\n{}"])
 @pytest.mark.parametrize("mark", MARKS)
-def test_foot_notes_and_their_marks_go_and_every_other_word_stays(mark: str, end: str, tmp_path: Path) -> None:
-    noted, plain = _book(mark, end.replace("{}\n{}", "{0}\n{0}"))
-    assert cleaned(tmp_path, noted, notes="drop") == cleaned(tmp_path / "plain", plain)
+def test_foot_notes_and_their_marks_go_and_every_other_word_stays(mark: str, tmp_path: Path) -> None:
+    books = {name: _book(mark, end) for name, end in ENDS.items()}
+    found = all_cleaned(tmp_path / "noted", {name: noted for name, (noted, _) in books.items()}, notes="drop")
+    assert found == all_cleaned(tmp_path / "plain", {name: plain for name, (_, plain) in books.items()})
 
 
 def test_heads_and_numbers_are_found_behind_notes(tmp_path: Path) -> None:
@@ -72,17 +73,17 @@ RIGHT = {
     "a verse": "12 And it came to pass in those days,",
     "stars between parts": "* * *",
 }
+ABOVE = ["he said *this* and no more", "in May 12 of them came, in June 1 alone", "Chapter 1. Of 2 mills", "as he said,2 and she"]
 
 
 @pytest.mark.parametrize("name", RIGHT)
-@pytest.mark.parametrize(
-    "above", ["he said *this* and no more", "in May 12 of them came, in June 1 alone", "Chapter 1. Of 2 mills", "as he said,2 and she"]
-)
-def test_what_only_looks_like_a_note_stays(name: str, above: str, tmp_path: Path) -> None:
-    random = Random(name)
-    pages = [[*_page(random), above, *_page(random, 3), RIGHT[name], str(number)] for number in range(40, 46)]
-    text = "\n".join(line for page in pages for line in page)
-    assert cleaned(tmp_path, text, notes="drop") == cleaned(tmp_path / "kept", text)
+def test_what_only_looks_like_a_note_stays(name: str, tmp_path: Path) -> None:
+    texts = {}
+    for above in ABOVE:
+        random = Random(name)
+        pages = [[*_page(random), above, *_page(random, 3), RIGHT[name], str(number)] for number in range(40, 46)]
+        texts[above] = "\n".join(line for page in pages for line in page)
+    assert all_cleaned(tmp_path / "dropped", texts, notes="drop") == all_cleaned(tmp_path / "kept", texts)
 
 
 def test_notes_stay_unless_a_recipe_drops_them(tmp_path: Path) -> None:

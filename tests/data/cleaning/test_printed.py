@@ -69,10 +69,15 @@ A mix of civil and vivid things: i, v and x.
 
 def cleaned(folder: Path, text: str, **rules: Any) -> str:
     """Return a text cleaned by these rules alone."""
+    return all_cleaned(folder, {"a": text}, **rules)["a"]
+
+
+def all_cleaned(folder: Path, texts: dict[str, str], **rules: Any) -> dict[str, str]:
+    """Return texts by name, each cleaned by these rules alone."""
     config = CleanConfig.model_validate({"minimum_characters": 1, "dashes": "keep", **OFF, **rules})
-    documents = write(folder / "in", {"a": text})
+    documents = write(folder / "in", texts)
     clean(documents, folder / "out", config, threads=1, memory="500MB", scratch=folder / "scratch")
-    return texts_of(folder / "out")["a"]
+    return texts_of(folder / "out")
 
 
 def test_stamps_and_notices_of_scanners_go_and_the_text_between_them_stays(tmp_path: Path) -> None:

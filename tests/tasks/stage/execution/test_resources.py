@@ -80,6 +80,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raise AssertionError("the plan never came to an end")
 
 
+@pytest.fixture(scope="module")
+def reused(whole: Path) -> dict[str, str]:
+    """The keys by position of a plan that reuses every artifact of that store."""
+    return keys(planned(load("universe"), whole))
+
+
 def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     """Yield every field of a resources model, with a value that differs from its own."""
     found: list[tuple[tuple[str, ...], Any]] = []
@@ -105,10 +111,9 @@ def keys(decisions: list[Decision]) -> dict[str, str]:
     return {decision.position: decision.key for decision in decisions}
 
 
-def test_every_stage_of_the_recipe_has_a_key_of_its_own(whole: Path) -> None:
-    found = keys(planned(load("universe"), whole))
-    assert len(found) >= 20
-    assert all(found.values())
+def test_every_stage_of_the_recipe_has_a_key_of_its_own(reused: dict[str, str]) -> None:
+    assert len(reused) >= 20
+    assert all(reused.values())
 
 
 def name_of(given: Any) -> str:
@@ -117,18 +122,18 @@ def name_of(given: Any) -> str:
 
 
 @pytest.mark.parametrize(("path", "value"), other_values(PipelineResources()), ids=name_of)
-def test_no_resource_changes_a_key(whole: Path, path: tuple[str, ...], value: Any) -> None:
+def test_no_resource_changes_a_key(whole: Path, reused: dict[str, str], path: tuple[str, ...], value: Any) -> None:
     recipe = load("universe").model_copy(update={"resources": changed(PipelineResources(), path, value)})
     decisions = planned(recipe, whole)
-    assert keys(decisions) == keys(planned(load("universe"), whole))
+    assert keys(decisions) == reused
     assert {decision.action for decision in decisions} == {"reuse"}
 
 
-def test_neither_root_nor_store_nor_tracking_changes_a_key(whole: Path, tmp_path: Path) -> None:
+def test_neither_root_nor_store_nor_tracking_changes_a_key(whole: Path, reused: dict[str, str], tmp_path: Path) -> None:
     shutil.copytree(whole / "store", tmp_path / "moved")
     elsewhere = {"root": str(tmp_path), "store": str(tmp_path / "moved"), "tracking": "sqlite:////elsewhere.db", "description": "new"}
     decisions = planned(load("universe").model_copy(update=elsewhere), tmp_path / "home")
-    assert keys(decisions) == keys(planned(load("universe"), whole))
+    assert keys(decisions) == reused
     assert {decision.action for decision in decisions} == {"reuse"}
 
 
