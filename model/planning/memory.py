@@ -172,7 +172,7 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     # Autocast holds a rounded copy of each weight until the backward pass is done; blocks that are computed again hold those of one.
     again = roles.get("matrix", 0) * (job.network.layers - 1) // job.network.layers if job.resources.recompute == "blocks" else 0
     rounded = 0 if train.precision.PRODUCTS == "fp32" else (whole - FP32 * again // parallel.pipeline) // 2
-    buffers, step = _buffers(job, whole, part, accelerator), _step(job, roles)
+    buffers, step = _buffers(job, whole, part, accelerator), _step(job, roles, accelerator)
     # The flat copy of gradients in stages 0 and 1 is made, and an update too, after the activations are freed.
     early, late = (0, buffers + step) if stage < 2 else (buffers, step)
     buffers = early + rounded + max(0, late - activations - logits - rounded)
@@ -184,19 +184,21 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, process + engine)
 
 
-def _step(job: Job, roles: Mapping[Role, int]) -> int:
+def _step(job: Job, roles: Mapping[Role, int], accelerator: bool) -> int:
     """Bytes that an update holds while it is made: now and then a copy of the weights, to measure by how much they change, and what the
     optimizer computes of one tensor. Under ZeRO, which updates group after group, a tensor is a worker's part of one."""
     optimizer, parallel = job.train.optimizer, job.resources.parallel
     whole, matrices = sum(roles.values()), roles.get("matrix", 0)
     apart = optimizer.MATRIX_STATE is not None  # matrices are a group of their own
-    if parallel.zero_stage:
-        group = (max(matrices, whole - matrices) if apart else whole) // parallel.data_workers
-        return FP32 * (group + optimizer.STEP * ((matrices // parallel.data_workers) if apart else group))
     # The largest matrix of a block is about a quarter of it.
     block = matrices // (4 * job.network.layers)
+    at_once, copies = optimizer.BATCH if accelerator else (0, 0)
+    batch = copies * max(FP32 * block, min(at_once, FP32 * matrices // parallel.data_workers))
+    if parallel.zero_stage:
+        group = (max(matrices, whole - matrices) if apart else whole) // parallel.data_workers
+        return FP32 * (group + optimizer.STEP * ((matrices // parallel.data_workers) if apart else group)) + batch
     tensor = block if apart else max(block, roles.get("embedding", 0))
-    return FP32 * (whole // parallel.pipeline + optimizer.STEP * tensor)
+    return FP32 * whole // parallel.pipeline + max(FP32 * optimizer.STEP * tensor, batch)
 
 
 def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:

@@ -49,6 +49,23 @@ def use_tf32(resources: TrainResources) -> None:
     torch.set_float32_matmul_precision("high")
 
 
+def use_deterministic(resources: TrainResources) -> None:
+    """Have a card's sums added in one order, if the resources ask for it; raise JobError if this machine has no card.
+
+    What PyTorch has no deterministic algorithm for fails by name. cuBLAS also needs a workspace of fixed size, which `commands.py` sets in
+    the worker's environment, as it is read once. On a CPU the same job gives the same bytes without it.
+    """
+    if not resources.deterministic:
+        return
+    if not torch.cuda.is_available():
+        raise JobError(
+            "resources.training.deterministic=true is for NVIDIA cards, and this machine has none; a CPU gives the same bytes without it: "
+            "set deterministic=false"
+        )
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
 class LossScale:
     """Dynamic loss scale (Micikevicius et al., 2018): halved when a gradient overflows, doubled after `loss_scale_window` good updates.
 

@@ -157,6 +157,11 @@ class TrainResources(BaseModel, frozen=True, extra="forbid", defer_build=True):
     tf32: bool = Field(
         False, description="compute fp32 products with TF32's 10 bits of mantissa: several times as fast, on NVIDIA cards from Ampere on"
     )
+    deterministic: bool = Field(
+        False,
+        description="have an NVIDIA card compute the same bytes each time, on the same card, layout and libraries; slower, and what has no "
+        "such algorithm fails by name; a CPU always does",
+    )
     recompute: Literal["none", "blocks"] = Field(
         "none", description="activations recomputed in the backward pass instead of stored; blocks: a third more computing, less memory"
     )

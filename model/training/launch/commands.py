@@ -56,6 +56,7 @@ def _memory() -> dict[str, str]:
 
 
 ROOT = Path(__file__).resolve().parents[3]
+CUBLAS_WORKSPACE = ":4096:8"  # eight of 4 MiB: with buffers of one size cuBLAS adds in one order
 WORKER = "model.training.launch.worker"
 TORCHRUN = "model.training.launch.torchrun"
 # Environment variables that describe the network between nodes; ssh does not pass them on by itself.
@@ -150,7 +151,9 @@ def _common(job: Job) -> dict[str, str]:
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     # What workers log is shown to people; no stage reads it, so its words are no part of an identity.
     shown = {"FOLIO_STANDARD_ERROR": "*"}
-    return {"PYTHONPATH": paths, **shown, **worker_environment(), **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
+    fixed = {"CUBLAS_WORKSPACE_CONFIG": CUBLAS_WORKSPACE} if job.resources.deterministic else {}
+    counted = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    return {"PYTHONPATH": paths, **shown, **worker_environment(), **fixed, **counted}
 
 
 def _meet_seconds(job: Job) -> int:

@@ -53,9 +53,10 @@ def main(path: Path) -> int:
     join(worker, job.resources.parallel.meet_seconds)
     start_heartbeat(path.parent, worker.rank)
     from model.training.micro_batch import with_fitting_micro_batch
-    from model.training.precision import use_tf32
+    from model.training.precision import use_deterministic, use_tf32
 
     use_tf32(job.resources)
+    use_deterministic(job.resources)
     job = with_fitting_micro_batch(job)
 
     from data.shards.schema import ShardError

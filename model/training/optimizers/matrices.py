@@ -2,13 +2,14 @@
 
 In stage 0 an optimizer holds each matrix. In stages 1 to 3 it holds flat tensors: in 1 and 2 this worker's section of a group laid end to
 end, in 3 this worker's section of each matrix, laid end to end.
-Cost of `map_matrices`: each worker computes every n-th matrix of n workers; each matrix is sent twice, and n of them are in memory, or n
-times as many as a worker computes at once.
+Cost of `map_matrices`: each worker computes every n-th matrix of n workers; each matrix is sent twice. A worker keeps what it computes
+itself, at most a batch, and one matrix of another's at a time, however many workers there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -17,7 +18,10 @@ from torch import Tensor, distributed, nn
 
 
 class HeldMatrix(Protocol):
-    """A matrix that is held, whole or in part, by one of the optimizer's tensors."""
+    """A matrix that is held, whole or in part, by one of the optimizer's tensors. `numbers`: how many it has."""
+
+    @property
+    def numbers(self) -> int: ...
 
     def gather(self, values: Tensor) -> Tensor:
         """Return the whole matrix from `values`, which are laid out like the optimizer's tensor. A collective."""
@@ -30,6 +34,9 @@ class HeldMatrix(Protocol):
 
 class WholeMatrix:
     """A matrix that the optimizer holds itself."""
+
+    def __init__(self, numbers: int) -> None:
+        self.numbers = numbers
 
     def gather(self, values: Tensor) -> Tensor:
         """Return the matrix itself."""
@@ -45,6 +52,7 @@ class SectionOfGroup:
 
     def __init__(self, parameter: Any) -> None:
         self._parameter = parameter
+        self.numbers: int = parameter.numel()
 
     def gather(self, values: Tensor) -> Tensor:
         """Return the sum over workers of zeros with each one's part in its place.
@@ -70,6 +78,7 @@ class SectionOfMatrix:
 
     def __init__(self, parameter: Any, offset: int) -> None:
         self._parameter, self._offset = parameter, offset
+        self.numbers: int = parameter.ds_numel
 
     def gather(self, values: Tensor) -> Tensor:
         """Return the workers' sections, end to end."""
@@ -107,7 +116,7 @@ class UpdatesMatrices(Protocol):
 
 def whole_matrices(held: Tensor) -> Sequence[HeldMatrix]:
     """Return the one matrix of a tensor that is one, as without ZeRO."""
-    return [WholeMatrix()]
+    return [WholeMatrix(held.numel())]
 
 
 def partitioned_matrices(engine: DeepSpeedEngine) -> FindMatrices:
@@ -132,30 +141,67 @@ def workers_here() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+Compute = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
 def map_matrices(
     held: Sequence[Tensor],
-    values: Sequence[Tensor],
+    values: Callable[[Tensor], Tensor],
     find: FindMatrices,
-    compute: Callable[[Sequence[Tensor]], Sequence[Tensor]],
+    compute: Compute,
     *,
     at_once: int = 1,
-) -> list[Tensor]:
-    """Return what `compute` makes of every matrix in `values`, laid out as they are. A collective, if there is a process group.
+    numbers_at_once: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each tensor held, with what `compute` makes of every matrix in its `values`, laid out as they are. A collective, if there is
+    a process group: exhaust it.
 
-    `values` are laid out as the tensors `held` by the optimizer, in which `find` finds matrices. The workers share the computing, and
-    each is given up to `at_once` matrices at a time.
+    `values` are computed when they are needed and let go afterwards. The workers share the computing, and each is given up to `at_once`
+    matrices at a time, of `numbers_at_once` numbers together if that isn't 0, but one at least.
     """
     workers = workers_here()
     rank = distributed.get_rank() if workers > 1 else 0
-    results = [torch.zeros_like(value) for value in values]
-    found = [(matrix, value, result) for tensor, value, result in zip(held, values, results, strict=True) for matrix in find(tensor)]
-    for first in range(0, len(found), workers * at_once):
-        shared = found[first : first + workers * at_once]
-        wholes = [matrix.gather(value) for matrix, value, _ in shared]
-        own = iter(compute(wholes[rank::workers]))
-        wholes = [next(own) if number % workers == rank else torch.empty_like(whole) for number, whole in enumerate(wholes)]
-        for number, (whole, (matrix, _, result)) in enumerate(zip(wholes, shared, strict=True)):
+    found = [(index, matrix) for index, tensor in enumerate(held) for matrix in find(tensor)]
+    to_gather = Counter(index for index, _ in found)
+    to_put = Counter(to_gather)
+    sources, results = dict[int, Tensor](), dict[int, Tensor]()
+    for shared in _batches(found, workers, at_once, numbers_at_once):
+        own, places = list[Tensor](), list[tuple[torch.Size, torch.dtype, torch.device]]()
+        for number, (index, matrix) in enumerate(shared):
+            if index not in sources:
+                sources[index] = values(held[index])
+            whole = matrix.gather(sources[index])
+            places.append((whole.shape, whole.dtype, whole.device))
+            if number % workers == rank:
+                own.append(whole)
+            to_gather[index] -= 1
+            if not to_gather[index]:
+                del sources[index]
+        computed = list(compute(own))[::-1]
+        del own, whole  # before the results are sent
+        for number, ((index, matrix), (shape, dtype, device)) in enumerate(zip(shared, places, strict=True)):
+            whole = computed.pop() if number % workers == rank else torch.empty(shape, dtype=dtype, device=device)
             if workers > 1:
                 distributed.broadcast(whole, group_src=number % workers)
-            matrix.put(whole, result)
-    return results
+            if index not in results:
+                results[index] = torch.zeros_like(held[index])
+            matrix.put(whole, results[index])
+            to_put[index] -= 1
+            if not to_put[index]:
+                yield held[index], results.pop(index)
+
+
+def _batches(
+    found: Sequence[tuple[int, HeldMatrix]], workers: int, at_once: int, numbers_at_once: int
+) -> Iterator[Sequence[tuple[int, HeldMatrix]]]:
+    """Yield matrices in rounds of one for each worker: as many rounds together as no worker's share of them goes beyond the limits."""
+    batch, rounds, numbers = list[tuple[int, HeldMatrix]](), 0, 0
+    for first in range(0, len(found), workers):
+        a_round = found[first : first + workers]
+        largest = max(matrix.numbers for _, matrix in a_round)
+        if batch and (rounds == at_once or 0 < numbers_at_once < numbers + largest):
+            yield batch
+            batch, rounds, numbers = [], 0, 0
+        batch, rounds, numbers = [*batch, *a_round], rounds + 1, numbers + largest
+    if batch:
+        yield batch

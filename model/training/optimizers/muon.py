@@ -2,7 +2,8 @@
 
 Muon replaces a matrix's momentum by the nearest orthogonal matrix, which torch's Muon finds by five Newton-Schulz steps in bf16. Its
 updates are scaled to the size of AdamW's (Liu et al., 2025, "Muon is Scalable for LLM Training"), so one learning rate and one weight
-decay serve both. Several workers share the matrices among them. Memory: one tensor a matrix, half of AdamW's.
+decay serve both. Several workers share the matrices among them. Memory: one tensor a matrix, half of AdamW's, and on an accelerator about
+`STACKED_COPIES` times `STACKED_BYTES` in an update, or of the largest matrix if that is more.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.training.optimizers.matrices import FindMatrices, map_matrices, whole_matrices, workers_here
+from model.training.optimizers.config import STACKED_BYTES
+from model.training.optimizers.matrices import FindMatrices, map_matrices, whole_matrices
 
 MOMENTUM = "momentum_buffer"
 # As torch's Muon: five iterations of a polynomial of degree five (Jordan et al., 2024).
 A, B, C, ITERATIONS, EPSILON = 3.4445, -4.7750, 2.0315, 5, 1e-7
-STACKED = 16  # matrices that an accelerator multiplies at once
+STACKED = 16  # matrices that an accelerator multiplies at once, if they are small
 
 
 class Muon(torch.optim.Optimizer):
@@ -61,12 +63,16 @@ class Muon(torch.optim.Optimizer):
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         stacked = bool(parameters) and parameters[0].is_cuda
         compute, at_once = (stacked_steps, STACKED) if stacked else (single_steps, 1)
-        # As many tensors as the workers compute at once: directions and steps of all would be two more copies of the matrices.
-        together = at_once * workers_here()
-        for held in (parameters[first : first + together] for first in range(0, len(parameters), together)):
-            directions = [self._direction(parameter, group) for parameter in held]
-            for parameter, step in zip(held, map_matrices(held, directions, self._find, compute, at_once=at_once), strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=group["lr"])
+        # Directions and steps of all matrices at once would be two more copies of them, so each is used as it comes.
+        for parameter, step in map_matrices(
+            parameters,
+            lambda parameter: self._direction(parameter, group),
+            self._find,
+            compute,
+            at_once=at_once,
+            numbers_at_once=STACKED_BYTES // 4,
+        ):
+            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=group["lr"])
 
     def _direction(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         """Move the momentum by the gradient and return where the tensor is to go."""
@@ -93,15 +99,15 @@ def stacked_steps(directions: Sequence[Tensor]) -> list[Tensor]:
         by_shape.setdefault(direction.shape, []).append(number)
     steps = dict[int, Tensor]()
     for (rows, columns), numbers in by_shape.items():
-        x_NRC = torch.stack([directions[number] for number in numbers]).bfloat16()
+        x_NRC = torch.stack([directions[number].bfloat16() for number in numbers])
         x_NRC = x_NRC.mT if rows > columns else x_NRC
         x_NRC = x_NRC / torch.linalg.vector_norm(x_NRC, dim=(1, 2), keepdim=True).clamp(min=EPSILON)
         for _ in range(ITERATIONS):
             gram_NRR = x_NRC @ x_NRC.mT
             x_NRC = torch.baddbmm(x_NRC, torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=B, alpha=C), x_NRC, beta=A)
-        whole_NRC = (x_NRC.mT if rows > columns else x_NRC).float() * (-0.2 * max(rows, columns) ** 0.5)
+        whole_NRC = (x_NRC.mT if rows > columns else x_NRC).float().mul_(-0.2 * max(rows, columns) ** 0.5)
         steps.update(zip(numbers, whole_NRC.unbind(), strict=True))
-    return [steps[number].contiguous() for number in range(len(directions))]
+    return [steps.pop(number).contiguous() for number in range(len(directions))]
 
 
 def _orthogonal_step(direction: Tensor) -> Tensor:
