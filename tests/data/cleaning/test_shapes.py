@@ -74,7 +74,7 @@ def test_a_block_is_found_among_lines_of_prose(text: str, first: int, last: int)
         "I. The Mill      3\nII. The River    10\nIII. Home       31",
         "(a) the mill;\n(b) the river;\n(c) home.",
         "He slept.  She woke.\nThe dog ran.  It was late.\nAll was well.  So it was.",
-        "~!l*} #!#=+1 §^,§I_ !;!\\&#^ +_ }\n{. !+&.¤~ ¤\\ \\§+l>:^ / #{# %I %#§>^¤_\n&&§+% |§< +*/_= 1~> I%=, &¤\n.=~}§ ;§#^+ }:1;=_ =#{<§ § {",
+        "~!l*} #!#=+1 §^,§I_ !;!\\&#^ +_ }\n{. !+&.¤~ ¤\\ \\§+l>:^ / #{# %I %#§>^¤_\n&&§+% |§< +*/_= 1~>\n.=~}§ ;§#^+ }:1;=_ =#{<§ § {",
     ],
 )
 def test_prose_speech_ornaments_and_contents_are_no_blocks(text: str) -> None:
