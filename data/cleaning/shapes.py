@@ -151,6 +151,9 @@ def _kind(lines: Sequence[str]) -> str:
     if sum(line.startswith(" ") for line in lines) >= 2 and all(map(SETTING.match, lines)) and any(line.endswith(":") for line in lines):
         return "code"
     body = list(dropwhile(COMMENT.match, lines))
+    written = "".join("".join(body).split())
+    if len(written) >= 20 and 4 * sum(map(str.isalnum, written)) < len(written):
+        return ""  # soup of a scan: a program has names
     strong = sum(bool(STRONG.match(line)) for line in body)
     if strong == len(body) < 2:
         return "code" if 0 < len(body) < len(lines) else "maybe"

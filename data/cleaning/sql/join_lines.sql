@@ -11,8 +11,7 @@
 -- A line that ends in a hyphen is joined without a space.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
-    SELECT d, n, page, size, blanks, block, noted,
-        CASE WHEN contains(line, ' ') THEN strpos(line, ' ') - 1 ELSE length(line) END AS first_size,
+    SELECT d, n, page, size, first_size, blanks, block, noted,
         regexp_matches(line, '^["''(\[_]*\p{Ll}') AS lower,
         regexp_matches(line, '^\p{Ll}') AS small,
         regexp_matches(line, '[.!?:]["'')\]_]*$') AS ended, regexp_matches(line, '[.!?:;"'')\]]$') AS stopped,

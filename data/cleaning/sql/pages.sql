@@ -4,7 +4,8 @@
 -- its document interrupt sentences, as chapter and stanza numbers never do; or are set off (- 12 -, [12], Page 12); or come as regularly as
 -- pages and either interrupt a sentence once or are next to form feeds or a line that occurs again and again.
 -- A sentence is interrupted only where a line of prose is full: stanzas, lists and numbered sections have lines without a stop, too. Lines that
--- recur are heads where most lines of the document are full, or are whole paragraphs; elsewhere they may be refrains.
+-- recur are heads where most lines of the document are full, or are whole paragraphs; elsewhere they may be refrains, and one line before several
+-- numbers is a refrain, no sentence that they interrupt.
 -- With roman_numbers a small Roman numeral is a number too.
 -- Only documents with a number on a short line, a form feed or a short line that occurs four times can have any.
 CREATE OR REPLACE TEMP TABLE short_lines AS
@@ -15,7 +16,7 @@ CREATE OR REPLACE TEMP TABLE often AS SELECT d, said FROM short_lines GROUP BY d
 
 CREATE OR REPLACE TEMP TABLE set_in_lines AS
 WITH measured AS (
-    SELECT d, n, blanks, size, CASE WHEN contains(line, ' ') THEN strpos(line, ' ') - 1 ELSE length(line) END AS first_size FROM lines
+    SELECT d, n, blanks, size, first_size FROM lines
     SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d) WHERE line <> chr(12)
 ), widths AS (
     SELECT d, coalesce(quantile_disc(size, 0.97) FILTER (size <= getvariable('wrap_limit')), 0) AS width FROM measured GROUP BY d
@@ -32,7 +33,7 @@ WITH seen AS (
     SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d)
 )
 SELECT d, n, said, coalesce(numbered, false) AS numbered, row_number() OVER w AS k, coalesce(lag(open AND size > 0.75 * width) OVER w, false) AS interrupts,
-    coalesce(lag(size) OVER w, 0) AS before_size, coalesce(lead(small) OVER w, false) AS goes_on
+    coalesce(lag(size) OVER w, 0) AS before_size, lag(said) OVER w AS before_said, coalesce(lead(small) OVER w, false) AS goes_on
 FROM seen LEFT JOIN short_lines USING (d, n) LEFT JOIN set_in_lines USING (d) WINDOW w AS (PARTITION BY d ORDER BY n);
 
 CREATE OR REPLACE TEMP TABLE found AS
@@ -58,7 +59,9 @@ WITH numbers AS (
         AND abs(q.k - p.k) >= getvariable('page_lines') * greatest(abs(q.value - p.value), 1)
     GROUP BY ALL
 ), before AS (
-    SELECT c.*, set_off, bracketed, interrupts AND before_size > 30 AS interrupts FROM chained c JOIN found USING (d, n)
+    SELECT c.*, set_off, bracketed, interrupts AND before_size > 30
+        AND (before_said IS NULL OR min(c.number) OVER refrain = max(c.number) OVER refrain) AS interrupts
+    FROM chained c JOIN found f USING (d, n) WINDOW refrain AS (PARTITION BY c.d, before_said)
 ), paces AS (
     SELECT d, (n - lag(n) OVER w) // nullif(number - lag(number) OVER w, 0) AS pace FROM chained WINDOW w AS (PARTITION BY d ORDER BY n)
 ), even AS (

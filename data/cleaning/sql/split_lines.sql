@@ -1,6 +1,6 @@
 -- Split documents (table incoming) into numbered lines. A form feed gets a line of its own, since it marks the end of a page.
 -- Line ends of every system become \n, also those translated twice (\r\r\n).
--- size: the length of the line on the page, before repairs change it: it shows the wrap width.
+-- size, first_size: the length of the line and of its first word on the page, before repairs change it: they show the wrap width.
 -- odd: it has more than plain letters, digits and punctuation; only such lines can need a repair.
 CREATE OR REPLACE TEMP TABLE lines AS
 WITH texts AS (
@@ -12,5 +12,6 @@ WITH texts AS (
     SELECT d, unnest(generate_series(1, len(parts)))::INTEGER AS n, unnest(parts) AS line
     FROM (SELECT d, string_split(text, chr(10)) AS parts FROM texts)
 )
-SELECT *, (CASE WHEN odd THEN length(trim(line)) ELSE strlen(line) END)::INTEGER AS size
+SELECT *, (CASE WHEN odd THEN length(trim(line)) ELSE strlen(line) END)::INTEGER AS size,
+    CASE WHEN odd THEN length(regexp_extract(line, '[^ ]+')) WHEN contains(line, ' ') THEN strpos(line, ' ') - 1 ELSE strlen(line) END::INTEGER AS first_size
 FROM (SELECT *, false AS block, regexp_matches(line, '[^A-Za-z0-9 .,;:!?''"()-]|--|  |''''|^ | $') AS odd FROM numbered);

@@ -74,6 +74,7 @@ def test_a_block_is_found_among_lines_of_prose(text: str, first: int, last: int)
         "I. The Mill      3\nII. The River    10\nIII. Home       31",
         "(a) the mill;\n(b) the river;\n(c) home.",
         "He slept.  She woke.\nThe dog ran.  It was late.\nAll was well.  So it was.",
+        "~!l*} #!#=+1 §^,§I_ !;!\\&#^ +_ }\n{. !+&.¤~ ¤\\ \\§+l>:^ / #{# %I %#§>^¤_\n&&§+% |§< +*/_= 1~>\n.=~}§ ;§#^+ }:1;=_ =#{<§ § {",
     ],
 )
 def test_prose_speech_ornaments_and_contents_are_no_blocks(text: str) -> None:
@@ -106,3 +107,17 @@ def test_a_notice_needs_more_than_how_its_line_begins(tmp_path: Path) -> None:
     }
     found = _cleaned(tmp_path, texts)
     assert found == texts | {"scan": flat}
+
+
+def test_numbers_of_stanzas_stay_where_one_refrain_stands_before_each(tmp_path: Path) -> None:
+    # Chosen so that the refrain looks like a sentence that each number interrupts, at the distance of a page.
+    drawn = [document for kind, _, document in passages("fr", 200) if kind == "refrain"]
+    poem = next(document for document in drawn if document.startswith("1\n\nquinze son tenant"))
+    assert _cleaned(tmp_path, {"a": poem})["a"] == poem
+
+
+def test_a_paragraph_that_was_decoded_wrongly_is_joined_by_its_width_on_the_page(tmp_path: Path) -> None:
+    said = "\u00e2\u20ac\u0153Gladly. The Peace of Stones, in the year 231, changed many\nlives.\u00e2\u20ac\x9d Thus the stranger replied."
+    wide = PROSE.replace("where\n", "where all\n")
+    found = _cleaned(tmp_path, {"a": f"{wide}\n\n{said}\n\n{wide}"})["a"]
+    assert '"Gladly. The Peace of Stones, in the year 231, changed many lives." Thus the stranger replied.' in found
