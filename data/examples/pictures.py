@@ -88,9 +88,7 @@ def picture_examples(splits: Sequence[Path], parts: Sequence[Path], output: Path
         counts[name] = write_rows(output / f"{name}.jsonl", kept)
     blanks = [Part("", "", "blank", blank) for blank in (BLANK, SILENCE) if blank in {_blank(one) for one in asked["test"]}]
     ids = {one.document for split in asked.values() for one in split}
-    counts["pictures"] = float(
-        write_parts(output / PARTS, chain(blanks, read_parts(parts, ids), (part for _, part in disordered)))
-    )
+    counts["pictures"] = float(write_parts(output / PARTS, chain(blanks, read_parts(parts, ids), (part for _, part in disordered))))
     return counts
 
 

@@ -140,9 +140,7 @@ def _sounds(recipe: Recipe) -> Iterator[str]:
     """What decodes files of sound, which is an extra."""
     for number, source in enumerate(recipe.ingest.sources):
         if isinstance(source, SoundsSource) and source.paths and importlib.util.find_spec("soundfile") is None:
-            yield (
-                f"ingest.sources[{number}] of kind sounds needs soundfile, which is not installed: pip install 'folio[sound]'"
-            )
+            yield (f"ingest.sources[{number}] of kind sounds needs soundfile, which is not installed: pip install 'folio[sound]'")
 
 
 def _critics(recipe: Recipe) -> Iterator[str]:

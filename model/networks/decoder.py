@@ -288,9 +288,7 @@ class DecodingDecoder(DecodingTrunk):
     @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         assert isinstance(state, SlotState)
-        patched = self.config.patches is not None and bool(
-            (tokens_NT >= self.vocab_size).any()
-        )  # compiled code knows the vocabulary alone
+        patched = self.config.patches is not None and bool((tokens_NT >= self.vocab_size).any())  # compiled code knows the vocabulary alone
         if tokens_NT.shape[1] > 1 or len(tokens_NT) > self.most_rows or patched:
             return super().step(tokens_NT, counts, state, first)
         return soft_cap(self.compiled(tokens_NT[:, 0], state, first), self.shape.logit_soft_cap)
