@@ -97,7 +97,8 @@ def fault(
 ) -> str:
     """Return why an item is not learned from; "" if it is. `asked`: what the questions before it mean; `is_foreign`: see `foreign`."""
     question, answer, passage = item["question"], item["answer"], item["text"]
-    if not config.least_characters <= len(question) <= config.question_characters or not 1 <= len(answer) <= config.answer_characters:
+    fits = 1 <= len(answer) <= len(_said(item)) <= config.answer_characters
+    if not config.least_characters <= len(question) <= config.question_characters or not fits:
         return "length"
     request = item["prompt"].replace(passage, "")
     if any(_copies(text, request) for text in (question, answer)):
@@ -194,9 +195,14 @@ def _hash(seed: int, place: tuple[str, int]) -> bytes:
 
 
 def _instruction(item: Row) -> Row:
-    messages = [{"role": "user", "content": item["question"]}, {"role": "assistant", "content": item["answer"]}]
+    messages = [{"role": "user", "content": item["question"]}, {"role": "assistant", "content": _said(item)}]
     told = {name: item[name] for name in ("document", "start", "end", "prompt", "teacher", "synthetic", "books")}
     return {"messages": messages, "topic": "documents", "passage": item["text"], **told}
+
+
+def _said(item: Row) -> str:
+    """Return what a model learns to answer: the answer, or the sentence around it where there is one."""
+    return str(item.get("sentence", item["answer"]))
 
 
 def _shown(item: Row, index: PassageIndex, held: set[tuple[str, int]], config: DocumentExamples) -> Row:
@@ -212,7 +218,7 @@ def _shown(item: Row, index: PassageIndex, held: set[tuple[str, int]], config: D
     place = random.randrange(len(texts) + 1)
     if answered:
         texts.insert(place, item["text"])
-    told = f"{item['answer'].rstrip(' .。')} [{place + 1}]" if answered else UNANSWERABLE
+    told = f"{_said(item).rstrip(' .。')} [{place + 1}]" if answered else UNANSWERABLE
     turns = [{"role": "user", "content": asked_from(item["question"], texts)}, {"role": "assistant", "content": told}]
     return {**_instruction(item), "messages": turns, "books": list(dict.fromkeys(books))}
 

@@ -99,6 +99,11 @@ class Pattern(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
     question: str = Field(min_length=1, description="the question, with {NAME} for what the group NAME found; text")
     answer: str = Field(min_length=1, description="the answer, likewise; text")
+    sentence: str = Field(
+        "",
+        description="what a model learns to say, likewise, with the answer in it, which is what it is judged by: a small model copies a "
+        "value more surely behind the name that it belongs to; empty: the answer alone; text",
+    )
 
     @model_validator(mode="after")
     def _groups_are_found(self) -> Pattern:
@@ -106,7 +111,11 @@ class Pattern(BaseModel, frozen=True, extra="forbid", defer_build=True):
             groups = re.compile(self.find).groupindex
         except re.error as error:
             raise ValueError(f"find={self.find!r} is no regular expression: {error}") from error
-        for key in ("question", "answer"):
+        if self.sentence and self.answer not in self.sentence:
+            raise ValueError(
+                f"sentence={self.sentence!r} lacks the answer, {self.answer!r}, which it is judged by; write it into the sentence"
+            )
+        for key in ("question", "answer", "sentence"):
             try:
                 getattr(self, key).format_map(dict.fromkeys(groups, ""))
             except (KeyError, IndexError, ValueError, AttributeError) as error:

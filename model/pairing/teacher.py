@@ -121,7 +121,8 @@ def _quoted(passage: Mapping[str, Any], teacher: Patterns, most: int) -> list[di
         for match in re.finditer(pattern.find, passage["text"], re.MULTILINE):
             groups = {name: " ".join((text or "").split()) for name, text in match.groupdict().items()}
             question, answer = pattern.question.format_map(groups), pattern.answer.format_map(groups)
-            found.append((match.start(), {"question": question, "answer": answer, "quoted": match[0]}))
+            said = {"sentence": pattern.sentence.format_map(groups)} if pattern.sentence else {}
+            found.append((match.start(), {"question": question, "answer": answer, "quoted": match[0], **said}))
     place = {name: passage[name] for name in PLACE}
     about = {**place, "books": [passage["id"]], "prompt": "", "teacher": "patterns", "synthetic": True}
     return [{**item, **about} for _, item in sorted(found, key=lambda one: one[0])[:most]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from data.documents.sharding import document_id, shard_of
 from data.searching.index import Hit, PassageIndex, build_index, fused, open_index
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, VECTORS_FILE, IndexConfig, cut_passages, terms
+from tests.data.searching.bm25_reference import reference
 from tests.data.searching.handbook import handbook, write_documents
 
 TEXTS, FACTS = handbook(40)
@@ -40,29 +39,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PassageIndex]:
         yield opened
 
 
-def reference(texts: dict[str, str], question: str) -> list[tuple[str, int, float]]:
-    """BM25 of every passage that shares a term with a question, best first, counted plainly."""
-    passages = [
-        (document_id("handbook", name), start, Counter(terms(text[start:end])))
-        for name, text in texts.items()
-        for start, end in cut_passages(text, CONFIG.passage_characters)
-    ]
-    mean = sum(sum(counts.values()) for *_, counts in passages) / len(passages)
-    found = []
-    for identity, start, counts in passages:
-        score, length = 0.0, sum(counts.values())
-        for term in terms(question):
-            holding = sum(term in other for *_, other in passages)
-            idf = math.log(1 + (len(passages) - holding + 0.5) / (holding + 0.5))
-            score += idf * counts[term] / (counts[term] + 1.2 * (1 - 0.75 + 0.75 * length / mean))
-        if score:
-            found.append((identity, start, score))
-    return sorted(found, key=lambda hit: (-round(hit[2], 9), hit[0], hit[1]))
-
-
 @pytest.mark.parametrize("question", [FACTS[7].question, "kiln kiln inspected", "The switch of the press is amber.", "nothing of it"])
 def test_scores_and_order_are_those_of_a_plain_reference(index: PassageIndex, question: str) -> None:
-    found, expected = index.by_words(question, 1000), reference(TEXTS, question)
+    found, expected = index.by_words(question, 1000), reference(TEXTS, question, CONFIG.passage_characters)
     assert [round(hit.score, 9) for hit in found] == [round(score, 9) for *_, score in expected]
     assert {(hit.id, hit.start, round(hit.score, 9)) for hit in found} == {(one, at, round(score, 9)) for one, at, score in expected}
 
@@ -94,7 +73,9 @@ def test_a_document_that_is_gone_leaves_hits_and_counts(tmp_path: Path) -> None:
         found = opened.search(fact.question, 500)
     left = {name: text for name, text in TEXTS.items() if name != fact.document}
     assert gone not in {hit.id for hit in found}
-    assert [round(hit.score, 9) for hit in found] == [round(score, 9) for *_, score in reference(left, fact.question)]
+    assert [round(hit.score, 9) for hit in found] == [
+        round(score, 9) for *_, score in reference(left, fact.question, CONFIG.passage_characters)
+    ]
 
 
 def test_vectors_find_what_shares_no_word_and_both_lists_are_fused_by_rank(tmp_path: Path) -> None:

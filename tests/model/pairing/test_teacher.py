@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -22,79 +21,18 @@ from data.shards.address import ASKED, TAUGHT, TAUGHT_TEXTS, UNANSWERABLE, Teach
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from model.pairing.critics import EndpointError
-from model.pairing.teacher import CLOSED, JUDGE, OPEN, SET_ASIDE, WRITE, read_pairs, teach
-from tests.data.searching.handbook import Fact, handbook, write_documents
+from model.pairing.teacher import CLOSED, JUDGE, OPEN, SET_ASIDE, read_pairs, teach
+from tests.data.searching.handbook import handbook, write_documents
+from tests.model.pairing.scripted_teacher import ScriptedTeacher, Truth
 from tests.model.pairing.test_constitution import Address, said
 
 TEXTS, FACTS = handbook(60, facts=6, seed=3)
-BY_SENTENCE = {fact.sentence: fact for fact in FACTS}
-BY_QUESTION = {fact.question: fact for fact in FACTS}
-ELSEWHERE = "What is the capital of France?"
-FAULTS = ("false", "stubborn", "swapped", "elsewhere", "absent", "copied", "repeated", "known")
-
-
-class Teacher:
-    """Writes about the facts of a passage, a part of it wrong on purpose in every way; `faults`: by question, what is wrong with it."""
-
-    def __init__(self, wrong: float = 0.4) -> None:
-        self.wrong, self.faults, self.told = wrong, dict[str, str](), dict[str, str]()
-
-    def __call__(self, messages: list[dict[str, str]]) -> dict[str, Any]:
-        asked = messages[-1]["content"]
-        if asked.startswith(WRITE[:6]):
-            return said("\n".join(f"Q: {question}\nA: {answer}" for question, answer in self.write(asked)))
-        question = asked.rpartition("Question: ")[2]
-        return said(self.open(asked, question) if asked.startswith(OPEN[:30]) else self.closed(question))
-
-    def write(self, asked: str) -> Iterator[tuple[str, str]]:
-        about = [fact for sentence, fact in BY_SENTENCE.items() if sentence in asked][:3]
-        for number, fact in enumerate(about):
-            draw = Random(fact.question)
-            kind = draw.choice(FAULTS) if draw.random() < self.wrong else ""
-            other = about[(number + 1) % len(about)]
-            absent = next(one for one in FACTS[draw.randrange(100) :] if one.document != fact.document)
-            question, answer = {
-                "": (fact.question, draw.choice([fact.answer, short(fact.answer)])),
-                "false": (fact.question, fact.wrong),
-                "stubborn": (fact.question, fact.wrong),
-                "swapped": (fact.question, other.answer),
-                "elsewhere": (ELSEWHERE, "Paris"),
-                "absent": (absent.question, fact.answer),
-                "copied": ("Write 3 questions that the passage answers, each with its answer?", fact.answer),
-                "repeated": (fact.question, fact.answer),
-                "known": (fact.question, fact.answer),
-            }[kind]
-            if kind == "swapped" and other.answer == fact.answer:
-                kind = ""
-            self.faults[question], self.told[question] = kind, answer
-            yield question, answer
-            if kind == "repeated":
-                yield f"{question} ", answer
-
-    def open(self, asked: str, question: str) -> str:
-        if self.faults.get(question) == "stubborn":
-            return self.told[question]
-        fact = BY_QUESTION.get(question)
-        return short(fact.answer) if fact and fact.sentence in asked else "Paris" if question == ELSEWHERE else "unanswerable"
-
-    def closed(self, question: str) -> str:
-        if question == ELSEWHERE:
-            return "Paris"
-        return (
-            BY_QUESTION[question].answer
-            if self.faults.get(question) == "known"
-            else Random(question).choice(["Unanswerable.", "Zeno of Ulm"])
-        )
-
-
-def short(answer: str) -> str:
-    """A true answer in fewer words."""
-    return answer.removesuffix(" looks after it.").removeprefix("It is inspected ").removeprefix("The switch is ").rstrip(".")
+TRUTH = Truth(FACTS)
 
 
 @pytest.fixture
 def address() -> Iterator[Address]:
-    found = Address(Teacher())
+    found = Address(ScriptedTeacher(TRUTH))
     yield found
     found.server.shutdown()
     found.server.server_close()
@@ -141,8 +79,8 @@ def test_at_least_95_of_100_wrong_items_are_dropped_and_90_of_100_right_ones_kep
     metrics = make_examples([], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
     dropped = rows(tmp_path / "made" / "dropped.jsonl")
     seen = Counter(item["question"].strip() for item in items)
-    right = {item["question"] for item in items if is_right(item) and seen[item["question"]] == 1}
-    wrong = [item for item in items if not is_right(item)]
+    right = {item["question"] for item in items if TRUTH.is_right(item) and seen[item["question"]] == 1}
+    wrong = [item for item in items if not TRUTH.is_right(item)]
     left = {item["question"] for item in dropped}
     assert len(right) > 100 and len(wrong) > 60
     assert sum(item["question"] in left for item in wrong) >= 0.95 * len(wrong)
@@ -151,13 +89,6 @@ def test_at_least_95_of_100_wrong_items_are_dropped_and_90_of_100_right_ones_kep
     reasons = {name.removeprefix("dropped."): count for name, count in metrics.items() if name.startswith("dropped.")}
     assert sum(reasons.values()) == metrics["dropped"] == len(dropped)
     assert {"copied_request", "duplicate", "known_without", "not_answerable", "unsupported"} <= set(reasons)
-
-
-def is_right(item: dict[str, Any]) -> bool:
-    """Whether an item is true, of its passage, and not known without it."""
-    fact: Fact | None = BY_QUESTION.get(item["question"])
-    true = fact is not None and item["answer"] in (fact.answer, short(fact.answer)) and fact.sentence in item["text"]
-    return true and item["without_passage"] != item["answer"]
 
 
 def test_what_is_learned_names_its_passage_and_teacher_and_no_held_out_passage_is_among_it(
@@ -247,7 +178,7 @@ def test_a_budget_that_nobody_counts_is_refused(address: Address, taught: Taught
 
 
 def test_a_judge_drops_what_it_refuses_and_counts_as_calls(address: Address, taught: Taught, passages: Path, tmp_path: Path) -> None:
-    written, refused = Teacher(wrong=0.0), FACTS[0].question
+    written, refused = ScriptedTeacher(TRUTH, wrong=0.0), FACTS[0].question
 
     def both(messages: list[dict[str, str]]) -> dict[str, Any]:
         asked = messages[-1]["content"]
@@ -293,7 +224,7 @@ def test_a_reply_declines_by_the_word_that_was_asked_for_or_by_the_words_of_the_
 def test_what_holds_text_of_an_evaluation_set_is_dropped(address: Address, taught: Taught, passages: Path, tmp_path: Path) -> None:
     items, _ = taught()
     place = tmp_path / "sets.jsonl"
-    secret = next(item for item in items if is_right(item) and len(item["question"].split()) >= 8)
+    secret = next(item for item in items if TRUTH.is_right(item) and len(item["question"].split()) >= 8)
     place.write_text(json.dumps({"question": secret["question"]}) + "\n")
     against = DecontaminateConfig.model_validate({"against": [{"name": "exam", "paths": ["sets.jsonl"]}]})
     limits: dict[str, Any] = {"threads": 1, "memory": "1GB", "scratch": tmp_path}
@@ -337,7 +268,7 @@ def test_when_nothing_is_left_the_error_counts_why(address: Address, taught: Tau
         make_examples([], None, tmp_path / "made", config_of(address), passages=[passages], taught=tmp_path / "taught" / TAUGHT)
 
 
-FOUND = {
+FOUND: dict[str, Any] = {
     "kind": "patterns",
     "patterns": [
         {
@@ -394,12 +325,30 @@ def test_a_question_is_learned_with_its_passage_among_others_which_it_cites_or_w
     assert not any(text in line["messages"][0]["content"] for text in held_texts for line in shown)
 
 
+def test_a_sentence_around_the_answer_is_learned_and_the_answer_alone_is_asked_for(passages: Path, tmp_path: Path) -> None:
+    (pattern,) = FOUND["patterns"]
+    sentence = "The {tool} of {hall} is inspected every {days} days."
+    teacher = {"kind": "patterns", "patterns": [{**pattern, "sentence": sentence}]}
+    items, _, config = read_off(passages, tmp_path, shown=2, teacher=teacher)
+    limits: Any = {"threads": 1, "memory": "1GB", "scratch": tmp_path}
+    make_examples([], None, tmp_path / "made", config, passages=[passages], taught=tmp_path / "taught" / TAUGHT, limits=limits)
+    learned = [line["messages"] for line in rows(tmp_path / "made" / "instructions_train.jsonl")]
+    told = {item["question"]: item["sentence"] for item in items}
+    for asked, answered in learned:
+        question = asked["content"].rpartition("Question: ")[2]
+        assert answered["content"] == UNANSWERABLE or answered["content"].startswith(told[question].rstrip("."))
+    assert any(answered["content"].endswith(" days [1]") for _, answered in learned)
+    held = rows(tmp_path / "made" / "questions_heldout.jsonl")
+    assert held and all(question["answers"][0].startswith("every ") for question in held)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"find": "(", "question": "Who?", "answer": "A"}, "is no regular expression"),
         ({"find": "(?P<a>x)", "question": "Who is {b}?", "answer": "{a}"}, "can't be filled in: 'b'; the groups of find are a"),
         ({"find": "(?P<a>x)", "question": "Who?", "answer": "{}"}, "can't be filled in"),
+        ({"find": "(?P<a>x)", "question": "Who?", "answer": "{a}", "sentence": "It is he."}, "lacks the answer, '{a}', which it is"),
     ],
 )
 def test_a_pattern_that_cannot_be_filled_in_is_refused(given: dict[str, str], message: str) -> None:
