@@ -3,7 +3,7 @@
 Muon replaces a matrix's momentum by the nearest orthogonal matrix, which torch's Muon finds by five Newton-Schulz steps in bf16. Its
 updates are scaled to the size of AdamW's (Liu et al., 2025, "Muon is Scalable for LLM Training"), so one learning rate and one weight
 decay serve both. Several workers share the matrices among them. Memory: one tensor a matrix, half of AdamW's, and on an accelerator about
-`STACKED_COPIES` times `STACKED_BYTES` in an update, or of the largest matrix if that is more.
+four times `stacked_bytes` in an update, or four of the largest matrix if that is more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.training.optimizers.config import STACKED_BYTES
 from model.training.optimizers.matrices import FindMatrices, map_matrices, whole_matrices
 
 MOMENTUM = "momentum_buffer"
@@ -24,7 +23,10 @@ STACKED = 16  # matrices that an accelerator multiplies at once, if they are sma
 
 
 class Muon(torch.optim.Optimizer):
-    """`matrices`: groups that Muon updates; `others`: groups of AdamW's, whose settings are `adamw`. A group may bring its own."""
+    """`matrices`: groups that Muon updates; `others`: groups of AdamW's, whose settings are `adamw`. A group may bring its own.
+
+    `stacked_bytes`: of the matrices that an accelerator multiplies at once, in fp32.
+    """
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class Muon(torch.optim.Optimizer):
         momentum: float,
         nesterov: bool,
         adamw: Mapping[str, Any],
+        stacked_bytes: int,
     ) -> None:
         groups = [{**group, "muon": True} for group in matrices] + [{**group, "muon": False} for group in others]
         super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "momentum": momentum, "nesterov": nesterov})
@@ -43,6 +46,7 @@ class Muon(torch.optim.Optimizer):
             if not group["muon"]:
                 group.update({name: value for name, value in self._adamw.defaults.items() if name not in group})
         self._find: FindMatrices = whole_matrices
+        self._stacked_bytes = stacked_bytes
 
     def find_matrices(self, find: FindMatrices) -> None:
         """Update the matrices that `find` finds in the tensors of the groups, which need not be matrices themselves."""
@@ -70,7 +74,7 @@ class Muon(torch.optim.Optimizer):
             self._find,
             compute,
             at_once=at_once,
-            numbers_at_once=STACKED_BYTES // 4,
+            numbers_at_once=self._stacked_bytes // 4,
         ):
             parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=group["lr"])
 
