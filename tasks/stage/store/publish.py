@@ -10,7 +10,6 @@ record, or the successor finds its whole artifact. What a writer leaves behind o
 from __future__ import annotations
 
 import errno
-import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,7 @@ import fsspec
 
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.index import Damaged, OtherFormat, StoreIndex, parse_record
-from tasks.stage.system.atomic_files import fsync_tree, remove, share_tree, write_atomically
+from tasks.stage.system.atomic_files import fsync_path, fsync_tree, remove, share_tree, write_atomically
 from tasks.stage.system.exclusive_files import create_file, read_file, replace_file
 from tasks.stage.system.locks import Lock
 
@@ -64,7 +63,7 @@ class Publisher:
                 if error.errno not in TAKEN:
                     raise
             else:
-                _fsync(target.parent)
+                fsync_path(target.parent)
                 return artifact
             if (found := self._committed(artifact, lock, instead_of)) is not None:
                 return found
@@ -134,11 +133,3 @@ def _is_record_of(content: bytes, artifact: Artifact | Damaged | None) -> bool:
         return Artifact.unsealed(content).sealed() == artifact.sealed()
     except ValueError:
         return False
-
-
-def _fsync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,11 +24,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 def fsync_tree(directory: Path) -> None:
     """Flush every file of a directory to disk, so after a power cut no record lists bytes that were never written."""
     for path in (*directory.rglob("*"), directory):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        fsync_path(path)
+
+
+def fsync_path(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def share_tree(directory: Path) -> None:
