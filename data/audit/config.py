@@ -24,5 +24,5 @@ class AuditConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def comparing(self) -> GramConfig:
-        """The resources of finding n-grams in the texts."""
+        """The settings of finding n-grams in the texts."""
         return GramConfig(words=self.words)

@@ -79,7 +79,7 @@ class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=Tr
 
     @property
     def searching(self) -> SearchConfig:
-        """The resources of the search."""
+        """The settings of the search."""
         return SearchConfig(against=self.against, words=self.words, least_words=self.least_words)
 
     def deciding(self, shards: int) -> ContaminationConfig:
@@ -88,7 +88,7 @@ class DecontaminateConfig(BaseModel, frozen=True, extra="forbid", defer_build=Tr
 
     @property
     def cutting(self) -> CutConfig:
-        """The resources of cutting."""
+        """The settings of cutting."""
         return CutConfig(action=self.action, window=self.window, max_pieces=self.max_pieces, min_characters=self.min_characters)
 
     @model_validator(mode="after")

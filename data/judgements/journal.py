@@ -174,7 +174,7 @@ LINE: TypeAdapter[AnyLine] = TypeAdapter(AnyLine)
 
 
 class Place(NamedTuple):
-    """The number of a line, counted from 1."""
+    """The place of a line: its file, and its number from 1."""
 
     file: str
     line: int

@@ -97,7 +97,7 @@ def _count(work: Database, census: Path) -> Counted:
 
 
 class Unpacking(NamedTuple):
-    """The opening of archives: the target folder, the formats, the levels left, and what the outermost has unpacked to, once it is open."""
+    """How to open archives: the target folder, the formats, the levels left, and what the outermost has unpacked to, once it is open."""
 
     scratch: Path
     formats: tuple[str, ...]

@@ -304,7 +304,7 @@ class PicturesSource(CaptionedSource, frozen=True, extra="forbid", defer_build=T
         return self
 
 
-class SoundsSource(CaptionedSource, frozen=True, extra="forbid"):
+class SoundsSource(CaptionedSource, frozen=True, extra="forbid", defer_build=True):
     """Sounds with what is said in them."""
 
     MEDIUM: ClassVar[str] = SOUND

@@ -93,7 +93,7 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def dividing(self) -> DivideConfig:
-        """The resources of dividing a shard: only documents that are cut need more than the decision about them."""
+        """The settings of dividing a shard: only documents that are cut need more than the decision about them."""
         if self.mode != "passages":
             return DivideConfig()
         return DivideConfig(train=self.train, val=self.val, held_out=tuple(sorted(self.held_out)))

@@ -42,7 +42,7 @@ class RestoreConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class DescribeConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """The report on how the tokenizer was fitted."""
+    """The settings of the report on how the tokenizer was fitted."""
 
     kind: Kind = Field(description="kind of tokenizer")
 
@@ -96,22 +96,22 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     @property
     def allotting(self) -> AllotConfig:
-        """The resources of deciding the share of each shard."""
+        """The settings of deciding the share of each shard."""
         return AllotConfig(sample_bytes=self.sample_bytes)
 
     @property
     def drawing(self) -> DrawConfig:
-        """The resources of drawing from a shard."""
+        """The settings of drawing from a shard."""
         return DrawConfig(seed=self.seed, sweep=bool(self.sweep))
 
     @property
     def restoring(self) -> RestoreConfig:
-        """The resources of counting over a shard."""
+        """The settings of counting over a shard."""
         return RestoreConfig(seed=self.seed)
 
     @property
     def describing(self) -> DescribeConfig:
-        """The resources of joining the counts into a report."""
+        """The settings of joining the counts into a report."""
         return DescribeConfig(kind=self.kind)
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ class Tries:
             count, last = self._wrong.pop(network, (0, now))
             if right:
                 return
-            # A count never outlives its wait by so much that an hour-old mistake still counts.
+            # A mistake that is older than the longest wait no longer counts.
             self._wrong[network] = (count + 1 if now - last < self.LONGEST else 1, now)
             while len(self._wrong) > self.MOST:
                 self._wrong.popitem(last=False)

@@ -54,6 +54,6 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class EmbedConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
-    """The model that turns passages into vectors."""
+    """The settings by which passages become vectors."""
 
     passage_prefix: str = Field("", description="put before each passage, as some models of vectors ask, such as 'passage: '; text")
