@@ -26,7 +26,7 @@ from data.documents.sharding import split_files
 from data.documents.stream import merged
 from data.examples.config import PictureExamples
 from data.examples.corpus import FILES
-from data.shards.pictures import PARTS, PLACEHOLDER, SOUND, Part, Picture, read_parts, without_pictures, write_parts
+from data.shards.pictures import PARTS, PLACEHOLDER, SOUND, Part, Picture, is_sound, read_parts, without_pictures, write_parts
 
 BLIND, SHUFFLED = "questions_blind", "questions_shuffled"
 BLANK = Picture("L", 1, 1, b"\x80")  # a mid gray, whose patches are as good as zeros
@@ -110,7 +110,7 @@ def _content(one: Asked) -> str:
 
 def _blank(one: Asked) -> Picture:
     """Return what says nothing, in place of a question's picture or sound."""
-    return SILENCE if one.picture.startswith("[sound:") else BLANK
+    return SILENCE if is_sound(one.picture) else BLANK
 
 
 def _shuffled(picture: Picture) -> Picture:

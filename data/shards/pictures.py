@@ -86,6 +86,11 @@ def placeholder(name: str, *, sound: bool = False) -> str:
     return f"[{'sound' if sound else 'picture'}:{name}]"
 
 
+def is_sound(mark: str) -> bool:
+    """Return whether a placeholder stands for a sound."""
+    return mark.startswith("[sound:")
+
+
 def named_pictures(text: str) -> list[str]:
     """Return the names of the pictures in a text, in order."""
     return PLACEHOLDER.findall(text)

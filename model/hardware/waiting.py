@@ -59,9 +59,14 @@ class OtherWork:
         return clock, busy / os.sysconf("SC_CLK_TCK"), own
 
 
+def cores() -> int:
+    """Return how many processors this process's affinity names, which is all that there are where a system has none."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def processors() -> float:
     """Return how many processors this process may use: those of its affinity, within its container's quota."""
-    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    count = float(cores())
     try:
         most, period = QUOTA.read_text(encoding="ascii").split()
     except (OSError, ValueError):  # no container, or the first version of control groups

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.shards.durable import file_digest
 from data.shards.model_folder import naming, present, require_regular
 from model.adapters.protocol import FOLDER
 from model.inference.chat_format import ROLES_FILE
@@ -52,8 +53,7 @@ def fingerprint(model: Path, adapter: Path | None = None) -> str:
     digest = hashlib.sha256()
     for path in [model] if model.is_file() else [*_computed_with(model), *_files(adapter)]:
         require_regular(path, within=path != model)
-        with path.open("rb") as stream:
-            digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        digest.update(path.name.encode() + bytes.fromhex(file_digest(path)))
     return f"folio-{digest.hexdigest()[:12]}"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
 import psutil
 
 from model.hardware.devices import DRIVER_FILES, device_of_driver, find_device
+from model.hardware.waiting import cores
 
 # Assumed MFU of training: on accelerators between PaLM's 46 % and Llama 3's 38 to 43 %; on CPUs what folio reached itself with the default
 # micro-batch; a model's small products use less of a CPU that multiplies in bf16. A guess; a trial replaces it.
@@ -55,7 +55,7 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
             return _accelerator(found.name, devices, found.total_memory, listed.peak(precision), f"{listed.source}, dense {precision}")
         peak, size = measured_peak("cuda", 0, precision)
         return _accelerator(found.name, devices, found.total_memory, peak, f"{precision} products of {size} x {size}, measured now")
-    with torch_threads(_cores()):
+    with torch_threads(cores()):
         peak, size = measured_peak("cpu", 0, precision)
     return _processor(devices, precision, peak, size)
 
@@ -77,16 +77,12 @@ def glanced_machine(precision: str) -> Machine:
         before = time.process_time()
         numpy.matmul(left, right)
         spent.append(time.process_time() - before)
-    return _processor(1, precision, 2 * QUICK_SIZE**3 / min(spent) * _cores(), QUICK_SIZE)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _processor(1, precision, 2 * QUICK_SIZE**3 / min(spent) * cores(), QUICK_SIZE)
 
 
 def _processor(devices: int, precision: str, peak: float, size: int) -> Machine:
     return Machine(
-        name=f"this CPU, {_cores()} cores",
+        name=f"this CPU, {cores()} cores",
         devices=devices,
         accelerator=False,
         memory=psutil.virtual_memory().total // devices,

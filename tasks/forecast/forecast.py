@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from model.hardware.waiting import cores
 from tasks.forecast.execution import Execution, History, Source
 from tasks.forecast.hook import WorkHook, work_hook
 from tasks.forecast.rates import Load, Range, Sample, predict, utilization
@@ -116,9 +117,8 @@ class Forecaster:
 
 def load_now() -> Load:
     """Return how busy this machine is: over the last minute, and over the last quarter of an hour."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     running, _, long = os.getloadavg()
-    return Load(running, long, cores)
+    return Load(running, long, cores())
 
 
 def stage_seconds(forecasts: Sequence[Forecast], cores: int) -> Range | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import shutil
@@ -26,6 +25,7 @@ from flows.services import servers
 from flows.services.home import home, tracking_url, unwritable
 from flows.services.processes import describe, listener, standing_workers, stop
 from model.hardware.devices import DRIVER_FILES, bf16_products
+from model.hardware.waiting import cores
 from tasks.reporting.wording import size
 from tasks.stage.execution.live_runs import closed_to_runs
 
@@ -199,9 +199,8 @@ def _machine() -> Iterator[Finding]:
     low = memory.available < LEAST_MEMORY
     advice = "end other programs, or --set resources.memory=1GB and a smaller recipe" if low else ""
     yield Finding("mind" if low else "fine", "memory", f"{size(memory.available)} of {size(memory.total)} free", advice)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     used = psutil.cpu_percent(interval=0.5) / 100
-    told = f"{cores}, others use {used:.0%} of them"
+    told = f"{cores()}, others use {used:.0%} of them"
     yield Finding(
         "mind" if used > BUSY else "fine", "processors", told, "training will be slower than `folio init` says" if used > BUSY else ""
     )

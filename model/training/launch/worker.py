@@ -35,7 +35,7 @@ def main(path: Path) -> int:
         return 1
     import torch
 
-    from model.hardware.waiting import watch
+    from model.hardware.waiting import cores, watch
     from model.training.job import Job, JobError
     from model.training.telemetry.progress import start_heartbeat
 
@@ -44,8 +44,7 @@ def main(path: Path) -> int:
     expected = job.resources.parallel.workers
     if worker.world_size != expected:
         raise JobError(f"{worker.world_size} workers were started, but the job has workers={expected}; start that many")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(job.resources.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", worker.world_size))))
+    torch.set_num_threads(job.resources.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", worker.world_size))))
     watch()
     # Denormal numbers slow a CPU's arithmetic many times over, and contribute nothing to training.
     torch.set_flush_denormal(True)
