@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
 from model.pairing.teacher import OPEN, WRITE
 from tests.data.searching.handbook import Fact
-from tests.model.pairing.test_constitution import said
+from tests.model.pairing.test_constitution import Address, said
 
 ELSEWHERE = "What is the capital of France?"
 FAULTS = ("false", "stubborn", "swapped", "elsewhere", "absent", "copied", "repeated", "known")
@@ -86,3 +87,17 @@ class ScriptedTeacher:
 def short(answer: str) -> str:
     """A true answer in fewer words."""
     return answer.removesuffix(" looks after it.").removeprefix("It is inspected ").removeprefix("The switch is ").rstrip(".")
+
+
+def teacher_at(url: str, **more: Any) -> dict[str, Any]:
+    """Return the section of a recipe that names a teacher behind an address."""
+    return {"url": url, "model": "scripted", "tries": 1, **more}
+
+
+@contextmanager
+def scripted_address(truth: Truth) -> Iterator[Address]:
+    """Serve a scripted teacher at an address of this machine."""
+    found = Address(ScriptedTeacher(truth))
+    yield found
+    found.server.shutdown()
+    found.server.server_close()

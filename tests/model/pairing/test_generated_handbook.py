@@ -23,7 +23,7 @@ from data.shards.address import TAUGHT
 from model.pairing.teacher import teach
 from tests.data.searching.bm25_reference import reference
 from tests.data.searching.handbook import handbook, write_documents
-from tests.model.pairing.scripted_teacher import ScriptedTeacher, Truth
+from tests.model.pairing.scripted_teacher import ScriptedTeacher, Truth, scripted_address, teacher_at
 from tests.model.pairing.test_constitution import Address
 
 pytestmark = pytest.mark.slow
@@ -51,15 +51,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def address() -> Iterator[Address]:
-    found = Address(ScriptedTeacher(TRUTH))
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with scripted_address(TRUTH) as found:
+        yield found
 
 
 def config_at(url: str) -> DocumentExamples:
-    teacher = {"url": url, "model": "scripted", "tries": 1}
-    return DocumentExamples.model_validate({"kind": "documents", "teacher": teacher, "passages": 2000, "passage_characters": 300})
+    return DocumentExamples.model_validate({"kind": "documents", "teacher": teacher_at(url), "passages": 2000, "passage_characters": 300})
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

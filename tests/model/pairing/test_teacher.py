@@ -23,7 +23,7 @@ from data.tokens.encode import encode
 from model.pairing.critics import EndpointError
 from model.pairing.teacher import CLOSED, JUDGE, OPEN, SET_ASIDE, read_pairs, teach
 from tests.data.searching.handbook import handbook, write_documents
-from tests.model.pairing.scripted_teacher import ScriptedTeacher, Truth
+from tests.model.pairing.scripted_teacher import ScriptedTeacher, Truth, scripted_address, teacher_at
 from tests.model.pairing.test_constitution import Address, said
 
 TEXTS, FACTS = handbook(60, facts=6, seed=3)
@@ -32,10 +32,8 @@ TRUTH = Truth(FACTS)
 
 @pytest.fixture
 def address() -> Iterator[Address]:
-    found = Address(ScriptedTeacher(TRUTH))
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with scripted_address(TRUTH) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,6 @@ def passages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     documents = write_documents(place / "documents.parquet", TEXTS)
     build_index(documents, place / "index", config.indexing, threads=1, memory="1GB", scratch=place)
     return place / "index"
-
-
-def teacher_at(url: str, **more: Any) -> dict[str, Any]:
-    return {"url": url, "model": "scripted", "tries": 1, **more}
 
 
 Taught = Callable[..., tuple[list[dict[str, Any]], dict[str, float]]]
