@@ -163,7 +163,8 @@ class PictureReader:
         captions = self._captions.get(name, [])
         if not captions:
             if name not in self._shown:
-                self._set_aside(name, name, "no caption: no page shows it, no table names it and no text file has its name")
+                shown = "no page shows it, " if "html" in self._source.formats else ""
+                self._set_aside(name, name, f"no caption: {shown}no table names it and no text file has its name")
             return
         for other in captions[1:]:
             self._set_aside(name, other.place, f"a second caption of {name}")
