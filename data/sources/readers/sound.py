@@ -23,7 +23,7 @@ PARSED = ("WAV", "WAVEX", "FLAC", "OGG")
 RATES = (4_000, 192_000)  # samples a second that people record with
 MOST_CHANNELS = 8
 BLOCK = 1 << 16  # samples that are decoded at a time
-LIBRARY = "soundfile"
+UNKNOWN = 0xFFFFFFFF  # bytes of samples, where a WAV file was written to a pipe
 
 
 def read_sound(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -35,6 +35,8 @@ def read_sound(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
         raise Unreadable("no sound can be read: pip install 'folio[sound]'") from error
     import numpy as np
 
+    if missing := _missing(content):
+        raise Unreadable(f"damaged sound: it ends {missing} bytes before its samples do")
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as opened:
             if opened.format not in PARSED:
@@ -70,3 +72,16 @@ def read_sound(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
     whole = np.clip(np.round(samples * 32_768), -32_768, 32_767).astype("<i2").tobytes()
     told = f"{form}, {rate} Hz, {channels} channel{'s'[: channels != 1]}, {count / rate:.3f} s"
     yield Record(base64.b64encode(whole).decode("ascii"), title=f"{SOUND} {len(whole) // 2} 1 1", encoding=told)
+
+
+def _missing(content: bytes) -> int:
+    """Return how many bytes of samples a WAV file lacks of those that it says it has, which libsndfile passes over."""
+    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+        return 0
+    at = 12
+    while at + 8 <= len(content):
+        size = int.from_bytes(content[at + 4 : at + 8], "little")
+        if content[at : at + 4] == b"data":
+            return 0 if size == UNKNOWN else max(0, at + 8 + size - len(content))
+        at += 8 + size + size % 2  # chunks begin at even places
+    return 0

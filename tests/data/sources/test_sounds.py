@@ -38,6 +38,13 @@ def endless() -> bytes:
     return bytes(content)
 
 
+def piped() -> bytes:
+    """A WAV file whose writer couldn't go back to say how long it became."""
+    content = bytearray(recording())
+    content[40:44] = b"\xff" * 4
+    return bytes(content)
+
+
 SHELF = {
     "a/one.wav": recording(),
     "a/one.txt": b"a tone\n",
@@ -88,6 +95,14 @@ def test_what_is_too_long_or_broken_or_said_of_nothing_is_set_aside_by_name(tmp_
     assert reasons["b/bomb.flac"] == "too long: 268435.46 seconds, the limit is 2"
     counted = census(CONFIG, tmp_path / "census", [tmp_path / "out" / "0"], shelf, tmp_path, **limits(tmp_path / "scratch"))
     assert counted["read"] + counted["set_aside"] == len(SHELF) + 2
+
+
+def test_a_wav_file_that_was_cut_off_is_set_aside_and_one_that_was_written_to_a_pipe_is_read(tmp_path: Path) -> None:
+    whole = {"a/piped.wav": piped(), "a/piped.txt": b"whole"}
+    read(CONFIG, write(tmp_path / "shelf", whole | {"b/cut.wav": recording()[:-100], "b/cut.txt": b"a part"}), tmp_path / "out")
+    (document,), (cut,) = rows(tmp_path / "out", "documents", 1), rows(tmp_path / "out", "quarantine", 1)
+    assert document["text"].endswith("whole")
+    assert (cut["path"], cut["reason"]) == ("b/cut.wav", "damaged sound: it ends 100 bytes before its samples do")
 
 
 def test_a_recording_that_is_taken_down_leaves_no_sample_and_shards_hold_what_one_holds(tmp_path: Path) -> None:
