@@ -1,6 +1,7 @@
 """The metrics of an evaluation, each declared once: its unit, its better direction, its interval, and the gates that may bound it.
 
-Recipes' checks, gates, contests, headlines, the arena and the card all read this table, so a metric that is added here is known to them.
+The checks of recipes, gates, contests, headlines and the reference of keys read this table, so a metric that is added here is known to
+them. The arena's tables and MLflow's names do not.
 It stands apart from the code that measures, in `loss`, `questions`, `skills` and their neighbours, since checking a recipe must not load
 numpy or torch. Metrics of tuning (`aim.<measure>`) take their words from the aim that measures them. Cheap to import: pydantic only.
 """
