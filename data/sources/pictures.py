@@ -23,7 +23,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from data.documents.sharding import document_id
-from data.shards.pictures import SOUND, Part, Picture
+from data.shards.pictures import SOUND, Part, Picture, PictureGrid
+from data.shards.sounds import FRAMES_A_SECOND, SoundGrid
 from data.sources.config import CaptionedSource, PicturesSource, SoundsSource
 from data.sources.document_store import DocumentStore
 from data.sources.errors import Unreadable
@@ -45,20 +46,23 @@ GIVEN_SECONDS = 10  # of processor time that it may take: somebody waits
 DARKEST = 16  # of the shades in scikit-learn's digits, from 0
 
 
-class PictureOpener:
-    """Opens pictures that people give, one at a time, in a parsers' process that stays until `close`. Any thread may ask."""
+class MediaOpener:
+    """Opens pictures and recordings that people give, one at a time, in a parsers' process that stays until `close`. Any thread may ask."""
 
     def __init__(self) -> None:
         self._sandbox, self._one = ParserSandbox(GIVEN_SECONDS), Lock()
 
-    def __call__(self, content: bytes, *, moving: bool = False) -> Picture:
-        """Return the picture in a file, with all of its frames if it may be `moving`.
+    def __call__(self, content: bytes, reads: PictureGrid | SoundGrid) -> Picture:
+        """Return the picture in a file, or the sound, for a model that reads those of a grid: all frames, if it reads several.
 
-        Raise Unreadable for a broken one, for one of more frames than are looked at, and for a bomb.
+        Raise Unreadable for a broken one, for one of more frames than are looked at, for a bomb, and for a sound longer than the grid.
         """
-        options = ReaderOptions(limit=MOST_GIVEN, most_frames=GIVEN_FRAMES if moving else 1)
+        if isinstance(reads, SoundGrid):
+            kind, options = "sound", ReaderOptions(limit=MOST_GIVEN, most_seconds=reads.frames / FRAMES_A_SECOND)
+        else:
+            kind, options = "picture", ReaderOptions(limit=MOST_GIVEN, most_frames=GIVEN_FRAMES if reads.frames > 1 else 1)
         with self._one:
-            rows = list(self._sandbox.read("picture", content, options, None))
+            rows = list(self._sandbox.read(kind, content, options, None))
         if more := next((row for row in rows if isinstance(row, BrokenRecord)), None):
             raise Unreadable(f"more than one picture: {more.reason}; save what is meant as a file of its own")
         return next(picture_of(row) for row in rows if isinstance(row, Record))
@@ -67,17 +71,17 @@ class PictureOpener:
         """End the process."""
         self._sandbox.close()
 
-    def __enter__(self) -> PictureOpener:
+    def __enter__(self) -> MediaOpener:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
-def open_picture(content: bytes, *, moving: bool = False) -> Picture:
-    """Return the picture in a file that somebody gave. Raise Unreadable as `PictureOpener` does."""
-    with PictureOpener() as opened:
-        return opened(content, moving=moving)
+def open_given(content: bytes, reads: PictureGrid | SoundGrid) -> Picture:
+    """Return the picture or the sound in a file that somebody gave. Raise Unreadable as `MediaOpener` does."""
+    with MediaOpener() as opened:
+        return opened(content, reads)
 
 
 class PartStore:

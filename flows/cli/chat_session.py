@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from data.shards.pictures import Picture
 from data.sources.errors import Unreadable
-from data.sources.pictures import open_picture
+from data.sources.pictures import open_given
 from flows.cli.chat_models import adapter_directory, description, judge_directory, model_directory, unreleased_directory, variant_directory
 from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.views.diff_rendering import printable
@@ -40,11 +40,13 @@ def talk(
     unreleased: bool = False,
     documents: bool = False,
     image: Path | None = None,
+    audio: Path | None = None,
 ) -> None:
     """Talk on the terminal until the input ends, or ask one question. `best_of`: replies of which the reward model `judge` takes one.
 
     documents: answer from the passages that the recipe's index finds, and cite them.
-    unreleased: talk to the recipe's newest model, though no gate released it. image: a picture that stands before the first message.
+    unreleased: talk to the recipe's newest model, though no gate released it. image, audio: a picture, or a recording, that stands before
+    the first message.
     `options`: settings of sampling; without `max_new_tokens` a reply ends where the model ends it, or the context does.
 
     Raises ValueError for options that don't fit together, and LookupError for an unknown model.
@@ -55,8 +57,10 @@ def talk(
         directory = variant_directory(directory, variant)
         if adapter is not None:
             raise ValueError(f"--variant {variant} and --adapter {adapter}: adapters were trained on full precision; keep one of the two")
-    if image is not None and best_of > 1:
-        raise ValueError(f"--image {image} and --best-of {best_of}: reward models read no pictures; keep one of the two")
+    given = {option: file for option, file in (("--image", image), ("--audio", audio)) if file is not None}
+    if given and best_of > 1:
+        option, file = next(iter(given.items()))
+        raise ValueError(f"{option} {file} and --best-of {best_of}: reward models read words alone; keep one of the two")
     chosen_by = _judge_of(directory if variant is None else directory.parent, best_of, judge, sampling)
     folder = None if adapter is None else adapter_directory(directory, adapter)
     watch()
@@ -69,7 +73,7 @@ def talk(
     if chosen_by is not None:
         session.choose_by(chosen_by, best_of)
         print(f"  of {best_of} replies the one that {chosen_by.absolute()} scores highest is shown", file=sys.stderr, flush=True)
-    shown = "" if image is None else f"{session.show(_picture_in(image, session))}\n"
+    shown = "".join(f"{session.show(_given(option, file, model, session))}\n" for option, file in given.items())
     with open_passages(model, store) if documents else nullcontext() as opened:
         session.documents = RecipeDocuments(opened) if opened is not None else None
         if question is not None:
@@ -83,15 +87,18 @@ def talk(
         _converse(session, sampling, seed or 0, shown)
 
 
-def _picture_in(image: Path, session: ChatModel) -> Picture:
-    """Return the picture in a file. Raises ValueError naming the file and what is wrong with it."""
+def _given(option: str, file: Path, model: str, session: ChatModel) -> Picture:
+    """Return the picture or the sound in a file. Raises ValueError naming the file and what is wrong with it, or with the model."""
+    reads, medium = session.network.config.patches, "pictures" if option == "--image" else "sounds"
+    if reads is None or medium != reads.MEDIUM:
+        other = "" if reads is None else f", but {reads.MEDIUM}"
+        raise ValueError(f"{option} {file}: {model} reads no {medium}{other}; leave it out, or give a model with an input of kind {medium}")
     try:
-        reads = session.network.config.pictures
-        return open_picture(image.read_bytes(), moving=reads is not None and reads.frames > 1)
+        return open_given(file.read_bytes(), reads.grid)
     except OSError as error:
-        raise ValueError(f"--image {image}: {error.strerror}") from error
+        raise ValueError(f"{option} {file}: {error.strerror}") from error
     except Unreadable as error:
-        raise ValueError(f"--image {image}: {error}") from error
+        raise ValueError(f"{option} {file}: {error}") from error
 
 
 def _judge_of(directory: Path, best_of: int, judge: str | None, sampling: SamplingConfig) -> Path | None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from data.shards.model_folder import require_regular
-from data.sources.pictures import PictureOpener
+from data.sources.pictures import MediaOpener
 from flows.cli.chat_models import description, find_model, lineage_of
 from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.signals import stoppable
@@ -27,6 +27,8 @@ from model.serving.opening import Drafting, Offer, open_together
 from model.serving.own import OwnModel
 from model.serving.served import ServedModel, ServeLimits
 from tasks.reporting.wording import size
+
+LIMITED = {"pictures": "pictures", "picture_bytes": "pictures", "recordings": "sounds", "recording_bytes": "sounds"}  # medium, by limit
 
 
 def serve_models(
@@ -44,17 +46,19 @@ def serve_models(
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError before listening if a model can't be served.
 
-    documents: conversations are answered from the passages that each recipe's index finds, with citations.
+    limits: those of `ServeLimits` that were given, None where one was not. documents: conversations are answered from the passages that
+    each recipe's index finds, with citations.
     """
     found = find_served(models, store, every_adapter=backend in ("auto", "folio"))
     drafting: Drafting | None = None if draft is None else "self" if draft == OWN_HEADS else find_model(draft, store)
     key = read_key(key_file)
-    settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    settings, listening, count = ServeLimits(**given), bound(host, port, key), threads or os.cpu_count() or 1
     compute_with(count)
     served: dict[str, Any] = {}
     with stoppable(last=True), ExitStack() as opened:
         asked = documents_of(models, store, opened) if documents else {}
-        opener = opened.enter_context(PictureOpener())
+        opener = opened.enter_context(MediaOpener())
         try:
             for path, named in found.items():
                 offers = []
@@ -66,6 +70,7 @@ def serve_models(
                     served[model.about.id] = model
                     if documents:
                         answer_from(model, asked)
+            require_readers(given, served)
             serve(served, settings, listening, key, lambda address: print(_ready(address, served, key), flush=True))
         finally:
             for model in served.values():
@@ -111,6 +116,14 @@ def answer_from(model: ServedModel, asked: Mapping[str, RecipeDocuments]) -> Non
     if not isinstance(model, OwnModel):
         raise ValueError(f"--documents: {model.about.id} is computed by {model.about.backend}, and only models that folio computes cite")
     model.documents = asked[model.about.id.partition(":")[0]]
+
+
+def require_readers(limits: Mapping[str, Any], served: Mapping[str, ServedModel]) -> None:
+    """Raise ValueError for a limit of pictures or recordings where no model is given any."""
+    for name, medium in LIMITED.items():
+        if limits.get(name) and not any(medium in model.about.abilities for model in served.values()):
+            option = f"--{name.replace('_', '-')} {limits[name]}"
+            raise ValueError(f"{option} does nothing: no model served here reads {medium} ({', '.join(served)}); leave it out")
 
 
 def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:

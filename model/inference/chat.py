@@ -72,7 +72,10 @@ class ChatModel:
         self._judge, self._attempts = Judge.open(judge, self.format.digest), attempts
 
     def show(self, picture: Picture) -> str:
-        """Let the model see a picture wherever a message names it; return what a message names it by. Raise ValueError if it sees none."""
+        """Let the model see a picture, or hear a sound, wherever a message names it; return what a message names it by.
+
+        Raise ValueError for a model that reads no such thing.
+        """
         self._pictures[picture.name] = self.network.see(picture, self.format.pad_id or 0)
         return picture.placeholder
 

@@ -23,8 +23,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from model.hardware.waiting import watch
 from model.serving.connections import server_config
 from model.serving.guard import Guard
+from model.serving.media import MEDIA, require_few_words
 from model.serving.own import OwnModel
-from model.serving.pictures import ABILITY, require_few_words
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest
 from model.serving.served import ApiError, ServedModel, ServeLimits, error_body, from_validation
 
@@ -112,8 +112,8 @@ def make_app(models: Mapping[str, ServedModel], limits: ServeLimits, key: str | 
         asked = await _parsed(EmbeddingRequest, http)
         return await _model(models, asked.model).embed(asked, http)
 
-    sees = any(ABILITY in model.about.abilities for model in models.values())
-    return Guard(app, key, limits, metrics.observe, {CHAT: limits.chat_bytes} if sees else {})
+    media = [medium for medium in MEDIA if any(medium in model.about.abilities for model in models.values())]
+    return Guard(app, key, limits, metrics.observe, {CHAT: limits.chat_bytes(media)})
 
 
 def _add_house(app: FastAPI, models: Mapping[str, ServedModel], metrics: Metrics) -> None:
@@ -206,10 +206,10 @@ def serve(
             model.close()
 
 
-SCRIPTS = ("markdown.js", "stream.js", "pictures.js", "pane.js", "chat.js")
+SCRIPTS = ("markdown.js", "stream.js", "media.js", "pane.js", "chat.js")
 POLICY = (
-    "default-src 'none'; script-src {script}; style-src {style}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src {script}; style-src {style}; img-src data:; media-src data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 

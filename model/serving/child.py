@@ -23,7 +23,7 @@ import httpx
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from model.serving.pictures import refuse_pictures
+from model.serving.media import refuse_media
 from model.serving.replying import while_heard
 from model.serving.schema import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, Generating
 from model.serving.served import About, ApiError, ServeLimits, busy, error_body, longest_reply
@@ -198,7 +198,7 @@ class ChildModel:
             param = "tools" if asked.offered else "messages"
             raise ApiError(400, f"tools and their calls are not offered by {self._child.label}; leave them out", param=param)
         if isinstance(asked, ChatRequest):
-            refuse_pictures(asked, f"{self._child.label} is given text alone")
+            refuse_media(asked, f"{self._child.label} is given text alone")
         body = asked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"user", "metadata", *TOOLS})
         for name, theirs in self._names.items():
             if name not in body:

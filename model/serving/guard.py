@@ -182,7 +182,7 @@ class Guard:
             raise Refused(413, f"the request is larger than {most} bytes")
         if size > self.limits.body_bytes and id(scope) not in self._large:
             if len(self._large) >= LARGE:
-                raise Refused(503, f"{LARGE} requests with large pictures are at work; try again later")
+                raise Refused(503, f"{LARGE} requests with large pictures or recordings are at work; try again later")
             self._large.add(id(scope))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -37,14 +37,47 @@ class PictureUrl(_Given):
 
 
 class PicturePart(_Given):
-    """A part of a user's message that is a picture. `model/serving/pictures.py` opens it."""
+    """A part of a user's message that is a picture. `model/serving/media.py` opens it."""
+
+    MEDIUM: ClassVar = "pictures"
+    NOUN: ClassVar = "picture"
+    PLACE: ClassVar = "image_url.url"
 
     type: Literal["image_url"]
     image_url: PictureUrl
 
+    @property
+    def given(self) -> str:
+        """The file, as a data: URL."""
+        return self.image_url.url
 
-OTHERS = ("input_audio", "file", "refusal")  # parts that OpenAI's API has, too
-Part = Annotated[TextPart | PicturePart, Field(discriminator="type")]
+
+class Recording(_Given):
+    """The recording itself, in base64. format: one of those that are read; the file may be of another of them, since it says so itself."""
+
+    data: str
+    format: Literal["wav", "flac", "ogg"]
+
+
+class RecordingPart(_Given):
+    """A part of a user's message that is a recording. `model/serving/media.py` opens it."""
+
+    MEDIUM: ClassVar = "sounds"
+    NOUN: ClassVar = "recording"
+    PLACE: ClassVar = "input_audio.data"
+
+    type: Literal["input_audio"]
+    input_audio: Recording
+
+    @property
+    def given(self) -> str:
+        """The file, in base64."""
+        return self.input_audio.data
+
+
+OTHERS = ("file", "refusal")  # parts that OpenAI's API has, too
+MediaPart = PicturePart | RecordingPart
+Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
 
 
 def _form(content: Any) -> str:
@@ -143,7 +176,7 @@ class ChatMessage(_Given):
         content = given.get("content") if isinstance(given, dict) else None
         for part in content if isinstance(content, list) else ():
             if isinstance(part, dict) and part.get("type") in OTHERS:
-                raise ValueError(f"a part of type {part['type']}: this server takes text and pictures (image_url) alone; leave it out")
+                raise ValueError(f"a part of type {part['type']}: this server takes text, image_url and input_audio alone; leave it out")
         return given
 
     @model_validator(mode="after")
@@ -152,16 +185,16 @@ class ChatMessage(_Given):
             raise ValueError(f"a message of the {self.role} has tool_calls, which only the assistant's have")
         if (self.tool_call_id is not None) != (self.role == "tool"):
             raise ValueError(f"role={self.role} and tool_call_id={self.tool_call_id!r} do not go together: a tool's message has one")
-        if self.pictures and self.role != "user":
-            raise ValueError(f"a message of the {self.role} has a picture, which only the user's have")
+        if self.media and self.role != "user":
+            raise ValueError(f"a message of the {self.role} has a {self.media[0].NOUN}, which only the user's have")
         if self.content is None and not self.tool_calls:
             raise ValueError(f"a message of the {self.role} has no content")
         return self
 
     @property
-    def pictures(self) -> list[PicturePart]:
-        """Its parts that are pictures, in order."""
-        return [part for part in self.content or [] if isinstance(part, PicturePart)]
+    def media(self) -> list[MediaPart]:
+        """Its parts that are pictures and recordings, in order."""
+        return [part for part in self.content or [] if isinstance(part, MediaPart)]
 
     @property
     def plain(self) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from model.inference.speculation import OWN_HEADS
 from model.networks.directory import CONFIG, ModelError, read_config, require_tokenizer
 from model.serving.child import serve_vllm
 from model.serving.llama import gguf_file, serve_gguf
+from model.serving.media import Decode
 from model.serving.own import OwnModel
-from model.serving.pictures import ABILITY, Decode
 from model.serving.served import About, ServedModel, ServeLimits
 from model.serving.vectors import OwnEncoder
 
@@ -52,7 +52,7 @@ def open_together(
 ) -> list[ServedModel]:
     """Open a model and adapters that were trained on it, all of one `path`, whose weights are read once. Raise as `open_served` does.
 
-    decode: opens pictures for models that read them; None: none is shown to them.
+    decode: opens pictures and recordings for models that read them; None: none is given to them.
 
     Each adapter has rows and a queue of its own, and costs the memory of another model but for the weights that it leaves as they are.
     """
@@ -124,9 +124,10 @@ def _own_model(
     draft: DecodingNetwork | None,
     decode: Decode | None,
 ) -> OwnModel:
-    """Serve a network. It is shown pictures if it reads them, unless another model drafts, which has not seen them."""
-    sees = network.config.pictures is not None and decode is not None and draft in (None, network) and limits.pictures > 0
-    abilities = [*WRITES, *(() if network.config.counted else EMBEDS), *((ABILITY,) if sees else ())]
+    """Serve a network. It is given pictures or recordings if it reads them, unless another model drafts, which knows nothing of them."""
+    reads = network.config.patches
+    sees = reads is not None and decode is not None and draft in (None, network) and limits.of(reads.MEDIUM)[0] > 0
+    abilities = [*WRITES, *(() if network.config.counted else EMBEDS), *((reads.MEDIUM,) if reads is not None and sees else ())]
     about = _about(offer, offer.path, network.context, abilities, "folio")
     return OwnModel(network, chat_format, about, limits, draft, decode if sees else None)
 

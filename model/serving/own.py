@@ -25,8 +25,8 @@ from model.inference.tool_calls import CallForm
 from model.serving.answers import Form
 from model.serving.citing import Shown, with_citations, with_documents
 from model.serving.engine import Engine, Event, Generation
+from model.serving.media import Decode, MediaDesk, MediaTokens, refuse_media
 from model.serving.messages import ToolNamed
-from model.serving.pictures import ABILITY, Decode, PictureDesk, PictureTokens, refuse_pictures
 from model.serving.replying import reply
 from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest, Generating
 from model.serving.served import About, ApiError, ServeLimits, longest_reply
@@ -92,7 +92,7 @@ class Constraining:
 class OwnModel:
     """A network that writes, its chat format and its engine. A `ServedModel`. `draft`: what proposes tokens.
 
-    decode: opens pictures for a network that reads them; None: messages have text alone.
+    decode: opens pictures or recordings for a network that reads them; None: messages have text alone.
     documents: passages of them go into each conversation, and its answer says what it cites; None: conversations are as they are.
     """
 
@@ -108,7 +108,7 @@ class OwnModel:
         decode: Decode | None = None,
     ) -> None:
         self.network, self.format, self._about, self._limits = network, chat_format, about, limits
-        self._desk = None if decode is None else PictureDesk(network, chat_format.pad_id or 0, decode, limits, about.id)
+        self._desk = None if decode is None else MediaDesk(network, chat_format.pad_id or 0, decode, limits, about.id)
         self._spell = TokenBytes(chat_format.tokenizer).of
         self._constraining = Constraining(chat_format, network.vocab_size)
         self._compiling = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"grammars-{about.id}")
@@ -142,7 +142,7 @@ class OwnModel:
     async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
         if self.documents is None:
             return await self._chat(asked, http)
-        refuse_pictures(asked, "passages are found by the words of a message, not by its picture, and this server answers from documents")
+        refuse_media(asked, "passages are found by the words of a message alone, and this server answers from documents")
         told, shown = await asyncio.to_thread(self._with_documents, asked, self.documents)
         answer = await self._chat(told, http)
         return await asyncio.to_thread(with_citations, answer, shown) if shown else answer
@@ -155,10 +155,10 @@ class OwnModel:
 
     async def _chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
         known = await asyncio.to_thread(self._constraining.call_form, asked)
-        shown: PictureTokens = {}
+        shown: MediaTokens = {}
         if self._desk is None:
-            refuse_pictures(asked, f"{self.about.id} reads no pictures here; ask a model whose abilities in /v1/models name {ABILITY}")
-        elif any(message.pictures for message in asked.messages):
+            refuse_media(asked, f"{self.about.id} reads no {{medium}} here; ask a model whose abilities in /v1/models name {{medium}}")
+        elif any(message.media for message in asked.messages):
             asked, shown = await self._desk.open(asked, http)
         prompt = await asyncio.to_thread(self._conversation, asked, shown)
         alternatives = asked.top_logprobs if asked.logprobs else None
@@ -210,7 +210,7 @@ class OwnModel:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return await reply(self.engine, make, form, http, each=asked.n, stream=asked.stream, usage=usage)
 
-    def _conversation(self, asked: ChatRequest, shown: PictureTokens) -> list[int]:
+    def _conversation(self, asked: ChatRequest, shown: MediaTokens) -> list[int]:
         messages, tools = [message.plain for message in asked.messages], [tool.told for tool in asked.offered]
         try:
             if asked.truncation == "auto":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,14 +30,19 @@ class ServeLimits(BaseModel, frozen=True, extra="forbid", defer_build=True):
     prefix_bytes: int = Field(1 << 28, ge=0, description="memory that the states of these texts take for each model; bytes")
     pictures: int = Field(8, ge=0, le=1024, description="pictures in one request, those of earlier messages among them; count; 0: none")
     picture_bytes: int = Field(4 << 20, ge=1, le=32 << 20, description="largest picture, as a file; bytes")
+    recordings: int = Field(4, ge=0, le=1024, description="recordings in one request, counted as pictures are; count; 0: none")
+    recording_bytes: int = Field(8 << 20, ge=1, le=32 << 20, description="largest recording, as a file; bytes")
     connections: int = Field(512, ge=1, description="open connections; count")
     address_connections: int = Field(256, ge=1, description="open connections of one address, so that none takes them all; count")
     head_seconds: float = Field(10.0, gt=0, description="longest time that a request's head may take to arrive; seconds")
 
-    @property
-    def chat_bytes(self) -> int:
-        """The largest request with pictures, which base64 makes a third longer; bytes."""
-        return self.body_bytes + self.pictures * (self.picture_bytes * 4 // 3 + 256)
+    def of(self, medium: str) -> tuple[int, int]:
+        """Return how many pictures, or sounds, a request may have, and how many bytes each."""
+        return (self.recordings, self.recording_bytes) if medium == "sounds" else (self.pictures, self.picture_bytes)
+
+    def chat_bytes(self, media: Collection[str]) -> int:
+        """Return the largest request with pictures or sounds, which base64 makes a third longer; bytes."""
+        return self.body_bytes + max((count * (size * 4 // 3 + 256) for count, size in map(self.of, media)), default=0)
 
 
 class ApiError(Exception):
@@ -107,7 +112,7 @@ class About:
     context: int | None
     created: int
     fingerprint: str | None
-    abilities: Sequence[str]  # chat, completions, embeddings
+    abilities: Sequence[str]  # chat, completions, embeddings; pictures or sounds, if it reads them
     backend: str
 
     def entry(self) -> dict[str, Any]:

@@ -52,6 +52,10 @@ def chat(
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="show it a picture before the first message, if it reads pictures")
     ] = None,
+    audio: Annotated[
+        Path | None,
+        typer.Option("--audio", metavar="FILE", help="play it a recording (WAV, FLAC, OGG) before the first message, if it reads sounds"),
+    ] = None,
     question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
     store: StoreUrl = "",
 ) -> None:
@@ -68,8 +72,9 @@ def chat(
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
-    if documents and image is not None:
-        raise ValueError("--documents and --image: passages are found by the words of a message, not by its picture; keep one of the two")
+    for option, file in (("--image", image), ("--audio", audio)):
+        if documents and file is not None:
+            raise ValueError(f"--documents and {option} {file}: passages are found by the words of a message alone; keep one of the two")
     if unreleased and variant is not None:
         raise ValueError(f"--unreleased and --variant {variant}: forms are made of released models alone; keep one of the two")
     talk(
@@ -77,6 +82,7 @@ def chat(
         unreleased=unreleased,
         documents=documents,
         image=image,
+        audio=audio,
     )
 
 
@@ -160,8 +166,18 @@ def serve(
     waiting: Annotated[int, typer.Option(min=0, help="replies that may wait for each model before others are turned away")] = 64,
     max_tokens: Annotated[int, typer.Option(min=1, help="longest reply, in tokens")] = 4096,
     reply_seconds: Annotated[float, typer.Option(min=1, help="longest time for a reply; it is then cut off")] = 300,
-    pictures: Annotated[int, typer.Option(min=0, max=1024, help="pictures in one request, to models that read them; 0: none")] = 8,
-    picture_bytes: Annotated[int, typer.Option(min=1, max=32 << 20, help="largest picture as a file, in bytes")] = 4 << 20,
+    pictures: Annotated[
+        int | None, typer.Option(min=0, max=1024, help="pictures in one request, to models that read them; 0: none; 8 by default")
+    ] = None,
+    picture_bytes: Annotated[
+        int | None, typer.Option(min=1, max=32 << 20, help="largest picture as a file, in bytes; 4 MiB by default")
+    ] = None,
+    recordings: Annotated[
+        int | None, typer.Option(min=0, max=1024, help="recordings in one request, to models that read sounds; 0: none; 4 by default")
+    ] = None,
+    recording_bytes: Annotated[
+        int | None, typer.Option(min=1, max=32 << 20, help="largest recording as a file, in bytes; 8 MiB by default")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="threads that compute; by default one for each core")] = None,
     draft: Annotated[
         str | None,
@@ -184,7 +200,7 @@ def serve(
 
     limits = {
         "rows": rows, "waiting": waiting, "max_tokens": max_tokens, "reply_seconds": reply_seconds, "pictures": pictures,
-        "picture_bytes": picture_bytes,
+        "picture_bytes": picture_bytes, "recordings": recordings, "recording_bytes": recording_bytes,
     }  # fmt: skip
     serve_models(
         models, host, port, key_file, limits, threads=threads, draft=draft, backend=backend.value, store=store, documents=documents

@@ -3,7 +3,7 @@
 const by = (id) => document.getElementById(id);
 const panes = [];
 let models = [];
-const pictures = new Pictures(by("held"), refresh, notice);
+const media = new Media(by("held"), refresh, notice);
 const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "seed"];
 
 function settings() {
@@ -29,18 +29,28 @@ function refresh() {
   by("send").disabled = writing || !panes.length;
   by("stop-all").disabled = !writing;
   by("compare").setAttribute("aria-pressed", String(panes.length > 1));
-  by("add-picture").hidden = !panes.some((pane) => pane.sees);
+  const reads = MEDIA.filter((medium) => panes.some((pane) => pane.reads(medium)));
+  by("add-file").hidden = !reads.length;
+  by("add-file").textContent = "Add " + reads.map((medium) => medium.noun).join(" or ");
+  by("files").accept = reads.map((medium) => medium.accept).join(",");
 }
 
-function blind() {
-  const none = panes.find((pane) => !pane.sees);
-  return none ? none.model + " reads no pictures" : "";
+// What a model that is asked can't read of these media; empty if each reads all.
+function unread(asked) {
+  for (const pane of panes) {
+    const medium = asked.find((medium) => !pane.reads(medium));
+    if (medium) return pane.model + " reads no " + medium.plural;
+  }
+  return "";
 }
 
-function addPictures(files) {
+function addFiles(files) {
   if (!files.length) return;
-  notice(blind());
-  if (!blind()) pictures.add(files);
+  const known = files.filter(mediumOf);
+  const refused = known.length === files.length ? "" : files.find((file) => !mediumOf(file)).name + " is no picture and no recording (WAV, FLAC, OGG)";
+  const wrong = unread(known.map(mediumOf));
+  notice(wrong || refused);
+  if (!wrong && known.length) media.add(known);
 }
 
 function addPane(chosen) {
@@ -68,13 +78,14 @@ async function start() {
 async function send() {
   const question = by("question").value.trim();
   if (!question || panes.some((pane) => pane.writing)) return;
-  if (pictures.held.length && blind()) { notice(blind() + "; remove the picture, or choose another model"); return; }
+  const wrong = unread(media.held.map((file) => file.medium));
+  if (wrong) { notice(wrong + "; remove them, or choose another model"); return; }
   let chosen;
   try { chosen = settings(); } catch (error) { notice(error.message); return; }
   notice("");
   by("question").value = "";
-  const asking = [...panes], shown = pictures.take();
-  const asked = asking.map((pane) => pane.ask(question, chosen, by("system").value.trim(), shown));
+  const asking = [...panes], files = media.take();
+  const asked = asking.map((pane) => pane.ask(question, chosen, by("system").value.trim(), files));
   refresh();
   const ended = await Promise.allSettled(asked);
   refresh();
@@ -91,15 +102,15 @@ by("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") stopAll(); });
-by("add-picture").addEventListener("click", () => by("files").click());
-by("files").addEventListener("change", () => { addPictures([...by("files").files]); by("files").value = ""; });
+by("add-file").addEventListener("click", () => by("files").click());
+by("files").addEventListener("change", () => { addFiles([...by("files").files]); by("files").value = ""; });
 by("question").addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
-  if (files.length) { event.preventDefault(); addPictures(files); }
+  if (files.length) { event.preventDefault(); addFiles(files); }
 });
 // A file that is dropped anywhere must not replace the page.
 document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => { event.preventDefault(); addPictures([...event.dataTransfer.files]); });
+document.addEventListener("drop", (event) => { event.preventDefault(); addFiles([...event.dataTransfer.files]); });
 by("stop-all").addEventListener("click", stopAll);
 by("fresh").addEventListener("click", () => { panes.forEach((pane) => pane.forget()); by("question").focus(); });
 by("show-settings").addEventListener("click", () => {

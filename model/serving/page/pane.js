@@ -22,9 +22,9 @@ class Pane {
 
   get writing() { return this.abort !== null; }
 
-  get sees() {
+  reads(medium) {
     const more = this.models.get(this.model).folio;
-    return Boolean(more && more.abilities.includes("pictures"));
+    return Boolean(more && more.abilities.includes(medium.ability));
   }
 
   async tellAbout() {
@@ -52,13 +52,13 @@ class Pane {
     if (near || always) this.log.scrollTop = this.log.scrollHeight;
   }
 
-  async ask(question, settings, system, pictures) {
+  async ask(question, settings, system, files) {
     // A conversation that is begun meanwhile has a history of its own.
     const history = this.history;
-    history.push({ role: "user", content: content(question, pictures) });
+    history.push({ role: "user", content: content(question, files) });
     const said = element("div");
     said.className = "message user";
-    said.append(...pictures.map(shownPicture), element("div", question));
+    said.append(...files.map(shown), element("div", question));
     this.log.append(said);
     const reply = new Reply(this.model);
     this.log.append(reply.node);

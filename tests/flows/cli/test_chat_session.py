@@ -15,7 +15,9 @@ from flows.cli.chat_models import description, model_directory
 from flows.cli.chat_session import _converse, show, talk
 from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
+from model.inputs.config import PicturesConfig, SoundsConfig
 from tasks.stage.store.store import Store
+from tests.model.serving.hostile_media import tone
 from tests.tasks.records import committed
 
 NETWORK = SimpleNamespace(config=SimpleNamespace(kind="decoder"), parameters=0)
@@ -67,32 +69,48 @@ def test_ctrl_c_ends_a_reply_and_a_message_that_does_not_fit_is_named_and_the_co
     assert parrot.forgotten == 1
 
 
-def test_a_picture_stands_before_the_first_message_and_what_is_none_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("option", ["image", "audio"])
+def test_a_picture_or_a_recording_stands_before_the_first_message_and_what_is_none_is_refused_by_name(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Seeing(Parrot):
-        network = SimpleNamespace(**{**vars(NETWORK), "config": SimpleNamespace(kind="decoder", pictures=None)}, context=128)
+    class Sensing(Parrot):
+        def __init__(self, reads: PicturesConfig | SoundsConfig | None) -> None:
+            super().__init__()
+            self.network = SimpleNamespace(config=SimpleNamespace(kind="decoder", patches=reads), parameters=0, context=128)
 
         def show(self, picture: Picture) -> str:
-            return f"<{picture.width} x {picture.height}>"
+            return f"<{picture.width}x{picture.height}>"
 
-    def ask(image: Path, question: str | None, best_of: int = 1) -> list[str]:
-        talk(str(tmp_path), None, {"temperature": 0.0}, None, question, best_of=best_of, image=image)
+    def ask(file: str, question: str | None, reads: PicturesConfig | SoundsConfig | None, **more: Any) -> list[str]:
+        monkeypatch.setattr(ChatModel, "open", lambda *given, **named: Sensing(reads))
+        talk(str(tmp_path), None, {"temperature": 0.0}, None, question, **{**more, option: tmp_path / file})
         return capsys.readouterr().out.split()
 
     (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr(ChatModel, "open", lambda *given, **named: Seeing())
     Image.new("L", (3, 2)).save(tmp_path / "cat.png")
-    assert ask(tmp_path / "cat.png", "Who?") == ["<3", "x", "2>", "Who?0"]
+    (tmp_path / "tone.wav").write_bytes(tone(0.2))
+    (tmp_path / "long.wav").write_bytes(tone(2))
+    eyes, ears = PicturesConfig(height=4, width=4, patch=2), SoundsConfig(seconds=1, stack=4)
+    reads: Any
+    file, reads, other, name, said, fault = {
+        "image": ("cat.png", eyes, ears, "<3x2>", "reads no pictures, but sounds", "no picture: not one of PNG"),
+        "audio": ("tone.wav", ears, eyes, "<3200x1>", "reads no sounds, but pictures", "no sound, or a damaged one"),
+    }[option]
+    assert ask(file, "Who?", reads) == [name, "Who?0"]
     typed(monkeypatch, "one", "two")
-    assert ask(tmp_path / "cat.png", None) == ["<3", "x", "2>", "one0", "two1"]
-    for image, best_of, fault in (
-        (tmp_path / "none.png", 1, "none.png: No such file or directory"),
-        (tmp_path / "config.json", 1, "config.json: no picture: not one of PNG"),
-        (tmp_path / "cat.png", 4, "reward models read no pictures"),
+    assert ask(file, None, reads) == [name, "one0", "two1"]
+    for given, sensed, more, wrong in (
+        ("none.png", reads, {}, f"--{option} .*none.png: No such file or directory"),
+        ("config.json", reads, {}, f"--{option} .*config.json: {fault}"),
+        (file, reads, {"best_of": 4}, "reward models read words alone"),
+        (file, None, {}, f"--{option} .*{file}: {tmp_path} {said.partition(',')[0]}; leave it out"),
+        (file, other, {}, f"--{option} .*{file}: {tmp_path} {said}; leave it out"),
     ):
-        with pytest.raises(ValueError, match=fault):
-            ask(image, "Who?", best_of)
+        with pytest.raises(ValueError, match=wrong):
+            ask(given, "Who?", sensed, **more)  # type: ignore[arg-type]
+    if option == "audio":
+        with pytest.raises(ValueError, match=r"long\.wav: too long: 2\.00 seconds, the limit is 1"):
+            ask("long.wav", "Who?", reads)
 
 
 def test_a_reply_may_take_the_whole_context_unless_told_otherwise(

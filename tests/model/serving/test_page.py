@@ -18,7 +18,7 @@ import pytest
 from model.inference.chat_format import ChatFormat
 from model.networks.decoder import Decoder
 from model.serving.app import page
-from tests.model.serving.hostile_pictures import picture_file
+from tests.model.serving.hostile_media import picture_file, tone
 from tests.model.serving.running import LIMITS, own_model, serving
 from tests.model.serving.scripted import HOSTILE, RICH, ScriptedModel
 
@@ -77,6 +77,7 @@ def models(decoder: Decoder, chat_format: ChatFormat) -> list[Any]:
         ScriptedModel("hostile", HOSTILE),
         ScriptedModel("slow", "word " * 500, 0.05),
         ScriptedModel("sighted", "A dark corner.", abilities=("pictures",)),
+        ScriptedModel("listening", "A tone that rises.", abilities=("sounds",)),
     ]
 
 
@@ -243,16 +244,19 @@ DROP = """([how, name, kind, body]) => {
 def test_a_picture_is_chosen_dropped_or_pasted_and_asked_about(tab: Any, models: list[Any]) -> None:
     sighted, body = models[4], base64.b64encode(picture_file(size=(60, 40))).decode()
     choose(tab, "rich")
-    assert not tab.locator("#add-picture").is_visible()
+    assert not tab.locator("#add-file").is_visible()
     tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["drop", "cat.png", "image/png", body])
     wait_until(tab, lambda: "rich reads no pictures" in tab.locator("#notice").inner_text())
     choose(tab, "sighted")
-    assert tab.locator("#add-picture").is_visible()
+    assert tab.locator("#add-file").inner_text() == "Add picture"
     tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["drop", "cat.png", "image/png", body])
     wait_until(tab, lambda: tab.locator("#held img").count() == 1)
     tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["paste", "dog.png", "image/png", body])
     tab.set_input_files("#files", {"name": "note.txt", "mimeType": "text/plain", "buffer": b"words"})
-    wait_until(tab, lambda: "note.txt is no picture" in tab.locator("#notice").inner_text() and tab.locator("#held img").count() == 2)
+    wait_until(
+        tab,
+        lambda: "note.txt is no picture and no recording" in tab.locator("#notice").inner_text() and tab.locator("#held img").count() == 2,
+    )
     tab.set_input_files("#files", {"name": "<b>owl</b>.png", "mimeType": "image/png", "buffer": base64.b64decode(body)})
     wait_until(tab, lambda: tab.locator("#held img").count() == 3)
     tab.click("[aria-label='Remove dog.png']")
@@ -260,7 +264,7 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_asked_about(tab: Any, models:
     ask(tab, "What is dark?")
     ended(tab)
     (message,) = sighted.asked[-1].messages
-    assert [part.image_url.url for part in message.pictures] == [f"data:image/png;base64,{body}"] * 2
+    assert [part.given for part in message.media] == [f"data:image/png;base64,{body}"] * 2
     assert message.plain["content"] == "What is dark?" and not tab.locator("#held").is_visible()
     shown = tab.locator(".user img")
     assert (
@@ -270,8 +274,34 @@ def test_a_picture_is_chosen_dropped_or_pasted_and_asked_about(tab: Any, models:
     )
     ask(tab, "And what is light?")
     ended(tab, 2)
-    assert len(sighted.asked[-1].messages[0].pictures) == 2 and not sighted.asked[-1].messages[2].pictures
+    assert len(sighted.asked[-1].messages[0].media) == 2 and not sighted.asked[-1].messages[2].media
     tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-picture.png")
+
+
+@pytest.mark.slow
+@browsing
+def test_a_recording_is_dropped_played_and_asked_about(tab: Any, models: list[Any]) -> None:
+    body = base64.b64encode(tone(0.5)).decode()
+    choose(tab, "sighted")
+    tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["drop", "tone.wav", "audio/wav", body])
+    wait_until(tab, lambda: "sighted reads no recordings" in tab.locator("#notice").inner_text())
+    choose(tab, "listening")
+    assert tab.locator("#add-file").inner_text() == "Add recording"
+    tab.locator("#question").evaluate(f"(node, given) => ({DROP})(given)", ["drop", "tone.wav", "audio/wav", body])
+    wait_until(tab, lambda: tab.locator("#held audio").count() == 1)
+    tab.set_input_files("#files", {"name": "a second tone.flac", "mimeType": "", "buffer": tone(0.5, "FLAC")})
+    wait_until(tab, lambda: tab.locator("#held audio").count() == 2)
+    # The page's policy lets a recording of its own be played.
+    wait_until(tab, lambda: 0.4 < tab.locator("#held audio").first.evaluate("node => node.duration || 0") < 0.6)
+    wait_until(tab, lambda: 0.4 < tab.locator("#held audio").last.evaluate("node => node.duration || 0") < 0.6)
+    tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-held-recording.png")
+    ask(tab, "What is heard?")
+    ended(tab)
+    (message,) = models[5].asked[-1].messages
+    assert [part.input_audio.format for part in message.media] == ["wav", "flac"] and message.media[0].given == body
+    assert message.plain["content"] == "What is heard?"
+    assert tab.locator(".user figcaption").all_inner_texts() == ["tone.wav", "a second tone.flac"]
+    tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-recording.png")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Pictures that are sent to a server: what the model sees, and what is refused."""
+"""Pictures and recordings that are sent to a server: what the model sees and hears, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import Any
 import httpx
 import openai
 import pytest
+import soundfile
 from PIL import Image
 
-from data.shards.pictures import Picture
-from data.sources.pictures import PictureOpener
+from data.shards.pictures import SOUND, Picture, PictureGrid
+from data.shards.sounds import RATE, SoundGrid
+from data.sources.pictures import MediaOpener
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
-from model.inputs.config import TokensConfig
+from model.inputs.config import SoundsConfig, TokensConfig
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.serving.own import OwnModel
 from model.serving.served import About, ServeLimits
 from tests.model.inputs.pictures import PICTURES, READS
-from tests.model.serving.hostile_pictures import GOOD, HOSTILE, SAME, part, sent
+from tests.model.serving.hostile_media import GOOD, HOSTILE, HOSTILE_TONES, SAME, SAME_TONES, TONE, part, played, sent, tone
 from tests.model.serving.running import own_model, serving
 
-LIMITS = ServeLimits(rows=4, waiting=8, max_tokens=64, body_bytes=20_000, pictures=3, picture_bytes=1 << 16)
+LIMITS = ServeLimits(
+    rows=4, waiting=8, max_tokens=64, body_bytes=20_000, pictures=3, picture_bytes=1 << 16, recordings=3, recording_bytes=1 << 16
+)
 UPRIGHT = Picture("L", 6, 4, bytes([*([0] * 3 + [255] * 3) * 2, *[255] * 12]))
 QUESTION = {"type": "text", "text": "Who walked?"}
 
@@ -39,12 +43,22 @@ def sighted(chat_format: ChatFormat) -> Decoder:
 
 
 @pytest.fixture(scope="module")
-def client(sighted: Decoder, decoder: Decoder, chat_format: ChatFormat) -> Iterator[openai.OpenAI]:
+def listening(chat_format: ChatFormat) -> Decoder:
+    """A tiny decoder that reads sounds."""
+    reads = (TokensConfig(), SoundsConfig(seconds=0.32, mels=20, stack=8))
+    config = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=64, context=128, inputs=reads, initial_std=0.4)
+    return Decoder(config, chat_format.tokenizer.get_vocab_size(), seed=4).eval()
+
+
+@pytest.fixture(scope="module")
+def client(sighted: Decoder, listening: Decoder, decoder: Decoder, chat_format: ChatFormat) -> Iterator[openai.OpenAI]:
     about = About("sighted", [], 128, 1, None, ("chat", "completions", "pictures"), "folio")
-    with PictureOpener() as opener:
+    with MediaOpener() as opener:
         model = OwnModel(sighted.decoding(), chat_format, about, LIMITS, decode=opener)
+        ears = About("listening", [], 128, 1, None, ("chat", "completions", "sounds"), "folio")
+        hearing = OwnModel(listening.decoding(), chat_format, ears, LIMITS, decode=opener)
         with (
-            serving([model, own_model(decoder, chat_format, "blind", LIMITS)], LIMITS) as address,
+            serving([model, hearing, own_model(decoder, chat_format, "blind", LIMITS)], LIMITS) as address,
             openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60) as client,
         ):
             yield client
@@ -55,8 +69,8 @@ def ask(client: openai.OpenAI, *content: Any, model: str = "sighted", role: Any 
     return client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=12, **settings)
 
 
-def text_of(client: openai.OpenAI, *content: Any) -> str:
-    return str(ask(client, *content).choices[0].message.content)
+def text_of(client: openai.OpenAI, *content: Any, model: str = "sighted") -> str:
+    return str(ask(client, *content, model=model).choices[0].message.content)
 
 
 def expected(sighted: Decoder, chat_format: ChatFormat, text: str, *pictures: Picture) -> str:
@@ -107,7 +121,7 @@ def test_more_pictures_larger_requests_and_other_roles_are_refused(client: opena
         ask(client, *[SAME["a PNG"]] * 4, QUESTION)
     with pytest.raises(openai.BadRequestError, match="a message of the system has a picture, which only the user's have"):
         ask(client, SAME["a PNG"], QUESTION, role="system")
-    with pytest.raises(openai.APIStatusError, match="larger than 20000 bytes, its pictures left out") as long:
+    with pytest.raises(openai.APIStatusError, match="larger than 20000 bytes, its pictures and recordings left out") as long:
         ask(client, SAME["a PNG"], {"type": "text", "text": "x" * 30_000})
     with pytest.raises(openai.APIStatusError, match="larger than") as huge:
         ask(client, part("data:image/png;base64," + "A" * 400_000), QUESTION)
@@ -121,7 +135,7 @@ def test_a_model_that_reads_none_says_so_and_which_do_is_listed(client: openai.O
     ):
         ask(client, SAME["a PNG"], QUESTION, model="blind")
     listed: Any = httpx.get(f"{client.base_url}models").json()["data"]
-    assert ["pictures" in model["folio"]["abilities"] for model in listed] == [True, False]
+    assert ["pictures" in model["folio"]["abilities"] for model in listed] == [True, False, False]
 
 
 def test_a_name_in_a_text_shows_nobody_else_s_picture(client: openai.OpenAI, sighted: Decoder, chat_format: ChatFormat) -> None:
@@ -147,7 +161,7 @@ def test_a_conversation_with_pictures_goes_on(client: openai.OpenAI, sighted: De
 
 
 def test_a_picture_that_kills_its_parser_costs_that_request_alone(chat_format: ChatFormat, sighted: Decoder) -> None:
-    def killed(content: bytes, *, moving: bool) -> Picture:
+    def killed(content: bytes, reads: PictureGrid | SoundGrid) -> Picture:
         raise RuntimeError("the parser process exited with status -9")
 
     about = About("sighted", [], 128, 1, None, ("chat", "pictures"), "folio")
@@ -165,7 +179,7 @@ def test_a_model_that_reads_frames_sees_a_moving_picture_in_their_order(chat_for
     watching = Decoder(config, chat_format.tokenizer.get_vocab_size(), seed=4).eval()
     about = About("watching", [], 128, 1, None, ("chat", "pictures"), "folio")
     frames = [Image.new("L", (6, 4), shade) for shade in (0, 90, 180, 250)]
-    with PictureOpener() as opener, serving([OwnModel(watching.decoding(), chat_format, about, LIMITS, decode=opener)], LIMITS) as address:
+    with MediaOpener() as opener, serving([OwnModel(watching.decoding(), chat_format, about, LIMITS, decode=opener)], LIMITS) as address:
 
         def reply(*shown: Image.Image) -> str:
             body = {"model": "watching", "messages": [{"role": "user", "content": [sent(gif(*shown), "image/gif"), QUESTION]}]}
@@ -193,8 +207,8 @@ def gif(*frames: Image.Image) -> bytes:
 def test_the_same_file_is_decoded_once(chat_format: ChatFormat, sighted: Decoder) -> None:
     seen: list[bytes] = []
 
-    def decode(content: bytes, *, moving: bool) -> Picture:
-        assert not moving
+    def decode(content: bytes, reads: PictureGrid | SoundGrid) -> Picture:
+        assert reads == PICTURES.grid
         seen.append(content)
         return UPRIGHT
 
@@ -205,3 +219,35 @@ def test_the_same_file_is_decoded_once(chat_format: ChatFormat, sighted: Decoder
             body = {"model": "sighted", "messages": [{"role": "user", "content": [picture, QUESTION]}], "max_tokens": 3}
             assert httpx.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code == 200
     assert seen == [b"one", b"two"]
+
+
+@pytest.mark.parametrize("name", SAME_TONES)
+def test_a_recording_is_heard_on_a_line_of_its_own_and_is_the_same_in_every_form(
+    client: openai.OpenAI, listening: Decoder, chat_format: ChatFormat, name: str
+) -> None:
+    samples, _ = soundfile.read(io.BytesIO(TONE), dtype="int16")
+    sound = Picture(SOUND, RATE // 5, 1, samples.astype("<i2").tobytes())
+    heard = expected(listening, chat_format, f"{sound.placeholder}\nWho walked?", sound)
+    assert text_of(client, SAME_TONES[name], QUESTION, model="listening") == heard != expected(listening, chat_format, "\nWho walked?")
+
+
+@pytest.mark.parametrize("name", HOSTILE_TONES)
+def test_what_is_no_recording_is_refused_by_name_and_the_server_answers_on(client: openai.OpenAI, name: str) -> None:
+    given, said = HOSTILE_TONES[name]
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, given, QUESTION, model="listening")
+    assert said in str(refused.value) and len(str(refused.value)) < 1000
+    assert text_of(client, QUESTION, model="listening")
+
+
+def test_recordings_are_counted_and_models_that_read_none_say_so(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="more than 3 recordings"):
+        ask(client, *[played(TONE)] * 4, QUESTION, model="listening")
+    with pytest.raises(openai.BadRequestError, match="a part of type input_audio: sighted reads pictures, and no sounds"):
+        ask(client, played(TONE), QUESTION)
+    with pytest.raises(openai.BadRequestError, match="blind reads no sounds here; ask a model whose abilities in /v1/models name sounds"):
+        ask(client, played(TONE), QUESTION, model="blind")
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, QUESTION, played(tone(0.1)), played(b"words"), model="listening")
+    assert refused.value.param == "messages.0.content.2.input_audio.data" and refused.value.code == "invalid_audio"
+    assert text_of(client, played(TONE + bytes(50_000)), QUESTION, model="listening")  # larger than a request of text may be

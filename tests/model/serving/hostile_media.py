@@ -1,4 +1,4 @@
-"""Pictures that somebody might send, as the parts of messages that hold them."""
+"""Pictures and recordings that somebody might send, as the parts of messages that hold them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import struct
 import zlib
 from typing import Any
 
+import numpy as np
+import soundfile
 from PIL import Image
+
+from data.shards.sounds import RATE
 
 
 def part(url: Any, **more: Any) -> dict[str, Any]:
@@ -108,6 +112,54 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "shades below none": (sent(picture_file("TIFF", "F")[:-4] + struct.pack("<f", -9.0), "image/tiff"), "values that are no shades"),
     "a size of the model's choice": (part("data:image/png;base64,AAAA", detail="high"), "image_url.detail: Input should be 'auto'"),
     "a part without its picture": ({"type": "image_url"}, "image_url: Field required"),
-    "sound": ({"type": "input_audio", "input_audio": {}}, "a part of type input_audio: this server takes text and pictures"),
+    "a file": ({"type": "file", "file": {}}, "a part of type file: this server takes text, image_url and input_audio alone"),
     "an unknown part": ({"type": "smell"}, "'smell'"),
+}
+
+
+def played(content: bytes, form: str = "wav") -> dict[str, Any]:
+    """A recording, as OpenAI's client sends it."""
+    return {"type": "input_audio", "input_audio": {"data": base64.b64encode(content).decode(), "format": form}}
+
+
+def tone(seconds: float = 0.2, form: str = "WAV", rate: int = RATE, subtype: str | None = None, loudness: float = 0.5) -> bytes:
+    """A tone that rises, as a file."""
+    wave = loudness * np.sin(400 * np.pi * (1 + np.arange(int(seconds * rate)) / rate) ** 2)
+    out = io.BytesIO()
+    soundfile.write(out, wave, rate, format=form, subtype=subtype)
+    return out.getvalue()
+
+
+def claims(content: bytes, at: int, value: int) -> bytes:
+    """A WAV file with another number of four bytes in its header."""
+    return content[:at] + struct.pack("<I", value) + content[at + 4 :]
+
+
+TONE = tone()
+SAME_TONES: dict[str, dict[str, Any]] = {  # forms of one recording
+    "a WAV": played(TONE),
+    "a FLAC": played(tone(form="FLAC"), "flac"),
+    "WAV with extensions": played(tone(form="WAVEX")),
+    "format of another": played(tone(form="FLAC"), "ogg"),
+}
+HOSTILE_TONES: dict[str, tuple[Any, str]] = {
+    "too long": (played(tone(0.5)), "too long: 0.50 seconds, the limit is 0.32"),
+    "a bomb": (played(tone(30.0, "FLAC", loudness=0), "flac"), "too long: 30.00 seconds, the limit is 0.32"),
+    "a FLAC that claims days": (played(tone(form="FLAC")[:22] + b"\xff" * 4 + tone(form="FLAC")[26:], "flac"), "too long: 268435"),
+    "cut off": (played(TONE[:-30]), "damaged sound: it ends 30 bytes before its samples do"),
+    "no samples": (played(tone(0.0)), "no sound: it has no samples"),
+    "a rate of nobody": (played(claims(TONE, 24, 7)), "odd sound: 1 channels at 7 Hz"),
+    "samples that are no numbers": (played(tone(subtype="FLOAT")[:-4] + struct.pack("<f", float("nan"))), "samples that are no numbers"),
+    "random bytes": (played(bytes(range(256)) * 4), "no sound, or a damaged one"),
+    "words": (played(b"not a recording at all"), "no sound, or a damaged one"),
+    "a picture": (played(GOOD), "no sound, or a damaged one"),
+    "AIFF": (played(tone(form="AIFF")), "no sound: a file of form AIFF, and WAV, FLAC and OGG are read"),
+    "MP3 by name": ({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}}, "Input should be 'wav', 'flac' or 'ogg'"),
+    "no format": ({"type": "input_audio", "input_audio": {"data": "AAAA"}}, "input_audio.format: Field required"),
+    "a part without its recording": ({"type": "input_audio"}, "input_audio: Field required"),
+    "an address": ({"type": "input_audio", "input_audio": {"data": "http://127.0.0.1:1/x.wav", "format": "wav"}}, "data is no base64"),
+    "base64 that is cut off": ({"type": "input_audio", "input_audio": {"data": "UklGR", "format": "wav"}}, "data is no base64"),
+    "an empty file": (played(b""), "the recording is empty"),
+    "a huge file": (played(TONE + bytes(70_000)), "the recording has 76444 bytes, and this server takes 65536"),
+    "a picture that is sent as one": (sent(GOOD), "a part of type image_url: listening reads sounds, and no pictures; leave it out"),
 }
