@@ -201,7 +201,7 @@ def test_a_conversation_that_does_not_fit_is_refused_or_loses_its_oldest_turns(c
     ("kind", "given", "why"),
     [
         ("image_url", {"url": "data:image/png;base64,AA=="}, "tiny reads no pictures here"),
-        ("input_audio", {"data": "", "format": "wav"}, "this server takes text and pictures"),
+        ("input_audio", {"data": "", "format": "wav"}, "tiny reads no sounds here"),
     ],
 )
 def test_pictures_and_sound_are_refused_by_name(client: openai.OpenAI, kind: str, given: dict[str, str], why: str) -> None:
