@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from data.conversations.records import Kind, kind_of, transcript, write_rows
 from data.documents.sharding import document_id, text_digest
-from data.judgements.agreement import Game, Interval, alpha_interval, rate
+from data.judgements.agreement import Game, Interval, alpha_interval, rate, without_judge
 from data.judgements.config import JudgementConfig
 from data.judgements.journal import (
     AnyJudged,
@@ -233,6 +233,14 @@ def agreement(outcome: Outcome) -> dict[str, Interval]:
     """Return how far judges agree on each kind of question, where several had a voice on one and not all said the same."""
     found = {kind: alpha_interval([list(voices.values()) for voices in outcome.units(kind)]) for kind in AGREEING}
     return {kind: interval for kind, interval in found.items() if interval is not None}
+
+
+def judges_of(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the judges of pairs by name: how many they have a voice on, and what alpha would be without them; None where there is none."""
+    units = outcome.units("preference")
+    spoken = Counter(judge for voices in units for judge in voices)
+    without = without_judge(units)
+    return [{"judge": judge, "pairs": spoken[judge], "alpha_without": without[judge]} for judge in sorted(spoken)]
 
 
 def rated(outcome: Outcome) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from data.judgements.config import journal_files
-from data.judgements.examples import agreement, counts, decide, rated
+from data.judgements.examples import FATES, agreement, counts, decide, judges_of, rated
 from data.judgements.journal import Answer, Journal, Label, Preference, append, now, parse_line, read_journal
 from flows.page.artifacts import artifact_at
 from flows.page.rendering import Form, Page, Sent, page_of
@@ -68,6 +68,8 @@ def standing(request: Request) -> Response:
         models=list(_judgeable(page)),
         sets=SETS,
         figures=counts(journal, outcome),
+        fates=(*FATES, "set_aside"),
+        judges=judges_of(outcome),
         agreement=agreement(outcome),
         ratings=rated(outcome),
         folder=page.site.home / JUDGEMENTS,

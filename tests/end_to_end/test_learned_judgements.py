@@ -1,17 +1,26 @@
 """What people judge on the page is what DPO then prefers, on pairs that it never saw; and the other way round if they judge so.
 
+Judges press keys in a real browser, and two more who draw lots lower the agreement that the page shows.
+
 python -m pytest -m slow -s tests/end_to_end/test_learned_judgements.py
 """
 
 from __future__ import annotations
 
+import hashlib
+import random
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import krippendorff
+import numpy as np
 import pytest
 import yaml
 from prefect import flow
 
-from data.judgements.journal import read_journal
+from data.judgements.journal import Preference, read_journal
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
@@ -22,14 +31,13 @@ from tasks.stage.execution.run_context import begin_flow, open_run
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 from tests.end_to_end.talks import COLOURS, THINGS, write_folder
-from tests.flows.page.test_judging import begun, press
-from tests.flows.page.visiting import seen, visitor
+from tests.flows.page.browsing import launched, needs_chromium, serving, tab
 from tests.tasks.lineage.corpus_store import Corpus
 
-JUDGEMENTS_MADE, JUDGES = 200, ("ada", "bob")
+JUDGEMENTS_MADE, JUDGES, CARELESS, LOTS = 200, ("ada", "bob"), ("cyd", "dan"), 40
 PLAIN, HEDGED = "It is {}.", "I saw it once and it was {} to me."
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 def write_recipe(folder: Path) -> Path:
@@ -54,7 +62,7 @@ def write_recipe(folder: Path) -> Path:
     return path
 
 
-def recorded(folder: Path) -> tuple[Store, list[str]]:
+def recorded(folder: Path) -> Store:
     """A store with the recorded answers of two models, one plain and one that hedges."""
     store = Store(str(folder / "models"), folder / "models-cache")
     shelf = Corpus(store)
@@ -70,18 +78,63 @@ def recorded(folder: Path) -> tuple[Store, list[str]]:
         model = shelf.commit(f"tune.{name}", {"model.bin": name}, {"model": shelf.made["pretrain"].reference()})
         rows = [{"question": question, "reply": words.format(colour), "right": True} for question, colour in asked]
         shelf.commit(f"evaluate.{name}", {"answers_seen.jsonl": rows}, {"model": model.reference()})
-    return store, [shelf.made[f"evaluate.{name}"].location.partition("/")[2] for name in ("plain", "hedged")]
+    return store
 
 
-def judge_all(folder: Path, prefers: str) -> None:
-    """Judge by the page's own forms: two judges, who press for the answer that begins like this."""
-    store, models = recorded(folder / prefers.split()[0])
-    browser = visitor(store, home())
-    for judge in JUDGES:
-        address = begun(browser, models[0], models[1], judge)
-        for _ in range(JUDGEMENTS_MADE // len(JUDGES)):
-            shown = [words for words in seen(browser, address).words if words.startswith((PLAIN[:6], HEDGED[:6]))]
-            address = press(browser, address, "A" if shown[0].startswith(prefers) else "B")
+def judge(opened: Any, name: str, count: int, better: Callable[[list[str]], str]) -> None:
+    """Judge by the keyboard alone, from the page's first form on. `better`: the key, a or b, for the answers as they are shown."""
+    opened.goto(f"{opened.url.partition('/judging')[0]}/judging")
+    opened.get_by_label("Your name").focus()
+    opened.keyboard.type(name)
+    opened.keyboard.press("Enter")
+    opened.wait_for_url("**/judging/next?**")
+    for _ in range(count):
+        with opened.expect_navigation():
+            opened.keyboard.press(better(opened.locator(".answers pre").all_inner_texts()))
+        assert opened.get_by_text("The last one was kept").is_visible()
+
+
+def judge_all(folder: Path, prefers: str) -> dict[str, float]:
+    """Let two judges press for the answer that begins like this until there are enough. Return alpha, and what careless judges make of it.
+
+    What the careless ones said is taken out of the journal again, so that nothing of it is learned.
+    """
+    store = recorded(folder / prefers.split()[0])
+    drawn, alphas = random.Random(7), dict[str, float]()
+    with launched() as browser, serving(store, home()) as address, tab(browser, address) as opened:
+        opened.goto(f"{address}/judging")
+        for name in JUDGES:
+            judge(opened, name, JUDGEMENTS_MADE // len(JUDGES), lambda shown: "a" if shown[0].startswith(prefers) else "b")
+        careful = {path.name: path.read_bytes() for path in (home() / JUDGEMENTS).iterdir()}
+        alphas["careful"] = shown_alpha(opened, address)
+        for name in CARELESS:
+            judge(opened, name, LOTS, lambda shown: drawn.choice("ab"))
+        alphas["with careless"] = shown_alpha(opened, address)
+    for path in (home() / JUDGEMENTS).iterdir():
+        if path.name not in careful:
+            path.unlink()
+    assert {path.name: path.read_bytes() for path in (home() / JUDGEMENTS).iterdir()} == careful
+    return alphas
+
+
+def shown_alpha(opened: Any, address: str) -> float:
+    """The alpha that the page shows, which must be that of the krippendorff package."""
+    opened.goto(f"{address}/judging")
+    shown = re.search(r"alpha (-?[\d.]+) ", opened.locator("main").inner_text())
+    assert shown
+    lines = [entry.line for entry in read_journal(home() / JUDGEMENTS).entries]
+    judges, questions = sorted({line.judge for line in lines}), dict[str, int]()
+    table = np.full((len(judges), JUDGEMENTS_MADE), np.nan)
+    for line in lines:
+        assert isinstance(line, Preference)
+        # Of two answers the one whose text has the lower digest is the first, however they were shown.
+        texts = [answer.text for answer in line.answers]
+        first = min(texts, key=lambda text: hashlib.sha256(text.encode()).hexdigest())
+        at = questions.setdefault(line.prompt[-1].content, len(questions))
+        table[judges.index(line.judge), at] = float(texts["AB".index(line.preferred)] == first)
+    theirs = krippendorff.alpha(reliability_data=table, level_of_measurement="nominal")
+    assert float(shown.group(1)) == round(theirs, 2)
+    return float(theirs)
 
 
 def tuned(recipe: Recipe) -> dict[str, Artifact]:
@@ -111,7 +164,9 @@ def test_dpo_prefers_on_held_out_pairs_what_was_judged_on_the_page(prefect: None
     made: dict[str, dict[str, Artifact]] = {}
     for name, prefers in (("plain", PLAIN[:6]), ("hedged", HEDGED[:6])):
         monkeypatch.setenv("FOLIO_HOME", str(tmp_path / name))
-        judge_all(tmp_path, prefers)
+        alphas = judge_all(tmp_path, prefers)
+        assert alphas["with careless"] < alphas["careful"] - 0.1
+        print(f"alpha of judges who prefer the {name} answer: {', '.join(f'{alpha:.3f} {who}' for who, alpha in alphas.items())}")
         assert len(read_journal(home() / JUDGEMENTS).entries) == JUDGEMENTS_MADE
         recipe = load(str(recipe_file)).model_copy(update={"store": str(tmp_path / "store")})
         made[name] = tuned(recipe)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from data.documents.sharding import document_id, text_digest
-from data.judgements.agreement import without_judge
 from data.judgements.config import journal_files
-from data.judgements.examples import AGREEING, FATES, Outcome, agreement, counts, decide, rated
+from data.judgements.examples import AGREEING, FATES, Outcome, agreement, counts, decide, judges_of, rated
 from data.judgements.journal import Entry, Journal, Place, Withdrawal, append, file_of, now, parse_line, read_journal
 from data.sources.config import JUDGED, JudgementSource
 from tasks.reporting.wording import count, joined, plural, words
@@ -56,11 +54,11 @@ def _agreement(outcome: Outcome) -> Iterator[str]:
     if len(rows) > 1:
         yield from ("", *columns(rows, frozenset({1, 3, 4})))
         yield "Krippendorff's alpha: 1 is perfect, 0 what chance gives."
-    units = outcome.units("preference")
-    spoken = Counter(judge for voices in units for judge in voices)
-    if len(spoken) > 1:
-        without = without_judge(units)
-        others = [(judge, count(spoken[judge]), "-" if without[judge] is None else f"{without[judge]:.2f}") for judge in sorted(spoken)]
+    judges = judges_of(outcome)
+    if len(judges) > 1:
+        others = [
+            (one["judge"], count(one["pairs"]), "-" if one["alpha_without"] is None else f"{one['alpha_without']:.2f}") for one in judges
+        ]
         yield from ("", *columns([("judge", "pairs", "alpha without"), *others], frozenset({1, 2})))
 
 
@@ -77,11 +75,10 @@ def _ratings(outcome: Outcome) -> Iterator[str]:
 
 def _plain(journal: Journal, outcome: Outcome) -> dict[str, Any]:
     """Return everything that is shown as plain data."""
-    units = outcome.units("preference")
     return {
         "counts": counts(journal, outcome),
         "agreement": {kind: interval._asdict() for kind, interval in agreement(outcome).items()},
-        "alpha_without": without_judge(units),
+        "alpha_without": {one["judge"]: one["alpha_without"] for one in judges_of(outcome)},
         "ratings": rated(outcome),
         "set_aside": [{**place._asdict(), "reason": reason} for place, reason in journal.set_aside],
     }

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.page.app import LIMITS, make_app
 from tasks.stage.store.journal import Journal, StageRecord
 from tasks.stage.store.store import Store
 from tasks.stage.store.verdicts import approvals
+from tests.flows.page.browsing import faults, fits, launched, needs_chromium, serving, tab
 from tests.flows.page.test_artifacts import released
 from tests.flows.page.test_decisions import judged
-from tests.model.serving.running import answering
+from tests.flows.page.test_judging import answered
+from tests.tasks.lineage.corpus_store import Corpus
 from tests.tasks.lineage.edited_corpus import IDS, EditedCorpus
 from tests.tasks.records import ran
 from tests.tasks.reporting.example_run import HOSTILE
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A Chromium, once for all tests."""
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -56,48 +51,70 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path, list[st
     return store, place / "home", pages
 
 
-def serving(store: Store, home: Path, key: str | None = None) -> AbstractContextManager[str]:
-    """Serve the page inside the block; yield its address."""
-    return answering(make_app(store.url, home, key), LIMITS, key)
-
-
-@contextmanager
-def tab(browser: Any, address: str, **options: Any) -> Iterator[Any]:
-    """Open a tab, which may write no error on the console and ask nothing outside."""
-    context = browser.new_context(**options)
-    opened, wrong = context.new_page(), list[str]()
-    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" and "status of 4" not in said.text else None)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("dialog", lambda dialog: wrong.append(dialog.message))
-    opened.on("request", lambda request: None if request.url.startswith(address) else wrong.append(request.url))
-    try:
-        yield opened
-    finally:
-        context.close()
-    assert not wrong
-
-
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
 def test_every_page_loads_alone_fits_the_window_and_has_no_fault_that_axe_finds(
     browser: Any, full: tuple[Store, Path, list[str]], width: int, scheme: str
 ) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     store, home, pages = full
     with serving(store, home) as address:
         size = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
         with tab(browser, address, **size) as opened:
             for path in pages:
                 opened.goto(address + path)
-                assert opened.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+                assert fits(opened), path
         # A page's policy lets nobody add axe to it.
         with tab(browser, address, **size, bypass_csp=True) as opened:
             for path in pages:
                 opened.goto(address + path)
-                for details in opened.locator("details").all():
-                    details.evaluate("details => { details.open = true; }")
-                found = axe.run(opened).response["violations"]
-                serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-                assert not serious, path
+                assert not faults(opened), path
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "light")])
+def test_judging_has_no_fault_that_axe_finds_in_any_of_its_states(
+    browser: Any, corpus: Corpus, home: Path, width: int, scheme: str
+) -> None:
+    models = answered(corpus, questions=3)
+    size = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme, "bypass_csp": True}
+
+    def look(state: str) -> None:
+        assert not faults(opened), state
+        assert fits(opened), state
+        if folder := os.environ.get("FOLIO_SCREENSHOTS"):
+            opened.screenshot(path=f"{folder}/judging-{state}-{width}-{scheme}.png", full_page=True)
+
+    def press(key: str) -> None:
+        with opened.expect_navigation():
+            opened.keyboard.press(key)
+
+    with serving(Store(f"{corpus.store.url}-empty", home / "cache"), home) as address, tab(browser, address, **size) as opened:
+        opened.goto(f"{address}/judging")
+        look("without-models")
+    with serving(corpus.store, home) as address, tab(browser, address, **size) as opened:
+        opened.goto(f"{address}/judging")
+        look("without-judgements")
+        for judge in ("ada", HOSTILE):
+            opened.goto(f"{address}/judging")
+            opened.get_by_label("Your name").fill(judge)
+            press("Enter")
+            look("question")
+            press("a")
+            look("kept")
+            press("t")
+            press("b")
+            look("nothing-left")
+        opened.goto(f"{address}/judging/next?judge=ada&first={models[0]}&second=&set=seen&seed=1")
+        press("2")
+        look("one-answer")
+        opened.keyboard.press("w")
+        opened.keyboard.type("nowhere in it")
+        opened.keyboard.press("Escape")
+        opened.get_by_label("What is right").fill("right")
+        with opened.expect_navigation():
+            opened.get_by_role("button", name="keep the correction").click()
+        look("refused")
+        opened.goto(f"{address}/judging")
+        assert "alpha" in opened.locator("main").inner_text()
+        look("judged")
 
 
 def test_a_visitor_signs_in_and_decides_by_keyboard(browser: Any, tmp_path: Path, home: Path) -> None:

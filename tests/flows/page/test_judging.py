@@ -19,9 +19,8 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 QUESTIONS = 30
 
 
-@pytest.fixture
-def models(corpus: Corpus) -> list[str]:
-    """Two measurements with recorded answers, which are `small N` and `large N`; to one question both say the same."""
+def answered(corpus: Corpus, questions: int = QUESTIONS) -> list[str]:
+    """Record answers of two models, which are `small N` and `large N`; to question 7 both say the same. Return the measurements' names."""
     for name in ("small", "large"):
         model = corpus.commit(f"tune.{name}", {"model.bin": name}, {"model": corpus.made["pretrain"].reference()})
         rows = [
@@ -30,10 +29,16 @@ def models(corpus: Corpus) -> list[str]:
                 "reply": "the same" if number == 7 else f"{name} {number} {HOSTILE}",
                 "right": True,
             }
-            for number in range(QUESTIONS)
+            for number in range(questions)
         ]
         corpus.commit(f"evaluate.{name}", {"answers_seen.jsonl": rows}, {"model": model.reference()})
     return [corpus.made[f"evaluate.{name}"].location.partition("/")[2] for name in ("small", "large")]
+
+
+@pytest.fixture
+def models(corpus: Corpus) -> list[str]:
+    """Two measurements with recorded answers."""
+    return answered(corpus)
 
 
 @pytest.fixture
