@@ -56,7 +56,7 @@ def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     if not text.strip():
         raise Unreadable("no main text: trafilatura found none" if options.pages == "main" else "no text: the page holds none")
     yield Record(text, title=title, encoding=encoding)
-    yield from (row._replace(name="nav") if row.name == "not read" else row for row in left.rows())
+    yield from left.rows()
 
 
 def _main_text(source: str, left: LeftOut) -> tuple[str, str]:
@@ -118,12 +118,9 @@ def _whole_text(source: str, left: LeftOut, options: ReaderOptions) -> tuple[str
     for node in tree.iter("div", "p"):
         if VERSE.search(node.get("class") or ""):
             node.tag = "tr"
-    menus = 0
     for nav in tree.findall(".//nav"):
-        menus += len(" ".join("".join(nav.itertext()).split()))
+        left.add("navigation", "".join(nav.itertext()))
         nav.drop_tree()
-    if menus:
-        left.fault(f"not read: navigation, {menus:,} characters in nav elements")
     return tree_to_text(tree, XHTML, left), element_text(tree, ".//title")
 
 

@@ -237,7 +237,9 @@ class _Body:
         # One that stands in another may stand for itself, over and over.
         self._own.budget -= len(text) + (NESTED_COST if self._depth else 0)
         if self._depth >= DEEPEST or self._own.budget < 0:
-            self._left.add("definitions inside each other", text, f"in line {line}")
+            if text not in self._own.refused:
+                self._own.refused.add(text)
+                self._left.add("definitions inside each other", text, f"in line {line}")
             self._position = start
             return False
         written = _Body(text, self._own, self._left, self._depth + 1, line).text()

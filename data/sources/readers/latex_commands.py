@@ -148,10 +148,13 @@ class Own(NamedTuple):
 
 
 class OwnNames:
-    """The document's definitions: commands, environments, and environments of listings. `budget`: characters that they may still give."""
+    """The document's definitions: commands, environments, and environments of listings.
+
+    `budget`: characters that they may still give; `refused`: what was not written out."""
 
     def __init__(self, source: str) -> None:
         self.listings = frozenset(OWN_LISTING.findall(source))
+        self.refused = set[str]()
         self.budget = MOST_EXPANDED + EXPANDED_SHARE * len(source)
         self.commands, self.environments = dict[str, Own](), dict[str, Own]()
         if not COMMAND.search(source) and not OWN_ENVIRONMENT.search(source):
