@@ -11,7 +11,8 @@ memory it is given. The result does not depend on which shard holds which docume
 - `splits`: `split`, `documents`, `characters`, `sources` (name -> documents, characters), `synthetic` (share of the characters).
 - `documents_kept`, `characters_kept`: in all splits together, each document once.
 - `sources`, `formats`: name -> `documents_in`, `characters_in`, `documents`, `characters`; `languages`: name -> `documents`, `characters`.
-- `quarantined`: reason -> `files` and the first few, `shown`. `title_mismatches`: `documents` whose text isn't what their file name says,
+- `quarantined`: reason -> `files` and the first few, `shown`; what was left out of documents that are kept by its kind, such as `not read:
+  comments`, with its `size` and the size's `unit`. `title_mismatches`: `documents` whose text isn't what their file name says,
   and the first 50, `shown`: `id`, `source`, `path`, and the `title` found. `synthetic`: `documents`, `characters`, `share` of the
   characters kept.
 
@@ -129,6 +130,8 @@ def read_surveys(work: Database, surveyed: Sequence[Path]) -> None:
 
 TITLES_SHOWN = 50
 FILES_SHOWN = 5
+# The reason of a row for what lies inside a document whose text is kept.
+LEFT_OUT = r"^not read: (.+?), ([0-9][0-9,]*) (characters|bytes) in "
 BY = {"sources": "source", "formats": "format", "languages": "language"}
 
 
@@ -160,10 +163,16 @@ def _quarantined(work: Database, files: Sequence[Path]) -> dict[str, dict[str, A
     if not files:
         return {}
     rows = work.connection.execute(
-        f"""SELECT split_part(reason, ':', 1) AS why, count(*), list(source || '/' || path ORDER BY source, path)[:{FILES_SHOWN}]
-        FROM {parquet(files)} GROUP BY why ORDER BY why"""
+        f"""SELECT CASE WHEN part.kind <> '' THEN 'not read: ' || part.kind ELSE split_part(reason, ':', 1) END AS why, count(*),
+            list(source || '/' || CASE WHEN part.kind <> '' THEN replace(path, '#' || part.kind, '') ELSE path END
+                ORDER BY source, path)[:{FILES_SHOWN}],
+            sum(try_cast(replace(part.size, ',', '') AS BIGINT))::BIGINT, min(part.unit)
+        FROM (SELECT *, regexp_extract(reason, ?, ['kind', 'size', 'unit']) AS part FROM {parquet(files)})
+        GROUP BY why ORDER BY why""",
+        [LEFT_OUT],
     ).fetchall()
-    return {why: {"files": count, "shown": shown} for why, count, shown in rows}
+    sizes = {why: {"size": size, "unit": unit} if size else {} for why, _, _, size, unit in rows}
+    return {why: {"files": count, "shown": shown, **sizes[why]} for why, count, shown, _, _ in rows}
 
 
 def _titles(work: Database, first: str) -> dict[str, Any]:

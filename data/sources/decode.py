@@ -285,7 +285,7 @@ HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*+<(!doctype\s+html|h
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 XML_ROOT = re.compile(
     rb"\s*<\?xml[^>]*>\s*(?:<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*|<\?[^>]*>\s*)*+<(?:[\w.-]+:)?([\w.-]+)"
-    rb"|\s*<(mediawiki|TEI|FictionBook)\b",
+    rb"|\s*(?:<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*)*+<(mediawiki|TEI(?:\.2)?|teiCorpus|FictionBook)\b",
     re.DOTALL,
 )
 MAILBOX = re.compile(rb"From \S.*\d{4}\r?\n[!-9;-~]+: ")

@@ -180,6 +180,15 @@ def read_json(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
         raise Unreadable("empty: no object")
 
 
+def _named_twice(line: str, field: str) -> int:
+    """Return how many fields of an object have a name, 0 for one. Most lines hold the name once and needn't be read again."""
+    if line.count(f'"{field}"') < 2:
+        return 0
+    counts: list[int] = []  # the outermost object's pairs come last
+    json.loads(line, object_pairs_hook=lambda pairs: counts.append(sum(name == field for name, _ in pairs)))
+    return counts[-1] if counts[-1] > 1 else 0
+
+
 def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield a record for each line that isn't blank. Raise Unreadable if there is none."""
     found_any = False
@@ -200,6 +209,8 @@ def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
                 fault = f"broken record: not JSON: {error}"
         if not fault and not isinstance(value, dict):
             fault = "broken record: not a JSON object"
+        elif not fault and not options.whole and (twice := _named_twice(line.text, options.text_field)):
+            fault = f"broken record: {twice} fields are called {options.text_field!r}, and JSON keeps the last alone"
         if fault:
             if wanted(name):
                 yield BrokenRecord(fault, name)

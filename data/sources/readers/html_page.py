@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import unquote
 
@@ -31,6 +31,7 @@ def decode_page(content: bytes, declared: str, encoding: str) -> Decoded:
 
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 # trafilatura marks its result up with the element names of TEI.
+SAMPLE = 40  # characters of an element's end that show whether the page ends with them
 MAIN_TEXT = ElementRoles(
     blocks=frozenset({"ab", "body", "code", "comments", "head", "list", "p", "quote", "table"}),
     items=frozenset({"item"}),
@@ -55,7 +56,7 @@ def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     if not text.strip():
         raise Unreadable("no main text: trafilatura found none" if options.pages == "main" else "no text: the page holds none")
     yield Record(text, title=title, encoding=encoding)
-    yield from (row._replace(name="nav") if row.name == "not read" else row for row in left.rows())
+    yield from left.rows()
 
 
 def _main_text(source: str, left: LeftOut) -> tuple[str, str]:
@@ -65,6 +66,7 @@ def _main_text(source: str, left: LeftOut) -> tuple[str, str]:
     tree = load_html(source)
     if tree is None:
         raise Unreadable("no main text: it can't be parsed as HTML")
+    _join_roots(tree)
     title = element_text(tree, ".//title")
     whole = len("".join(tree_to_text(tree, XHTML).split()))
     found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
@@ -86,22 +88,39 @@ def parse_page(source: str) -> Any:
         raise Unreadable(f"no text: it can't be parsed as HTML ({error})") from error
     if any("depth" in error.message for error in parser.error_log):
         raise Unreadable("too deep: it has more than 2,048 elements inside each other, and what is deeper can't be read")
+    _join_roots(tree)
     return tree
+
+
+def _join_roots(tree: Any) -> None:
+    """Move into a page's tree what stands before and behind it: the parser makes a root of its own of what follows `</html>`."""
+    for node in list(tree.itersiblings(preceding=True)):
+        tree.insert(0, node)
+    for node in list(tree.itersiblings()):
+        tree.append(node)
+
+
+def _count_unclosed(tree: Any, source: str, left: LeftOut) -> None:
+    """Count what an element of a program or of the title takes in because nothing closes it: the rest of the page."""
+    end = "".join(source[-4 * SAMPLE :].split())
+    for name in ("script", "style", "title"):
+        last = next(iter(tree.xpath(f"(.//{name})[last()]")), None)
+        taken = "".join(str(last.text or "").split()) if last is not None else ""
+        if taken and end.endswith(taken[-SAMPLE:]):
+            left.fault(f"damaged html: its last {name} element isn't closed, and takes in {len(taken):,} characters")
 
 
 def _whole_text(source: str, left: LeftOut, options: ReaderOptions) -> tuple[str, str]:
     tree = parse_page(source)
+    _count_unclosed(tree, source, left)
     for image in tree.iter("img") if options.pictures else ():
         image.text = picture_mark(image.get("src") or "")
     for node in tree.iter("div", "p"):
         if VERSE.search(node.get("class") or ""):
             node.tag = "tr"
-    menus = 0
     for nav in tree.findall(".//nav"):
-        menus += len(" ".join("".join(nav.itertext()).split()))
+        left.add("navigation", "".join(nav.itertext()))
         nav.drop_tree()
-    if menus:
-        left.fault(f"not read: navigation, {menus:,} characters in nav elements")
     return tree_to_text(tree, XHTML, left), element_text(tree, ".//title")
 
 
@@ -146,6 +165,7 @@ def _text(book: zipfile.ZipFile, left: LeftOut) -> tuple[str, str]:
         if item is None:
             left.fault(f"damaged epub: its spine names {reference.get('idref')!r}, which is not in it")
             continue
+        item = _shown(item, items)
         name = posixpath.normpath(posixpath.join(posixpath.dirname(package_path), unquote(str(item.get("href")).partition("#")[0])))
         if name in encrypted:
             raise Unreadable(f"encrypted: {name}")
@@ -166,6 +186,16 @@ def _text(book: zipfile.ZipFile, left: LeftOut) -> tuple[str, str]:
             pages[name] = ""
     _count_others(book, {*pages, package_path}, left)
     return "\n\n".join(filter(None, pages.values())), element_text(package, ".//{http://purl.org/dc/elements/1.1/}title")
+
+
+def _shown(item: Any, items: Mapping[str, Any]) -> Any:
+    """Return the item that is shown in an item's place: the first page among its fallbacks, or itself where none is a page."""
+    found, seen = item, set[str]()
+    while found is not None and found.get("media-type") not in PAGES:
+        seen.add(str(found.get("id")))
+        following = str(found.get("fallback"))
+        found = items.get(following) if following not in seen else None
+    return item if found is None else found
 
 
 def _count_others(book: zipfile.ZipFile, known: set[str], left: LeftOut) -> None:

@@ -2,8 +2,8 @@ r"""LaTeX to text: the document's body without commands, with formulas and listi
 
 The grammar is small. A command is a backslash with a name, then arguments in brackets and braces. An argument in braces is text and flows
 on, whoever defined the command, unless the command is known to take something else there: a key, a length, a file. What is not text, an
-option among it, is counted by its kind. pylatexenc knows the arguments and the letters of some hundreds of commands, and SPECS what
-it doesn't. No argument is looked for beyond the file's end or a blank line inside brackets, so a missing brace hides nothing.
+option among it, is counted by its kind. `latex_commands` has what commands take. A definition of the document's own is written out where it
+is used. No argument is looked for beyond the file's end or a blank line inside brackets, so a missing brace hides nothing.
 
 Only the file itself is read: what it takes in from others stays out.
 """
@@ -13,10 +13,27 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from data.sources.errors import Unreadable
+from data.sources.readers.latex_commands import (
+    ADDRESS,
+    ADDRESS_BRACE,
+    BRACE,
+    COMMENT,
+    ENVIRONMENTS,
+    LISTINGS,
+    OPTION,
+    PRINTED,
+    SETTING,
+    UNPRINTED,
+    Own,
+    OwnNames,
+    argument_ends,
+    is_formula,
+    spec_of,
+    symbol_of,
+)
 from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded, tidy_lines
 
 # A mark of the document, or what would hide one: a comment, and text that is printed as it is typed.
@@ -25,12 +42,8 @@ MARK = re.compile(
     r"|\\begin\s*\{(?P<kept>verbatim\*?|Verbatim|lstlisting|minted|comment)\}"
     r"|\\(?P<mark>begin|end)\s*\{document\}"
 )
-COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 CLASS = re.compile(r"^[^\S\n]*\\document(?:class|style)\b", re.MULTILINE)
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\]\s*)?(?=\{)")
-# A word of the author's own: a command without arguments that stands for plain text.
-WORD = re.compile(r"\\(?:newcommand|renewcommand|providecommand|def)\s*\*?\{?\\([A-Za-z]+)\}?\s*\{([^{}\\#]{1,200})(?:\\xspace\s*)?\}")
-OWN_LISTING = re.compile(r"\\(?:lstnewenvironment|newminted|DefineVerbatimEnvironment|newverbatim)\s*\{(\w+)\}")
 TOKEN = re.compile(
     r"%(?P<comment>[^\n]*)(?:\n[ \t]*(?=[^\s]))?"
     r"|\\\\\*?(?P<line>)(?:[ \t]*\[(?P<space>[^\]\n]{0,40})\])?[ \t]*\n?"
@@ -38,10 +51,9 @@ TOKEN = re.compile(
     r"|(?P<formula>\$\$?)|(?P<brace>[{}])|(?P<mark>---?|``|''|[!?]`|[~&])|(?P<text>[^\\%${}~&`'!?-]+|.)",
     re.DOTALL,
 )
-BRACE = re.compile(r"\\.|%[^\n]*|[{}\[\]]|\n[ \t]*\n", re.DOTALL)
 LONGEST_TITLE = 2000
-DEEPEST = 20  # labels inside labels; nobody writes two, and each is read by calls of its own
-ADDRESS_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # a percent sign begins no comment in an address
+NESTED_COST = 100  # characters of the budget that a definition inside another costs besides its own
+DEEPEST = 20  # labels and definitions inside each other; few are, and each is read by calls of its own
 COLUMN = re.compile("[ \t]*\x01[ \t]*")
 MARKS = {"---": "\u2014", "--": "\u2013", "``": "\u201c", "''": "\u201d", "!`": "\u00a1", "?`": "\u00bf", "~": " ", "&": "\x01"}
 ACCENTS = {
@@ -49,52 +61,23 @@ ACCENTS = {
     "b": "\u0331", "u": "\u0306", "v": "\u030c", "H": "\u030b", "k": "\u0328", "r": "\u030a",
 }  # fmt: skip
 ACCENTED = re.compile(r"\s*(?:\{\s*\\?([^\W\d_])\s*\}|\\([ij])(?![A-Za-z])\s*|([^\W\d_]))")
-PRINTED = {
-    "LaTeX": "LaTeX", "TeX": "TeX", "par": "\n\n", "newline": "\n", "item": "\n- ", "maketitle": "", "today": "", "tableofcontents": "",
-}  # fmt: skip
 HEADINGS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
 AROUND = dict.fromkeys(HEADINGS, ("\n\n", "\n\n")) | dict.fromkeys(("footnote", "footnotetext", "endnote", "thanks"), ("[", "]"))
-# What a command takes, and the kind of what is no text in it. t: text in braces; o: text in brackets; the others are no text.
-REFERENCE, ADDRESS, FILE, SETTING, INDEX, OPTION = "references", "addresses", "files", "settings", "index entries", "options"
-SPECS = {
-    "href": (ADDRESS, "[{t"), "hyperref": (REFERENCE, "[t"), "hyperlink": (REFERENCE, "{t"), "hypertarget": (REFERENCE, "{t"),
-    "index": (INDEX, "[{"), "glossary": (INDEX, "{"), "label": (REFERENCE, "{"), "bibitem": (REFERENCE, "[{"), "item": (OPTION, "o"),
-    "def": (SETTING, "#"), "edef": (SETTING, "#"), "gdef": (SETTING, "#"), "let": (SETTING, "c="), "newcommand": (SETTING, "{[[{"),
-    "renewcommand": (SETTING, "{[[{"), "providecommand": (SETTING, "{[[{"), "newenvironment": (SETTING, "{[[{{"),
-    "renewenvironment": (SETTING, "{[[{{"), "newtheorem": (SETTING, "{[{["), "setcounter": (SETTING, "{{"),
-    "addtocounter": (SETTING, "{{"), "setlength": (SETTING, "{{"), "addtolength": (SETTING, "{{"), "vspace": (SETTING, "{"),
-    "hspace": (SETTING, "{"), "color": (SETTING, "[{"), "definecolor": (SETTING, "{{{"), "colorbox": (SETTING, "{t"),
-    "fcolorbox": (SETTING, "{{t"), "hypersetup": (SETTING, "{"), "pagestyle": (SETTING, "{"), "thispagestyle": (SETTING, "{"),
-    "pagenumbering": (SETTING, "{"), "selectlanguage": (SETTING, "{"), "foreignlanguage": (SETTING, "{t"), "fontsize": (SETTING, "{{"),
-    "multicolumn": (SETTING, "{{t"), "multirow": (SETTING, "[{[{t"), "cline": (SETTING, "{"), "cmidrule": (SETTING, "[({"),
-    "raisebox": (SETTING, "{[[t"), "parbox": (SETTING, "[[[{t"), "makebox": (SETTING, "[[t"), "framebox": (SETTING, "[[t"),
-    "resizebox": (SETTING, "{{t"), "scalebox": (SETTING, "{[t"), "rotatebox": (SETTING, "[{t"), "rule": (SETTING, "[{{"),
-    "addcontentsline": (INDEX, "{{{"), "lstset": (SETTING, "{"), "bibliographystyle": (FILE, "{"), "usepackage": (FILE, "[{["),
-    "graphicspath": (FILE, "{"), "includegraphics": (FILE, "[[{"), "input": (FILE, "{"), "include": (FILE, "{"),
-    "bibliography": (FILE, "{"), "lstinputlisting": (FILE, "[{"), "verbatiminput": (FILE, "{"), "import": (FILE, "{{"),
-    "subfile": (FILE, "{"), "includepdf": (FILE, "[{"), "texorpdfstring": (OPTION, "t{"), "url": (ADDRESS, "u"), "path": (ADDRESS, "u"),
-    "nolinkurl": (ADDRESS, "u"), "textcolor": (SETTING, "[{t"), "vskip": (SETTING, ""), "hskip": (SETTING, ""),
-    "ensuremath": (OPTION, "t"),
-}  # fmt: skip
-# Names of any package that take keys alone, such as \parencite, \citeauthor, \autoref and \cpageref.
-KEYED = re.compile(r"[A-Za-z]*[Cc]ite[A-Za-z]*|(?:[A-Za-z]*[Rr]ef|[A-Za-z]*pageref|[Cc]refrange)")
 RAW = {"verb", "Verb", "lstinline", "mintinline"}  # commands whose text is printed as it is typed, between two equal signs
-LISTINGS = {"verbatim": "", "Verbatim": "[", "BVerbatim": "[", "lstlisting": "[", "minted": "[{", "alltt": "", "filecontents": "[{"}
-UNPRINTED = {"comment": "comments", "tikzpicture": "pictures", "picture": "pictures", "pspicture": "pictures", "pgfpicture": "pictures"}
-ENVIRONMENTS = {
-    "tabular": "[{", "longtable": "[{", "array": "[{", "tabularx": "{[{", "tabulary": "{[{", "supertabular": "{", "minipage": "[[[{",
-    "thebibliography": "{", "multicols": "{[", "list": "{{", "wrapfigure": "[{[{", "wraptable": "[{[{", "subfigure": "[{", "subtable": "[{",
-    "adjustbox": "{", "spacing": "{", "otherlanguage": "{", "tabbing": "", "figure": "[", "table": "[", "enumerate": "[", "itemize": "[",
-    "description": "[", "tcolorbox": "[",
-}  # fmt: skip
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 SPACE = re.compile(r"[ \t]*(?:\n(?![ \t]*\n)[ \t]*)?")
 NAMED = re.compile(r"\\(?:[A-Za-z]+|.)\s*")
 EQUALS = re.compile(r"=?\s*")
 TARGET = re.compile(r"\\(?:[A-Za-z]+|.)|\S")
+# A length or a number behind a primitive of TeX, such as `to 3cm`, `=0pt plus 1fil` and `"41`.
+AMOUNT = re.compile(
+    r"(?:to|spread)?\s*(?:`\\?.\s*)?=?\s*[+-]?(?:[\d.]+|\"[0-9A-F]+)?\s*(?:(?:true\s*)?(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex)\b|\\[A-Za-z]+)?"
+    r"(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|pc|in|bp|cm|mm|em|ex|fil+)\b)*"
+)
 PARENTHESES = re.compile(r"\([^()\n]{0,20}\)")
 NAME = re.compile(r"\s*\{\s*([^{}\n]{1,60}?)\s*\}")
 CLOSING = {"(": r"\)", "[": r"\]"}
+PARAMETER = re.compile(r"#(\d)")
 SHORT = re.compile(r"[\w.,:!*+/-]*|[^\]]*=[^\]]*")  # an option that is no words: a place, a number, a key with its value
 
 
@@ -106,7 +89,7 @@ def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
     begin, end = _bounds(source)
     if begin is None and CLASS.search(source):
         raise Unreadable(r"damaged tex: it has a class but no \begin{document}, so it is cut off or holds settings alone")
-    own = _OwnNames(dict(WORD.findall(source)), frozenset(OWN_LISTING.findall(source)))
+    own = OwnNames(source)
     text = _Body(source[begin:end], own, left).text()
     if not text:
         raise Unreadable("no text: nothing but commands")
@@ -117,13 +100,6 @@ def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
         yield BrokenRecord(r"damaged tex: cut off, since \end{document} is missing; what stands before it is kept", "missing end")
     if end is not None and (behind := COMMENT.sub("", source[end:]).partition("}")[2].strip()):
         yield BrokenRecord(rf"behind the end: {len(behind)} characters follow \end{{document}}; LaTeX does not read them", "behind the end")
-
-
-class _OwnNames(NamedTuple):
-    """The document's definitions: words by command, and environments of listings."""
-
-    words: dict[str, str]
-    listings: frozenset[str]
 
 
 def _bounds(source: str) -> tuple[int | None, int | None]:
@@ -147,82 +123,10 @@ def _end_of(environment: str) -> re.Pattern[str]:
     return re.compile(rf"\\end\s*\{{\s*{re.escape(environment)}\s*\}}")
 
 
-def _title(source: str, own: _OwnNames) -> str:
+def _title(source: str, own: OwnNames) -> str:
     found = TITLE.search(source)
     rest = source[found.end() : found.end() + LONGEST_TITLE] if found else ""
-    return " ".join(_Body(rest[: _arguments(rest, BRACE).get(0, 0)], own, LeftOut()).text().split())
-
-
-def _arguments(source: str, braces: re.Pattern[str]) -> dict[int, int]:
-    """Return where each argument that begins with a brace or a bracket ends, by its beginning. A blank line ends no bracket.
-
-    One pass finds all: to look for each end from its beginning would take for ever where ends are missing."""
-    ends = dict[int, int]()
-    opened, brackets = list[int](), [list[int]()]
-    for found in braces.finditer(source):
-        sign = found[0]
-        if sign == "{":
-            opened.append(found.start())
-            brackets.append([])
-        elif sign == "}" and opened:
-            ends[opened.pop()] = found.end()
-            brackets.pop()
-        elif sign == "[":
-            brackets[-1].append(found.start())
-        elif sign == "]":
-            ends |= dict.fromkeys(brackets[-1], found.end())
-            brackets[-1] = []
-        elif sign[0] == "\n":
-            brackets = [[] for _ in brackets] if any(brackets) else brackets
-    return ends
-
-
-@cache
-def _libraries() -> tuple[Any, Any]:
-    from pylatexenc.latex2text import get_default_latex_context_db
-    from pylatexenc.latexwalker import get_default_latex_context_db as get_walker_db
-
-    return get_default_latex_context_db(), get_walker_db()
-
-
-@cache
-def _spec(name: str) -> tuple[str, str] | None:
-    """Return the kind of a command's arguments that are no text, and what it takes; None for a command that nobody knows."""
-    if name in SPECS:
-        return SPECS[name]
-    if KEYED.fullmatch(name):
-        return REFERENCE, "[[{"
-    texts, walker = _libraries()
-    known, said = walker.get_macro_spec(name), texts.get_macro_spec(name)
-    takes = getattr(getattr(known, "args_parser", None), "argspec", None)
-    if takes is None:
-        return (OPTION, "") if said is not None and isinstance(said.simplify_repl, str) else None
-    repl = getattr(said, "simplify_repl", None)
-    hidden = said is not None and getattr(said, "discard", False) and repl is None
-    shown = {int(n) for n in re.findall(r"%\((\d)\)", repl)} if isinstance(repl, str) and "%(" in repl else None
-    # An argument is text unless the library leaves it out.
-    signs = [
-        "t" if sign == "{" and not hidden and (shown is None or position in shown) else sign
-        for position, sign in enumerate(takes, start=1)
-        if sign != "*"
-    ]
-    return (SETTING if hidden else OPTION), "".join(signs)
-
-
-@cache
-def _symbol(name: str) -> str:
-    """Return the letters that a command without arguments stands for, "" if it stands for none."""
-    if name in PRINTED:
-        return PRINTED[name]
-    said = _libraries()[0].get_macro_spec(name)
-    found = getattr(said, "simplify_repl", None)
-    return found if isinstance(found, str) and "%" not in found and len(found) < 20 else ""
-
-
-@cache
-def _is_formula(environment: str) -> bool:
-    spec = _libraries()[1].get_environment_spec(environment)
-    return bool(getattr(spec, "is_math_mode", False))
+    return " ".join(_Body(rest[: argument_ends(rest, BRACE).get(0, 0)], own, LeftOut()).text().split())
 
 
 class _Open(NamedTuple):
@@ -237,15 +141,15 @@ class _Open(NamedTuple):
 class _Body:
     """Walks once through a source, with a stack of open groups."""
 
-    def __init__(self, source: str, own: _OwnNames, left: LeftOut, depth: int = 0) -> None:
-        """`depth`: how many labels it stands in."""
-        self._source, self._own, self._left, self._depth = source, own, left, depth
+    def __init__(self, source: str, own: OwnNames, left: LeftOut, depth: int = 0, line: int = 1) -> None:
+        """`depth`: how many labels and definitions it stands in; `line`: the first line's number."""
+        self._source, self._own, self._left, self._depth, self._first_line = source, own, left, depth, line
         self._position = 0
         self._out: list[str] = []
         self._stack: list[_Open] = []
         self._next: _Open | None = None
         self._listings: list[str] = []
-        self._ends, self._address_ends = _arguments(source, BRACE), _arguments(source, ADDRESS_BRACE)
+        self._ends, self._address_ends = argument_ends(source, BRACE), argument_ends(source, ADDRESS_BRACE)
         self._blank, self._absent = -1, dict[str, int]()
         self._counted = (0, 0)  # a position, and how many lines end before it
 
@@ -294,13 +198,14 @@ class _Body:
             pass
         elif name in ACCENTS and not found["star"] and (letter := ACCENTED.match(self._source, found.end())):
             self._accent(ACCENTS[name], letter)
-        elif name in self._own.words and _spec(name) is None:
-            self._out.append(self._own.words[name])
-            self._out.append(" " if found["gap"] and not self._source.startswith("{}", self._position) else "")
+        elif name in self._own.commands and spec_of(name) is None and self._expand(self._own.commands[name]):
+            if not self._own.commands[name].arguments:
+                apart = found["gap"] and not self._source.startswith("{}", self._position) and not self._out[-1].endswith(" ")
+                self._out.append(" " if apart else "")
         else:
             begins, ends = AROUND.get(name, ("", ""))
-            known = (OPTION, "[t") if ends else _spec(name)
-            self._out.append(begins or (_symbol(name) if known is None or not known[1] or name in PRINTED else ""))
+            known = (OPTION, "[t") if ends else spec_of(name)
+            self._out.append(begins or (symbol_of(name) if known is None or not known[1] or name in PRINTED else ""))
             if known is None:
                 # A space before a bracket shows that it is the text's.
                 if not found["gap"]:
@@ -309,15 +214,52 @@ class _Body:
             else:
                 self._take(*known, closes=ends)
 
+    def _expand(self, own: Own) -> bool:
+        """Write what a definition stands for; return False where an argument is missing, or definitions never end."""
+        start, given = self._position, list[str]()
+        while len(given) < own.arguments:
+            at = self._skip_space()
+            sign = self._source[at : at + 1]
+            if own.default is not None and not given:
+                end = self._ends.get(at, 0) if sign == "[" else 0
+                given.append(self._source[at + 1 : end - 1] if end else own.default)
+                self._position = end or self._position
+                continue
+            found = TARGET.match(self._source, at)
+            end = self._ends.get(at, 0) if sign == "{" else found.end() if found and sign != "}" else 0
+            if not end:
+                self._position = start
+                return False
+            given.append(self._source[at + 1 : end - 1] if sign == "{" else self._source[at:end])
+            self._position = end
+        line = self._line(start)
+        text = PARAMETER.sub(lambda found: given[int(found[1]) - 1] if 0 < int(found[1]) <= len(given) else "", own.body)
+        # One that stands in another may stand for itself, over and over.
+        self._own.budget -= len(text) + (NESTED_COST if self._depth else 0)
+        if self._depth >= DEEPEST or self._own.budget < 0:
+            if text not in self._own.refused:
+                self._own.refused.add(text)
+                self._left.add("definitions inside each other", text, f"in line {line}")
+            self._position = start
+            return False
+        written = _Body(text, self._own, self._left, self._depth + 1, line).text()
+        self._out.append(" " * text[:1].isspace() + written + " " * (written != "" and text[-1:].isspace()))
+        return True
+
     def _take(self, kind: str, takes: str, closes: str = "") -> None:
         """Pass over a command's arguments up to the first that is text, which flows on."""
         for index, sign in enumerate(takes):
             start = self._skip_space()
-            if sign in "[(o":
+            if sign == "d" and (found := AMOUNT.match(self._source, start)) and found[0].strip():
+                self._left.add(kind, found[0], f"in line {self._line(start)}")
+                self._position = found.end()
+            elif sign in "[(od":
                 if sign == "o" and self._source.startswith("[", start) and (end := self._ends.get(start)):
                     label = self._source[start + 1 : end - 1]
                     deeper = self._depth + 1
-                    self._out.append((_Body(label, self._own, self._left, deeper).text() if deeper <= DEEPEST else label) + " ")
+                    self._out.append(
+                        (_Body(label, self._own, self._left, deeper, self._line(start)).text() if deeper <= DEEPEST else label) + " "
+                    )
                     self._position = end
                 elif sign == "(" and (found := PARENTHESES.match(self._source, start)):
                     self._position = found.end()
@@ -379,7 +321,7 @@ class _Body:
     def _line(self, position: int) -> int:
         before, lines = self._counted
         self._counted = position, lines + self._source.count("\n", before, position)
-        return self._counted[1] + 1
+        return self._counted[1] + self._first_line
 
     def _sign(self, sign: str) -> None:
         """Write what a backslash with a sign stands for: an accent, a formula, a space, or the sign itself."""
@@ -391,7 +333,7 @@ class _Body:
         elif sign in "-/":
             return
         else:
-            self._out.append(" " if sign.isspace() else sign if sign in "%&$#_{}" else _symbol(sign))
+            self._out.append(" " if sign.isspace() else sign if sign in "%&$#_{}" else symbol_of(sign))
 
     def _accent(self, mark: str, letter: re.Match[str]) -> None:
         self._position = letter.end()
@@ -446,7 +388,7 @@ class _Body:
         self._position = named.end()
         name = named[1]
         plain = name.rstrip("*")
-        listing, formula = plain in LISTINGS or plain in self._own.listings, _is_formula(name)
+        listing, formula = plain in LISTINGS or plain in self._own.listings, is_formula(name)
         raw = side == "begin" and (listing or formula or plain in UNPRINTED)
         raw = raw and self._absent.get(f"end {name}", -1) < 0
         end = _end_of(name).search(self._source, self._position) if raw else None
@@ -467,10 +409,15 @@ class _Body:
             self._out.append("\n\n")
             if side == "begin":
                 self._begin(plain, name != plain)
+            elif plain in self._own.environments and self._own.environments[plain].end.strip():
+                self._expand(Own(0, None, self._own.environments[plain].end))
+                self._out.append("\n\n")
 
     def _begin(self, name: str, starred: bool) -> None:
         if name in ENVIRONMENTS:
             self._take(SETTING, ("{" if starred and name == "tabular" else "") + ENVIRONMENTS[name])
+            return
+        if name in self._own.environments and self._expand(self._own.environments[name]):
             return
         end = self._ends.get(self._position) if self._source.startswith("[", self._position) else 0
         if end and SHORT.fullmatch(self._source[self._position + 1 : end - 1]):

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from data.sources.errors import Unreadable
 from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, picture_mark, read_decoded
+from data.sources.readers.tree import XHTML
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n((?:[^\n]*\n)*?)(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 NO_YAML = re.compile(r"[ \t]*(?:#|$)")  # a line that is blank or, in YAML, a comment
@@ -68,6 +69,8 @@ def markdown_text(source: str, left: LeftOut, *, pictures: bool = False) -> tupl
             tight = token.type if token.type != "paragraph_open" or not token.hidden else "hidden"
             title = title or ("\0" if token.type == "heading_open" and token.tag == "h1" else "")
         elif token.type in BLOCKS:
+            # The first word names a language.
+            left.add("words behind a fence", token.info.strip().partition(" ")[2] if token.type == "fence" else "")
             text = _block(token, left, pictures)
             if title == "\0":
                 title = text
@@ -103,6 +106,8 @@ def _block(token: Any, left: LeftOut, pictures: bool) -> str:
 def _inline(children: list[Any], left: LeftOut, pictures: bool) -> str:
     parts = []
     for child in children:
+        if child.type in ("link_open", "image"):
+            left.add("titles of links", child.attrs.get("title"))
         if child.type in ("softbreak", "hardbreak"):
             parts.append("\n")
         elif child.type == "image":
@@ -114,7 +119,7 @@ def _inline(children: list[Any], left: LeftOut, pictures: bool) -> str:
             parts.append("\n")
         elif child.content.startswith("<!--"):
             left.add("comments", child.content)
-        elif pictures:
+        elif pictures or "=" in child.content:
             parts.append(_without_tags(child.content, left, pictures))
     return "".join(parts).strip()
 
@@ -136,7 +141,9 @@ class _TextCollector(HTMLParser):
         self._hidden = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Enter a script or style, or collect a picture."""
+        """Enter a script or style, or collect a picture; count the words of attributes."""
+        for name, value in attrs:
+            self._left.add("words in attributes", value if name in XHTML.attributes else "")
         if tag == "img" and self._pictures:
             self.texts.append(picture_mark(dict(attrs).get("src") or ""))
         self._hidden = tag if tag in ("script", "style") else self._hidden

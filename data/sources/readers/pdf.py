@@ -25,6 +25,7 @@ HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})  # PDFium's ma
 STREAM = re.compile(rb"(?<!end)stream\r?\n")
 OBJECT = re.compile(rb"(\d{1,10}) \d{1,5} obj")
 FILTERS = re.compile(rb"/Filter\s*\[?\s*((?:/\w+\s*)+)")
+JOINED = re.compile(rb"%%EOF\s*%PDF-\d")
 ENCRYPTED = re.compile(rb"/Encrypt\s+\d+\s+\d+\s+R|/Encrypt\s*<<")
 DICTIONARY, BLOCK, LARGEST, TAIL, SHOWN = 4096, 1 << 16, 64 << 20, 2048, 10
 
@@ -63,6 +64,8 @@ def read_pdf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
         left.fault(f"attachment: {attached} files are attached; attachments are not read")
     for fault in _damaged_streams(content):
         left.fault(fault)
+    if joined := list(JOINED.finditer(content)):
+        left.fault(f"joined: {len(joined)} more PDF stand in front of the last, {joined[-1].start() + 5:,} bytes, and are not read")
     if b"%%EOF" not in content[-TAIL:]:
         left.fault("cut off: the mark of its end is missing, so pages may be, too")
     yield from left.rows()

@@ -267,6 +267,9 @@ def read_lines(stream: IO[bytes], options: ReaderOptions) -> Iterator[TextLine]:
     encoding = decode(sample, options.encoding)[1]
     rest = io.BytesIO(head)
     rejoined = stream_from(lambda wanted: rest.read(wanted) or stream.read(wanted))
+    if b"\r" in head and b"\n" not in head and not encoding.startswith(("utf-16", "utf-32")):
+        # Lines of an old Macintosh.
+        returns, rejoined = rejoined, stream_from(lambda wanted: returns.read(wanted).replace(b"\r", b"\n"))
     wide = encoding.startswith(("utf-16", "utf-32"))
     if options.encoding == "detect" and not wide:
         return _DetectedLines(rejoined, options.limit)

@@ -34,7 +34,11 @@ def read_text(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     yield from left.rows()
 
 
-NO_WORDS = re.compile(r"[^-]*-->.*|\d+|WEBVTT.*|")  # times, numbers and the first line
+NO_WORDS = re.compile(r"[^-]*-->.*|\d+|WEBVTT|")  # times, numbers and the first line
+# Markup that holds no words: styles, times, and positions in braces.
+STYLES = re.compile(
+    r"</?(?:[biusc]|font|ruby|rt|lang|v)?(?:\.[\w.-]*)?(?:\s+\w+=\S+)*\s*/?>|<[\d:.]+>|\{\\[^}]*\}|\{[\w:$,]{0,20}\}", re.IGNORECASE
+)
 MARKUP = re.compile(r"<[^>]*>|\{[^}]*\}|\s+")
 
 
@@ -59,6 +63,9 @@ def read_subtitles(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
     yield Record(text, encoding=encoding)
     for number, words in _outside_cues(source, events):
         left.add("lines outside of cues", words, f"in line {number}")
+    for found in MARKUP.finditer(source):
+        if found[0].strip() and "-->" not in found[0] and not STYLES.fullmatch(found[0]):
+            left.add("words in markup", found[0][1:-1])
     yield from left.rows()
 
 

@@ -36,17 +36,18 @@ CHARACTERS = {
 }  # fmt: skip
 PARAGRAPHS = frozenset({"par", "sect", "page", "column", "\n", "\r"})
 BODY, NOTE, BOX = "", "footnote", ("shptxt", "dptxbxtext")
+SHAPE, OLDER = "shp", "shprslt"  # a shape, and in it the same once more for programs that don't know shapes
 # Tables and properties: what they hold are names of fonts, styles, colours and programs, or data of pictures' forms.
 SETTINGS = frozenset(
     {"fonttbl", "colortbl", "stylesheet", "listtable", "listoverridetable", "rsidtbl", "revtbl", "generator", "themedata", "filetbl",
      "colorschememapping", "latentstyles", "datastore", "xmlnstbl", "mmathPr", "pgptbl", "wgrffmtfilter", "bkmkstart", "bkmkend",
      "pgdsctbl", "panose", "falt", "fname", "blipuid", "picprop", "sn", "ftnsep", "ftnsepc", "ftncn", "aftnsep", "aftnsepc", "aftncn",
-     "listpicture", "pnseclvl", "background", "userprops", "defchp", "defpap", "nesttableprops", "upr", "atrfstart", "atrfend"}
+     "listpicture", "pnseclvl", "userprops", "defchp", "defpap", "nesttableprops", "upr", "atrfstart", "atrfend"}
 )  # fmt: skip
 # Destinations without an asterisk whose words are not the body's. All others with an asterisk are so, too, but those that are.
 APART = frozenset(
     {"info", "header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf", "pict", "fldinst", "object", "objdata",
-     "annotation", "xe", "tc", "txe", "rxe", "nonesttables", "pntxta", "pntxtb", "sv"}
+     "annotation", "xe", "tc", "txe", "rxe", "nonesttables", "pntxta", "pntxtb", "sv", "background"}
 )  # fmt: skip
 INSIDE = frozenset({"shpinst", "shppict", "do", "pn"})
 LARGEST = 0x10FFFF
@@ -56,7 +57,8 @@ LARGEST = 0x10FFFF
 class _Group:
     """The state that holds until a brace closes.
 
-    `words`: where text goes; `skip`: how many characters stand for one of Unicode; `fresh`: nothing but a star was in it yet."""
+    `words`: where text goes; `skip`: how many characters stand for one of Unicode; `fresh`: nothing but a star was in it yet; `boxes` and
+    `older`: how many text boxes waited where its shape began, and where the shape's older form did."""
 
     words: list[str]
     destination: str = BODY
@@ -65,14 +67,13 @@ class _Group:
     in_table: bool = False
     fresh: bool = False
     starred: bool = False
+    boxes: int = 0
+    older: int = 0
 
 
 def read_rtf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record. Raise Unreadable where the file is cut off."""
-    content = read_whole(stream, options)
-    if not content.rstrip(b"\0 \r\n").endswith(b"}"):
-        raise Unreadable("cut off: its last group is not closed")
-    document = _Document(content)
+    document = _Document(read_whole(stream, options))
     document.read()
     text = document.text()
     if not text.strip():
@@ -116,8 +117,9 @@ class _Document:
                 if not self._stack:
                     break
         if self._stack:
-            raise Unreadable(f"cut off: {len(self._stack)} groups are not closed")
-        if behind := self._content[position:].strip(b"\0 \r\n"):
+            open_groups = f"{len(self._stack)} groups are" if len(self._stack) > 1 else "its last group is"
+            raise Unreadable(f"cut off: {open_groups} not closed")
+        if behind := self._content[position:].strip(b"\0\x1a \r\n"):
             self.left.fault(f"behind the end: {len(behind)} bytes follow the last brace; they were not read")
 
     def text(self) -> str:
@@ -136,8 +138,20 @@ class _Document:
             self._group.words.append(f" [{' '.join(words.split())}]")
         elif closed.destination in BOX:
             self._boxes.append(words)
+        elif closed.destination == OLDER:
+            self._close_older(closed, words)
         elif closed.destination not in SETTINGS:
             self.left.add(closed.destination, words)
+
+    def _close_older(self, closed: _Group, words: str) -> None:
+        """End the older form of a shape: its words are kept if the shape itself gave none, and else the same once more."""
+        if closed.older == closed.boxes:
+            self._group.words.append(words)
+            return
+        again = " ".join((words, *self._boxes[closed.older :]))
+        del self._boxes[closed.older :]
+        if "".join(again.split()) not in "".join("".join(self._boxes[closed.boxes :]).split()):
+            self.left.add(OLDER, again)
 
     def _word(self, word: str, number: bytes | None) -> int:
         """Do what a control word says; return how many raw bytes belong to it."""
@@ -184,6 +198,10 @@ class _Document:
             self._group = replace(self._group, destination=around.destination, words=around.words)
         elif outer in SETTINGS or outer in APART:
             return False
+        elif word == SHAPE:
+            self._group = replace(self._group, boxes=len(self._boxes))
+        elif word == OLDER:
+            self._group = replace(self._group, destination=OLDER, words=[], older=len(self._boxes))
         elif word in (NOTE, *BOX) or (word not in INSIDE and (word in SETTINGS or word in APART or starred)):
             self._group = replace(self._group, destination=word, words=[])
         else:

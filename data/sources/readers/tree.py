@@ -45,7 +45,9 @@ AROUND_BREAK = re.compile(r" *\n *")
 
 @dataclass(frozen=True)
 class ElementRoles:
-    """The role of each element name. `kept`: preformatted; `skipped`: not read, with everything inside."""
+    """The role of each element name. `kept`: preformatted; `skipped`: not read, with everything inside.
+
+    `attributes`: names of attributes that hold words, which are not read."""
 
     blocks: frozenset[str]
     items: frozenset[str]
@@ -54,6 +56,7 @@ class ElementRoles:
     breaks: frozenset[str]
     kept: frozenset[str]
     skipped: frozenset[str] = frozenset()
+    attributes: frozenset[str] = frozenset()
 
 
 XHTML = ElementRoles(
@@ -68,14 +71,16 @@ XHTML = ElementRoles(
     breaks=frozenset({"br"}),
     kept=frozenset({"pre"}),
     skipped=frozenset({"head", "script", "style", "template", "title", "svg", "math"}),
+    attributes=frozenset({"alt", "title", "summary", "placeholder", "label"}),
 )  # fmt: skip
 
 
-PROGRAMS = frozenset({"head", "script", "style", "title"})  # skipped elements of pages that hold no words, or the title's
+PROGRAMS = frozenset({"script", "style", "title"})  # skipped elements of pages that hold no words, or the title's
+IN_HEAD = frozenset({"description", "keywords"})
 
 
 def tree_to_text(tree: Any, roles: ElementRoles, left: LeftOut | None = None) -> str:
-    """Return the text of an lxml tree. `left`: counts the words of the elements that are skipped, and of comments."""
+    """Return the text of an lxml tree. `left`: counts the words of comments, of attributes and of the elements that are skipped."""
     from lxml import etree
 
     page = _TextBuilder(roles)
@@ -91,15 +96,25 @@ def tree_to_text(tree: Any, roles: ElementRoles, left: LeftOut | None = None) ->
             page.end(name)
         elif name not in roles.skipped:
             page.start(name)
+            if left and node.attrib:
+                for attribute in roles.attributes:
+                    left.add("words in attributes", node.get(attribute))
             page.add(node.text or "")
             waiting.append((node, True))
             waiting.extend((child, False) for child in reversed(node))
             continue
         elif left and name not in PROGRAMS:
-            left.add(f"{name} elements", " ".join(node.itertext()))
+            left.add(f"{name} elements", _head_words(node) if name == "head" else " ".join(node.itertext()))
         if node is not tree:
             page.add(node.tail or "")
     return page.text()
+
+
+def _head_words(head: Any) -> str:
+    """Return what a page's head says besides its title: a description, key words, and text that is out of place there."""
+    found = [str(node.get("content") or "") for node in head if str(node.get("name") or "").lower() in IN_HEAD]
+    found += [" ".join(node.itertext()) for node in head if (name := _name(node)) and name not in PROGRAMS]
+    return " ".join(found)
 
 
 def unwrapped(tree: Any, roles: ElementRoles) -> Any:

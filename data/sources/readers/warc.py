@@ -1,6 +1,7 @@
 """WARC (ISO 28500) and WET: responses of web servers. A record's number counts all records of the file, of any type.
 
-Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are not
+Responses of HTML and plain text are read, as are the plain texts of WET files; what begins as a page is one, whatever its label says, and
+without a label that says anything, too. Responses of other types, requests and metadata are not
 documents; each type of them is quarantined as one row with its count. A response without success is quarantined with its status, one whose
 body is cut off with that, and a record that doesn't end where its length says, too: the records behind it are found again by their first
 line.
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, buffered
+from data.sources.decode import HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, ReaderOutput, RecordFilter
 
@@ -130,6 +132,8 @@ class WarcFrames:
 
 
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}
+# Labels that servers give to what they don't know: the bytes say whether it is a page.
+UNSURE = frozenset({"", "application/octet-stream", "application/unknown", "unknown/unknown", "application/xml", "text/xml"})
 WITH_CONTENT = ("response", "resource", "conversion")
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r\n")
 OTHERS, MOST_LABELS, LONGEST_LABEL = "other types", 50, 80  # types are what a file says, so they are as many and as long as it likes
@@ -150,13 +154,17 @@ def read_warc(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
         try:
             record = None if fault else next(ArchiveIterator(io.BytesIO(frame)), None)
             kind, charset = _content_type(record) if record else ("", "")
-            if not fault and (record is None or record.rec_type not in WITH_CONTENT or kind not in KINDS):
+            found_page, answer = kind in KINDS, None
+            if record is not None and record.rec_type in WITH_CONTENT and kind in UNSURE:
+                answer = _response(record, name, "", charset, options)
+                found_page = isinstance(answer, EmbeddedFile) and answer.format == "html"
+            if not fault and (record is None or record.rec_type not in WITH_CONTENT or not found_page):
                 label = _label(record, kind)
                 others[label if label in others or len(others) < MOST_LABELS else OTHERS] += 1
                 continue
             found += 1
             if wanted(name):
-                yield BrokenRecord(fault, name) if record is None else _response(record, name, KINDS[kind], charset, options)
+                yield BrokenRecord(fault, name) if record is None else answer or _response(record, name, KINDS[kind], charset, options)
         except (HostileArchive, Unreadable):
             raise
         except (ArchiveLoadFailed, StatusAndHeadersParserException, *FAULTS) as error:
@@ -202,6 +210,7 @@ def _response(record: Any, name: str, kind: str, charset: str, options: ReaderOp
         return BrokenRecord(f"hostile record: it unpacks to more than {RATIO_LIMIT} times its size", name)
     if not whole:
         return BrokenRecord(f"cut off: its compressed body breaks after {len(content)} bytes", name)
+    kind = "html" if detect_type(content[:HEAD]) == "html" else kind
     return EmbeddedFile(kind, content, name, charset, str(record.rec_headers.get_header("WARC-Target-URI") or ""))
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from data.sources.archives.archive import open_zipped, read_zip_member, zip_faults
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, notes_to_end, parse_xml, tree_to_text, unwrapped
 
 
@@ -53,8 +53,7 @@ def read_docx(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     for name in sorted(unknown):
         local = re.split("[:}]", name)[-1]
         size = sum(len(node.text or "") for part in parts.values() for node in part.iterfind(f".//{{*}}{local}//{{*}}t"))
-        if size:
-            yield BrokenRecord(f"not read: {size} characters in elements of the name {name}", f"in {name}")
+        left.count(f"{name} elements", size, unit="characters")
     for deleted in (node.text for part in parts.values() for node in part.iter("{*}delText")):
         left.add("deleted words", deleted)
     if not unknown:

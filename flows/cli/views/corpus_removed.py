@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.audit.config import FORMAT
@@ -23,7 +23,7 @@ from tasks.lineage.document_history import (
     tables_of_rule,
 )
 from tasks.reporting.wording import plural, share
-from tasks.stage.system.columns import columns, signed, terminal_width
+from tasks.stage.system.columns import GAP, columns, signed, terminal_width
 from tasks.stage.system.command_line import folio
 
 if TYPE_CHECKING:
@@ -160,13 +160,15 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
 
 def _stats_lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[str]:
     yield corpus.description
-    yield from _titled("", _funnel(funnel))
+    yield from _titled("", _funnel(funnel, "documents", ("in", "removed", "kept")))
+    yield from _titled("", _funnel(funnel, "characters", ("in", "removed", "cut", "changed", "kept")))
+    yield from (stage["fault"] for stage in funnel["stages"] if "fault" in stage)
     yield from _titled("rules, those that touched most first", _rules(funnel))
     for name in ("sources", "formats", "languages"):
         yield from _titled(name, _groups(funnel.get(name, {})))
     yield from _titled("entries of the sources: files, folders, members of archives", _entries(_census(corpus)))
-    quarantined = [(why, f"{entry['files']:,}", ", ".join(entry["shown"][:3])) for why, entry in funnel["quarantined"].items()]
-    yield from _titled("quarantined", _columns([("reason", "files", "such as"), *quarantined] if quarantined else [], frozenset({1})))
+    yield from _titled("quarantined", _quarantined(funnel))
+    yield from _titled("left out of documents whose text is kept, most first", _left_out(funnel))
     mismatches = funnel["title_mismatches"]
     rows = [(f"{row['source']}/{row['path']}", row["title"]) for row in mismatches["shown"][:MISMATCHES]]
     more = [f"and {mismatches['documents'] - len(rows):,} more (--json)"] if mismatches["documents"] > len(rows) else []
@@ -185,7 +187,7 @@ def _stats_lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping
 
 def _columns(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
     """Return columns that still fit when `_titled` has indented them."""
-    return columns(rows, right, room=terminal_width() - 2)
+    return columns(rows, right, room=terminal_width() - 2, tall=True)
 
 
 def _titled(title: str, lines: list[str]) -> Iterator[str]:
@@ -193,18 +195,50 @@ def _titled(title: str, lines: list[str]) -> Iterator[str]:
         yield from ("", *([title] if title else []), *(f"  {line}" if title else line for line in lines))
 
 
-def _funnel(funnel: Mapping[str, Any]) -> list[str]:
-    head = ("stage", "documents in", "removed", "kept", "characters in", "removed", "cut", "changed", "kept", "")
+def _funnel(funnel: Mapping[str, Any], unit: str, kinds: tuple[str, ...]) -> list[str]:
+    """Return what each stage did to a corpus, in documents or in characters."""
+    names = [unit if kind == "kept" else f"{unit}_{kind}" for kind in kinds]
     rows = [
-        (
-            stage["stage"],
-            *(f"{stage[name]:,}" for name in ("documents_in", "documents_removed", "documents", "characters_in", "characters_removed",
-                                              "characters_cut", "characters_changed", "characters")),
-            "balanced" if stage["balanced"] else "NOT BALANCED",
-        )
+        (stage["stage"], *(f"{stage[name]:,}" for name in names), "balanced" if stage["balanced"] else "NOT BALANCED")
         for stage in funnel["stages"]
-    ]  # fmt: skip
-    return [*columns([head, *rows], frozenset(range(1, 9))), *(stage["fault"] for stage in funnel["stages"] if "fault" in stage)]
+    ]
+    return columns([(unit, *kinds, ""), *rows], frozenset(range(1, len(kinds) + 1)))
+
+
+LEFT_OUT = "not read: "  # begins the reason for what lies inside a document whose text is kept
+MOST_KINDS = 20
+
+
+def _quarantined(funnel: Mapping[str, Any]) -> list[str]:
+    found = {why: entry for why, entry in funnel["quarantined"].items() if not why.startswith(LEFT_OUT)}
+    rows = [(why, f"{entry['files']:,}") for why, entry in found.items()]
+    return _with_examples(("reason", "files"), rows, [entry["shown"] for entry in found.values()], frozenset({1}))
+
+
+def _left_out(funnel: Mapping[str, Any]) -> list[str]:
+    found = [(why, entry) for why, entry in funnel["quarantined"].items() if why.startswith(LEFT_OUT)]
+    found.sort(key=lambda item: (-item[1].get("size", 0), item[0]))
+    shown = found[:MOST_KINDS]
+    rows = [
+        (why.removeprefix(LEFT_OUT), f"{entry['files']:,}", f"{entry['size']:,}{' bytes' if entry['unit'] == 'bytes' else ''}")
+        for why, entry in shown
+    ]
+    lines = _with_examples(("kind", "documents", "characters"), rows, [entry["shown"] for _, entry in shown], frozenset({1, 2}))
+    return [*lines, *([f"and {plural(len(found) - len(shown), 'more kind')} (--json)"] if len(found) > len(shown) else [])]
+
+
+def _with_examples(
+    head: tuple[str, ...], rows: Sequence[tuple[str, ...]], examples: Sequence[Sequence[str]], right: frozenset[int]
+) -> list[str]:
+    """Return columns with as many examples of each row as fit into a line, and at least one."""
+    if not rows:
+        return []
+    room = terminal_width() - 2 - sum(max(len(row[i]) for row in (head, *rows)) + GAP for i in range(len(head)))
+    last = []
+    for shown in examples:
+        count = next((n for n in (3, 2) if len(", ".join(shown[:n])) <= room), 1)
+        last.append(", ".join(shown[:count]))
+    return _columns([(*head, "such as"), *((*row, shown) for row, shown in zip(rows, last, strict=True))], right)
 
 
 def _rules(funnel: Mapping[str, Any]) -> list[str]:
@@ -212,6 +246,7 @@ def _rules(funnel: Mapping[str, Any]) -> list[str]:
         (stage["stage"], action, rule, entry)
         for stage in funnel["stages"]
         for action, rules in stage["rules"].items()
+        if action != "quarantined"  # they have a table of their own
         for rule, entry in sorted(rules.items(), key=lambda item: (-item[1]["characters"], item[0]))
     ]
     rows = [
@@ -249,22 +284,31 @@ def _large_clusters(corpus: CorpusRun) -> list[LargeCluster]:
 
 def _entries(counted: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
     rows = [
-        (source, fate, kind, f"{entry['entries']:,}", ", ".join(entry["shown"][:3]))
+        ((source, fate, kind, f"{entry['entries']:,}"), entry["shown"])
         for source, fates in counted.items()
         for fate, kinds in fates.items()
         for kind, entry in sorted(kinds.items(), key=lambda item: (-item[1]["entries"], item[0]))
     ]
-    return _columns([("source", "fate", "kind", "entries", "such as"), *rows], frozenset({3})) if rows else []
+    return _with_examples(("source", "fate", "kind", "entries"), [row for row, _ in rows], [shown for _, shown in rows], frozenset({3}))
 
 
 def _splits(funnel: Mapping[str, Any], measured: Mapping[str, float]) -> list[str]:
-    head = ("split", "documents", "characters", "by a machine", "also in train", "longest passage", "also in validation")
+    machine = any(part["synthetic"] for part in funnel["splits"])
+    head = (
+        "split",
+        "documents",
+        "characters",
+        *(["by a machine"] if machine else []),
+        "also in train",
+        "longest passage",
+        "also in validation",
+    )
     rows = []
     for part in funnel["splits"]:
         name = f"leak_{part['split']}"
         longest = measured.get(f"{name}_longest")
         passage = "" if longest is None else plural(longest, "word") if longest else "none"
         leaks = [share(measured[leak]) if leak in measured else "" for leak in (name, f"{name}_val")]
-        counts = (f"{part['documents']:,}", f"{part['characters']:,}", share(part["synthetic"]))
+        counts = (f"{part['documents']:,}", f"{part['characters']:,}", *([share(part["synthetic"])] if machine else []))
         rows.append((part["split"], *counts, leaks[0], passage, leaks[1]))
-    return _columns([head, *rows], frozenset(range(1, 7)))
+    return _columns([head, *rows], frozenset(range(1, len(head))))

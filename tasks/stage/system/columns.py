@@ -28,24 +28,40 @@ def fit(text: str, room: int) -> str:
     return flat if cell_len(flat) <= room else set_cell_size(flat, room - 1).rstrip() + CUT
 
 
-def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None, indent: int = 0) -> list[str]:
+def columns(
+    rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None, indent: int = 0, tall: bool = False
+) -> list[str]:
     """Return one line for each row.
 
     `right`: the columns, counted from 0, that are aligned to the right; their first row is taken for a heading. `room`: the longest line;
-    by default the terminal's; `indent`: spaces before each line. Texts are cut first, then headings of numbers, and numbers only where
-    nothing else is left to cut.
+    by default the terminal's; `indent`: spaces before each line; `tall`: headings may take several lines.
+    Texts are cut first, then headings of numbers, and numbers only where nothing else is left to cut.
     """
     cells = list(rows)
     if not cells:
         return []
     whole = (room or terminal_width()) - indent
     longest = whole - GAP * (len(cells[0]) - 1)
-    widths = _shrunk([max(cell_len(row[i]) for row in cells) for i in range(len(cells[0]))], _least(cells, right), longest)
+    least = _least(cells, right)
+    if tall:
+        least = [
+            max(size, *map(cell_len, cell.split()), 1) if i in right else size
+            for i, (size, cell) in enumerate(zip(least, cells[0], strict=True))
+        ]
+    widths = _shrunk([max(cell_len(row[i]) for row in cells) for i in range(len(cells[0]))], least, longest)
+    if tall:
+        cells[:1] = _tall([wrap(cell, width) for cell, width in zip(cells[0], widths, strict=True)])
     lines = (
         (" " * GAP).join(_aligned(cell, width, i in right) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         for row in cells
     )
     return [" " * indent + fit(line.rstrip(), whole) for line in lines]
+
+
+def _tall(headings: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return headings of several lines as rows, which end together."""
+    height = max(map(len, headings))
+    return [[lines[n - height + len(lines)] if n >= height - len(lines) else "" for lines in headings] for n in range(height)]
 
 
 def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None) -> list[str]:

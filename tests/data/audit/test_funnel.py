@@ -166,3 +166,19 @@ def test_a_document_in_two_splits_unbalances_the_last_stage(tmp_path: Path) -> N
     rows = [row("a", "aa"), row("b", "bb"), row("c", "cc")]
     metrics, report = _audited(tmp_path, rows, {"train": rows[:2], "val": rows[1:]})
     assert metrics["balanced"] == 0 and "document b" in report["stages"][1]["fault"]
+
+
+def test_what_documents_lost_inside_is_counted_by_kind_with_its_size(tmp_path: Path) -> None:
+    rows = [
+        ("a.html#comments", "comments, 1,200 characters in 3 places"),
+        ("b.html#comments", "comments, 30 characters in 1 place, in line 3"),
+        ("c.rtf#pict", "pict, 70 bytes in 1 place"),
+        ("w.warc#request", "2 of type request"),
+    ]
+    aside = [{"source": "s", "path": path, "reason": f"not read: {what}"} for path, what in rows]
+    _, report = _audited(tmp_path, [row("a", "a")], {"train": [row("a", "a")]}, aside)
+    assert report["quarantined"] == {
+        "not read": {"files": 1, "shown": ["s/w.warc#request"]},
+        "not read: comments": {"files": 2, "shown": ["s/a.html", "s/b.html"], "size": 1230, "unit": "characters"},
+        "not read: pict": {"files": 1, "shown": ["s/c.rtf"], "size": 70, "unit": "bytes"},
+    }

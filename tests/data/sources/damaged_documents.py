@@ -50,11 +50,12 @@ def planted(seed: int) -> Planted:
     return Planted(f"{seed}_{kind}{ending}", content, tuple(words))
 
 
-def _tex(form: str) -> Build:
+def _tex(form: str, preamble: str = "") -> Build:
     def build(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
         at = rng.randrange(len(words))
         body = "\n\n".join(form.replace("@", one) if n == at else one for n, one in enumerate(words))
-        return ".tex", f"\\documentclass{{article}}\n\\begin{{document}}\n{body}\n\\end{{document}}\n".encode()
+        begin = preamble.replace("@", words[at])
+        return ".tex", f"\\documentclass{{article}}{begin}\n\\begin{{document}}\n{body}\n\\end{{document}}\n".encode()
 
     return build
 
@@ -77,6 +78,15 @@ def _xml(ending: str, frame: str, form: str) -> Build:
         return ending, frame.replace(
             "@", "".join(form.replace("@", one) if n == at else f"<p>{one}</p>" for n, one in enumerate(words))
         ).encode()
+
+    return build
+
+
+def _html(form: str, frame: str = "<html><head><title>T</title></head><body>@</body></html>") -> Build:
+    def build(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
+        at = rng.randrange(1, len(words))
+        shown = "".join(form.replace("@", one) if n == at else f"<p>{one}</p>" for n, one in enumerate(words))
+        return ".html", frame.replace("@", shown).encode()
 
     return build
 
@@ -111,6 +121,34 @@ def _docx(form: str, part: str = "") -> Build:
             members[part] = f"<w:hdr {spaces}>{shown.pop(at)}</w:hdr>".encode()
         members["word/document.xml"] = f"<w:document {spaces}><w:body>{''.join(shown)}</w:body></w:document>".encode()
         return ".docx", zipped(members)
+
+    return build
+
+
+def _returns(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
+    return rng.choice([".csv", ".tsv"]), "\r".join(["text", *words]).encode()
+
+
+def _unlabelled(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
+    page = f"<html><body><article>{''.join(f'<p>{one}</p>' for one in words)}</article></body></html>".encode()
+    return ".warc", warc([(rng.choice(["", "application/octet-stream", "text/xml", "text/plain"]), page)])
+
+
+def _joined_pdf(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
+    at = rng.randrange(1, len(words))
+    return ".pdf", _pdf("")(rng, words[:at])[1] + _pdf("")(rng, words[at:])[1]
+
+
+def _named_twice(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
+    rows = [f'{{"text": "{one}"}}' for one in words[1:]]
+    return ".jsonl", "\n".join([f'{{"text": "{words[0]}", "text": "{words[1]}"}}', *rows]).encode()
+
+
+def _subtitles(ending: str, head: str, form: str) -> Build:
+    def build(rng: random.Random, words: list[str]) -> tuple[str, bytes]:
+        at = rng.randrange(len(words))
+        cues = (f"{n}\n00:00:0{n}.000 --> 00:00:0{n}.900\n{form.replace('@', one) if n == at else one}" for n, one in enumerate(words))
+        return ending, f"{head.replace('@', words[at])}{chr(10).join(f'{cue}{chr(10)}' for cue in cues)}".encode()
 
     return build
 
@@ -303,6 +341,24 @@ PLANTS: dict[str, Build] = {
     "tex_comment": _tex("Words % @\nmore"),
     "tex_dollar": _tex("It cost $5. @"),
     "tex_theorem": _tex("\\begin{theorem}[@]\nx\n\\end{theorem}"),
+    "tex_macro": _tex(r"\mine{x}", r"\newcommand{\mine}[1]{\emph{@} and #1}"),
+    "tex_environment": _tex(r"\begin{mine}x\end{mine}", r"\newenvironment{mine}{}{@}"),
+    "tex_endless": _tex(r"\mine{} @", r"\def\mine{\mine\mine @}"),
+    "tex_mark": _tex(r"\markboth{@}{x}"),
+    "html_behind": _html("</body></html><p>@</p>"),
+    "html_joined": _html("</body></html><!DOCTYPE html><html><head><title>T</title></head><body><h2>@</h2>"),
+    "html_script": _html("<script>x; </p><p>@</p>"),
+    "html_title": _html("<title><p>@</p>"),
+    "html_alt": _html('<img src="x.png" alt="@">'),
+    "html_comment": _html("<!-- @"),
+    "html_template": _html("<template>@</template>"),
+    "html_poem": _html('<div class="poem"><div class="stanza"><span class="i0">@<br></span><div class="i2">x</div></div></div>'),
+    "html_list": _html("<ol><li><h2>@</h2><li>x</ol>"),
+    "html_caption": _html("<table><caption>@</caption><tr><td>x</table>"),
+    "html_center": _html("<center>@</center>"),
+    "html_nav": _html("<nav>@</nav>"),
+    "rtf_older": _rtf(r"A{\shp{\*\shpinst{\shptxt x}}{\shprslt{\*\do\dptxbx{\dptxbxtext @\par}}}}"),
+    "rtf_background": _rtf(r"A{\*\background{\shp{\*\shpinst{\shptxt @}}}}"),
     "rtf_box": _rtf(r"A{\shp{\*\shpinst{\shptxt @\par}}}"),
     "rtf_note": _rtf(r"A{\footnote @}"),
     "rtf_header": _rtf(r"A{\header @\par}"),
@@ -319,6 +375,11 @@ PLANTS: dict[str, Build] = {
     "docx_header": _docx("<w:p><w:r><w:t>@</w:t></w:r></w:p>", "word/header1.xml"),
     "docx_odd": _docx("<w:p><w:odd><w:r><w:t>@</w:t></w:r></w:odd></w:p>"),
     "epub_extension": _epub(str, "c{}.txt"),
+    "epub_fallback": _epub(
+        lambda s: s.replace('<itemref idref="c1"/>', '<itemref idref="x"/>').replace(
+            "</manifest>", '<item id="x" href="x.bin" media-type="application/x-odd" fallback="c1"/></manifest>'
+        )
+    ),
     "epub_missing": _epub(str, missing=True),
     "epub_type": _epub(lambda s: s.replace("application/xhtml+xml", "application/octet-stream")),
     "epub_spoiled": _epub(str, spoil=True),
@@ -328,6 +389,7 @@ PLANTS: dict[str, Build] = {
     "pdf_cut": _pdf("cut"),
     "pdf_filter": _pdf("filter"),
     "pdf_note": _pdf("note"),
+    "pdf_joined": _joined_pdf,
     "pdf_page": _pdf("page"),
     "tar_header": _tar_header,
     "tar_joined": _joined(".tar", tarred),
@@ -340,6 +402,9 @@ PLANTS: dict[str, Build] = {
     "quote_comma": _quote(",", ".csv"),
     "quote_tab": _quote("\t", ".tsv"),
     "one_column": _column,
+    "returns": _returns,
+    "named_twice": _named_twice,
+    "unlabelled": _unlabelled,
     "label_latin": _label("iso-8859-1", "utf-8", RUSSIAN),
     "label_cyrillic": _label("iso-8859-1", "cp1251", RUSSIAN),
     "label_utf8": _label("utf-8", "cp1251", RUSSIAN),
@@ -347,6 +412,13 @@ PLANTS: dict[str, Build] = {
     "cut_utf16": _cut_letter("utf-16"),
     "md_comment": _markdown("<!-- @ -->"),
     "md_style": _markdown("<style>\n@\n</style>"),
+    "md_title": _markdown('[a](http://x "@")'),
+    "md_attribute": _markdown('a <span title="@">b</span>'),
+    "md_fence": _markdown("```text @\nx\n```"),
+    "srt_brace": _subtitles(".srt", "", "{@} x"),
+    "srt_tag": _subtitles(".srt", "", "<@> x"),
+    "vtt_head": _subtitles(".vtt", "WEBVTT - @\n\n", "x"),
+    "vtt_voice": _subtitles(".vtt", "WEBVTT\n\n", "<v @>x"),
     "md_link": _markdown('[a]: http://x "@"'),
     "notebook": _notebook,
     "vtt": _vtt,

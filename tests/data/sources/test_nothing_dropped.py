@@ -19,7 +19,9 @@ from tests.data.sources.reading import read_all, write
 DELIVERED = (
     "tex_href", "tex_verb", "tex_verbatim", "tex_listing", "tex_unknown", "tex_open", "tex_dollar", "rtf_box", "rtf_note", "rtf_cyrillic",
     "rtf_japanese", "epub_extension", "epub_type", "tar_joined", "tgz_joined", "gz_members", "late_text", "late_table", "late_japanese",
-    "quote_tab", "one_column", "label_latin", "label_cyrillic", "label_utf8", "cut_utf8", "cut_utf16",
+    "quote_tab", "one_column", "label_latin", "label_cyrillic", "label_utf8", "cut_utf8", "cut_utf16", "tex_macro", "tex_environment",
+    "tex_endless", "html_behind", "html_joined", "html_poem", "html_list", "html_caption", "html_center", "epub_fallback", "returns",
+    "unlabelled",
 )  # fmt: skip
 
 

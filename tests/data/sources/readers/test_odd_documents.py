@@ -142,4 +142,4 @@ def test_fields_formulas_and_directions_in_docx_keep_their_words_and_unknown_ele
     mark = '<w:r><w:footnoteReference w:id="2"/></w:r>'
     record, told = _docx(f"<w:p>{inside}{mark}<w:odd>{run('Lost.')}</w:odd></w:p>", f"<w:p>{inside}</w:p>")
     assert isinstance(record, Record) and record.text.count("Table 2 says x=1") == 2
-    assert told == BrokenRecord("not read: 5 characters in elements of the name w:odd", "in w:odd")
+    assert told == BrokenRecord("not read: w:odd elements, 5 characters in 1 place", "w:odd elements")

@@ -43,3 +43,11 @@ def test_without_a_terminal_lines_are_a_hundred_characters_long(monkeypatch: pyt
     assert cell_len(columns([("a" * 300,)])[0]) == 100
     monkeypatch.setenv("COLUMNS", "70")
     assert cell_len(columns([("a" * 300,)])[0]) == 70
+
+
+def test_tall_headings_take_lines_so_that_no_word_of_them_is_cut() -> None:
+    rows = [("split", "also in validation", "size"), ("train", "39.3 %", "1,267")]
+    assert columns(rows, frozenset({1, 2}), 40, tall=True) == columns(rows, frozenset({1, 2}), 40)
+    assert [line.split() for line in columns(rows, frozenset({1, 2}), 24, tall=True)] == [
+        ["also", "in"], ["split", "validation", "size"], ["train", "39.3", "%", "1,267"],
+    ]  # fmt: skip
