@@ -24,7 +24,7 @@ from data.splits.assignment import shortest_cut
 from data.splits.config import SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import differences, short_yaml
-from flows.recipe.loading import RECIPE_FILE
+from flows.recipe.loading import new_recipe_file
 from flows.recipe.record_files import NO_RECORDS, RecordFiles, look_at_records
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
@@ -84,14 +84,20 @@ LIMITS = Gates(
 
 
 def write_recipe(
-    folder: Path, minutes: float = MINUTES, machine: Machine | None = None, *, kind: Kind = "auto", measure: bool = False
+    folder: Path,
+    minutes: float = MINUTES,
+    machine: Machine | None = None,
+    *,
+    kind: Kind = "auto",
+    measure: bool = False,
+    output: Path | None = None,
 ) -> str:
-    """Write `folder/recipe.yaml` and return what was found and what can be expected.
+    """Write `folder/recipe.yaml`, or `output`, and return what was found and what can be expected.
 
     machine: by default this one. kind: of the model. measure: time a few real updates on the machine, which takes some seconds. Raises
     RecipeError if there are no texts or a recipe is already there.
     """
-    found = look_at(folder)
+    found = look_at(folder, output)
     recipe, sized = propose(folder, found.texts, found.size, machine, minutes, kind=kind, measure=measure, records=found.records)
     about = f"Written by `folio init`, which found {found.amount}, and for them proposes what `folio size` does:"
     return write_found(found, recipe, about, list(expectations(recipe, sized, minutes, found.records)), reasons(recipe, found.texts, sized))
@@ -100,6 +106,7 @@ def write_recipe(
 class Found(NamedTuple):
     """The texts of a folder, and where its recipe is to be written."""
 
+    folder: Path
     target: Path
     texts: int
     size: int
@@ -108,13 +115,9 @@ class Found(NamedTuple):
     records: RecordFiles
 
 
-def look_at(folder: Path) -> Found:
+def look_at(folder: Path, output: Path | None = None) -> Found:
     """Return what texts a folder holds. Raises RecipeError if there are none, or if a recipe is already there."""
-    if not folder.is_dir():
-        raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
-    target = folder.resolve() / RECIPE_FILE
-    if target.exists():
-        raise _taken(target)
+    target = new_recipe_file(folder, output)
     seen = survey(SOURCE, folder, empty=True)
     records, unread = look_at_records(seen.files), unread_entries(seen)
     files = [path for name, path in seen.files.items() if name not in records.conversations]
@@ -128,7 +131,7 @@ def look_at(folder: Path) -> Found:
         )
     counted, held = (f"{number} {noun}{'s' if number > 1 else ''}" for number, noun in ((texts, "text"), (len(files), "file")))
     count = counted if texts == len(files) else f"about {counted} in {held}"
-    return Found(target, texts, size, f"{count}, {written_bytes(size)}", unread, records)
+    return Found(folder.resolve(), target, texts, size, f"{count}, {written_bytes(size)}", unread, records)
 
 
 def written_bytes(size: float) -> str:
@@ -139,6 +142,9 @@ def written_bytes(size: float) -> str:
 def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], why: dict[str, str]) -> str:
     """Write a recipe with `about` and `expected` at its head and `why` beside its keys; return the lines to print."""
     shown = shlex.quote(str(found.target))
+    if found.target.parent != found.folder:
+        recipe = recipe.model_copy(update={"root": str(found.folder)})
+        why = {"name": why["name"], "root": "where your texts are", **why}
     head = "\n".join(
         (
             recipe.description,
@@ -152,13 +158,10 @@ def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], w
         with found.target.open("x", encoding="utf-8") as file:
             file.write(short_yaml(recipe, head, why))
     except FileExistsError:  # written while this machine was timed
-        raise _taken(found.target) from None
+        new_recipe_file(found.folder, found.target)  # says so
+        raise
     told = [*([f"not read: {found.unread}"] if found.unread else []), found.amount, *found.records.unread()]
     return "\n".join((*told, *expected, f"wrote {found.target}", f"run it with: {folio('run', str(found.target))}"))
-
-
-def _taken(target: Path) -> RecipeError:
-    return RecipeError(f"{target} is already there; move it away to have a new one written.")
 
 
 def unread_entries(found: Survey) -> str:
@@ -356,7 +359,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
-        "ingest.sources": "every text below this file's folder",
+        "ingest.sources": "every text below the folder",
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
         "examples": "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName
 from flows.recipe.commented_yaml import MARK, commented, commented_key, commented_section, compare_recipes
-from flows.recipe.loading import built_in, load
+from flows.recipe.loading import built_in, load, new_recipe_file
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING
 from flows.recipe.validation import RecipeError
@@ -52,6 +52,9 @@ class Goal(StrEnum):
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="where to write the recipe instead of FOLDER/recipe.yaml; it names the folder")
+    ] = None,
     minutes: Annotated[
         float, typer.Option(metavar="COUNT", min=1, help="how long pretraining may take on this machine; less if the texts need less")
     ] = 30,
@@ -98,6 +101,7 @@ def init(
         raise typer.BadParameter("--goal answers and --teacher are for --base: name an open model to start from, or leave them out")
     if not base and replay is not None:
         raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
+    new_recipe_file(folder, output)
     # Said before the imports, which take seconds, as reading the texts does.
     typer.echo(f"Looking at the texts below {folder}, then timing this machine.", err=True)
     if base:
@@ -105,11 +109,11 @@ def init(
         from flows.recipe.initialize_opened import write_opened_recipe
 
         asked = teacher or TEACHER if goal is Goal.ANSWERS else ""
-        print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True, teacher=asked))
+        print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True, teacher=asked, output=output))
         return
     from flows.recipe.initialize import write_recipe
 
-    print(write_recipe(folder, minutes, kind=kind.value, measure=True))
+    print(write_recipe(folder, minutes, kind=kind.value, measure=True, output=output))
 
 
 @recipe_app.command()

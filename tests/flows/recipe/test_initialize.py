@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -53,6 +54,27 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
     assert f"folio run {shlex.quote(str(folder / 'recipe.yaml'))}" in said
     assert recipe.name == "my_books"
     assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
+
+
+def test_a_recipe_that_is_written_elsewhere_finds_the_folder_s_texts_and_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    folder, elsewhere = library(tmp_path / "books", NAMES), tmp_path / "recipes"
+    elsewhere.mkdir()
+    said = write_recipe(folder, machine=MACHINE_AT_HAND, output=elsewhere / "mine.yaml")
+    recipe = load(str(elsewhere / "mine.yaml"))
+    (source,) = recipe.ingest.sources
+    assert isinstance(source, FilesSource)
+    assert set(find_files(source, Path(recipe.root))) == set(NAMES)
+    assert said.endswith(str(elsewhere / "mine.yaml")) and not (folder / "recipe.yaml").exists()
+    write_recipe(folder, machine=MACHINE_AT_HAND, output=elsewhere)
+    assert load(str(elsewhere)) == recipe
+
+
+def test_a_folder_that_may_not_be_written_is_named_with_the_way_round_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = library(tmp_path / "books", NAMES)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
+    with pytest.raises(RecipeError, match="books can't be written by this user; have the recipe written elsewhere with --output FILE"):
+        write_recipe(folder, machine=MACHINE_AT_HAND)
+    write_recipe(folder, machine=MACHINE_AT_HAND, output=tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
