@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import FOLDER, HIDDEN, Survey, survey
-from data.sources.formats import USUAL
+from data.sources.formats import USUAL, Format, type_from_name
 from data.splits.assignment import shortest_cut
 from data.splits.config import SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
@@ -42,6 +42,7 @@ from model.training.guards.config import GuardsConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
+PROGRAMS: tuple[Format, ...] = ("code",)
 UNCOUNTED = {FOLDER, *HIDDEN}
 MINUTES = 30.0
 TEXTS_PER_SHARD = 12
@@ -119,13 +120,18 @@ def look_at(folder: Path, output: Path | None = None) -> Found:
     """Return what texts a folder holds. Raises RecipeError if there are none, or if a recipe is already there."""
     target = new_recipe_file(folder, output)
     seen = survey(SOURCE, folder, empty=True)
-    records, unread = look_at_records(seen.files), unread_entries(seen)
+    formats = SOURCE.formats if seen.files else PROGRAMS
+    if formats is PROGRAMS:  # a folder of nothing else is of programs on purpose
+        seen = survey(SOURCE.model_copy(update={"formats": formats}), folder, empty=True)
+    records, unread = look_at_records(seen.files)._replace(formats=formats), unread_entries(seen)
+    if formats is not PROGRAMS and any(type_from_name(name).format == "code" for name in seen.others):
+        unread += '; programs are read where "code" is among ingest.sources.formats'
     files = [path for name, path in seen.files.items() if name not in records.conversations]
     amounts = estimate_texts(files)
     texts, size = sum(amount.texts for amount in amounts), sum(amount.bytes for amount in amounts)
     if size == 0:
         raise RecipeError(
-            f"{folder} holds no files with text in them ({', '.join(USUAL)}, packed or not), so there is nothing to learn from."
+            f"{folder} holds no files with text in them ({', '.join(USUAL)}, or code, packed or not), so there is nothing to learn from."
             + (f" It holds {unread}." if unread else "")
             + (f" It holds {records.amount}: a model is tuned on them once it knows texts; add some." if records.conversations else "")
         )

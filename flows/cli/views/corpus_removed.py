@@ -194,17 +194,20 @@ def _titled(title: str, lines: list[str]) -> Iterator[str]:
 
 
 def _funnel(funnel: Mapping[str, Any]) -> list[str]:
-    head = ("stage", "documents in", "removed", "kept", "characters in", "removed", "cut", "changed", "kept", "")
+    head = ("stage", "documents in", "removed", "kept", "chars in", "removed", "cut", "changed", "kept")
     rows = [
         (
             stage["stage"],
             *(f"{stage[name]:,}" for name in ("documents_in", "documents_removed", "documents", "characters_in", "characters_removed",
                                               "characters_cut", "characters_changed", "characters")),
-            "balanced" if stage["balanced"] else "NOT BALANCED",
         )
         for stage in funnel["stages"]
     ]  # fmt: skip
-    return [*columns([head, *rows], frozenset(range(1, 9))), *(stage["fault"] for stage in funnel["stages"] if "fault" in stage)]
+    # In lines of their own, since a column may be cut.
+    lost = [f"{stage['stage']}: NOT BALANCED" for stage in funnel["stages"] if not stage["balanced"]]
+    balance = lost or ["balanced: at every stage what came in was kept or is accounted for"]
+    faults = (stage["fault"] for stage in funnel["stages"] if "fault" in stage)
+    return [*columns([head, *rows], frozenset(range(1, 9))), *balance, *faults]
 
 
 def _rules(funnel: Mapping[str, Any]) -> list[str]:

@@ -69,6 +69,18 @@ def test_a_recipe_that_is_written_elsewhere_finds_the_folder_s_texts_and_leaves_
     assert load(str(elsewhere)) == recipe
 
 
+def test_a_folder_of_programs_alone_is_read_as_such_and_beside_texts_they_are_named_with_the_way_to_read_them(tmp_path: Path) -> None:
+    folder = library(tmp_path / "code", ("one.py", "deep/two.sql", "three.c"))
+    assert "3 texts" in write_recipe(folder, machine=MACHINE_AT_HAND)
+    recipe = load(str(folder))
+    (source,) = recipe.ingest.sources
+    assert isinstance(source, FilesSource)
+    assert set(find_files(source, Path(recipe.root))) == {"one.py", "deep/two.sql", "three.c"}
+    mixed = library(tmp_path / "mixed", ("one.py", "readme.md"))
+    said = write_recipe(mixed, machine=MACHINE_AT_HAND)
+    assert said.startswith('not read: 1 .py; programs are read where "code" is among ingest.sources.formats\n1 text')
+
+
 def test_a_folder_that_may_not_be_written_is_named_with_the_way_round_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = library(tmp_path / "books", NAMES)
     monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
@@ -197,7 +209,7 @@ def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str])
         (tmp_path / name).write_text(content)
     with pytest.raises(
         RecipeError,
-        match=r"holds no files with text in them \(txt, md, html, .*mediawiki, packed or not\), so there is nothing to learn from",
+        match=r"holds no files with text in them \(txt, md, html, .*mediawiki, or code, packed or not\), so there is nothing to learn from",
     ):
         write_recipe(tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
