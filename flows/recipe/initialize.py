@@ -56,15 +56,18 @@ HEAD_WIDTH = 110  # characters of a line of comment
 WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
 PATIENCE = 4  # measurements of held-out text
 AGAIN, MANY = 2, 6  # times through the text
-# Tokens from which models of one's own texts beat n-grams, on folders of 0.4 to 2.6 MB: 1.7, 1.8, 2.3 and 3.5 million did, 0.85 did not.
+# Tokens from which models of one's own texts beat n-grams: 1.7 and 1.8 million of 0.4 MB did, 2.4 of 0.8 MB and 3.5 of 2.6 MB; 0.85 of
+# 0.4 MB did not, nor 3.9 of 29 MB, since counts get better with text. So they grow by the power of the text that fits those that did.
+# Programs repeat themselves, which counts are good at: of 1.5 MB, 1.8 million tokens lost and 3.5 tied.
 # On 19 kB a network lost however often it read them; between that and 0.4 MB, of which 0.3 are trained on, none was tried.
 COUNTED_OUT, LEAST_TEXT = 1_700_000, 300_000
+TRIED_TEXT, GROWTH, OF_PROGRAMS = 360_000, 0.38, 2.5
 Kind = Literal["auto", "network", "counts"]  # which model is proposed; auto: a network if there is enough text and time for one
 LONGER = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 240)  # minutes that are proposed
 
 TRIED = (
-    f"of what was tried, {short(COUNTED_OUT)} tokens and more, of 0.4 MB of text and more, beat counting words, and half as many tokens or "
-    "less text did not"
+    "of what was tried, 1.7 M tokens of 0.4 MB of text, 2.4 M of 0.8 MB and 3.5 M of 2.6 MB beat counting words, and half as many tokens, "
+    "or less text, did not"
 )
 OPENED = "folio init FOLDER --base MODEL"
 RECITES = "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
@@ -214,7 +217,7 @@ def propose(
     if measure and kind != "counts":
         sized = plan(with_measured_speed(machine, sized.proposed.job), job)
     job = sized.proposed.job
-    if kind == "counts" or (kind == "auto" and loses_to_counting(sized)):
+    if kind == "counts" or (kind == "auto" and loses_to_counting(sized, records)):
         return _counted(blank, job.vocab_size), sized
     converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
     memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"
@@ -302,8 +305,8 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: Recor
         )
         if records.conversations:
             yield f"mind: {records.amount} are not used; start from an open model to tune one on them: folio init FOLDER --base MODEL"
-    if recipe.split.mode != "all_train" and loses_to_counting(sized):
-        longer = enough_time(sized, minutes) or "There is too little text for a longer run: add texts"
+    if recipe.split.mode != "all_train" and loses_to_counting(sized, records):
+        longer = enough_time(sized, minutes, records) or "There is too little text for a longer run: add texts"
         yield f"mind: this may end at gate.base without a model: {TRIED}. {longer}; or start from an open model: {OPENED}"
     yield from (f"mind: {warning}" for warning in plan.warnings)
     if round(plan.seconds / 60) > minutes:
@@ -322,34 +325,45 @@ def _expected_of_counting(recipe: Recipe, model: NgramConfig, sized: Proposal, m
     if records.conversations:
         yield f"mind: {records.amount} are not used; start from an open model to tune one on them: {OPENED}"
     tokens = short(sized.proposed.tokens)
-    if not loses_to_counting(sized):
+    if not loses_to_counting(sized, records):
         yield f"network: there is text and time enough for one of {tokens} tokens, which should beat counting: leave --kind out"
         return
     lacking = "text" if sized.text.bytes < LEAST_TEXT else "time"
+    more = enough_time(sized, minutes, records) or "add texts"
     yield (
         f"why: so little {lacking} that a network, trained on {tokens} tokens, would hardly beat these counts, and end without a model: "
-        f"{TRIED}. For a network: {enough_time(sized, minutes) or 'add texts'}; or start from an open model: {OPENED}; or have the small "
-        "one all the same: folio init FOLDER --kind network"
+        f"{TRIED}. For a network: {more}; or start from an open model: {OPENED}; or have the small one all the same: "
+        "folio init FOLDER --kind network"
     )
 
 
-def loses_to_counting(sized: Proposal) -> bool:
+def tokens_to_beat_counting(size: float, *, programs: bool = False) -> float:
+    """Return how many tokens a network has to read, of `size` bytes of text, to beat n-grams of the same text."""
+    grown: float = max(1.0, size / TRIED_TEXT) ** GROWTH
+    return COUNTED_OUT * grown * (OF_PROGRAMS if programs else 1.0)
+
+
+def _enough(sized: Proposal, records: RecordFiles) -> float:
+    return tokens_to_beat_counting(sized.text.bytes, programs=records.formats == PROGRAMS)
+
+
+def loses_to_counting(sized: Proposal, records: RecordFiles = NO_RECORDS) -> bool:
     """Return whether there is less text or training than that from which models were seen to beat n-grams."""
-    return sized.text.bytes < LEAST_TEXT or sized.proposed.tokens < COUNTED_OUT
+    return sized.text.bytes < LEAST_TEXT or sized.proposed.tokens < _enough(sized, records)
 
 
-def enough_time(sized: Proposal, minutes: float) -> str:
+def enough_time(sized: Proposal, minutes: float, records: RecordFiles = NO_RECORDS) -> str:
     """Return which --minutes are enough to beat counting; empty if there is too little text for that."""
-    enough = enough_minutes(sized, minutes) if sized.text.bytes >= LEAST_TEXT else 0
+    enough = enough_minutes(sized, minutes, records) if sized.text.bytes >= LEAST_TEXT else 0
     return f"`--minutes {enough}` trains on enough" if enough else ""
 
 
-def enough_minutes(sized: Proposal, minutes: float) -> int:
-    """Return the least minutes of those in `LONGER` for which a model is proposed that reads `COUNTED_OUT` tokens; 0 if none is."""
+def enough_minutes(sized: Proposal, minutes: float, records: RecordFiles = NO_RECORDS) -> int:
+    """Return the least minutes of those in `LONGER` for which a model is proposed that reads enough tokens; 0 if none is."""
     for longer in LONGER:
         if longer > minutes:
             plan = proposal.propose(sized.text, sized.machine, sized.present.job, hours=longer / 60)
-            if plan.proposed.tokens >= COUNTED_OUT:
+            if plan.proposed.tokens >= _enough(sized, records):
                 return longer
     return 0
 

@@ -17,7 +17,7 @@ from data.sources.config import FilesSource
 from data.sources.files import find_files
 from flows.cli.sizing import SizeRequest, size_recipe
 from flows.recipe import initialize
-from flows.recipe.initialize import propose, split_for, write_recipe
+from flows.recipe.initialize import propose, split_for, tokens_to_beat_counting, write_recipe
 from flows.recipe.loading import load
 from flows.recipe.sizing import guessed_text, present_job
 from flows.recipe.validation import RecipeError
@@ -253,13 +253,25 @@ def test_of_too_little_text_or_time_to_beat_counting_it_counts_and_says_what_wou
             if kind == "network":
                 tokens = load(str(folder)).pretrain.tokens
         recipe = load(str(folder))
-        few = tokens < initialize.COUNTED_OUT or size < initialize.LEAST_TEXT
+        needed = tokens_to_beat_counting(size * recipe.split.train)
+        few = tokens < needed or size < initialize.LEAST_TEXT
         assert recipe.model.counted == ("why: so little " in said["auto"]) == ("without a model" in said["network"]) == few
         assert not few or ("--kind network" in said["auto"] and "--base MODEL" in said["auto"])
         if enough := re.search(r"`--minutes (\d+)` trains on enough", said["auto"]):
             (folder / "recipe.yaml").unlink()
             write_recipe(folder, float(enough[1]), MACHINE_AT_HAND)
-            assert load(str(folder)).pretrain.tokens >= initialize.COUNTED_OUT and not load(str(folder)).model.counted
+            assert load(str(folder)).pretrain.tokens >= needed and not load(str(folder)).model.counted
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "million", "programs", "beat"),
+    [(0.36, 1.7, False, True), (0.74, 2.37, False, True), (2.34, 3.5, False, True), (0.36, 0.85, False, False), (26.0, 3.86, False, False),
+     (1.35, 1.76, True, False), (1.35, 3.51, True, False)],
+)  # fmt: skip
+def test_a_network_is_proposed_where_one_was_seen_to_beat_counting_and_not_where_one_lost(
+    megabytes: float, million: float, programs: bool, beat: bool
+) -> None:
+    assert (million * 1e6 >= tokens_to_beat_counting(megabytes * 1e6, programs=programs)) == beat
 
 
 def test_counts_are_there_for_the_asking_and_a_machine_is_not_timed_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
