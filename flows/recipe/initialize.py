@@ -45,8 +45,8 @@ SOURCE = FilesSource(paths=(".",))
 PROGRAMS: tuple[Format, ...] = ("code",)
 UNCOUNTED = {FOLDER, *HIDDEN}
 MINUTES = 30.0
-TEXTS_PER_SHARD = 12
-MAX_SHARDS = 64
+# A shard of less would cost more in starting its stages than it saves when one of its texts changes.
+TEXTS_PER_SHARD, SHARD_BYTES, MAX_SHARDS = 12, 500_000, 64
 MIN_TEXTS_TO_SPLIT = 3
 FEW_TEXTS = 40  # a twentieth of fewer is one or two texts, so chance decides how much is held out
 HELD_OUT_BYTES = 50_000  # of each held-out split: with less, the interval of bits per byte is as wide as what gates tell apart
@@ -200,7 +200,7 @@ def propose(
         description=f"A model of the texts in {title}.",
         ingest=IngestConfig(
             sources=records.text_sources(name),
-            shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD))),
+            shards=shards_for(texts, size),
         ),
         split=split,
         pretrain=PretrainConfig(warmup_steps=WARM_UP),
@@ -261,6 +261,11 @@ def _counted(blank: Recipe, vocab_size: int) -> Recipe:
         ),
         card=blank.card.model_copy(update={"summary": blank.card.summary.replace("A small language model trained", "N-grams counted")}),
     )
+
+
+def shards_for(texts: int, size: int) -> int:
+    """Return in how many shards texts of `size` bytes in all are worked on."""
+    return min(MAX_SHARDS, max(1, round(min(texts / TEXTS_PER_SHARD, size / SHARD_BYTES))))
 
 
 def split_for(texts: int, size: int) -> SplitConfig:
@@ -380,7 +385,7 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
         "ingest.sources": "every text below the folder",
-        "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+        "ingest.shards": "parts of the texts that are worked on apart, so a changed text means little work",
         "examples": "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.train": "a larger part than usual is held out, as a gate can't be sure of anything with a few kilobytes",

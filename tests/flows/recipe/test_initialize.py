@@ -89,9 +89,9 @@ def test_a_folder_that_may_not_be_written_is_named_with_the_way_round_it(tmp_pat
     write_recipe(folder, machine=MACHINE_AT_HAND, output=tmp_path / "mine.yaml")
 
 
-@pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
-def test_about_a_dozen_texts_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, shards: int) -> None:
-    assert propose(tmp_path, texts, texts * 1000, MACHINE_AT_HAND)[0].ingest.shards == shards
+@pytest.mark.parametrize(("texts", "size", "shards"), [(1, 50, 1), (30, 50, 2), (100, 50, 8), (10_000, 50, 64), (500, 1, 1), (500, 10, 10)])
+def test_about_a_dozen_texts_and_half_a_megabyte_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, size: int, shards: int) -> None:
+    assert propose(tmp_path, texts, texts * size * 1000, MACHINE_AT_HAND)[0].ingest.shards == shards
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".parquet", ".zip", ".tar.xz"])
