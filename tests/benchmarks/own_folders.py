@@ -128,11 +128,20 @@ def lived(folder: Path, minutes: float, environment: dict[str, str]) -> str:
         found = re.search(pattern, text)
         return found[1] if found else nothing
 
-    failed = re.findall(r"\S+ \S+ (?:beats |<= )[^%]*? FAILED", ended)
-    came = one(r"needs ([\d.]+ bits for each byte; .*?)\. ", ended, one(r"(folio: .*)", ended)).replace(" for each byte", "")
+    lost = re.search(r"base\.val\.bits_per_byte ([\d.]+) beats baseline\.ngram: ([\d.]+) \S+ FAILED", ended)
+    bits, counted = lost.groups() if lost else (one(r"needs ([\d.]+) bits for each byte", ended), one(r"\(n-grams\) needs ([\d.]+)", ended))
     model = one(r"model: (.*?)(?: \(|, in runs|, made)", said).replace("no network but ", "").replace(", trained on", ",")
     expected = one(r"expect: ([\d.]+ to [\d.]+) bits", said)
-    cells = (folder.name, f"{minutes:g}", one(r"((?:about )?\d+ texts?,? .*?B) ", said), model, expected, came, "no" if failed else "yes")
+    cells = (
+        folder.name,
+        f"{minutes:g}",
+        one(r"((?:about )?\d+ texts?,? .*?B) ", said),
+        model,
+        expected,
+        bits,
+        counted,
+        "no" if lost or bits == "-" else "yes",
+    )
     return f"| {' | '.join(cells)} | {one(r'the flow took ([^ ]*)', ended)} |"
 
 
@@ -147,8 +156,8 @@ def main() -> None:
     (out / "cache").mkdir(parents=True, exist_ok=True)
     ports = {f"FOLIO_{name}_PORT": str(free_port()) for name in ("PREFECT", "MLFLOW", "PAGE")}
     environment = {**os.environ, **ports, "FOLIO_HOME": str(out / "home"), "COLUMNS": "200"}
-    print("| folder | `--minutes` | init found | and proposed | expected | bits per byte on unseen text | released | run |", flush=True)
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| folder | `--minutes` | init found | and proposed | expected | bits per byte | n-grams | released | run |", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     try:
         for name, fill in folders(Texts(out / "cache")).items():
             if given.only and name not in given.only:

@@ -266,6 +266,7 @@ def test_of_too_little_text_or_time_to_beat_counting_it_counts_and_says_what_wou
 @pytest.mark.parametrize(
     ("megabytes", "million", "programs", "beat"),
     [(0.36, 1.7, False, True), (0.74, 2.37, False, True), (2.34, 3.5, False, True), (0.36, 0.85, False, False), (26.0, 3.86, False, False),
+     (26.0, 10.2, False, False),
      (1.35, 1.76, True, False), (1.35, 3.51, True, False)],
 )  # fmt: skip
 def test_a_network_is_proposed_where_one_was_seen_to_beat_counting_and_not_where_one_lost(
