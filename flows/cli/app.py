@@ -39,14 +39,34 @@ ELSEWHERE = {
     "--batch-size": "--set pretrain.global_batch=32 sets the rows of a step; resources.training.micro_batch those computed at once",
     "--config": "the recipe is named without an option: folio run my_books/recipe.yaml",
     "--output": "FOLIO_HOME=DIR or store in the recipe says where all goes; folio runs shows where it is",
+    "-v": "folio --version shows versions, folio --debug COMMAND tracebacks",
     "--verbose": "folio --debug COMMAND shows tracebacks; folio logs RECIPE what a run said",
     "--debug": "it stands before the command: folio --debug COMMAND",
+}
+# Commands of other tools -> the one that does the same here.
+COMMANDS_ELSEWHERE = {
+    "train": "folio run RECIPE",
+    "start": "folio run RECIPE",
+    "build": "folio run RECIPE",
+    "resume": "folio run RECIPE, which goes on where the last run ended",
+    "new": "folio init FOLDER",
+    "list": "folio recipes, or folio runs",
+    "ls": "folio recipes, or folio runs",
+    "models": "folio runs, and folio chat RECIPE for one of them",
+    "version": "folio --version",
+    "show": "folio report RUN, or folio corpus show DOCUMENT",
+    "clean": "folio gc",
+    "test": "folio doctor for this machine, folio report RUN for a model",
+    "ask": "folio chat RECIPE --ask QUESTION",
+    "export": "folio push RECIPE FOLDER",
+    "why": "folio plan RECIPE, or folio corpus why DOCUMENT OTHER",
 }
 # What the parser says of a value -> what it should say.
 WORDS = {
     r"valid number.*": "needs a number, such as 0.5",
     r"valid float.*": "needs a number, such as 0.5",
     r"valid integer.*": "needs a whole number, such as 8",
+    r"(?:Value error, )?'[^']*' is not one of (.*?)\.?$": r"choose one of \1",
     r"greater than or equal to (\S+)": r"must be at least \1",
     r"less than or equal to (\S+)": r"must be at most \1",
 }
@@ -229,9 +249,23 @@ def usage_error(error: Exception) -> tuple[str, int] | None:
     if context is None or type(error).__name__ == "NoArgsIsHelpError":
         return wording(), WRONG_USAGE  # the help that a group shows by itself leaves nothing to say
     where = context.command_path.removeprefix("folio").strip()
-    said = _unknown_option(error, context) or _wrong_value(error) or wording()
+    said = _unknown_command(error) or _unknown_option(error, context) or _wrong_words(error) or _wrong_value(error) or wording()
     ended = said if said.endswith((".", "?")) else f"{said}."
     return f"{where}{': ' if where else ''}{ended} See: {' '.join(filter(None, (program(), where, '--help')))}", WRONG_USAGE
+
+
+def _unknown_command(error: Exception) -> str:
+    found = re.match(r"No such command '(.*?)'", str(getattr(error, "message", "")))
+    meant = COMMANDS_ELSEWHERE.get(found[1], "") if found else ""
+    return f"There is no command {found[1]!r}; use {meant}" if found and meant else ""
+
+
+def _wrong_words(error: Exception) -> str:
+    """Say which argument is missing, or which word is one too many."""
+    if type(error).__name__ == "MissingParameter" and (parameter := getattr(error, "param", None)) and parameter.opts[-1][:1] != "-":
+        return f"{(parameter.metavar or parameter.name).upper()} is missing"
+    more = re.match(r"Got unexpected extra argument\(?s?\)? \((.*)\)", str(getattr(error, "message", "")))
+    return f"it takes no further word, and {more[1]!r} follows; put a name that holds spaces in quotes" if more else ""
 
 
 def _unknown_option(error: Exception, context: Any) -> str:

@@ -33,12 +33,13 @@ from tasks.stage.stage import STAGES, Stage
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.old_artifacts import old_lines
 from tasks.stage.store.store import Store
+from tasks.stage.system.columns import terminal_width
 from tasks.stage.system.command_line import did_you_mean
 from tasks.stage.system.progress import format_duration
 
 SHARD = re.compile(r"\[[0-9]+\]")
 MOST_CAUSES = 6
-COLUMNS = 100
+LEAST_COLUMNS = 24  # of a cause, however narrow the terminal
 LISTED, SHARE = 6, 0.05  # stages that take at least this share of the time are listed, at most so many
 BUSY = 1.5  # a machine that makes a process take so many times as long is called busy
 
@@ -144,7 +145,7 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
         cost = _time(action, group, estimate)
         causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
         shown, rest = causes[:MOST_CAUSES], causes[MOST_CAUSES:]
-        told = [line for cause in shown for line in _wrapped(_folded(cause), max(40, COLUMNS - width - 23))]
+        told = [line for cause in shown for line in _wrapped(_folded(cause), max(LEAST_COLUMNS, terminal_width() - width - 23))]
         told += [f"and {len(rest)} more (--json)"] if rest else []
         lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {told[0]}")
         lines += [f"{'':{width}}  {'':8} {'':>9}  {line}" for line in told[1:]]
@@ -157,8 +158,8 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
     return "\n".join([*lines, stopped] if stopped else lines)
 
 
-def _wrapped(text: str, columns: int = COLUMNS) -> list[str]:
-    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+def _wrapped(text: str, columns: int = 0) -> list[str]:
+    return textwrap.wrap(text, columns or terminal_width(), break_long_words=False, break_on_hyphens=False)
 
 
 def _folded(cause: str) -> str:

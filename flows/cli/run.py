@@ -49,6 +49,7 @@ from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import begin_flow
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.store import open_store
+from tasks.stage.system.columns import terminal_width
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.live_bars import LiveBars
 from tasks.stage.system.progress import LOG_SECONDS, format_duration, log, show_on_terminal
@@ -100,7 +101,10 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         rows = json.loads((folders[position] / "verdict.json").read_text(encoding="utf-8"))["rows"]
         lines += [position, gate_text([[str(row[name]) for name in HEADER] for row in rows]), ""]
     standing = standing_of(artifacts, store.local, previous_metrics(store, recipe.name, artifacts.get(TUNED)))
-    lines += [*("\n  ".join(wrap(f"- {said}", 110)) for said in (*standing.sentences(), *standing.since())), ""]
+    lines += [
+        *("\n  ".join(wrap(f"- {said}", terminal_width(), break_on_hyphens=False)) for said in (*standing.sentences(), *standing.since())),
+        "",
+    ]
     lines += arena_text(Results(artifacts, store.local))
     lines += probes(artifacts["evaluate.base"])
     lines += skills(artifacts["evaluate.base"], artifacts[TUNED])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.cells import cell_len
 
 from flows.services import servers
 from flows.services.home import home, store_url, tracking_url
@@ -26,11 +27,11 @@ from tasks.stage.recovery.settlement import synchronize
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store, open_store
-from tasks.stage.system.columns import columns
+from tasks.stage.system.columns import columns, table, terminal_width
 from tasks.stage.system.progress import format_duration, log, show_on_terminal
 
 HEADER = ("run", "recipe", "status", "began", "took", "made", "reused", "error")
-ERROR_WIDTH = 32
+ERROR_WIDTH, UNBOUNDED = 32, 10_000  # characters
 
 
 def run_json(record: RunRecord, status: str) -> dict[str, Any]:
@@ -54,7 +55,11 @@ def runs_table(runs: list[tuple[RunRecord, str]]) -> str:
         error = record.error if len(record.error) <= ERROR_WIDTH else f"{record.error[: ERROR_WIDTH - 3]}..."
         took = format_duration(_seconds(record)) if record.ended or status == "running" else ""
         rows.append((record.id, record.recipe, status, local_time(record.started), took, str(made), str(reused), error))
-    return "\n".join(columns(rows, right=frozenset({4, 5, 6})))
+    lines = columns(rows, frozenset({4, 5, 6}), UNBOUNDED)
+    if max(map(cell_len, lines)) > terminal_width():
+        # A run's id is there to be copied, so it is never cut; it begins with when the run began, in UTC.
+        lines = table([row[:3] + row[4:] for row in rows], frozenset({3, 4, 5}))
+    return "\n".join(lines)
 
 
 def status_lines(record: RunRecord, status: str, progress: dict[str, str], checkpoints: dict[str, str]) -> list[str]:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from data.sources.config import FilesSource, PackageSource
@@ -34,10 +35,11 @@ from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
 from tasks.stage.store.artifact import Artifact, Cost, without_shard
 from tasks.stage.store.store import open_store
-from tasks.stage.system.columns import columns
+from tasks.stage.system.columns import columns, terminal_width
 from tasks.stage.system.command_line import folio
 
 Price = Callable[[SizedJob], float | None]
+WARNS = "  ! "
 STAGES = ("nothing", "optimizer", "and gradients", "and weights")
 
 
@@ -46,7 +48,11 @@ def size_table(name: str, argument: str, found: Proposal, currency: str, price: 
 
     `argument`: the recipe as the user named it; `more`: changes besides those of the pretraining.
     """
-    return "\n".join(_lines(name, argument, found, currency, price, more))
+    lines = _lines(name, argument, found, currency, price, more)
+    # Rows of tables and parts of the command are indented, and fit or stay whole.
+    return "\n".join(
+        line if line[:1] == " " and line[:4] != WARNS else fill(line, terminal_width(), subsequent_indent="    ") for line in lines
+    )
 
 
 def _lines(name: str, argument: str, found: Proposal, currency: str, price: Price, more: Sequence[str]) -> Iterator[str]:
@@ -70,7 +76,7 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
     yield from ("", f"memory of one of {machine.devices} workers, {room}" if machine.devices > 1 else f"memory of the one worker, {room}")
     yield from _memory(found)
     for plan_title, plan in (("the recipe as it is", found.present), (title, found.proposed)):
-        yield from ("", plan_title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
+        yield from ("", plan_title + ":", *(f"{WARNS}{warning}" for warning in plan.warnings or ()))
         if not plan.warnings:
             yield "  no warnings"
     if found.proposed.lacking:

@@ -19,12 +19,12 @@ from typing import Literal, NamedTuple
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import FOLDER, HIDDEN, Survey, survey
-from data.sources.formats import USUAL
+from data.sources.formats import USUAL, Format, type_from_name
 from data.splits.assignment import shortest_cut
 from data.splits.config import SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import differences, short_yaml
-from flows.recipe.loading import RECIPE_FILE
+from flows.recipe.loading import new_recipe_file
 from flows.recipe.record_files import NO_RECORDS, RecordFiles, look_at_records
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
@@ -42,10 +42,11 @@ from model.training.guards.config import GuardsConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
+PROGRAMS: tuple[Format, ...] = ("code",)
 UNCOUNTED = {FOLDER, *HIDDEN}
 MINUTES = 30.0
-TEXTS_PER_SHARD = 12
-MAX_SHARDS = 64
+# A shard of less would cost more in starting its stages than it saves when one of its texts changes.
+TEXTS_PER_SHARD, SHARD_BYTES, MAX_SHARDS = 12, 500_000, 64
 MIN_TEXTS_TO_SPLIT = 3
 FEW_TEXTS = 40  # a twentieth of fewer is one or two texts, so chance decides how much is held out
 HELD_OUT_BYTES = 50_000  # of each held-out split: with less, the interval of bits per byte is as wide as what gates tell apart
@@ -55,15 +56,19 @@ HEAD_WIDTH = 110  # characters of a line of comment
 WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
 PATIENCE = 4  # measurements of held-out text
 AGAIN, MANY = 2, 6  # times through the text
-# Tokens from which models of one's own texts beat n-grams, on folders of 0.4 to 2.6 MB: 1.7, 1.8, 2.3 and 3.5 million did, 0.85 did not.
+# Tokens from which models of one's own texts beat n-grams: 1.7 and 1.8 million of 0.4 MB did, 2.4 of 0.8 MB and 3.5 of 2.6 MB; 0.85 of
+# 0.4 MB did not, nor 3.9 and 10.2 of 29 MB, since counts get better with text. So they grow by the power of the text that fits those that
+# did, and beyond 2.6 MB by one that is drawn on from how little was lacking at 29 MB: there no such model has won yet.
+# Programs repeat themselves, which counts are good at: of 1.5 MB, 1.8 million tokens lost and 3.5 tied.
 # On 19 kB a network lost however often it read them; between that and 0.4 MB, of which 0.3 are trained on, none was tried.
 COUNTED_OUT, LEAST_TEXT = 1_700_000, 300_000
+TRIED_TEXT, GROWTH, MOST_TRIED, GROWTH_BEYOND, OF_PROGRAMS = 360_000, 0.38, 2_340_000, 0.6, 2.5
 Kind = Literal["auto", "network", "counts"]  # which model is proposed; auto: a network if there is enough text and time for one
 LONGER = (2, 3, 5, 10, 15, 20, 30, 45, 60, 90, 120, 240)  # minutes that are proposed
 
 TRIED = (
-    f"of what was tried, {short(COUNTED_OUT)} tokens and more, of 0.4 MB of text and more, beat counting words, and half as many tokens or "
-    "less text did not"
+    "of what was tried, 1.7 M tokens of 0.4 MB of text, 2.4 M of 0.8 MB and 3.5 M of 2.6 MB beat counting words; 0.85 M of 0.4 MB and 10 M "
+    "of 29 MB did not"
 )
 OPENED = "folio init FOLDER --base MODEL"
 RECITES = "expect: the texts are too few and short to hold any out, so bits per byte will say how well it recites them and nothing else"
@@ -84,14 +89,20 @@ LIMITS = Gates(
 
 
 def write_recipe(
-    folder: Path, minutes: float = MINUTES, machine: Machine | None = None, *, kind: Kind = "auto", measure: bool = False
+    folder: Path,
+    minutes: float = MINUTES,
+    machine: Machine | None = None,
+    *,
+    kind: Kind = "auto",
+    measure: bool = False,
+    output: Path | None = None,
 ) -> str:
-    """Write `folder/recipe.yaml` and return what was found and what can be expected.
+    """Write `folder/recipe.yaml`, or `output`, and return what was found and what can be expected.
 
     machine: by default this one. kind: of the model. measure: time a few real updates on the machine, which takes some seconds. Raises
     RecipeError if there are no texts or a recipe is already there.
     """
-    found = look_at(folder)
+    found = look_at(folder, output)
     recipe, sized = propose(folder, found.texts, found.size, machine, minutes, kind=kind, measure=measure, records=found.records)
     about = f"Written by `folio init`, which found {found.amount}, and for them proposes what `folio size` does:"
     return write_found(found, recipe, about, list(expectations(recipe, sized, minutes, found.records)), reasons(recipe, found.texts, sized))
@@ -100,6 +111,7 @@ def write_recipe(
 class Found(NamedTuple):
     """The texts of a folder, and where its recipe is to be written."""
 
+    folder: Path
     target: Path
     texts: int
     size: int
@@ -108,27 +120,28 @@ class Found(NamedTuple):
     records: RecordFiles
 
 
-def look_at(folder: Path) -> Found:
+def look_at(folder: Path, output: Path | None = None) -> Found:
     """Return what texts a folder holds. Raises RecipeError if there are none, or if a recipe is already there."""
-    if not folder.is_dir():
-        raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
-    target = folder.resolve() / RECIPE_FILE
-    if target.exists():
-        raise _taken(target)
+    target = new_recipe_file(folder, output)
     seen = survey(SOURCE, folder, empty=True)
-    records, unread = look_at_records(seen.files), unread_entries(seen)
+    formats = SOURCE.formats if seen.files else PROGRAMS
+    if formats is PROGRAMS:  # a folder of nothing else is of programs on purpose
+        seen = survey(SOURCE.model_copy(update={"formats": formats}), folder, empty=True)
+    records, unread = look_at_records(seen.files)._replace(formats=formats), unread_entries(seen)
+    if formats is not PROGRAMS and any(type_from_name(name).format == "code" for name in seen.others):
+        unread += '; programs are read where "code" is among ingest.sources.formats'
     files = [path for name, path in seen.files.items() if name not in records.conversations]
     amounts = estimate_texts(files)
     texts, size = sum(amount.texts for amount in amounts), sum(amount.bytes for amount in amounts)
     if size == 0:
         raise RecipeError(
-            f"{folder} holds no files with text in them ({', '.join(USUAL)}, packed or not), so there is nothing to learn from."
+            f"{folder} holds no files with text in them ({', '.join(USUAL)}, or code, packed or not), so there is nothing to learn from."
             + (f" It holds {unread}." if unread else "")
             + (f" It holds {records.amount}: a model is tuned on them once it knows texts; add some." if records.conversations else "")
         )
     counted, held = (f"{number} {noun}{'s' if number > 1 else ''}" for number, noun in ((texts, "text"), (len(files), "file")))
     count = counted if texts == len(files) else f"about {counted} in {held}"
-    return Found(target, texts, size, f"{count}, {written_bytes(size)}", unread, records)
+    return Found(folder.resolve(), target, texts, size, f"{count}, {written_bytes(size)}", unread, records)
 
 
 def written_bytes(size: float) -> str:
@@ -139,6 +152,9 @@ def written_bytes(size: float) -> str:
 def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], why: dict[str, str]) -> str:
     """Write a recipe with `about` and `expected` at its head and `why` beside its keys; return the lines to print."""
     shown = shlex.quote(str(found.target))
+    if found.target.parent != found.folder:
+        recipe = recipe.model_copy(update={"root": str(found.folder)})
+        why = {"name": why["name"], "root": "where your texts are", **why}
     head = "\n".join(
         (
             recipe.description,
@@ -152,13 +168,10 @@ def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], w
         with found.target.open("x", encoding="utf-8") as file:
             file.write(short_yaml(recipe, head, why))
     except FileExistsError:  # written while this machine was timed
-        raise _taken(found.target) from None
+        new_recipe_file(found.folder, found.target)  # says so
+        raise
     told = [*([f"not read: {found.unread}"] if found.unread else []), found.amount, *found.records.unread()]
     return "\n".join((*told, *expected, f"wrote {found.target}", f"run it with: {folio('run', str(found.target))}"))
-
-
-def _taken(target: Path) -> RecipeError:
-    return RecipeError(f"{target} is already there; move it away to have a new one written.")
 
 
 def unread_entries(found: Survey) -> str:
@@ -188,7 +201,7 @@ def propose(
         description=f"A model of the texts in {title}.",
         ingest=IngestConfig(
             sources=records.text_sources(name),
-            shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD))),
+            shards=shards_for(texts, size),
         ),
         split=split,
         pretrain=PretrainConfig(warmup_steps=WARM_UP),
@@ -205,7 +218,7 @@ def propose(
     if measure and kind != "counts":
         sized = plan(with_measured_speed(machine, sized.proposed.job), job)
     job = sized.proposed.job
-    if kind == "counts" or (kind == "auto" and loses_to_counting(sized)):
+    if kind == "counts" or (kind == "auto" and loses_to_counting(sized, records)):
         return _counted(blank, job.vocab_size), sized
     converses = may_converse(sized.proposed.parameters, text.tokens(job.vocab_size))
     memorizes = sized.proposed.epochs > MANY and blank.split.mode != "all_train"
@@ -251,6 +264,11 @@ def _counted(blank: Recipe, vocab_size: int) -> Recipe:
     )
 
 
+def shards_for(texts: int, size: int) -> int:
+    """Return in how many shards texts of `size` bytes in all are worked on."""
+    return min(MAX_SHARDS, max(1, round(min(texts / TEXTS_PER_SHARD, size / SHARD_BYTES))))
+
+
 def split_for(texts: int, size: int) -> SplitConfig:
     """Return how to hold texts out: the last passages of a few long ones, some of many whole, none of a handful of short ones.
 
@@ -293,8 +311,8 @@ def expectations(recipe: Recipe, sized: Proposal, minutes: float, records: Recor
         )
         if records.conversations:
             yield f"mind: {records.amount} are not used; start from an open model to tune one on them: folio init FOLDER --base MODEL"
-    if recipe.split.mode != "all_train" and loses_to_counting(sized):
-        longer = enough_time(sized, minutes) or "There is too little text for a longer run: add texts"
+    if recipe.split.mode != "all_train" and loses_to_counting(sized, records):
+        longer = enough_time(sized, minutes, records) or "There is too little text for a longer run: add texts"
         yield f"mind: this may end at gate.base without a model: {TRIED}. {longer}; or start from an open model: {OPENED}"
     yield from (f"mind: {warning}" for warning in plan.warnings)
     if round(plan.seconds / 60) > minutes:
@@ -313,34 +331,46 @@ def _expected_of_counting(recipe: Recipe, model: NgramConfig, sized: Proposal, m
     if records.conversations:
         yield f"mind: {records.amount} are not used; start from an open model to tune one on them: {OPENED}"
     tokens = short(sized.proposed.tokens)
-    if not loses_to_counting(sized):
+    if not loses_to_counting(sized, records):
         yield f"network: there is text and time enough for one of {tokens} tokens, which should beat counting: leave --kind out"
         return
     lacking = "text" if sized.text.bytes < LEAST_TEXT else "time"
+    more = enough_time(sized, minutes, records) or "add texts"
     yield (
         f"why: so little {lacking} that a network, trained on {tokens} tokens, would hardly beat these counts, and end without a model: "
-        f"{TRIED}. For a network: {enough_time(sized, minutes) or 'add texts'}; or start from an open model: {OPENED}; or have the small "
-        "one all the same: folio init FOLDER --kind network"
+        f"{TRIED}. For a network: {more}; or start from an open model: {OPENED}; or have the small one all the same: "
+        "folio init FOLDER --kind network"
     )
 
 
-def loses_to_counting(sized: Proposal) -> bool:
+def tokens_to_beat_counting(size: float, *, programs: bool = False) -> float:
+    """Return how many tokens a network has to read, of `size` bytes of text, to beat n-grams of the same text."""
+    within = min(max(size, TRIED_TEXT), MOST_TRIED)
+    grown: float = (within / TRIED_TEXT) ** GROWTH * max(1.0, size / MOST_TRIED) ** GROWTH_BEYOND
+    return COUNTED_OUT * grown * (OF_PROGRAMS if programs else 1.0)
+
+
+def _enough(sized: Proposal, records: RecordFiles) -> float:
+    return tokens_to_beat_counting(sized.text.bytes, programs=records.formats == PROGRAMS)
+
+
+def loses_to_counting(sized: Proposal, records: RecordFiles = NO_RECORDS) -> bool:
     """Return whether there is less text or training than that from which models were seen to beat n-grams."""
-    return sized.text.bytes < LEAST_TEXT or sized.proposed.tokens < COUNTED_OUT
+    return sized.text.bytes < LEAST_TEXT or sized.proposed.tokens < _enough(sized, records)
 
 
-def enough_time(sized: Proposal, minutes: float) -> str:
+def enough_time(sized: Proposal, minutes: float, records: RecordFiles = NO_RECORDS) -> str:
     """Return which --minutes are enough to beat counting; empty if there is too little text for that."""
-    enough = enough_minutes(sized, minutes) if sized.text.bytes >= LEAST_TEXT else 0
+    enough = enough_minutes(sized, minutes, records) if sized.text.bytes >= LEAST_TEXT else 0
     return f"`--minutes {enough}` trains on enough" if enough else ""
 
 
-def enough_minutes(sized: Proposal, minutes: float) -> int:
-    """Return the least minutes of those in `LONGER` for which a model is proposed that reads `COUNTED_OUT` tokens; 0 if none is."""
+def enough_minutes(sized: Proposal, minutes: float, records: RecordFiles = NO_RECORDS) -> int:
+    """Return the least minutes of those in `LONGER` for which a model is proposed that reads enough tokens; 0 if none is."""
     for longer in LONGER:
         if longer > minutes:
             plan = proposal.propose(sized.text, sized.machine, sized.present.job, hours=longer / 60)
-            if plan.proposed.tokens >= COUNTED_OUT:
+            if plan.proposed.tokens >= _enough(sized, records):
                 return longer
     return 0
 
@@ -356,8 +386,8 @@ def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
-        "ingest.sources": "every text below this file's folder",
-        "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+        "ingest.sources": "every text below the folder",
+        "ingest.shards": "parts of the texts that are worked on apart, so a changed text means little work",
         "examples": "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.train": "a larger part than usual is held out, as a gate can't be sure of anything with a few kilobytes",

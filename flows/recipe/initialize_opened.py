@@ -25,12 +25,11 @@ from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from flows.recipe.initialize import (
     HELD_OUT,
-    MAX_SHARDS,
     MIN_TEXTS_TO_SPLIT,
     SOURCE,
-    TEXTS_PER_SHARD,
     Found,
     look_at,
+    shards_for,
     split_for,
     write_found,
 )
@@ -93,13 +92,14 @@ def write_opened_recipe(
     replay: Path | None = None,
     measure: bool = False,
     teacher: str = "",
+    output: Path | None = None,
 ) -> str:
-    """Write `folder/recipe.yaml`, and return what was found and what it will take. Raises RecipeError as `write_recipe` does.
+    """Write `folder/recipe.yaml`, or `output`, and return what was found and what it will take. Raises RecipeError as `write_recipe` does.
 
     base: what names the model (see `named_model`); replay: a folder of general text; measure: time a few updates of its shape; teacher:
     MODEL@ADDRESS that writes questions about the texts, if the model is to answer them; "": none.
     """
-    found = look_at(folder)
+    found = look_at(folder, output)
     try:
         config = named_model(base, folder)
         shape = config.shape(surroundings(folder.resolve()))
@@ -179,7 +179,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
     return Recipe(
         name=name,
         description=f"{config.title}, which has read the texts in {title}.",
-        ingest=IngestConfig(sources=(*own, *general), shards=min(MAX_SHARDS, max(1, round(found.texts / TEXTS_PER_SHARD)))),
+        ingest=IngestConfig(sources=(*own, *general), shards=shards_for(found.texts, found.size)),
         split=split,
         examples=found.records.examples,
         base=config,
@@ -315,8 +315,8 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
-        "ingest.sources": "every text below this file's folder" + (", and general text" if recipe.pack.by_source else ""),
-        "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+        "ingest.sources": "every text below the folder" + (", and general text" if recipe.pack.by_source else ""),
+        "ingest.shards": "parts of the texts that are worked on apart, so a changed text means little work",
         "examples": "a teacher writes questions about your texts" if taught else "your conversations, and questions about your texts",
         "split.mode": HELD_OUT.get(recipe.split.mode, ""),
         "split.stratify": "some of both is held out",

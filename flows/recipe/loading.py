@@ -9,6 +9,7 @@ A change is `--set key.path=value`; an entry of a list has its number or its nam
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -66,9 +67,27 @@ def find_recipe(name: str, folder: Path = Path()) -> Path:
         )
     here = [file.name if path.parent == Path() else str(file) for file in sorted(path.parent.glob("*.y*ml"))]
     raise RecipeError(
-        f"There is no recipe {name!r}: not among those that come with folio ({', '.join(known)}), and no file of that name"
-        f"{did_you_mean(name, [*known, *here]) or '.'}"
+        f"There is no recipe {name!r}, and no file of that name{did_you_mean(name, [*known, *here]) or ';'} To list those that come with "
+        f"folio: {folio('recipes')}"
     )
+
+
+def new_recipe_file(folder: Path, output: Path | None = None) -> Path:
+    """Return where a new recipe for a folder's texts is written: in the folder unless `output` names a file, or a folder, elsewhere.
+
+    Raises RecipeError if there is no such folder, or a recipe already.
+    """
+    if not folder.is_dir():
+        raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
+    target = (output or folder).resolve()
+    target = target / RECIPE_FILE if target.is_dir() else target
+    if not target.parent.is_dir():
+        raise RecipeError(f"--output {output}: there is no folder {target.parent}; make it, or name another file.")
+    if target.exists():
+        raise RecipeError(f"{target} is already there; move it away, or have the new one written elsewhere with --output FILE.")
+    if not os.access(target.parent, os.W_OK):
+        raise RecipeError(f"{target.parent} can't be written by this user; have the recipe written elsewhere with --output FILE.")
+    return target
 
 
 def _read_with_bases(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
@@ -138,7 +157,7 @@ def _parse(path: Path) -> dict[str, Any]:
 # What YAML's reader says -> what to do about it.
 ADVICE = {
     "but found '<stream end>'": "the text ends too early; close the bracket, or give the value",
-    "mapping values are not allowed here": "a second colon in one line; put a text that holds one in quotes",
+    "mapping values are not allowed here": "a second colon in one line; quote a text that holds one, or indent this line as the one above",
     "found character '\\t' that cannot start any token": "a tab; indent with spaces",
     "found unexpected end of stream": "the text ends inside a quote; close it",
     "expected ',' or ']'": "a list that begins with [ needs commas between its entries and a ] at its end",

@@ -18,7 +18,7 @@ from data.sources.archives.compression import decompress
 from data.sources.config import CONVERSATION_FORMATS, ConversationFiles, FilesSource
 from data.sources.decode import COMPRESSIONS, HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.formats import PACKED, USUAL, type_from_name
+from data.sources.formats import PACKED, USUAL, Format, type_from_name
 from data.sources.readers.record import ReaderOptions, Record
 from data.sources.readers.registry import READERS, UNSANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
@@ -33,18 +33,20 @@ TEXT_FIELD = FilesSource.model_fields["text_field"].default
 class RecordFiles(NamedTuple):
     """Files of records. `conversations`: names and about how many; `fieldless`: names and fields of those without the field of a text.
 
-    `beside`: files of texts that have a format of the conversations; `usual_size`: what nine of ten conversations don't exceed, in bytes.
+    `beside`: files of texts that have a format of the conversations; `usual_size`: what nine of ten conversations don't exceed, in bytes;
+    `formats`: of all files that are read.
     """
 
     conversations: dict[str, int]
     fieldless: dict[str, tuple[str, ...]]
     beside: tuple[str, ...]
     usual_size: int = 0
+    formats: tuple[Format, ...] = USUAL
 
     def text_sources(self, name: str) -> tuple[FilesSource, ...]:
         """Return sources of all texts: whatever lies in the folder in other formats, and those of the conversations' formats by name."""
         taken = {type_from_name(chat).format for chat in self.conversations}
-        folder = FilesSource(name=name, paths=(".",), formats=tuple(one for one in USUAL if one not in taken))
+        folder = FilesSource(name=name, paths=(".",), formats=tuple(one for one in self.formats if one not in taken))
         if not self.beside:
             return (folder,)
         formats = tuple(one for one in USUAL if one in taken)

@@ -60,6 +60,8 @@ def _pattern(context: Context, value: Any) -> str:
         allowed = "the two or three small letters of a language, such as en"
     elif pattern == "^[A-Z]{2}$":
         allowed = "the two capitals of a country, such as GB"
+    elif pattern.endswith("B$"):
+        allowed = "a number and its unit, such as 4GB or 512MB"
     elif "/" in pattern:
         allowed = "text without a slash"
     else:
@@ -86,7 +88,18 @@ def _always(words: str) -> Callable[[Context, Any], str]:
     return lambda context, value: words
 
 
-WHOLE, NUMBER = _always("needs a whole number, such as 8"), _always("needs a number, such as 0.5")
+def _number(words: str, like: str) -> Callable[[Context, Any], str]:
+    """Say that a number is needed, and of one with a letter for its thousands how that is written."""
+
+    def said(context: Context, value: Any) -> str:
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGbB])", str(value))
+        return f"needs {words}, such as {f'{float(found[1]) * THOUSANDS[found[2].lower()]:.0f}' if found else like}"
+
+    return said
+
+
+THOUSANDS = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+WHOLE, NUMBER = _number("a whole number", "8"), _number("a number", "0.5")
 SWITCH, TEXT = _always("needs true or false"), _always("needs text; put it in quotes")
 LIST, SECTION = _always("needs a list, such as [one, two]"), _always("needs keys of its own, such as {key: value}")
 WORDS: Mapping[str, Callable[[Context, Any], str]] = {
@@ -166,7 +179,7 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
     if item["type"] == "union_tag_invalid":
         return f"  {key}.kind: {sentence(item)} (given: {given(item['ctx']['tag'])})"
     shown = "" if isinstance(value, (dict, BaseModel)) and item["type"] == "value_error" else f" (given: {given(value)})"
-    return f"  {key or 'recipe'}: {written_text(sentence(item), data)}{shown}"
+    return f"  {key}{': ' * bool(key)}{written_text(sentence(item), data)}{shown}"
 
 
 # What other tools call a key -> folio's names for it.
@@ -193,6 +206,8 @@ ELSEWHERE = {
     "gpus": ("workers",),
     "devices": ("workers",),
 }
+# What no key says, since folio finds it out.
+FOUND_OUT = {"device": "a GPU is used if PyTorch sees one; folio doctor says whether it does."}
 TYPO = 0.8  # likeness from which a name is taken for the one that was meant
 
 
@@ -201,6 +216,8 @@ def _instead(location: tuple[Any, ...], data: Mapping[str, Any]) -> str:
     word, known = str(location[-1]), _sibling_keys(location)
     if hint := did_you_mean(word, known, TYPO) or _other_kinds(location):
         return hint
+    if word in FOUND_OUT:
+        return f"; no key is needed: {FOUND_OUT[word]}"
     others = ELSEWHERE.get(word, ())
     if here := [name for name in others if name in known]:
         return f"; use {' or '.join(here)}."

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -203,10 +203,15 @@ def _still_starting(service: Service) -> bool:
     """Return whether a process that an earlier command has started for the service, on the same port, runs and does not answer yet."""
     known = started().get(service.name)
     process = known.process() if known is not None and known.serves == service.serves else None
+    return process is not None and _port_of(process) == str(service.port)
+
+
+def _port_of(process: psutil.Process) -> str:
+    """Return the port that a server of this home was started on; "" if it has ended."""
     try:
-        return process is not None and ("--port", str(service.port)) in pairwise(process.cmdline())
+        return dict(pairwise(process.cmdline())).get("--port", "")
     except psutil.Error:
-        return False
+        return ""
 
 
 def _spawn(service: Service, command: list[str], environment: dict[str, str]) -> None:
@@ -263,6 +268,8 @@ def states() -> dict[str, str]:
         known = started().get(service.name)
         process = known.process() if known is not None else None
         if process is not None:
+            # The variable of the port may have changed since.
+            service = replace(service, port=int(_port_of(process) or service.port))
             found[service.name] = f"{service.url}, pid {process.pid}" + ("" if _healthy(service) else ", does not answer")
         else:
             found[service.name] = "not running" if not is_listening(service) else f"{service.url}, not started by this home"

@@ -175,7 +175,7 @@ class Standing:
         if self.held_out is False:
             return "What would help most is more text, enough that some can be held out."
         if self.counted:
-            return "What would help most is more text, enough for a network to be trained on it, or an open model to start from."
+            return "What would help most is more text or time, enough for a network to beat counting, or an open model to start from."
         read, unseen = self.base.get("train.bits_per_byte"), self.base.get(BITS)
         gap = (unseen - read) / unseen if read is not None and unseen else 0.0
         best = min(self.curve, key=lambda point: point[1], default=None)

@@ -53,7 +53,7 @@ def gate_text(rows: Sequence[Sequence[str]]) -> str:
 def with_ratio(row: Sequence[str]) -> tuple[str, ...]:
     """Return a row that calls its value a ratio if its bound is one, such as `<= 1.02 x release.test.bits_per_byte`."""
     metric, value, bound, *rest = row
-    return (metric, f"{value} (ratio)" if " x " in bound else value, bound, *rest)
+    return (metric, f"{value} (ratio)" if " x " in bound and not value.endswith(")") else value, bound, *rest)
 
 
 def worst(gates: list[Gate]) -> str:

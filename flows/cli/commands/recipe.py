@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +13,12 @@ from pydantic import BaseModel
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName
 from flows.recipe.commented_yaml import MARK, commented, commented_key, commented_section, compare_recipes
-from flows.recipe.loading import built_in, load
+from flows.recipe.loading import BUILT_IN, built_in, load, new_recipe_file
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING
 from flows.recipe.validation import RecipeError
-from tasks.stage.system.command_line import did_you_mean
+from tasks.stage.system.columns import terminal_width
+from tasks.stage.system.command_line import did_you_mean, folio
 
 app = typer.Typer()
 recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
@@ -34,12 +36,15 @@ class ModelKind(StrEnum):
 @app.command()
 def recipes() -> None:
     """List the recipes that come with folio."""
-    for name, path in built_in().items():
+    found = built_in()
+    first = max(map(len, found)) + 2
+    for name in found:
         try:
             told = load(name).description
         except RecipeError as error:  # as of an open model whose shape is not known yet: said here, and the others are listed
             told = f"cannot be read: {str(error).splitlines()[-1].strip()}"
-        print(f"{name:12} {told}\n{'':12} {path}")
+        print(fill(told, terminal_width(), initial_indent=f"{name:{first}}", subsequent_indent=" " * first))
+    print(f"Each is a file of {BUILT_IN}; every key of one with its meaning: {folio('recipe', 'show', 'RECIPE')}")
 
 
 class Goal(StrEnum):
@@ -52,6 +57,9 @@ class Goal(StrEnum):
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="where to write the recipe instead of FOLDER/recipe.yaml; it names the folder")
+    ] = None,
     minutes: Annotated[
         float, typer.Option(metavar="COUNT", min=1, help="how long pretraining may take on this machine; less if the texts need less")
     ] = 30,
@@ -98,6 +106,7 @@ def init(
         raise typer.BadParameter("--goal answers and --teacher are for --base: name an open model to start from, or leave them out")
     if not base and replay is not None:
         raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
+    new_recipe_file(folder, output)
     # Said before the imports, which take seconds, as reading the texts does.
     typer.echo(f"Looking at the texts below {folder}, then timing this machine.", err=True)
     if base:
@@ -105,11 +114,19 @@ def init(
         from flows.recipe.initialize_opened import write_opened_recipe
 
         asked = teacher or TEACHER if goal is Goal.ANSWERS else ""
-        print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True, teacher=asked))
+        print_lines(write_opened_recipe(folder, base, minutes, replay=replay, measure=True, teacher=asked, output=output))
         return
     from flows.recipe.initialize import write_recipe
 
-    print(write_recipe(folder, minutes, kind=kind.value, measure=True))
+    print_lines(write_recipe(folder, minutes, kind=kind.value, measure=True, output=output))
+
+
+def print_lines(text: str) -> None:
+    """Print sentences in lines that fit the terminal, and the last two as they are: they name a file, and a command to copy."""
+    *sentences, wrote, run = text.splitlines()
+    for sentence in sentences:
+        print(fill(sentence, terminal_width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    print(f"{wrote}\n{run}")
 
 
 @recipe_app.command()

@@ -187,7 +187,7 @@ def _stats_lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping
 
 def _columns(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
     """Return columns that still fit when `_titled` has indented them."""
-    return columns(rows, right, room=terminal_width() - 2, tall=True)
+    return columns(rows, right, room=terminal_width() - 2)
 
 
 def _titled(title: str, lines: list[str]) -> Iterator[str]:

@@ -28,29 +28,23 @@ def fit(text: str, room: int) -> str:
     return flat if cell_len(flat) <= room else set_cell_size(flat, room - 1).rstrip() + CUT
 
 
-def columns(
-    rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None, indent: int = 0, tall: bool = False
-) -> list[str]:
-    """Return one line for each row.
+def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None, indent: int = 0) -> list[str]:
+    """Return one line for each row, and several for headings of several words that are longer than their column.
 
     `right`: the columns, counted from 0, that are aligned to the right; their first row is taken for a heading. `room`: the longest line;
-    by default the terminal's; `indent`: spaces before each line; `tall`: headings may take several lines.
-    Texts are cut first, then headings of numbers, and numbers only where nothing else is left to cut.
+    by default the terminal's; `indent`: spaces before each line. Headings of numbers are broken first, then texts are cut, then the words
+    of headings, and numbers only where nothing else is left to cut.
     """
     cells = list(rows)
     if not cells:
         return []
     whole = (room or terminal_width()) - indent
     longest = whole - GAP * (len(cells[0]) - 1)
-    least = _least(cells, right)
-    if tall:
-        least = [
-            max(size, *map(cell_len, cell.split()), 1) if i in right else size
-            for i, (size, cell) in enumerate(zip(least, cells[0], strict=True))
-        ]
-    widths = _shrunk([max(cell_len(row[i]) for row in cells) for i in range(len(cells[0]))], least, longest)
-    if tall:
-        cells[:1] = _tall([wrap(cell, width) for cell, width in zip(cells[0], widths, strict=True)])
+    widths = [max(cell_len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    if right and sum(widths) > longest:
+        cells = [*_broken(cells, right, widths, longest), *cells[1:]]
+        widths = [max(cell_len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    widths = _shrunk(widths, _least(cells, right), longest)
     lines = (
         (" " * GAP).join(_aligned(cell, width, i in right) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         for row in cells
@@ -58,10 +52,14 @@ def columns(
     return [" " * indent + fit(line.rstrip(), whole) for line in lines]
 
 
-def _tall(headings: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return headings of several lines as rows, which end together."""
-    height = max(map(len, headings))
-    return [[lines[n - height + len(lines)] if n >= height - len(lines) else "" for lines in headings] for n in range(height)]
+def _broken(cells: Sequence[Sequence[str]], right: frozenset[int], widths: list[int], room: int) -> list[tuple[str, ...]]:
+    """Return the headings in as many lines as their words take where the numbers below are narrower; no more than the room asks for."""
+    words = [max(map(cell_len, [*cells[0][i].split(), *(row[i] for row in cells[1:])]), default=0) for i in range(len(widths))]
+    least = [words[i] if i in right else widths[i] for i in range(len(widths))]
+    broken = _shrunk(widths, least, room)
+    lines = [wrap(name, max(1, broken[i])) if i in right else [name] for i, name in enumerate(cells[0])]
+    most = max(map(len, lines))
+    return list(zip(*([*[""] * (most - len(line)), *line] for line in lines), strict=True))
 
 
 def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset(), room: int | None = None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from flows.cli import app as cli
 from flows.cli.commands import recipe, services
 from flows.cli.planning import TimeEstimate, plan_table
-from flows.recipe.loading import load
+from flows.recipe.loading import built_in, load
 from tasks.forecast.forecast import Forecast
 from tasks.forecast.rates import Load, Range
 from tasks.stage.execution.plan import Action, Decision
@@ -169,8 +170,8 @@ def test_the_recipes_are_listed_with_their_files(capsys: pytest.CaptureFixture[s
     recipe.recipes()
     listed = capsys.readouterr().out
     for name in ("universe", "four_books"):
-        assert name in listed
-        assert f"{name}.yaml" in listed
+        assert re.search(rf"^{name} +\S", listed, re.MULTILINE)
+    assert str(built_in()["universe"].parent) in listed
 
 
 def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.CaptureFixture[str]) -> None:

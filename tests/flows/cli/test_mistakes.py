@@ -11,6 +11,7 @@ import pytest
 from flows.cli import app as cli
 from tests.flows.cli.mistakes import MISTAKES, Mistake
 
+LONGEST = 400  # characters, besides paths: five lines of a terminal
 FOREIGN = (
     "Traceback",
     "pydantic",
@@ -52,3 +53,8 @@ def test_a_mistake_is_answered_in_words_that_help(
     for words in mistake.says:
         assert words in said
     assert not [words for words in FOREIGN if words in said]
+    assert len(said) <= LONGEST + len(str(tmp_path)) * said.count(str(tmp_path)), said
+
+
+def test_as_many_different_mistakes_are_answered_as_were_made_in_a_first_hour() -> None:
+    assert len({(str(mistake), str(mistake.files)) for mistake in MISTAKES}) >= 69

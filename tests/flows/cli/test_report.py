@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.running import runs_table
 from flows.cli.views.report import show_report
 from tasks.reporting.page import write_page
 from tasks.reporting.summary import RunSummary
@@ -64,6 +65,19 @@ def test_a_verdict_and_its_bound_are_whole_on_the_narrowest_terminal(home: Path,
         assert text.startswith("trial: failed.")
         for cell in (*PASSED, *FAILED):
             assert cell in " ".join(text.split())
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "80", "120"])
+def test_a_run_s_id_is_whole_in_the_list_of_runs_however_narrow_the_terminal(
+    home: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    maker = RunMaker(home)
+    whole_run(maker)
+    record = recorded(maker)
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = runs_table([(record, "finished")]).splitlines()
+    assert any(line.split()[0] == record.id for line in lines)
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_the_newest_run_that_has_ended_is_reported_unless_one_is_named(home: Path) -> None:

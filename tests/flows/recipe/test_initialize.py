@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -16,7 +17,7 @@ from data.sources.config import FilesSource
 from data.sources.files import find_files
 from flows.cli.sizing import SizeRequest, size_recipe
 from flows.recipe import initialize
-from flows.recipe.initialize import propose, split_for, write_recipe
+from flows.recipe.initialize import propose, split_for, tokens_to_beat_counting, write_recipe
 from flows.recipe.loading import load
 from flows.recipe.sizing import guessed_text, present_job
 from flows.recipe.validation import RecipeError
@@ -55,9 +56,42 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
     assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
 
 
-@pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
-def test_about_a_dozen_texts_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, shards: int) -> None:
-    assert propose(tmp_path, texts, texts * 1000, MACHINE_AT_HAND)[0].ingest.shards == shards
+def test_a_recipe_that_is_written_elsewhere_finds_the_folder_s_texts_and_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    folder, elsewhere = library(tmp_path / "books", NAMES), tmp_path / "recipes"
+    elsewhere.mkdir()
+    said = write_recipe(folder, machine=MACHINE_AT_HAND, output=elsewhere / "mine.yaml")
+    recipe = load(str(elsewhere / "mine.yaml"))
+    (source,) = recipe.ingest.sources
+    assert isinstance(source, FilesSource)
+    assert set(find_files(source, Path(recipe.root))) == set(NAMES)
+    assert said.endswith(str(elsewhere / "mine.yaml")) and not (folder / "recipe.yaml").exists()
+    write_recipe(folder, machine=MACHINE_AT_HAND, output=elsewhere)
+    assert load(str(elsewhere)) == recipe
+
+
+def test_a_folder_of_programs_alone_is_read_as_such_and_beside_texts_they_are_named_with_the_way_to_read_them(tmp_path: Path) -> None:
+    folder = library(tmp_path / "code", ("one.py", "deep/two.sql", "three.c"))
+    assert "3 texts" in write_recipe(folder, machine=MACHINE_AT_HAND)
+    recipe = load(str(folder))
+    (source,) = recipe.ingest.sources
+    assert isinstance(source, FilesSource)
+    assert set(find_files(source, Path(recipe.root))) == {"one.py", "deep/two.sql", "three.c"}
+    mixed = library(tmp_path / "mixed", ("one.py", "readme.md"))
+    said = write_recipe(mixed, machine=MACHINE_AT_HAND)
+    assert said.startswith('not read: 1 .py; programs are read where "code" is among ingest.sources.formats\n1 text')
+
+
+def test_a_folder_that_may_not_be_written_is_named_with_the_way_round_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = library(tmp_path / "books", NAMES)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder)
+    with pytest.raises(RecipeError, match="books can't be written by this user; have the recipe written elsewhere with --output FILE"):
+        write_recipe(folder, machine=MACHINE_AT_HAND)
+    write_recipe(folder, machine=MACHINE_AT_HAND, output=tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(("texts", "size", "shards"), [(1, 50, 1), (30, 50, 2), (100, 50, 8), (10_000, 50, 64), (500, 1, 1), (500, 10, 10)])
+def test_about_a_dozen_texts_and_half_a_megabyte_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, size: int, shards: int) -> None:
+    assert propose(tmp_path, texts, texts * size * 1000, MACHINE_AT_HAND)[0].ingest.shards == shards
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".parquet", ".zip", ".tar.xz"])
@@ -175,7 +209,7 @@ def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str])
         (tmp_path / name).write_text(content)
     with pytest.raises(
         RecipeError,
-        match=r"holds no files with text in them \(txt, md, html, .*mediawiki, packed or not\), so there is nothing to learn from",
+        match=r"holds no files with text in them \(txt, md, html, .*mediawiki, or code, packed or not\), so there is nothing to learn from",
     ):
         write_recipe(tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
@@ -219,13 +253,26 @@ def test_of_too_little_text_or_time_to_beat_counting_it_counts_and_says_what_wou
             if kind == "network":
                 tokens = load(str(folder)).pretrain.tokens
         recipe = load(str(folder))
-        few = tokens < initialize.COUNTED_OUT or size < initialize.LEAST_TEXT
+        needed = tokens_to_beat_counting(size * recipe.split.train)
+        few = tokens < needed or size < initialize.LEAST_TEXT
         assert recipe.model.counted == ("why: so little " in said["auto"]) == ("without a model" in said["network"]) == few
         assert not few or ("--kind network" in said["auto"] and "--base MODEL" in said["auto"])
         if enough := re.search(r"`--minutes (\d+)` trains on enough", said["auto"]):
             (folder / "recipe.yaml").unlink()
             write_recipe(folder, float(enough[1]), MACHINE_AT_HAND)
-            assert load(str(folder)).pretrain.tokens >= initialize.COUNTED_OUT and not load(str(folder)).model.counted
+            assert load(str(folder)).pretrain.tokens >= needed and not load(str(folder)).model.counted
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "million", "programs", "beat"),
+    [(0.36, 1.7, False, True), (0.74, 2.37, False, True), (2.34, 3.5, False, True), (0.36, 0.85, False, False), (26.0, 3.86, False, False),
+     (26.0, 10.2, False, False),
+     (1.35, 1.76, True, False), (1.35, 3.51, True, False)],
+)  # fmt: skip
+def test_a_network_is_proposed_where_one_was_seen_to_beat_counting_and_not_where_one_lost(
+    megabytes: float, million: float, programs: bool, beat: bool
+) -> None:
+    assert (million * 1e6 >= tokens_to_beat_counting(megabytes * 1e6, programs=programs)) == beat
 
 
 def test_counts_are_there_for_the_asking_and_a_machine_is_not_timed_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

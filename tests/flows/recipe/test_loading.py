@@ -294,7 +294,10 @@ def test_all_errors_of_a_recipe_are_reported_at_once(tmp_path: Path) -> None:
         ("", "holds no keys; give it at least `name` and `ingest.sources`, as"),
         ("- a list", "holds no keys"),
         ("name: [", "mine.yaml, line 1, column 8: "),
-        ("name: one\ndescription: a book: two\n", "line 2, column 20: a second colon in one line; put a text that holds one in quotes\n"),
+        (
+            "name: one\ndescription: a book: two\n",
+            "line 2, column 20: a second colon in one line; quote a text that holds one, or indent this line as the one above\n",
+        ),
         ("name: one\nsft:\n\tsteps: 1\n", "line 3, column 1: a tab; indent with spaces\n  \tsteps: 1\n  ^"),
         ("[a, b]: c\n", "a key must be a word"),
         ("name: one\nsft:\n  steps: 1\nname: two\n", "the key 'name' is given twice; keep one"),
@@ -315,8 +318,10 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
         load(str(tmp_path / "mine.yaml"))
 
 
-def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"There is no recipe 'univers': not among those that come with folio \(.*universe.*\), and no"):
+def test_an_unknown_recipe_is_answered_with_the_nearest_and_the_command_that_lists_all() -> None:
+    with pytest.raises(
+        RecipeError, match=r"There is no recipe 'univers', and no file of that name; did you mean universe\? .*folio recipes$"
+    ):
         load("univers")
 
 

@@ -101,6 +101,8 @@ def test_services_start_once_listen_on_loopback_alone_and_stop(monkeypatch: pyte
             first, second = pool.map(lambda _: servers.ensure_prefect(), range(2))
         assert first == second
         assert servers.answers(first)
+        monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))
+        assert servers.states()["Prefect server"].startswith(f"{first.url}, pid ")
         (server,) = processes.started().values()
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         held = [held for process in family for held in process.net_connections("inet") if held.status == psutil.CONN_LISTEN]
