@@ -47,6 +47,8 @@ def read(config, work):
         raise ValueError(f"{book.name} is bad")
     if text == "long":
         book.with_suffix(".begun").touch()
+        while len(list(work.root.glob("*.begun"))) < 2:  # the other may start late
+            time.sleep(0.05)
         time.sleep(1.0)
     (work.output / "text.txt").write_text(f"{work.shard.number} {text}")
     (work.output / "logs").mkdir()
