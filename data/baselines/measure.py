@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from data.baselines.config import BaselineConfig
 from data.documents.sharding import split_files
 from data.documents.stream import Files, merged
+from data.searching.index import K1, B, rarity
 from data.shards.metadata import ShardMetadata
 from data.shards.names import DEPTHS
 from data.shards.ngrams import Targets, joined, kneser_ney, read_targets, row_sums, spread
@@ -100,7 +101,6 @@ def word_recalls(pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[s
     if len(pairs) < 2:
         return {}
     # Only who asks for it depends on the index of passages.
-    from data.searching.index import K1, B, rarity
 
     held = [Counter(second) for _, second in pairs]
     holding = Counter(token for counts in held for token in counts)

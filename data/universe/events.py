@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from data.conversations.records import mix_rows_in, write_rows
 from data.documents.sharding import split_files
+from data.documents.stream import merged
 from data.universe.config import EventPassages
 from data.universe.questions import hash_fraction, reply
 from data.universe.world import PERSON_ATTRIBUTES, TOWN_ATTRIBUTES, Attribute
@@ -87,8 +88,6 @@ def _by_entity(facts: Sequence[AskableFact]) -> dict[str, dict[Attribute, Askabl
 
 def _passages(split: Sequence[Path], known: Mapping[str, Mapping[Attribute, AskableFact]], config: EventPassages) -> Iterator[Passage]:
     """Yield each passage of a split, in its order, once."""
-    from data.documents.stream import merged
-
     met: set[str] = set()
     for batch in merged(split, ("id", "text")):
         for row in batch.to_pylist():

@@ -21,12 +21,14 @@ from data.shards.reader import ShardReader
 from model.aims.config import ExamineConfig
 from model.aims.protocol import AFTER, BEFORE, QUESTIONS, SPLIT, HeldOut
 from model.evaluation.intervals import Measured, Units, paired_difference, write_units
+from model.evaluation.loss import evaluate_loss
 from model.evaluation.questions import ask
 from model.evaluation.relations import Unpaired, gain
+from model.hardware.transfers import torch_threads
+from model.inference.chat_format import ChatFormat
 from model.networks.directory import require_tokenizer
 
 if TYPE_CHECKING:
-    from model.inference.chat_format import ChatFormat
     from model.networks.network import Network
 
 
@@ -50,8 +52,6 @@ def examine(
     `after_<name>`. Raise ValueError where nothing is held out, and ShardError or ModelError for rows or a model of another
     tokenizer.
     """
-    from model.hardware.transfers import torch_threads
-
     aim, held_out = config.aim, HeldOut(rows, examples, tokenizer, judge, config.rows, config.seed)
     found: dict[str, Measured] = {}
     with torch_threads(threads):
@@ -71,8 +71,6 @@ def examine(
 
 def _bound(directory: Path, tokenizer: Path, network: Network, shards: list[Path]) -> ChatFormat:
     """Return the tokenizer. Raise unless the model and the rows are of it."""
-    from model.inference.chat_format import ChatFormat
-
     chat_format = ChatFormat(tokenizer)
     require_tokenizer(directory, chat_format.digest)
     for path in shards:
@@ -82,8 +80,6 @@ def _bound(directory: Path, tokenizer: Path, network: Network, shards: list[Path
 
 def _cost(network: Network, chat_format: ChatFormat, text: Path | None, examples: Path, config: ExamineConfig) -> Measured:
     """Return the bits per byte of held-out text and the share of questions answered right, those that are judged, with their units."""
-    from model.evaluation.loss import evaluate_loss
-
     metrics: dict[str, float] = {}
     units: dict[str, Units] = {}
     if config.text and text is None:

@@ -28,12 +28,16 @@ from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
 from model.evaluation.thinking import measure_thinking
 from model.hardware.transfers import torch_threads
+from model.inference.chat import Judge
+from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
+from model.inference.generation import generate
+from model.inference.open_model import open_model
 from model.networks.base import Ability
+from model.networks.directory import require_tokenizer
 from model.rewards.answers import is_right, messages_of, read_questions
 
 if TYPE_CHECKING:
-    from model.inference.chat_format import ChatFormat
     from model.networks.decoding import DecodingNetwork
 
 SETS = ("seen", "heldout")
@@ -71,10 +75,6 @@ def evaluate(
     Raise before the model runs if a split is missing, if questions are asked for without examples, or if the network can't do what is
     asked.
     """
-    from model.inference.chat_format import ChatFormat
-    from model.inference.open_model import open_model
-    from model.networks.directory import require_tokenizer
-
     readers = {split: ShardReader(packed / split) for split in config.splits}
     for wanted, value in (("questions", config.questions), ("skills", config.skills), ("thinking", config.thinking)):
         if value and examples is None:
@@ -172,8 +172,6 @@ def _measure_thinking(
     judge: Path | None,
 ) -> dict[str, float]:
     """Measure what thinking is worth, and what emerges in it, which is written down; return the metrics."""
-    from model.inference.chat import Judge
-
     chosen_by = Judge.open(judge, chat_format.digest) if judge is not None and thinking.best else None
     metrics = measure_thinking(network, chat_format, examples, thinking, chosen_by)
     if thinking.emergence:
@@ -230,8 +228,6 @@ def _measure_copying(
 
 def _sample_documents(network: DecodingNetwork, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Sample `samples` documents from the model without a prompt, at temperature 1."""
-    from model.inference.generation import generate
-
     sampling = SamplingConfig(temperature=1.0, top_k=None, top_p=0.95, max_new_tokens=64)
     drawn = [
         list(generate(network, [chat_format.bos_id], sampling, chat_format.stop_ids, seed=config.seed + number))

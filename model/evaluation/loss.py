@@ -43,9 +43,12 @@ from numpy.typing import NDArray
 from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
 from model.evaluation.intervals import Measured, Units, bits_per_byte_units, bootstrap_ratio
+from model.inference.generation import generate_batch
 from model.inputs.inputs import input_columns
 from model.loading.packed_rows import draw_passages
+from model.objectives.masked import Masked, hide
 from model.objectives.protocol import IGNORED, Objective
+from model.objectives.spans import Spans, with_sentinels
 
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
@@ -194,8 +197,6 @@ def span_sums(model: Network, reader: ShardReader, chosen: NDArray[np.int64], ba
     """Return the sums of each chosen row; the network has a sentinel more than spans are hidden."""
     import torch
 
-    from model.objectives.spans import Spans, with_sentinels
-
     device = next(model.parameters()).device
     objective = Spans(seed=seed, most_spans=min(Spans.most_spans, getattr(model.config, "sentinels", 100) - 1))
 
@@ -209,7 +210,6 @@ def span_sums(model: Network, reader: ShardReader, chosen: NDArray[np.int64], ba
 
 def row_sums(model: Network, reader: ShardReader, chosen: NDArray[np.int64], batch: int, seed: int) -> RowSums:
     """Return the sums of each chosen row, some tokens of which are masked."""
-    from model.objectives.masked import Masked, hide
 
     def targets_and_logits(row: dict[str, Any]) -> tuple[Any, Any]:
         return row["targets"], model.logits({**row, "tokens": hide(row["tokens"], row["becomes"], model.vocab_size)})
@@ -264,8 +264,6 @@ def measure_memorization(
     network: DecodingNetwork, reader: ShardReader, *, passages: int, prompt_tokens: int, copy_tokens: int, seed: int = 0
 ) -> list[Continuation]:
     """Let the network continue up to `passages` passages greedily; those with `copied_tokens >= copy_tokens` are memorized."""
-    from model.inference.generation import generate_batch
-
     drawn = draw_passages(reader, passages, prompt_tokens, copy_tokens, seed)
     prompts = [passage[:prompt_tokens] for passage in drawn]
     continuations = generate_batch(network, prompts, copy_tokens) if drawn else []

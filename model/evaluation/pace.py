@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.evaluation.config import ArenaEvaluation
+from model.hardware.flops import training_flops
+from model.hardware.transfers import torch_threads
+from model.inference.open_model import open_model
+from model.networks.directory import read_config
 
 WRITTEN = 16  # tokens that are timed behind each text
 PREFIX = 256  # tokens of the text before that are read at once
@@ -23,11 +27,6 @@ def measure_pace(model_dir: Path, config: ArenaEvaluation) -> dict[str, float]:
 
     A length that the network can't have, such as one beyond a table of learned positions, is left out."""
     import torch
-
-    from model.hardware.flops import training_flops
-    from model.hardware.transfers import torch_threads
-    from model.inference.open_model import open_model
-    from model.networks.directory import read_config
 
     shape, vocab_size = read_config(model_dir)
     longest = max(config.lengths) + WRITTEN

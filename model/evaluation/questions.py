@@ -26,7 +26,9 @@ from data.shards.address import declines
 from data.shards.names import DEPTHS
 from data.shards.pictures import PARTS, named_pictures, read_pictures
 from model.evaluation.intervals import FEWEST, Units, paired_difference, proportion
+from model.inference.chat import fit_prompt
 from model.inference.documents import Citation, Passage, cited, fits_in, with_passages
+from model.inference.generation import generate_batch
 from model.rewards.answers import Question, answer_of, messages_of, read_questions
 from model.rewards.kinds import is_solved
 
@@ -164,8 +166,6 @@ def _replies(
     network: DecodingNetwork, chat_format: ChatFormat, prompts: Sequence[list[int]], answer_tokens: int, batch: int
 ) -> list[str | None]:
     """Return the greedy reply to each prompt; None for one that fills the model's context."""
-    from model.inference.generation import generate_batch
-
     fits = [len(prompt) < network.context for prompt in prompts]
     fitting = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
     replies = iter(generate_batch(network, fitting, answer_tokens, chat_format.stop_ids, batch))
@@ -176,8 +176,6 @@ def _after_others(
     chat_format: ChatFormat, records: Sequence[Answer], place: int, earlier: int, context: int, answer_tokens: int
 ) -> list[int]:
     """Return the prompt of a chat that ends with the question at `place`; one that doesn't fit even alone is given as it is."""
-    from model.inference.chat import fit_prompt
-
     # Spread over the file, since neighbouring questions are alike.
     steps = {step * len(records) // (earlier + 1) for step in range(1, earlier + 1)} - {0}
     messages: list[Message] = []

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model.evaluation.config import ThinkingConfig
+from model.inference.chat import best_of
 from model.inference.config import SamplingConfig
+from model.inference.generation import sample_batch
 from model.rewards.answers import THINKING, Question, answer_of, first_sentence, messages_of, read_questions
 from model.rewards.kinds import is_solved
 from model.seeds import draw_seed
@@ -78,8 +80,6 @@ def attempt(
     number: int | None = None,
 ) -> list[Attempt]:
     """Answer each question with so many tokens of thinking; `number`: of a sampled attempt, None: greedily."""
-    from model.inference.generation import sample_batch
-
     prompts = [chat_format.encode_chat(messages_of(question)) for question in questions]
     opened, closed = (chat_format.encode_text(text) for text in (f"{THINKING[0]}\n", f"\n{THINKING[1]}\n\n"))
     temperature = 0.0 if number is None else config.temperature
@@ -133,8 +133,6 @@ def _elected(attempts: Sequence[Attempt], *, whole: bool = False) -> Attempt:
 
 def _favourites(judge: Judge, chat_format: ChatFormat, questions: Sequence[Question], tries: Sequence[Sequence[Attempt]]) -> list[Attempt]:
     """Return of each question's attempts the one that the judge scores highest."""
-    from model.inference.chat import best_of
-
     favourites = []
     for question, attempts in zip(questions, tries, strict=True):
         prompt = chat_format.encode_chat(messages_of(question))

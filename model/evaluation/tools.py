@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from model.inference.config import SamplingConfig
+from model.inference.generation import generate
+from model.inference.open_model import open_model
 from model.networks.directory import ModelError
 from model.quantization.compressed.quantizer import quiet
 from model.quantization.config import quantizer_of
+from model.quantization.gguf.llama_cpp import LlamaCpp
 from model.quantization.onnx.quantizer import OnnxRuntime
 
 if TYPE_CHECKING:
@@ -39,8 +43,6 @@ class FolioTool:
     """Folio itself, which computes every form in fp32."""
 
     def __init__(self, directory: Path, context: int, threads: int) -> None:
-        from model.inference.open_model import open_model
-
         self._network = open_model(directory)
         self._decoding: Any = None
 
@@ -57,9 +59,6 @@ class FolioTool:
         return found[:, : self._network.vocab_size].float().cpu().numpy()
 
     def greedy(self, ids: Sequence[int], count: int) -> list[int]:
-        from model.inference.config import SamplingConfig
-        from model.inference.generation import generate
-
         self._decoding = self._decoding or self._network.decoding()
         return list(generate(self._decoding, ids, SamplingConfig(max_new_tokens=count)))
 
@@ -105,8 +104,6 @@ class TransformersTool:
 
 
 def _llama_cpp(directory: Path, context: int, threads: int) -> Tool:
-    from model.quantization.gguf.llama_cpp import LlamaCpp
-
     (file,) = sorted(directory.glob("*.gguf"))
     return LlamaCpp(file, context, threads=threads)
 

@@ -26,10 +26,13 @@ from data.shards.pictures import Picture
 from model.inference.chat_format import NOTHING, ChatFormat, Message
 from model.inference.config import SamplingConfig
 from model.inference.documents import Citation, Documents, Passage, cited, fits_in, with_passages
+from model.inference.generation import generate, sample_batch
+from model.inference.open_model import open_model
 from model.networks.directory import read_config, require_tokenizer
 from model.networks.scalar_heads import load_with_head
 from model.objectives.reward_model import HEAD, read_scores, scored_batch
 from model.rewards.answers import answer_of
+from model.seeds import draw_seed
 
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
@@ -57,8 +60,6 @@ class ChatModel:
 
         Raise ValueError, before its weights are read, for a network that writes no text.
         """
-        from model.inference.open_model import open_model
-
         read_config(directory)[0].require_generation()
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
@@ -119,8 +120,6 @@ class ChatModel:
         return self._chunks(prompt, config, seed) if self._judge is None else self._best(self._judge, prompt, config, seed)
 
     def _chunks(self, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
-        from model.inference.generation import generate
-
         stream = self.format.stream()
         for token in generate(self.network, prompt, config, self.format.stop_ids, seed):
             if chunk := stream.push(token):
@@ -129,9 +128,6 @@ class ChatModel:
             yield rest
 
     def _best(self, judge: Judge, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
-        from model.inference.generation import sample_batch
-        from model.seeds import draw_seed
-
         seeds = [draw_seed(seed, number) for number in range(self._attempts)]
         attempts = sample_batch(self.network, [prompt] * self._attempts, seeds, config, self.format.stop_ids)
         chosen = attempts[best_of(judge.scores([[*prompt, *attempt.tokens] for attempt in attempts]))]

@@ -32,9 +32,12 @@ import torch
 
 from model.hardware.transfers import torch_threads
 from model.inference.batch import Batch
+from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
+from model.inference.open_model import open_model
 from model.inference.request import Request
 from model.networks.decoding import DecodingNetwork
+from model.networks.directory import require_tokenizer
 
 LEAST = 16  # requests and rows that a stream is worth
 
@@ -167,10 +170,6 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
     A text ends where the model ends it, after `max_new_tokens`, or when the context is full; an incomplete character at its end is cut
     off. Raise ValueError, with its number, for a beginning that fills the context.
     """
-    from model.inference.chat_format import ChatFormat
-    from model.inference.open_model import open_model
-    from model.networks.directory import require_tokenizer
-
     decoder, chat_format = open_model(directory).decoding(), ChatFormat(directory)
     require_tokenizer(directory, chat_format.digest)
     with torch_threads(1):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data.shards.durable import file_digest
 from data.shards.model_folder import naming, present, require_regular
+from model.adapters.opening import adapt, load_adapted
 from model.adapters.protocol import FOLDER
 from model.inference.chat_format import ROLES_FILE
 from model.quantization.config import quantizer_of
@@ -25,8 +26,6 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
     rounds otherwise than a CPU, so near ties may fall another way there.
     """
     import torch
-
-    from model.adapters.opening import adapt, load_adapted
 
     quantizer = quantizer_of(directory)
     if quantizer is None:

@@ -29,6 +29,8 @@ from model.hardware.transfers import torch_threads
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
+from model.inference.open_model import open_model
+from model.networks.directory import require_tokenizer
 from model.networks.network import Network
 from model.pairing.config import ConstitutionPairs, Principle
 from model.pairing.critics import Critic, Messages, Reply, build_critic, judged
@@ -62,9 +64,6 @@ def revise_by_principles(
     Return metrics with the split as prefix: questions, pairs, set_aside, and set_aside.REASON for each reason there was.
     Raise ValueError if no pair for training is left, and EndpointError for an address that does not answer.
     """
-    from model.inference.open_model import open_model
-    from model.networks.directory import require_tokenizer
-
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
     require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,8 @@ from model.hardware.transfers import torch_threads
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import sample_batch
+from model.inference.open_model import open_model
+from model.networks.directory import require_tokenizer
 from model.networks.network import Network
 from model.objectives.protocol import IGNORED
 from model.pairing.config import OwnPairs
@@ -105,9 +107,6 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
     answer), unended (sampled replies that were cut off).
     Raise ValueError if no pair for training is left.
     """
-    from model.inference.open_model import open_model
-    from model.networks.directory import require_tokenizer
-
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
     require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)

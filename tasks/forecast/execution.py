@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.stage.store.artifact import Artifact
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from tasks.stage.store.artifact import Artifact
     from tasks.stage.store.store import Store
 
 
@@ -110,8 +111,6 @@ class History:
         return made
 
     def _at(self, location: str) -> Execution | None:
-        from tasks.stage.store.artifact import Artifact
-
         if location not in self._by_location:
             found = self.store.index.read(location)
             self._by_location[location] = self.of(found) if isinstance(found, Artifact) else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from data.documents.sharding import DOCUMENTS
 from data.provenance.tables import IngestedDocument, documents, text_digests
+from model.evaluation.intervals import paired_difference, units_in
 from model.evaluation.plain_words import CONFIDENCE, Shift, shift_of
 from model.evaluation.relations import UNITS, Unpaired
 from tasks.lineage.graph import StoreSnapshot
@@ -145,8 +146,6 @@ def shifts(store: Store, comparison: Comparison) -> dict[str, Shift]:
 
 
 def _paired(store: Store, position: str, names: Iterable[str], first: Artifact, second: Artifact) -> dict[str, Shift]:
-    from model.evaluation.intervals import paired_difference, units_in  # numpy, for those who compare what was measured
-
     ours, theirs = units_in(store.local(second) / UNITS), units_in(store.local(first) / UNITS)
     found = {}
     for name in names:

@@ -16,6 +16,7 @@ import numpy as np
 
 from model.evaluation.intervals import Units, bootstrap_ratio, proportion
 from model.evaluation.skills.rules import is_done
+from model.inference.generation import generate_batch
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
@@ -52,8 +53,6 @@ def read_items(path: Path) -> list[dict[str, Any]]:
 
 def attempt(network: DecodingNetwork, chat_format: ChatFormat, items: list[dict[str, Any]], tokens: int) -> list[Attempt]:
     """Return a greedy reply to each item, at most `tokens` long, with its score. An item that fills the context counts as not done."""
-    from model.inference.generation import generate_batch
-
     prompts = [chat_format.encode_chat([{"role": "user", "content": item["question"]}]) for item in items]
     fits = [len(prompt) < network.context for prompt in prompts]
     fitting = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from data.shards.reader import ShardReader
 from model.hardware.waiting import watch
 from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
+from model.networks.meta import fill, meta_network
 from model.quantization.protocol import Use, write_quantization
 
 if TYPE_CHECKING:
@@ -91,8 +93,6 @@ class CompressedQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory, its weights expanded to fp32; raise ModelError if its files do not match."""
-        from model.networks.meta import fill, meta_network
-
         path = Path(directory) / WEIGHTS
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
@@ -141,8 +141,6 @@ class CompressedQuantizer:
 def _sample(rows: Path, config: Any) -> tuple[list[int], list[list[int]]]:
     """Return the numbers of the calibration rows, and their tokens."""
     import numpy as np
-
-    from data.shards.reader import ShardReader
 
     reader = ShardReader(rows)
     count = min(config.samples, len(reader))

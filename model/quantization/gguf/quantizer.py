@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.base import NetworkBase
 from model.networks.directory import WEIGHTS, ModelError, load_model, read_config
+from model.networks.meta import fill, meta_network
 from model.opening.gguf.files import GgufHeader
 from model.quantization.gguf.architectures import Architecture, architecture_of
+from model.quantization.gguf.llama_cpp import round_by_llama_cpp
 from model.quantization.gguf.vocabulary import MODELFILE, write_modelfile, write_vocabulary
 from model.quantization.protocol import Use, write_quantization
 
@@ -101,8 +103,6 @@ class GgufQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory, its weights expanded to fp32; raise ModelError if its files do not match."""
-        from model.networks.meta import fill, meta_network
-
         path = Path(directory) / self.file
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
@@ -147,8 +147,6 @@ class GgufQuantizer:
         writer.write_tensors_to_file()
         writer.close()
         if mixed:
-            from model.quantization.gguf.llama_cpp import round_by_llama_cpp
-
             round_by_llama_cpp(whole, path, self.type, self._type_of(LOOKED_UP[0], (config.width,) * 2))
             whole.unlink()
         return _errors(named, path)

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.shards.template_limits import BoundedEnvironment
 from model.networks.base import ModelError
 from model.opening.gguf.tokenizer import BY_PATTERN
 
@@ -130,8 +131,6 @@ def write_modelfile(tokenizer: Path, output: Path, weights: str, context: int) -
 def _parts(template: str, names: dict[str, str]) -> tuple[str, dict[str, tuple[str, str]], str] | None:
     """Return the text at the beginning, around each role's content, and before a reply; None for a template that does more."""
     from jinja2 import TemplateError
-
-    from data.shards.template_limits import BoundedEnvironment
 
     compiled = BoundedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(template)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.directory import WEIGHTS, ModelError, load_model, read_config
+from model.networks.meta import fill, meta_network
 from model.quantization.compressed.quantizer import quiet
 from model.quantization.protocol import Use, write_quantization
 
@@ -139,8 +140,6 @@ class OnnxQuantizer:
 
     def load(self, directory: Path) -> Network:
         """Load the network of a directory from the weights in its graph; raise ModelError if its files do not match."""
-        from model.networks.meta import fill, meta_network
-
         path = Path(directory) / GRAPH
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
