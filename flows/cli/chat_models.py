@@ -14,7 +14,7 @@ from flows.services.home import home, store_url
 from model.adapters.protocol import FIELDS
 from model.networks.directory import CONFIG, HEADS
 from model.release.adapters import BESIDE
-from tasks.lineage.graph import ProvenanceGraph
+from tasks.lineage.graph import ProvenanceGraph, release_objection
 from tasks.reporting.wording import model_form, rough, size
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.journal import Journal, RunRecord
@@ -118,19 +118,6 @@ def _store_of(model: str, store: str) -> tuple[str, Store]:
     if store:
         return settings["name"], open_store(store, Path.cwd(), home())
     return settings["name"], open_store(settings["store"], settings["root"], settings["home"])
-
-
-def release_objection(graph: ProvenanceGraph, exported: Artifact) -> str:
-    """Return why an export is not released, and what changes that; "" if its newest gate passed or was overruled, and nobody refused it."""
-    gates = [a for a in graph.descendants(exported) if a.stage == "gate"]
-    if not gates:
-        return "no release gate has judged it; run its recipe to the end"
-    answer = graph.answer(gates[-1])
-    if answer and not answer.approved:
-        return f"it was {answer.words}; `folio approve` can change the answer"
-    if 1.0 not in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"]):
-        return "it did not pass its release gate; gates.release.overrule in its recipe gives a reason to release it all the same"
-    return ""
 
 
 def _read(record: Path | None) -> Artifact | None:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from flows.cli.chat_models import model_directory, release_objection
+from flows.cli.chat_models import model_directory
 from flows.services.home import home, store_url
-from tasks.lineage.graph import ProvenanceGraph
+from tasks.lineage.graph import ProvenanceGraph, release_objection
 from tasks.reporting.card import CardError, card_of
 from tasks.reporting.wording import plural, size
 from tasks.stage.identity.digests import hash_file

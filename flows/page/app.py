@@ -37,7 +37,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Scope, Send
 
 from flows.cli.signals import stoppable
-from flows.page import artifacts, comparing, corpora, decisions, judging, models, runs
+from flows.page import artifacts, comparing, corpora, decisions, judging, models, runs, talking
 from flows.page.records import RunIndex
 from flows.page.rendering import VISITOR, Sent, Site, page_of, script, style
 from flows.services.home import home, store_url
@@ -47,7 +47,8 @@ from model.serving.served import ServeLimits
 from tasks.stage.store.store import StoreError, open_store
 
 ROUTERS: tuple[APIRouter, ...] = (
-    runs.router, comparing.router, decisions.router, corpora.router, models.router, judging.router, artifacts.router,
+    runs.router, comparing.router, decisions.router, corpora.router, models.router, talking.router, judging.router,
+    artifacts.router,
 )  # fmt: skip
 """The rooms of the page."""
 LIMITS = ServeLimits(body_bytes=1 << 18)
@@ -156,6 +157,11 @@ class PageGuard(Guard):
     sessions: Sessions = field(default_factory=Sessions)
     tries: Tries = field(default_factory=Tries)
     runs: RunIndex | None = None
+    talks: talking.Talks = field(default_factory=talking.Talks)
+
+    def close(self) -> None:
+        """End the processes of models."""
+        self.talks.processes.close()
 
     def read_ahead(self) -> None:
         """Read the records of all runs once, so that lists need not."""
@@ -215,12 +221,13 @@ def make_app(store: str, folder: Path, key: str | None = None) -> PageGuard:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     opened = open_store(store, Path.cwd(), folder)
     app.state.site = Site(opened, folder, key is not None, RunIndex(opened))
+    app.state.talks = talks = talking.Talks()
     sessions, tries = Sessions(), Tries()
     _add_errors(app)
     _add_house(app, key, sessions, tries)
     for router in ROUTERS:
         app.include_router(router)
-    return PageGuard(app, key, LIMITS, sessions=sessions, tries=tries, runs=app.state.site.runs)
+    return PageGuard(app, key, LIMITS, sessions=sessions, tries=tries, runs=app.state.site.runs, talks=talks)
 
 
 def _add_house(app: FastAPI, key: str | None, sessions: Sessions, tries: Tries) -> None:
@@ -314,8 +321,11 @@ def serve_page(host: str, port: int, key_file: Path | None, store: str, ready: C
     threading.Thread(target=app.read_ahead, daemon=True).start()
     shown, taken = listening.getsockname()[:2]
     ready(f"http://{f'[{shown}]' if ':' in shown else shown}:{taken}/")
-    with stoppable(last=True):
-        uvicorn.Server(config).run(sockets=[listening])
+    try:
+        with stoppable(last=True):
+            uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        app.close()
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (writing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const wanted = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key.toLowerCase());
+  const wanted = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key.toLowerCase() && !one.closest("[inert]"));
   if (!wanted) return;
   event.preventDefault();
   if (wanted.matches("button")) {

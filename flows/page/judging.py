@@ -130,18 +130,19 @@ def judge(request: Request, form: Sent) -> Response:
     if verdict == "skip":
         onward += 1
     else:
-        kept = append(page.site.home / JUDGEMENTS, parse_line(_line(verdict, form, session, shown)))
+        line = line_of(verdict, form, session["judge"], int(session["seed"]), shown)
+        kept = append(page.site.home / JUDGEMENTS, parse_line(line))
         onward += verdict in ("A", "B", "tie") or (not session["second"] and verdict.endswith((":good", ":bad")))
     return RedirectResponse(f"/judging/next?{urlencode({**session, 'at': onward, 'kept': kept})}#question", 303)
 
 
-def _line(verdict: str, form: Form, session: Mapping[str, str], shown: Shown) -> dict[str, Any]:
+def line_of(verdict: str, form: Form, judge: str, seed: int, shown: Shown) -> dict[str, Any]:
     """Return the line that a button of the form means. Raise ValueError for a button that it does not have."""
-    line: dict[str, Any] = {"judge": session["judge"], "time": now(), "prompt": shown.asked, "reason": form.get("reason", "").strip()}
+    line: dict[str, Any] = {"judge": judge, "time": now(), "prompt": shown.asked, "reason": form.get("reason", "").strip()}
     which, _, what = verdict.partition(":")
     answers = [answer.model_dump() for answer in shown.answers]
     if verdict in ("A", "B", "tie") and len(answers) == 2:
-        return line | {"kind": "preference", "answers": answers, "preferred": verdict, "seed": int(session["seed"])}
+        return line | {"kind": "preference", "answers": answers, "preferred": verdict, "seed": seed}
     if verdict == "ideal":
         # With two answers it is not said which one the ideal answer replaces.
         return line | {"kind": "ideal", "answers": answers if len(answers) == 1 else [], "ideal": form.text("ideal", MOST_TEXT)}
@@ -228,5 +229,10 @@ def _shown(models: list[Answers], session: Mapping[str, str], at: int) -> Shown:
         raise LookupError(f"There is no question {at} of {len(order)}; begin again at /judging.")
     asked = order[at]
     answers = tuple(Answer(text=model.replies[asked], model=model.model, digest=model.digest) for model in models)
-    drawn = hashlib.sha256(f"{session['seed']}:first:{asked}".encode()).digest()[0] % 2
-    return Shown(at, len(order), json.loads(asked), answers[::-1] if drawn and len(answers) == 2 else answers)
+    drawn = len(answers) == 2 and drawn_second(int(session["seed"]), asked)
+    return Shown(at, len(order), json.loads(asked), answers[::-1] if drawn else answers)
+
+
+def drawn_second(seed: int, asked: str) -> bool:
+    """Draw whether the second model's answer to a question, as JSON text of its messages, is shown first."""
+    return hashlib.sha256(f"{seed}:first:{asked}".encode()).digest()[0] % 2 == 1

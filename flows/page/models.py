@@ -33,6 +33,15 @@ class Release:
     artifact: Artifact
     run: RunEntry
 
+    @classmethod
+    def of(cls, page: Page, name: str) -> Release:
+        """Return the release in a folder of this name. Raise LookupError if there is none, or no run says how it was measured."""
+        made = artifact_at(page, "export", name)
+        entry = next((one for one in page.runs.newest() if one.export == made.location), None)
+        if entry is None:
+            raise LookupError(f"No run of {page.store.url} has {made.location}, so nothing says how it was measured; it is still there.")
+        return cls(made, entry)
+
     @property
     def name(self) -> str:
         """The name of its folder in the store."""
@@ -77,7 +86,7 @@ def listed(request: Request) -> Response:
     """List the released models, the newest first."""
     page = page_of(request)
     skip = (page.number - 1) * SHOWN
-    entries = list(islice(_released(page), skip, skip + SHOWN + 1))
+    entries = list(islice(released(page), skip, skip + SHOWN + 1))
     rows = [Release(made, entry) for entry in entries if isinstance(made := page.store.index.read(entry.export), Artifact)]
     return page.show("models.html.jinja", part=part_of(rows, page.number), most=COMPARED)
 
@@ -89,7 +98,7 @@ def compared(request: Request) -> Response:
     names = list(dict.fromkeys(request.query_params.getlist("model")))
     if not 1 < len(names) <= COMPARED:
         raise ValueError(f"{len(names)} models are chosen; choose 2 to {COMPARED} in the list of models.")
-    releases = [_release(page, name) for name in names]
+    releases = [Release.of(page, name) for name in names]
     accounts = [account_of(page.store, page.runs.record(release.run.id)) for release in releases]
     return page.show(
         "side_by_side.html.jinja",
@@ -106,7 +115,7 @@ def compared(request: Request) -> Response:
 def one(request: Request, name: str) -> Response:
     """Show a model with its card."""
     page = page_of(request)
-    release = _release(page, name)
+    release = Release.of(page, name)
     record = page.runs.record(release.run.id)
     try:
         card, missing = rendered(card_of(page.store, release.artifact, record)), ""
@@ -115,21 +124,13 @@ def one(request: Request, name: str) -> Response:
     return page.show("model.html.jinja", release=release, card=card, missing=missing, argument=record.argument or record.recipe)
 
 
-def _released(page: Page) -> Iterator[RunEntry]:
+def released(page: Page) -> Iterator[RunEntry]:
     """Yield the newest run of each release, newest first; reads no more records than are asked for."""
     seen: set[str] = set()
     for entry in page.runs.newest():
         if entry.export and entry.export not in seen:
             seen.add(entry.export)
             yield entry
-
-
-def _release(page: Page, name: str) -> Release:
-    made = artifact_at(page, "export", name)
-    entry = next((one for one in page.runs.newest() if one.export == made.location), None)
-    if entry is None:
-        raise LookupError(f"No run of {page.store.url} has {made.location}, so nothing says how it was measured; it is still there.")
-    return Release(made, entry)
 
 
 def _measured(account: Account) -> dict[str, float]:

@@ -29,6 +29,7 @@ NAVIGATION: tuple[tuple[str, str], ...] = (
     ("/plan", "Plan"),
     ("/corpora", "Corpora"),
     ("/models", "Models"),
+    ("/talk", "Talk"),
     ("/judging", "Judging"),
     ("/decisions", "Decisions"),
     ("/artifacts", "Artifacts"),

@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from model.opening.gguf.files import GgufHeader, parts_of
-from model.serving.child import KEY, PARENT, Child, ChildError, ChildModel, python
+from model.serving.child import ChildModel
+from model.serving.process import KEY, PARENT, Child, ChildError, python
 from model.serving.served import About, ServeLimits
 
 NAMES: dict[str, str | None] = {

@@ -173,3 +173,16 @@ class StoreSnapshot:
         """Return the hook of an artifact's stage. An unknown stage, or one without a hook, may hold whatever its inputs hold."""
         stage = self.stages.get(artifact.stage)
         return (stage.hook(LineageHook) if stage else None) or UNKNOWN
+
+
+def release_objection(graph: ProvenanceGraph, exported: Artifact) -> str:
+    """Return why an export is not released, and what changes that; "" if its newest gate passed or was overruled, and nobody refused it."""
+    gates = [a for a in graph.descendants(exported) if a.stage == "gate"]
+    if not gates:
+        return "no release gate has judged it; run its recipe to the end"
+    answer = graph.answer(gates[-1])
+    if answer and not answer.approved:
+        return f"it was {answer.words}; `folio approve` can change the answer"
+    if 1.0 not in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"]):
+        return "it did not pass its release gate; gates.release.overrule in its recipe gives a reason to release it all the same"
+    return ""

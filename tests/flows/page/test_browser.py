@@ -46,7 +46,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Path, list[st
     pages = ["/", "/?sort=took&figure=gate.passed", f"/compare?{pair}", f"/runs/{run.id}", "/plan",
              "/corpora", f"/corpora/{run.id}", f"/corpora/{run.id}/documents", book,
              f"/corpora/{run.id}/removed/clean/running_heads", "/models", f"/models/{one}", f"/models/side-by-side?model={one}&model={two}",
-             "/decisions", "/judging", "/artifacts", "/artifacts/clean", f"/artifacts/{made.location}", "/nowhere",
+             "/decisions", "/talk", "/judging", "/artifacts", "/artifacts/clean", f"/artifacts/{made.location}", "/nowhere",
              "/sign-in"]  # fmt: skip
     return store, place / "home", pages
 

@@ -20,9 +20,10 @@ from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.networks.decoder import Decoder
 from model.quantization.config import GgufConfig, quantize
-from model.serving.child import Child, ChildError, ChildModel, python
+from model.serving.child import ChildModel
 from model.serving.llama import gguf_file
 from model.serving.opening import Offer, open_served
+from model.serving.process import Child, ChildError, python
 from model.serving.served import About, ServeLimits
 from tests.model.serving.running import serving
 
