@@ -14,6 +14,7 @@ from typing import Any, Literal
 from data.shards.model_folder import require_regular
 from data.sources.pictures import MediaOpener
 from flows.cli.chat_models import description, find_model, lineage_of
+from flows.cli.introduction import introduce
 from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
@@ -61,11 +62,11 @@ def serve_models(
         opener = opened.enter_context(MediaOpener())
         try:
             for path, named in found.items():
-                offers = []
+                offers, introduction = [], introduce(path)
                 for name, adapter in named.items():
                     lines = list(said_of(path, adapter))
                     print("\n".join(lines[:3]), file=sys.stderr, flush=True)
-                    offers.append(Offer(name, path, lines, adapter))
+                    offers.append(Offer(name, path, lines, adapter, introduction.summary, introduction.questions))
                 for model in open_together(offers, settings, backend=backend, threads=count, draft=drafting, decode=opener):
                     served[model.about.id] = model
                     if documents:

@@ -134,7 +134,8 @@ def _add_house(app: FastAPI, models: Mapping[str, ServedModel], metrics: Metrics
 
     @app.get("/v1/models/{name:path}/about")
     async def about(name: str) -> Response:
-        return JSONResponse({"id": name, "lines": list(_model(models, name).about.lines)})
+        found = _model(models, name).about
+        return JSONResponse({"id": name, "lines": list(found.lines), "summary": found.summary, "questions": list(found.questions)})
 
     @app.get("/v1/models/{name:path}")
     async def one(name: str) -> Response:

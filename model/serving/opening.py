@@ -33,12 +33,17 @@ Drafting = Path | Literal["self"]  # the folder of the model that drafts; self: 
 
 @dataclass(frozen=True)
 class Offer:
-    """A model to serve. lines: text for the page besides what its files say. adapter: the folder of one to compute with."""
+    """A model to serve. lines: text for the page besides what its files say. adapter: the folder of one to compute with.
+
+    summary, questions: as in `About`.
+    """
 
     name: str
     path: Path
     lines: Sequence[str] = ()
     adapter: Path | None = None
+    summary: str = ""
+    questions: Sequence[str] = ()
 
 
 def open_together(
@@ -156,4 +161,5 @@ def _context(directory: Path) -> int | None:
 def _about(offer: Offer, model: Path, context: int | None, abilities: Sequence[str], backend: str) -> About:
     files = [model] if model.is_file() else [path for path in model.glob("*") if path.is_file()]
     created = int(max((path.stat().st_mtime for path in files), default=time.time()))
-    return About(offer.name, offer.lines, context, created, fingerprint(model, offer.adapter), abilities, backend)
+    mark = fingerprint(model, offer.adapter)
+    return About(offer.name, offer.lines, context, created, mark, abilities, backend, offer.summary, offer.questions)

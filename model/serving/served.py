@@ -105,7 +105,10 @@ def longest_reply(asked: Generating, prompts: int, longest: int | None, limits: 
 
 @dataclass(frozen=True)
 class About:
-    """A model's entry on the page and in /v1/models: `lines` for people, its location and its lineage."""
+    """A model's entry on the page and in /v1/models: `lines` for people, its location and its lineage.
+
+    summary: what it is, in a line; questions: what it can be asked. Empty where nobody says.
+    """
 
     id: str
     lines: Sequence[str]
@@ -114,6 +117,8 @@ class About:
     fingerprint: str | None
     abilities: Sequence[str]  # chat, completions, embeddings; pictures or sounds, if it reads them
     backend: str
+    summary: str = ""
+    questions: Sequence[str] = ()
 
     def entry(self) -> dict[str, Any]:
         """Return the model's entry in /v1/models."""

@@ -54,7 +54,7 @@ function addFiles(files) {
 }
 
 function addPane(chosen) {
-  const pane = new Pane(models, chosen, refresh);
+  const pane = new Pane(models, chosen, refresh, (question) => { by("question").value = question; send(); by("question").focus(); });
   panes.push(pane);
   by("panes").append(pane.node);
   refresh();

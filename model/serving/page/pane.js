@@ -3,12 +3,14 @@
 const THINKING = /^\s*<(think|thinking)>([\s\S]*?)(?:<\/\1>|$)/;
 
 class Pane {
-  // `changed` is called when another model is chosen.
-  constructor(models, chosen, changed) {
+  // `changed` is called when another model is chosen, `asked` with a question of the introduction that is pressed.
+  constructor(models, chosen, changed, asked) {
     this.node = document.getElementById("pane").content.cloneNode(true).firstElementChild;
     this.select = this.node.querySelector("select");
     this.log = this.node.querySelector(".messages");
     this.about = this.node.querySelector(".about pre");
+    this.introduction = this.node.querySelector(".introduction");
+    this.asked = asked;
     this.history = [];
     this.abort = null;
     models.forEach((model) => this.select.append(new Option(model.id, model.id)));
@@ -32,15 +34,30 @@ class Pane {
     this.log.setAttribute("aria-label", "Conversation with " + asked);
     const more = this.models.get(asked).folio || {};
     const facts = [more.context ? "context " + more.context + " tokens" : "", more.backend ? "computed by " + more.backend : "", more.fingerprint || ""];
-    let lines = [];
-    try { lines = (await fetchJson("/v1/models/" + asked.split("/").map(encodeURIComponent).join("/") + "/about")).lines; } catch (error) { lines = [error.message]; }
-    if (asked === this.model) this.about.textContent = [...lines, facts.filter(Boolean).join(", ")].join("\n");
+    let told = { summary: "", questions: [] };
+    try { told = await fetchJson("/v1/models/" + asked.split("/").map(encodeURIComponent).join("/") + "/about"); } catch (error) { told.lines = [error.message]; }
+    if (asked !== this.model) return;
+    this.about.textContent = [...told.lines, facts.filter(Boolean).join(", ")].join("\n");
+    this.introduce(told.summary || told.lines[0] || "", told.questions);
+  }
+
+  // What stands where nothing was said yet: what the model is, and what it can be asked.
+  introduce(summary, questions) {
+    const buttons = questions.map((question) => {
+      const button = element("button", question);
+      button.type = "button";
+      button.addEventListener("click", () => this.asked(question));
+      return button;
+    });
+    this.introduction.replaceChildren(element("p", summary), ...(buttons.length ? [element("p", "Try:"), ...buttons] : []));
+    this.introduction.hidden = this.history.length > 0;
   }
 
   forget() {
     this.stop();
     this.history = [];
-    this.log.replaceChildren();
+    this.log.replaceChildren(this.introduction);
+    this.introduction.hidden = false;
   }
 
   stop() {
@@ -55,6 +72,7 @@ class Pane {
   async ask(question, settings, system, files) {
     // A conversation that is begun meanwhile has a history of its own.
     const history = this.history;
+    this.introduction.hidden = true;
     history.push({ role: "user", content: content(question, files) });
     const said = element("div");
     said.className = "message user";

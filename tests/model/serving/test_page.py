@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,35 @@ def test_a_conversation_goes_on_and_says_what_the_model_is(tab: Any, models: lis
     assert [message.role for message in last.messages] == ["system", "user", "assistant", "user"]
     assert "<think>" not in last.messages[2].plain["content"]
     tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-chat.png")
+
+
+QUESTION = "Who is <b>Ada</b>? \u202e" + "w" * 100
+
+
+@pytest.mark.slow
+@browsing
+@pytest.mark.parametrize("width", [1100, 390])
+def test_the_page_opens_with_what_the_model_is_and_questions_that_a_press_asks_as_the_terminal_does(
+    tab: Any, models: list[Any], width: int
+) -> None:
+    scripted = models[2]
+    scripted.about = replace(scripted.about, summary=f"hostile: {HOSTILE}", questions=(QUESTION, "And then?"))
+    tab.set_viewport_size({"width": width, "height": 800})
+    choose(tab, "hostile")
+    wait_until(tab, lambda: tab.locator(".introduction button").count() == 2)
+    assert (
+        "<img src=x" in tab.locator(".introduction").inner_text() and tab.locator(".messages :is(img, script, iframe, svg, b)").count() == 0
+    )
+    assert tab.evaluate("document.documentElement.scrollWidth") == width and tab.locator("header").bounding_box()["height"] < 60
+    tab.get_by_role("button", name="Who is").click()
+    ended(tab)
+    assert not tab.locator(".introduction").is_visible()
+    (message,) = scripted.asked[-1].messages
+    assert message.plain["content"] == QUESTION and scripted.asked[-1].temperature == 0
+    tab.get_by_role("button", name="New conversation").click()
+    assert tab.locator(".introduction").is_visible()
+    choose(tab, "rich")
+    wait_until(tab, lambda: tab.locator(".introduction").inner_text() == "rich: a scripted model")
 
 
 @pytest.mark.slow
