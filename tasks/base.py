@@ -53,12 +53,9 @@ def adopt(config: OpenModel, work: Workspace) -> Metrics:
     return metrics
 
 
-@stage(hooks=(LineageHook(holds_nothing),))
-def allot(config: AllotConfig, work: Workspace, sizes: list[Path]) -> Metrics:
+@stage(body="data.tokens.sampling:allot", hooks=(LineageHook(holds_nothing),))
+def allot(config: AllotConfig, sizes: list[Path]) -> Metrics:
     """train_size.json of each shard -> share.json."""
-    from data.tokens.sampling import allot as allot_share
-
-    return allot_share(sizes, work.output, config)
 
 
 def _inspect_sample(inspection: Inspection) -> Holding:
@@ -67,12 +64,9 @@ def _inspect_sample(inspection: Inspection) -> Holding:
     return inspection.holding({CHUNKS} if held else ())
 
 
-@stage(hooks=(LineageHook(_inspect_sample),))
-def sample(config: DrawConfig, work: Workspace, train: Path, share: Path) -> Metrics:
+@stage(body="data.tokens.sampling:draw", hooks=(LineageHook(_inspect_sample),))
+def sample(config: DrawConfig, train: Path, share: Path) -> Metrics:
     """train.parquet of a shard, share.json -> chunks.parquet."""
-    from data.tokens.sampling import draw
-
-    return draw(train, share, work.output, config)
 
 
 def _inspect_vocabulary(inspection: Inspection) -> Holding:
@@ -84,12 +78,9 @@ def _inspect_vocabulary(inspection: Inspection) -> Holding:
     return inspection.holding(learned=True, certain=certain, detail="its vocabulary was counted on it")
 
 
-@stage(hooks=(LineageHook(_inspect_vocabulary),))
-def fit(config: TokenizerConfig, work: Workspace, train: list[Path], sizes: list[Path], drawn: list[Path]) -> Metrics:
+@stage(body="data.tokens.fit:fit", hooks=(LineageHook(_inspect_vocabulary),))
+def fit(config: TokenizerConfig, train: list[Path], sizes: list[Path], drawn: list[Path]) -> Metrics:
     """train.parquet, train_size.json and chunks.parquet of each shard -> tokenizer.json, sample.parquet, fitted.json."""
-    from data.tokens.fit import fit as fit_sample
-
-    return fit_sample(train, work.output, config, sizes, drawn)
 
 
 def _inspect_restored(inspection: Inspection) -> Holding:
@@ -102,12 +93,9 @@ def _begins(shown: IO[bytes], identity: str) -> bool:
     return any(beginning["id"] == identity for beginning in json.load(shown))
 
 
-@stage(hooks=(LineageHook(_inspect_restored),))
-def restore(config: RestoreConfig, work: Workspace, train: Path, fitted: Path) -> Metrics:
+@stage(body="data.tokens.restoring:restore", hooks=(LineageHook(_inspect_restored),))
+def restore(config: RestoreConfig, train: Path, fitted: Path) -> Metrics:
     """train.parquet of a shard, tokenizer.json -> counts.json, uses.npy, shown.json."""
-    from data.tokens.restoring import restore as restore_shard
-
-    return restore_shard(train, fitted.parent, work.output, config)
 
 
 REPORT = "report.json"
@@ -128,12 +116,9 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
     return any(sample["id"] == identity for sample in json.load(report)["samples"])
 
 
-@stage(hooks=(LineageHook(_inspect_tokenizer), ReportHook(TOKENIZER)))
-def tokenizer(config: DescribeConfig, work: Workspace, fitted: Path, counted: list[Path]) -> Metrics:
+@stage(body="data.tokens.tokenizer:join", hooks=(LineageHook(_inspect_tokenizer), ReportHook(TOKENIZER)))
+def tokenizer(config: DescribeConfig, fitted: Path, counted: list[Path]) -> Metrics:
     """Join the fitted tokenizer and the counts of each shard -> a Hugging Face tokenizer directory."""
-    from data.tokens.tokenizer import join
-
-    return join(fitted, counted, work.output, config)
 
 
 def _inspect_rows(inspection: Inspection) -> Holding:

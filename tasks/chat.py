@@ -30,20 +30,14 @@ def _inspect_encoded(inspection: Inspection) -> Holding:
     return inspection.holding(parts, certain=all(holding.certain for holding in conversations))
 
 
-@stage(hooks=(LineageHook(_inspect_encoded),))
-def encode(config: EncodeConfig, work: Workspace, conversations: Path, tokenizer: Path) -> Metrics:
+@stage(body="data.tokens.encode:encode", hooks=(LineageHook(_inspect_encoded),))
+def encode(config: EncodeConfig, conversations: Path, tokenizer: Path) -> Metrics:
     """Instructions, preferences and labels -> sft/, preference/ and labels/ token shards."""
-    from data.tokens.encode import encode as encode_conversations
-
-    return encode_conversations(conversations, tokenizer, work.output, config)
 
 
-@stage(hooks=(LineageHook(made_pairs), PAIRING))
-def pair(config: OwnPairs, work: Workspace, model: Path, tokenizer: Path, examples: Path) -> Metrics:
+@stage(body="model.pairing.pairs:make_pairs", hooks=(LineageHook(made_pairs), PAIRING))
+def pair(config: OwnPairs, model: Path, tokenizer: Path, examples: Path) -> Metrics:
     """A model and preferences_*.jsonl -> preference/ token shards, pairs_*.jsonl."""
-    from model.pairing.pairs import make_pairs
-
-    return make_pairs(model, tokenizer, examples, work.output, config, threads=work.threads)
 
 
 @stage(hooks=(LineageHook(made_pairs), ReportHook(REVISIONS), REVISING))

@@ -16,7 +16,7 @@ from data.dedup.config import DedupConfig
 from data.documents.sharding import SLICE, shard_of
 from data.examples.config import ExamplesConfig
 from data.filtering.config import ClassifierConfig, FilterConfig
-from data.filtering.observed_files import example_digests, observed_digests
+from data.filtering.observed_files import ObservedFiles, example_digests, observed_digests
 from data.judgements.config import JudgementConfig, judgement_state
 from data.provenance.tables import has_document, lines_naming, rows_of
 from data.searching.passages import PASSAGES_FILE, POSTINGS_FILE, IndexConfig
@@ -49,12 +49,9 @@ def _inspect_universe(inspection: Inspection) -> Holding:
     return inspection.holding({document.path, "truth"} if is_ours else ())
 
 
-@stage(hooks=(LineageHook(_inspect_universe), WorkHook(books, "books")))
-def universe(config: UniverseSource, work: Workspace) -> Metrics:
+@stage(body="data.universe.write:write_universe", hooks=(LineageHook(_inspect_universe), WorkHook(books, "books")))
+def universe(config: UniverseSource) -> Metrics:
     """Nothing -> books/, truth/, world.json."""
-    from data.universe.write import write_universe
-
-    return write_universe(work.output, config)
 
 
 TEXTS = "texts.parquet"
@@ -123,14 +120,9 @@ def has_words(inspection: Inspection) -> Holding:
     return inspection.holding({mine} if inspection.read(mine, holds_document) else ())
 
 
-@stage(observes=unpack_state, hooks=(LineageHook(has_words),))
-def unpack(config: IngestConfig, work: Workspace) -> Metrics:
-    """Archives and files of records -> a slice for each shard of ingest: 0000.parquet and so on."""
-    from data.sources.unpack import unpack as open_files
-
-    if work.shard is None:
-        raise ValueError("files are unpacked by groups; call unpack.over(GROUPS)")
-    return open_files(config, work.output, work.root, work.cache, work.shard, work.observed, **work.limits)
+@stage(body="data.sources.unpack:unpack", observes=unpack_state, hooks=(LineageHook(has_words),))
+def unpack(config: IngestConfig) -> Metrics:
+    """Archives and files of records, by groups -> a slice for each shard of ingest: 0000.parquet and so on."""
 
 
 def unpacked(config: IngestConfig) -> SlicedArtifact | None:
@@ -168,20 +160,14 @@ def require_texts(config: IngestConfig, shards: ShardedArtifact) -> None:
         refuse_empty_sources(config, run.root, (artifact.metrics for artifact in made), quarantines)
 
 
-@stage(observes=census_state, hooks=(LineageHook(holds_nothing),))
-def census(config: IngestConfig, work: Workspace, ingested: list[Path]) -> Metrics:
+@stage(body="data.sources.census:census", observes=census_state, hooks=(LineageHook(holds_nothing),))
+def census(config: IngestConfig, ingested: list[Path]) -> Metrics:
     """Sources and the tables of ingest -> census.parquet, census.json."""
-    from data.sources.census import census as count_entries
-
-    return count_entries(config, work.output, ingested, work.root, work.cache, **work.limits)
 
 
-@stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="cleaned")))
-def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
+@stage(body="data.cleaning.clean:clean", hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="cleaned")))
+def clean(config: CleanConfig, documents: Path) -> Metrics:
     """documents.parquet of a shard -> documents.parquet, ledger.parquet."""
-    from data.cleaning.clean import clean as clean_documents
-
-    return clean_documents(documents, work.output, config, **work.limits, progress=work.meter.show)
 
 
 @stage(
@@ -210,7 +196,6 @@ def dedup(
 @stage(observes=example_digests, hooks=(LineageHook(holds_nothing),))
 def quality(config: ClassifierConfig, work: Workspace) -> Metrics:
     """Good and bad texts -> classifier.safetensors, classifier.json."""
-    from data.filtering.observed_files import ObservedFiles
     from data.filtering.quality import train
 
     return train(config, ObservedFiles(work.root, work.observed), work.output)
@@ -226,7 +211,6 @@ def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: P
     With redaction also personal_data.json, of the first shard: how well personal data is found where it is known.
     """
     from data.filtering.filter import filter_documents
-    from data.filtering.observed_files import ObservedFiles
     from data.filtering.pii.confusion import write_confusion
 
     files = ObservedFiles(work.root, work.observed)
@@ -246,12 +230,9 @@ def search(
     return find_matches(documents, work.output, config, root=work.root, observed=work.observed, held_out=held_out, **work.limits)
 
 
-@stage(hooks=(LineageHook(holds_nothing),))
-def contamination(config: ContaminationConfig, work: Workspace, found: list[Path]) -> Metrics:
+@stage(body="data.decontamination.search:find_contamination", hooks=(LineageHook(holds_nothing),))
+def contamination(config: ContaminationConfig, found: list[Path]) -> Metrics:
     """Join what the search of each shard found -> slices of passages by shard."""
-    from data.decontamination.search import find_contamination
-
-    return find_contamination(found, work.output, config, **work.limits)
 
 
 CONTAMINATED = "contaminated.parquet"
@@ -264,12 +245,12 @@ def _inspect_decontaminated(inspection: Inspection) -> Holding:
     return replace(holding, parts=holding.parts | {CONTAMINATED}) if quoted else holding
 
 
-@stage(hooks=(LineageHook(_inspect_decontaminated, in_corpus=True), ReportHook(title="decontaminated")))
-def decontaminate(config: CutConfig, work: Workspace, documents: Path, passages: Path) -> Metrics:
+@stage(
+    body="data.decontamination.decontaminate:decontaminate",
+    hooks=(LineageHook(_inspect_decontaminated, in_corpus=True), ReportHook(title="decontaminated")),
+)
+def decontaminate(config: CutConfig, documents: Path, passages: Path) -> Metrics:
     """documents.parquet of a shard, its passages -> documents, sizes, contaminated and ledger.parquet, removed/."""
-    from data.decontamination.decontaminate import decontaminate as remove_evaluations
-
-    return remove_evaluations(documents, passages, work.output, config, **work.limits)
 
 
 @stage(hooks=(LineageHook(holds_nothing),))
@@ -284,13 +265,10 @@ def assign(config: SplitConfig, work: Workspace, sizes: list[Path], clusters: Pa
     return metrics
 
 
-@stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
-def split(config: DivideConfig, work: Workspace, documents: Path, assigned: Path) -> Metrics:
+@stage(body="data.splits.split:split", hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
+def split(config: DivideConfig, documents: Path, assigned: Path) -> Metrics:
     """documents.parquet of a shard, its slice of the assignment -> train.parquet and train_size.json, val.parquet, test.parquet,
     ledger.parquet, removed/."""
-    from data.splits.split import split as split_documents
-
-    return split_documents(documents, assigned, work.output, config, **work.limits)
 
 
 def _inspect_survey(inspection: Inspection) -> Holding:
@@ -317,12 +295,9 @@ def survey(
     return survey_shard({name: path for name, path in stages.items() if path}, splits, work.output, config, **work.limits)
 
 
-@stage(hooks=(LineageHook(holds_nothing),))
-def overlap(config: GramConfig, work: Workspace, train: Path, val: Path, held_out: list[Path]) -> Metrics:
+@stage(body="data.audit.leaks:overlap", hooks=(LineageHook(holds_nothing),))
+def overlap(config: GramConfig, train: Path, val: Path, held_out: list[Path]) -> Metrics:
     """train.parquet and val.parquet of a shard, grams.parquet of every shard -> seen.parquet."""
-    from data.audit.leaks import overlap as find_overlap
-
-    return find_overlap(train, val, held_out, work.output, config, **work.limits)
 
 
 def _inspect_audit(inspection: Inspection) -> Holding:
@@ -374,12 +349,9 @@ def _inspect_index(inspection: Inspection) -> Holding:
     return inspection.holding({PASSAGES_FILE, POSTINGS_FILE} if held else ())
 
 
-@stage(hooks=(LineageHook(_inspect_index),))
-def index(config: IndexConfig, work: Workspace, documents: Path) -> Metrics:
+@stage(body="data.searching.index:build_index", hooks=(LineageHook(_inspect_index),))
+def index(config: IndexConfig, documents: Path) -> Metrics:
     """documents.parquet of a shard -> passages.parquet, postings.parquet."""
-    from data.searching.index import build_index
-
-    return build_index(documents, work.output, config, **work.limits)
 
 
 def _inspect_taught(inspection: Inspection) -> Holding:

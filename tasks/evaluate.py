@@ -37,17 +37,15 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
 
 
-@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, SKILLS, EFFECTS, FACTS), EVALUATING))
-def evaluate(
-    config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path, judge: Path | None = None
-) -> Metrics:
+@stage(
+    body="model.evaluation.evaluate:evaluate",
+    hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, SKILLS, EFFECTS, FACTS), EVALUATING),
+)
+def evaluate(config: EvaluateConfig, model: Path, tokenizer: Path, packed: Path, examples: Path, judge: Path | None = None) -> Metrics:
     """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl, attempts.jsonl, thoughts.jsonl.
 
     `judge`: the reward model that takes the best of several attempts, if the config names one.
     """
-    from model.evaluation.evaluate import evaluate as measure
-
-    return measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads, judge=judge)
 
 
 @stage(hooks=(LineageHook(_inspect), ReportHook(ARENA), EVALUATING))

@@ -18,7 +18,6 @@ from model.inference.config import EmbedConfig
 from model.names import NOT_IDENTITY
 from model.networks.directory import read_config
 from model.quantization.config import VariantConfig
-from model.quantization.config import quantize as quantize_model
 from model.release.card import ModelCard, OriginFact, TrainingFact, corpus_facts, training_facts
 from model.release.config import CardConfig, ExportConfig
 from model.training.telemetry.step_log import validation_curve
@@ -36,10 +35,9 @@ from tasks.stage.store.store import Store
 from tasks.stage.system.progress import log
 
 
-@stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
-def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
+@stage(body="model.quantization.config:quantize", model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
+def quantize(config: VariantConfig, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
     """A model directory, with packed rows if the kind calibrates and a tokenizer if it needs one -> a smaller model directory."""
-    return quantize_model(model, work.output, config, rows, tokenizer)
 
 
 def _inspect(inspection: Inspection) -> Holding:
@@ -49,12 +47,9 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(measured=measured, certain=all(holding.certain for holding in packed))
 
 
-@stage(judges=True, hooks=(LineageHook(_inspect), ReportHook(VARIANTS)))
-def measure(config: FidelityConfig, work: Workspace, model: Path, variant: Path, packed: Path) -> Metrics:
+@stage(body="model.evaluation.fidelity:measure_fidelity", judges=True, hooks=(LineageHook(_inspect), ReportHook(VARIANTS)))
+def measure(config: FidelityConfig, model: Path, variant: Path, packed: Path) -> Metrics:
     """A model, a quantized form of it, and rows of one split -> metrics.json, units.npz, verdict.json."""
-    from model.evaluation.fidelity import measure_fidelity
-
-    return measure_fidelity(model, variant, packed, work.output, config, threads=work.threads)
 
 
 STEP = "step."  # before the number and name of inputs that say what was measured after each step of tuning

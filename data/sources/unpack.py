@@ -26,7 +26,7 @@ def unpack(
     output: Path,
     root: Path,
     cache: Path,
-    group: CorpusShard,
+    shard: CorpusShard,
     observed: Mapping[str, str] | None = None,
     *,
     threads: int,
@@ -40,7 +40,7 @@ def unpack(
     output.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
     sources = [source for source in config.sources if isinstance(source, TextSource)]
-    choices = {source.label: group_choice(source, group) for source in sources}
+    choices = {source.label: group_choice(source, shard) for source in sources}
     pinned = [one for one in sources if isinstance(one, PackageSource | RemoteSource) and choices[one.label](pinned_name(one), None)]
     reader = SourceReader(root, cache, observed, fetch_pinned(pinned, cache), part="records")
     with tempfile.TemporaryDirectory(dir=scratch, prefix="unpacking-") as folder, ParserSandbox() as sandbox:

@@ -144,8 +144,8 @@ class _Owner(NamedTuple):
 def restore(train: Files, fitted: Path, output: Path, config: RestoreConfig) -> dict[str, float]:
     """Write the counts over a shard's training text into `output`.
 
-    `fitted`: the folder with tokenizer.json. Return train_bytes, tokens and round_trip_errors, the number of chunks that fail."""
-    counts = measure(TextEncoder(fitted), train, config.seed)
+    `fitted`: tokenizer.json. Return train_bytes, tokens and round_trip_errors, the number of chunks that fail."""
+    counts = measure(TextEncoder(fitted.parent), train, config.seed)
     counts.save(output)
     whole = counts.whole
     return {"train_bytes": float(whole.bytes), "tokens": float(whole.tokens), "round_trip_errors": float(counts.failures)}

@@ -109,5 +109,5 @@ def fit_tokenizer(train: Files, output: Path, config: TokenizerConfig) -> dict[s
     with TemporaryDirectory(prefix="fitting-") as folder:
         fitted, counted = Path(folder) / "fitted", Path(folder) / "counted"
         fit(train, fitted, config)
-        restore(train, fitted, counted, config.restoring)
+        restore(train, fitted / "tokenizer.json", counted, config.restoring)
         return join(fitted, [counted], output, config.describing)

@@ -61,11 +61,11 @@ def truth_table(truth: Path, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def write_universe(directory: Path, config: UniverseSource) -> dict[str, float]:
+def write_universe(output: Path, config: UniverseSource) -> dict[str, float]:
     """Write `books/*.txt`, `truth/*.parquet` and `world.json`. Return the numbers of files, bytes, faults and facts.
 
-    Raise FileExistsError, and write nothing, if `directory/books` already holds files."""
-    folder = directory / "books"
+    Raise FileExistsError, and write nothing, if `output/books` already holds files."""
+    folder = output / "books"
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} already holds books; give write_universe an empty directory")
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,9 +84,9 @@ def write_universe(directory: Path, config: UniverseSource) -> dict[str, float]:
             data, found = print_with_faults(book, config)
         printed[book.path] = data
         faults += [(book.path, fault) for fault in found]
-        (directory / book.path).write_bytes(data)
-    write_truth(directory / "truth", [*books, *copies], originals, faults)
-    (directory / "world.json").write_text(_world_json(world, mentions, config), encoding="utf-8")
+        (output / book.path).write_bytes(data)
+    write_truth(output / "truth", [*books, *copies], originals, faults)
+    (output / "world.json").write_text(_world_json(world, mentions, config), encoding="utf-8")
     counts = {"files": len(printed), "bytes": sum(map(len, printed.values())), "faults": len(faults), "facts": len(world.facts)}
     return {name: float(count) for name, count in counts.items()}
 

@@ -48,7 +48,7 @@ MEASURES: dict[Ability, Callable[..., Measured]] = {"causal": evaluate_loss, "bi
 
 
 def evaluate(
-    model_dir: Path,
+    model: Path,
     tokenizer: Path,
     packed: Path,
     examples: Path | None,
@@ -58,7 +58,7 @@ def evaluate(
     threads: int,
     judge: Path | None = None,
 ) -> dict[str, float]:
-    """Measure the model in `model_dir` on `packed/<split>` and on `examples/questions_*.jsonl`; write into `output`.
+    """Measure the model in `model` on `packed/<split>` and on `examples/questions_*.jsonl`; write into `output`.
 
     `judge`: the reward model that takes the best of several attempts, if the config asks for it.
 
@@ -82,27 +82,27 @@ def evaluate(
             said = f"{wanted}=true" if value is True else wanted
             raise ValueError(f"{said} needs examples with {wanted}, and none were given; give them or set {way}")
     items = read_items(examples / SKILLS) if config.skills and examples is not None else []
-    chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
-    if problem := next(config.problems(model.config), None):
-        raise ValueError(f"{model_dir}: {problem}")
-    require_tokenizer(model_dir, chat_format.digest)
+    chat_format, network = ChatFormat(tokenizer), open_model(model)
+    if problem := next(config.problems(network.config), None):
+        raise ValueError(f"{model}: {problem}")
+    require_tokenizer(model, chat_format.digest)
     for reader in readers.values():
-        reader.expect(chat_format.digest, model.vocab_size)
+        reader.expect(chat_format.digest, network.vocab_size)
     output.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, float] = {}
     samples: list[dict[str, Any]] = []
     units: dict[str, Units] = {}
     with torch_threads(threads):
         for split in config.splits:
-            for measure in (MEASURES[ability] for ability in MEASURES if ability in model.config.SUPPORTS):
-                measured = measure(model, packed / split, rows=config.rows, seed=config.seed,
+            for measure in (MEASURES[ability] for ability in MEASURES if ability in network.config.SUPPORTS):
+                measured = measure(network, packed / split, rows=config.rows, seed=config.seed,
                                    resamples=config.resamples, confidence=config.confidence)  # fmt: skip
                 metrics |= {f"{split}.{name}": value for name, value in measured.metrics.items()}
                 units |= {f"{split}.{name}": found for name, found in measured.units.items()}
             if config.passages:
-                recalls = evaluate_retrieval(model, packed / split, most=config.passages, confidence=config.confidence)
+                recalls = evaluate_retrieval(network, packed / split, most=config.passages, confidence=config.confidence)
                 metrics |= {f"{split}.{name}": value for name, value in recalls.items()}
-        decoding = model.decoding() if "generation" in model.config.SUPPORTS else None
+        decoding = network.decoding() if "generation" in network.config.SUPPORTS else None
         if config.questions and examples is not None and decoding is not None:
             metrics |= _answer_questions(decoding, chat_format, examples, output, config, samples, units)
         if items and decoding is not None:
@@ -116,7 +116,7 @@ def evaluate(
         if config.thinking and examples is not None and decoding is not None:
             metrics |= _measure_thinking(decoding, chat_format, examples, output, config, config.thinking, judge)
         for probe in config.probes:
-            metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
+            metrics[probe.metric] = probabilities(network, chat_format, probe.prompt, [probe.word])[0]
         if decoding is not None:
             samples += _sample_documents(decoding, chat_format, config)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 PROMPT = 8
 
 
-def measure_fidelity(parent: Path, variant: Path, packed: Path, output: Path, config: FidelityConfig, *, threads: int) -> dict[str, float]:
-    """Compare the form in `variant` with the model in `parent` on rows of `packed`; write metrics.json, units.npz and verdict.json.
+def measure_fidelity(model: Path, variant: Path, packed: Path, output: Path, config: FidelityConfig, *, threads: int) -> dict[str, float]:
+    """Compare the form in `variant` with the model in `model` on rows of `packed`; write metrics.json, units.npz and verdict.json.
 
     Metrics: kl, top1 and bits_per_byte_ratio, each with `_low`, `_high` and `_error`; bits_per_byte and parent_bits_per_byte; rows and
     targets; memory_bytes and parent_memory_bytes (of the weights); tokens_per_second and parent_tokens_per_second (greedy, one row, the
@@ -43,11 +43,11 @@ def measure_fidelity(parent: Path, variant: Path, packed: Path, output: Path, co
     """
     settings = config.settings
     reader, chosen = open_rows(packed, settings.rows, settings.seed)
-    network, vocab_size = read_config(parent)
+    network, vocab_size = read_config(model)
     sums: list[_Sums] = []
     speeds: dict[str, float] = {}
     with torch_threads(threads):
-        ours, theirs = FolioTool(parent, network.context, threads), open_tool(variant, network.context, threads)
+        ours, theirs = FolioTool(model, network.context, threads), open_tool(variant, network.context, threads)
         try:
             for number in chosen:
                 columns = reader.rows([int(number)])

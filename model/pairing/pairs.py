@@ -99,33 +99,33 @@ class Pair:
         return PairTokens(question.prompt, question.answers[question.chosen], self.rejected_tokens)
 
 
-def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Path, config: OwnPairs, *, threads: int) -> dict[str, float]:
-    """Write the pairs for `conversations/preferences_{train,val}.jsonl` into `output`.
+def make_pairs(model: Path, tokenizer: Path, examples: Path, output: Path, config: OwnPairs, *, threads: int) -> dict[str, float]:
+    """Write the pairs for `examples/preferences_{train,val}.jsonl` into `output`.
 
     Return metrics with the split as prefix: pairs; of them own (the share that the model said itself), accuracy (the share whose right
     answer is likelier), margin, chosen_logp, rejected_logp (means, nats a token); left_out (questions that do not fit or have no wrong
     answer), unended (sampled replies that were cut off).
     Raise ValueError if no pair for training is left.
     """
-    chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
-    require_tokenizer(model_dir, chat_format.digest)
+    chat_format, network = ChatFormat(tokenizer), open_model(model)
+    require_tokenizer(model, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, float] = {}
     with torch_threads(threads):
         for split in SPLITS:
             most = most_questions(config.questions, split)
-            file = conversations / f"preferences_{split}.jsonl"
-            questions, left_out = read_pair_questions(file, chat_format, model.config.context, most=most, seed=config.seed)
-            said, unended = own_mistakes(model, chat_format, questions, config)
-            pairs = sorted(likeliest_mistakes(model, questions, said), key=lambda pair: (pair.margin, pair.question.line))
+            file = examples / f"preferences_{split}.jsonl"
+            questions, left_out = read_pair_questions(file, chat_format, network.config.context, most=most, seed=config.seed)
+            said, unended = own_mistakes(network, chat_format, questions, config)
+            pairs = sorted(likeliest_mistakes(network, questions, said), key=lambda pair: (pair.margin, pair.question.line))
             if split == "train":
                 pairs = pairs[: max(1, round(len(pairs) * config.kept))]
             counts = {"left_out": float(left_out), "unended": float(unended)}
             metrics |= {f"{split}_{name}": value for name, value in (_summary(pairs) | counts).items()}
-            write_pair_rows(output / "preference" / split, [pair.tokens for pair in pairs], model, chat_format.digest)
+            write_pair_rows(output / "preference" / split, [pair.tokens for pair in pairs], network, chat_format.digest)
             _write_lines(output / f"pairs_{split}.jsonl", pairs)
     if not metrics["train_pairs"]:
-        raise ValueError(f"{conversations} has no question with a right and a wrong answer that fit into {model.config.context} tokens")
+        raise ValueError(f"{examples} has no question with a right and a wrong answer that fit into {network.config.context} tokens")
     return metrics
 
 

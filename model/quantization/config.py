@@ -129,23 +129,23 @@ def _quantizer(entry: Mapping[str, Any], directory: Path) -> Quantizer:
 
 
 def quantize(
-    model_dir: Path, output: Path, config: QuantizerConfig, rows: Path | None = None, tokenizer: Path | None = None
+    model: Path, output: Path, config: QuantizerConfig, rows: Path | None = None, tokenizer: Path | None = None
 ) -> dict[str, float]:
-    """Write the quantized model of `model_dir` into `output` and return its metrics.
+    """Write the quantized model of `model` into `output` and return its metrics.
 
     `rows`: packed training rows, for a kind that calibrates; `tokenizer`: its directory, for a kind that tokenizes.
 
     Every kind returns at least parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, and error_max (largest
     absolute error of a weight) unless it scales weights. Raise ModelError for a model that is quantized already, or counted.
     """
-    if read_quantization(model_dir) is not None:
-        raise ModelError(f"{model_dir} is quantized already; quantize the full-precision model it came from")
-    if (network := read_config(model_dir)[0]).counted:
-        raise ModelError(f"{model_dir} is of kind={network.kind}, which holds counts, and nothing rounds those; release it as it is")
+    if read_quantization(model) is not None:
+        raise ModelError(f"{model} is quantized already; quantize the full-precision model it came from")
+    if (network := read_config(model)[0]).counted:
+        raise ModelError(f"{model} is of kind={network.kind}, which holds counts, and nothing rounds those; release it as it is")
     if network.heads_ahead and not config.KEEPS_HEADS:
         known = config_fields(network, 0, None)
-        extra = {name: value for name, value in read_fields(model_dir / CONFIG).items() if name not in known}
+        extra = {name: value for name, value in read_fields(model / CONFIG).items() if name not in known}
         with TemporaryDirectory(prefix="folio-alone-") as folder:
-            save_model(load_model(model_dir, heads=False), alone := Path(folder), extra=extra)
+            save_model(load_model(model, heads=False), alone := Path(folder), extra=extra)
             return config.build().write(alone, output, rows, tokenizer)
-    return config.build().write(model_dir, output, rows, tokenizer)
+    return config.build().write(model, output, rows, tokenizer)

@@ -15,8 +15,9 @@ in a flow, goes through nine files, the flow's and the stage's own among them:
    progress, metrics, log lines, then the result or the error.
 7. `execution/bodies/fork_server.py`: a process that has loaded libraries and nothing of the repository forks. The child starts the recorder
    (`identity/tracing/recorder.py`), which from then on marks what is imported, executed and read.
-8. `execution/bodies/body_process.py` imports the stage's file, rebuilds the config, and calls the body with local paths and a `Workspace`.
-9. the stage's body calls its library function, and writes to `work.output`.
+8. `execution/bodies/body_process.py` rebuilds the config, imports the library function that the stage names as its body, and calls it with
+   local paths and what else its parameters ask for (`workspace.py`: `Workspace.offers`).
+9. the library function writes to `output`. Of a stage that names none, the stage's file is imported and its own body called instead.
 
 A kill at any point leaves either the whole artifact or none: `store/publish.py` says how. `recovery` closes runs whose process has died.
 

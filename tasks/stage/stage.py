@@ -1,16 +1,18 @@
 """The decorator that makes a library function a stage: decide, then reuse or execute, commit and report.
 
-    @stage()
-    def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics: ...
+    @stage(body="counting.words:count_words")
+    def count(config: CountConfig, texts: Path) -> Metrics: ...
 
-    cleaned = clean(recipe.clean, documents=ingested)
+    counted = count(recipe.count, texts=written)
 
-A body imports its library function itself where that loads much, since a plan needs the configs alone.
+`body` is an entry point, a library function that only the process which executes it imports, since a plan needs the configs alone. The
+decorated function states its config and its inputs. Each goes to the parameter of its name, and so does what the function asks for of
+`Workspace.offers`. A stage without one has the decorated function as its body, with the config and the whole `Workspace`.
 
 The body sees local paths of its verified inputs, its own config, and a `Workspace` to write into. It is executed at most once at a time
 for a key, and its output is committed atomically. While planning, nothing is executed or changed.
 
-A stage may work shard by shard: `clean.over(8)(recipe.clean, documents=ingested)` returns a `ShardedArtifact`, one artifact a shard, each
+A stage may work shard by shard: `count.over(8)(recipe.count, texts=written)` returns a `ShardedArtifact`, one artifact a shard, each
 with its own key, made in parallel as mapped Prefect tasks. Sharded inputs are distributed, one to each; of a `SlicedArtifact` each shard
 gets the list of its slices; other inputs go to every shard. A stage that takes shards without being sharded gets a list of paths.
 """
@@ -55,6 +57,7 @@ class Stage:
     model: bool
     judges: bool
     hooks: tuple[Hook, ...] = ()
+    entry: str = ""
     where: str = ""
 
     def hook(self, kind: type[HookType]) -> HookType | None:
@@ -113,13 +116,15 @@ class Stage:
         )
         decision = replace(decision, config=config, inputs=expand_shards(given))
         run.decisions.append(decision)
-        return StageCall(self.body, self.model, self.judges, label, config, given, ingredients, decision, shard)
+        return StageCall(self.body, self.entry, self.model, self.judges, label, config, given, ingredients, decision, shard)
 
     def ingredients(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> dict[str, str]:
         """Return everything the key is made of, by name; inputs that do not exist yet are left out."""
         observed = self.observes(config, run.root, shard, run.store.digest_of) if self.observes else {}
         return {
             **flatten(stable(config, self.position), self.name),
+            # No trace of an execution shows that another function was declared since.
+            **({"body": self.entry} if self.entry else {}),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
             **{f"input.{name}": value.digest for name, value in expand_shards(given).items() if not isinstance(value, PendingArtifact)},
             **{f"observed.{name}": value for name, value in observed.items()},
@@ -161,18 +166,19 @@ class ShardedStage:
 
 
 def stage(
-    *, observes: Observer | None = None, model: bool = False, judges: bool = False, hooks: tuple[Hook, ...] = ()
+    body: str = "", *, observes: Observer | None = None, model: bool = False, judges: bool = False, hooks: tuple[Hook, ...] = ()
 ) -> Callable[[Body], Stage]:
-    """Make a function a stage.
+    """Make a function a stage, or declare one.
 
+    `body`: the function that does the work, as `module:name`; "": the decorated one.
     `observes`: what the body reads outside the store and the repository, as name -> digest; it is given the config, the recipe's root, the
     shard and a function that hashes files. `model`: whether the output directory is a model, to be shown as a LoggedModel. `judges`:
     whether its inputs are read again and compared with their digests first, whatever is cached. `hooks`: what other folders may ask about
     its artifacts; editing one reruns nothing.
     """
 
-    def decorate(body: Body) -> Stage:
-        made = Stage(name=body.__name__, body=body, observes=observes, model=model, judges=judges, hooks=hooks)
+    def decorate(declared: Body) -> Stage:
+        made = Stage(declared.__name__, declared, observes=observes, model=model, judges=judges, hooks=hooks, entry=body)
         STAGES[made.name] = made
         return made
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
+
+from pydantic import BaseModel
 
 from tasks.stage.execution.resources import Resources
 from tasks.stage.system.progress import ProgressMeter
@@ -58,6 +61,19 @@ class Workspace:
     def limits(self) -> Limits:
         """DuckDB's limits, as keyword arguments."""
         return Limits(threads=self.threads, memory=self.memory, scratch=self.scratch)
+
+    def offers(self, config: BaseModel, parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+        """Return what a library function is given by the names of its parameters, besides a stage's inputs.
+
+        `progress` shows `done` of `total` and a note; `limits` are DuckDB's, as one argument or as `**limits`.
+        """
+        folders = {"output": self.output, "scratch": self.scratch, "resume": self.resume, "root": self.root, "cache": self.cache}
+        share = {"threads": self.threads, "memory": self.memory, "limits": self.limits}
+        rest = {"config": config, "observed": self.observed, "shard": self.shard, "progress": self.meter.show}
+        found: dict[str, Any] = {name: value for name, value in {**folders, **share, **rest}.items() if name in parameters}
+        if "limits" in found and parameters["limits"].kind is Parameter.VAR_KEYWORD:
+            found.update(found.pop("limits"))
+        return found
 
     @property
     def resources(self) -> Resources:

@@ -206,9 +206,9 @@ CODE = [
     # where it is reached
     Line(
         "a stage's own body",
-        code("tasks/corpus.py", "return split_documents(", "done = None\n    return done or split_documents("),
-        f"{CLEANED} {SPLIT}",  # a word of a string that cleaning holds may name it
-        "`split` in tasks/corpus.py, which changed",
+        code("data/splits/split.py", "(source,) = sorted_by_id(work, [documents])", "source = sorted_by_id(work, [documents])[0]"),
+        SPLIT,
+        "`split` in data/splits/split.py, which changed",
     ),
     Line(
         "a helper one import away",

@@ -14,22 +14,33 @@ import pyarrow.parquet as pq
 
 from data.dedup.dedup import CLUSTERS, LEDGER, PAIRS, count_by_rule, kept
 from data.dedup.partitioned.clusters import CHALLENGES
-from data.dedup.partitioned.shard import ShardInput, load_names, load_verdicts, open_shard
+from data.dedup.partitioned.shard import load_names, load_verdicts, open_shard, shard_input
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
 from data.documents.ledger import REMOVED, require_balance
 from data.documents.rows import RowWriter, write_query
-from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, shard_files
+from data.documents.sharding import DOCUMENTS, SHARD_DOCUMENTS, SHARD_SIZES, SIZES_FILE, CorpusShard, shard_files
 from data.documents.stream import READ_ROWS, SizedWriter
 
 COPIED = ((DOCUMENTS, SHARD_DOCUMENTS), (SIZES_FILE, SHARD_SIZES))
 NAMED = ("cluster", "original", "best")
 
 
-def write_account(given: ShardInput, verdicts: Sequence[Path], output: Path, **limits: Unpack[Limits]) -> dict[str, float]:
+def write_account(
+    documents: Path,
+    verdicts: Sequence[Path],
+    output: Path,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    lines: Path | None = None,
+    passages: Path | None = None,
+    **limits: Unpack[Limits],
+) -> dict[str, float]:
     """Write a shard's documents that stay and their sizes, clusters, ledger, and all that was removed from it.
 
     Raise Unbalanced if the ledger doesn't account for every character."""
+    given = shard_input(documents, shard, sketched, paragraphs, lines, passages)
     with open_shard(given, output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         for name in NAMED:
@@ -41,7 +52,7 @@ def write_account(given: ShardInput, verdicts: Sequence[Path], output: Path, **l
         work.run_file(SQL / "ledger.sql")
         for table in (CLUSTERS, LEDGER):
             table.write(work, output)
-        require_balance(work, "dedup", [given.documents], [output / DOCUMENTS], output / "ledger.parquet")
+        require_balance(work, "dedup", [documents], [output / DOCUMENTS], output / "ledger.parquet")
         stayed = work.number("SELECT count(*) FROM ledger WHERE action = 'kept'")
     for path in (path for step in given.steps for path in sorted((step / "removed").glob("*.parquet"))):
         (output / "removed").mkdir(exist_ok=True)

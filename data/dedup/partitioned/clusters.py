@@ -17,9 +17,10 @@ from data.dedup.config import PartitionedConfig
 from data.dedup.dedup import PAIRS
 from data.dedup.near import NearDuplicates, set_near_variables
 from data.dedup.partitioned.pairs import load_shingles
-from data.dedup.partitioned.shard import SHARD_BITS, ShardInput, load, open_shard
+from data.dedup.partitioned.shard import SHARD_BITS, load, open_shard, shard_input
 from data.dedup.sql import SQL
 from data.documents.database import Limits, open_database, parquet
+from data.documents.sharding import CorpusShard
 from data.documents.slices import write_slices, write_table
 
 CORPUS, CHALLENGES = "corpus.parquet", "challenges.parquet"
@@ -35,10 +36,10 @@ LEFT JOIN reason AS r ON r.number = v.number"""
 
 def find_components(
     copies: Sequence[Path],
-    pairs: Sequence[Path],
     extents: Sequence[Path],
     output: Path,
     config: PartitionedConfig,
+    pairs: Sequence[Path] = (),
     **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Connect all pairs; write slices of the members of clusters by shard, and of the pairs within a cluster by partition of clusters.
@@ -64,19 +65,24 @@ def find_components(
 
 
 def describe_members(
-    given: ShardInput,
+    documents: Path,
     members: Sequence[Path],
-    frequencies: Sequence[Path],
     corpus: Path,
     output: Path,
     config: PartitionedConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    frequencies: Sequence[Path] = (),
     **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of what the choice needs to know of a shard's members of clusters: rows, shares of known words, and shingles.
 
     Shingles are those of clusters in which documents may be compared that no bucket brought together."""
     rules, count = config.rules, config.partitions
-    with open_shard(given, output, **limits) as (work, texts), ThreadPoolExecutor(limits["threads"]) as pool:
+    with (
+        open_shard(shard_input(documents, shard, sketched), output, **limits) as (work, texts),
+        ThreadPoolExecutor(limits["threads"]) as pool,
+    ):
         work.connection.execute(f"CREATE TABLE component AS FROM {parquet(members)}")
         if frequencies and work.number("SELECT count(*) FROM component"):
             query = f"SELECT word, documents::HUGEINT AS documents FROM {parquet(frequencies)}"

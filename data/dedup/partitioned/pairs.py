@@ -19,22 +19,25 @@ from typing import Unpack
 from data.dedup.clusters import count_words
 from data.dedup.config import PartitionedConfig
 from data.dedup.near import NearDuplicates, set_near_variables
-from data.dedup.partitioned.shard import ROWS, SHARD_BITS, ShardInput, load, load_heads, open_shard, write_edits
+from data.dedup.partitioned.shard import ROWS, SHARD_BITS, load, load_heads, open_shard, shard_input, write_edits
 from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
 from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.sharding import CorpusShard
 from data.documents.slices import write_slices, write_table
 from data.documents.stream import sorted_by_id
 
 COPIES, EXTENT = "copies.parquet", "extent.parquet"
 
 
-def sketch(documents: Path, output: Path, config: PartitionedConfig, number: int, **limits: Unpack[Limits]) -> dict[str, float]:
+def sketch(
+    documents: Path, output: Path, config: PartitionedConfig, shard: CorpusShard | None, **limits: Unpack[Limits]
+) -> dict[str, float]:
     """Cut repeated pages; write a row a document, the shard's extent, and slices of fingerprints, signatures and counts of words.
 
     Raise ValueError for missing columns and for ids that repeat or don't ascend."""
     rules, count = config.rules, config.partitions
-    given = ShardInput(documents, (), number)
+    given = shard_input(documents, shard)
     with (
         open_shard(given, output, **limits) as (work, texts),
         ThreadPoolExecutor(limits["threads"]) as pool,
@@ -102,10 +105,19 @@ def propose_pairs(
 
 
 def write_shingles(
-    given: ShardInput, wanted: Sequence[Path], output: Path, config: PartitionedConfig, **limits: Unpack[Limits]
+    documents: Path,
+    wanted: Sequence[Path],
+    output: Path,
+    config: PartitionedConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of the shingle sets of a shard's documents, for the partitions that want them."""
-    with open_shard(given, output, **limits) as (work, texts), ThreadPoolExecutor(limits["threads"]) as pool:
+    with (
+        open_shard(shard_input(documents, shard, sketched), output, **limits) as (work, texts),
+        ThreadPoolExecutor(limits["threads"]) as pool,
+    ):
         work.connection.execute(f"CREATE TABLE wanted AS SELECT DISTINCT number, wanted FROM {parquet(wanted)}")
         work.connection.execute("CREATE TABLE proposed AS SELECT DISTINCT number FROM wanted")
         NearDuplicates(work, config.rules.near, pool).add_shingles(texts)

@@ -17,7 +17,7 @@ from typing import Unpack
 
 from data.dedup.config import UnitConfig, UnitRule
 from data.dedup.near import set_near_variables
-from data.dedup.partitioned.shard import SHARD_BITS, TURNS, ShardInput, load_heads, load_names, load_verdicts, open_shard, write_edits
+from data.dedup.partitioned.shard import SHARD_BITS, TURNS, load_heads, load_names, load_verdicts, open_shard, shard_input, write_edits
 from data.dedup.repeats import (
     LINE,
     PARAGRAPH,
@@ -32,6 +32,7 @@ from data.dedup.repeats import (
 )
 from data.dedup.sql import SQL
 from data.documents.database import Database, Limits, open_database, parquet
+from data.documents.sharding import CorpusShard
 from data.documents.slices import write_slices
 
 UNITS = {unit.name: unit for unit in (PARAGRAPH, LINE)}
@@ -40,10 +41,17 @@ _JOINED = "(high::UHUGEINT << 64) + low"
 
 
 def write_units(
-    given: ShardInput, verdicts: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
+    documents: Path,
+    verdicts: Sequence[Path],
+    output: Path,
+    config: UnitConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of the paragraphs or lines of a shard's documents that stay."""
-    with open_shard(given, output, **limits) as (work, texts):
+    with open_shard(shard_input(documents, shard, sketched, paragraphs), output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         collect_units(work, texts, _rule(config), UNITS[config.unit])
         return {"units": write_unit_slices(work, output, config)}
@@ -59,7 +67,7 @@ def write_unit_slices(work: Database, output: Path, config: UnitConfig) -> float
 
 
 def find_repeats(
-    units: Sequence[Path], copies: Sequence[Path], pairs: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
+    units: Sequence[Path], copies: Sequence[Path], output: Path, config: UnitConfig, pairs: Sequence[Path] = (), **limits: Unpack[Limits]
 ) -> dict[str, float]:
     """Find the copies of a partition's units; write slices of them by shard. `pairs`: those of all near duplicates that are kept."""
     with open_database(**limits) as work:
@@ -80,10 +88,19 @@ def find_repeats(
         return {"copies": work.number("SELECT count(*) FROM copy")}
 
 
-def cut_repeats(given: ShardInput, repeats: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]) -> dict[str, float]:
+def cut_repeats(
+    documents: Path,
+    repeats: Sequence[Path],
+    output: Path,
+    config: UnitConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    **limits: Unpack[Limits],
+) -> dict[str, float]:
     """Cut the copies of paragraphs or lines from a shard's documents."""
     turn = TURNS[config.unit]
-    with open_shard(given, output, **limits) as (work, texts):
+    with open_shard(shard_input(documents, shard, sketched, paragraphs), output, **limits) as (work, texts):
         load_repeats(work, repeats)
         texts.start_rule(turn)
         cut_units(texts, UNITS[config.unit])
@@ -102,10 +119,18 @@ def _rule(config: UnitConfig) -> UnitRule:
 
 
 def write_minimizers(
-    given: ShardInput, verdicts: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
+    documents: Path,
+    verdicts: Sequence[Path],
+    output: Path,
+    config: UnitConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    lines: Path | None = None,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of the minimizers of a shard's documents that stay."""
-    with open_shard(given, output, **limits) as (work, texts):
+    with open_shard(shard_input(documents, shard, sketched, paragraphs, lines), output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         work.run_file(SQL / "substrings.sql")
         add_minimizers(work, texts, config.rules.substring.min_words)
@@ -125,10 +150,19 @@ def find_shared(minimizers: Sequence[Path], output: Path, config: UnitConfig, **
 
 
 def write_windows(
-    given: ShardInput, verdicts: Sequence[Path], shared: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
+    documents: Path,
+    verdicts: Sequence[Path],
+    shared: Sequence[Path],
+    output: Path,
+    config: UnitConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    lines: Path | None = None,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of the windows of a shard's documents that contain a shared minimizer."""
-    with open_shard(given, output, **limits) as (work, texts):
+    with open_shard(shard_input(documents, shard, sketched, paragraphs, lines), output, **limits) as (work, texts):
         load_verdicts(work, verdicts)
         work.run_file(SQL / "substrings.sql")
         work.connection.execute(f"CREATE TABLE shared_minimizer AS SELECT number, position FROM {parquet(shared)} ORDER BY ALL")
@@ -136,22 +170,32 @@ def write_windows(
         return {"units": write_unit_slices(work, output, config)}
 
 
-def join_passages(repeats: Sequence[Path], output: Path, config: UnitConfig, number: int, **limits: Unpack[Limits]) -> dict[str, float]:
+def join_passages(
+    repeats: Sequence[Path], output: Path, config: UnitConfig, shard: CorpusShard, **limits: Unpack[Limits]
+) -> dict[str, float]:
     """Join the copies in a shard into passages; write slices of the first copies by the shard that holds them."""
     with open_database(**limits) as work:
         work.run_file(SQL / "tables.sql")
         _find_passages(work, repeats, config)
-        query = f"""SELECT DISTINCT origin >> {SHARD_BITS} AS slice, origin, origin_first, words, {number} AS asking
+        query = f"""SELECT DISTINCT origin >> {SHARD_BITS} AS slice, origin, origin_first, words, {shard.number} AS asking
             FROM repeated_passage"""
         write_slices(work, query, output / "origins", config.shards)
         return {"passages": work.number("SELECT count(*) FROM repeated_passage")}
 
 
 def quote_passages(
-    given: ShardInput, origins: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
+    documents: Path,
+    origins: Sequence[Path],
+    output: Path,
+    config: UnitConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    lines: Path | None = None,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Write slices of the digests of the first copies in a shard, by the shard that asks."""
-    with open_shard(given, output, **limits) as (work, texts):
+    with open_shard(shard_input(documents, shard, sketched, paragraphs, lines), output, **limits) as (work, texts):
         work.run_file(SQL / "substrings.sql")
         work.connection.execute(f"CREATE VIEW repeated_passage AS FROM {parquet(origins)}")
         add_first_digests(texts)
@@ -162,11 +206,20 @@ def quote_passages(
 
 
 def cut_repeated_passages(
-    given: ShardInput, repeats: Sequence[Path], digests: Sequence[Path], output: Path, config: UnitConfig, **limits: Unpack[Limits]
+    documents: Path,
+    repeats: Sequence[Path],
+    digests: Sequence[Path],
+    output: Path,
+    config: UnitConfig,
+    shard: CorpusShard | None,
+    sketched: Path,
+    paragraphs: Path | None = None,
+    lines: Path | None = None,
+    **limits: Unpack[Limits],
 ) -> dict[str, float]:
     """Cut the passages from a shard's documents whose words are those of their first copies."""
     turn = TURNS["substring"]
-    with open_shard(given, output, **limits) as (work, texts):
+    with open_shard(shard_input(documents, shard, sketched, paragraphs, lines), output, **limits) as (work, texts):
         work.run_file(SQL / "substrings.sql")
         _find_passages(work, repeats, config)
         work.connection.execute(f"INSERT INTO first_copy BY NAME SELECT origin, origin_first, words, passage FROM {parquet(digests)}")

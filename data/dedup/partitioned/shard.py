@@ -16,6 +16,7 @@ from data.dedup.texts import Texts
 from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.ledger import RemovalWriter
 from data.documents.rows import write_query
+from data.documents.sharding import CorpusShard
 from data.documents.slices import write_table
 
 SHARD_BITS = 40  # bits of a document's number that count documents within its shard
@@ -45,6 +46,15 @@ class ShardInput(NamedTuple):
     documents: Path
     steps: Sequence[Path]
     number: int
+
+
+def shard_input(documents: Path, shard: CorpusShard | None, *steps: Path | None) -> ShardInput:
+    """Return a shard's documents with what earlier steps changed in them; None stands for a step that was left out.
+
+    Raises ValueError without a shard, since documents are numbered by it."""
+    if shard is None:
+        raise ValueError("documents are numbered by shard; call the stage .over(shards)")
+    return ShardInput(documents, [step for step in steps if step is not None], shard.number)
 
 
 class Shard(NamedTuple):

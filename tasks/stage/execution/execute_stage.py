@@ -297,6 +297,7 @@ def _body_call(context: JobContext, call: StageCall, base: Path, resources: Reso
         snapshot=context.snapshot,
         marks=base / "marks",
         body=call.body,
+        entry=call.entry,
         config=call.config,
         inputs={name: _local(context.store, value) for name, value in call.inputs.items()},
         folders={**folders, "root": context.root, "cache": context.home / "cache"},

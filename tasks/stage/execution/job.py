@@ -24,6 +24,7 @@ class StageCall:
     """A call of a stage with the decision about it. It can be pickled if its body can."""
 
     body: Body
+    entry: str
     is_model: bool
     judges: bool
     label: str

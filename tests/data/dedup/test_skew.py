@@ -72,7 +72,7 @@ def test_a_chain_of_a_hundred_thousand_through_all_shards_is_one_cluster(tmp_pat
     ]
     extents = [write(tmp_path / f"extent{n}.parquet", documents=[size // SHARDS], first=[f"{n}a"], last=[f"{n}z"]) for n in range(SHARDS)]
     limits: dict[str, Any] = {"threads": 1, "memory": "200MB", "scratch": tmp_path / "scratch"}
-    found = find_components([none(tmp_path / "copies.parquet")], pairs, extents, tmp_path / "out", CONFIG, **limits)
+    found = find_components([none(tmp_path / "copies.parquet")], extents, tmp_path / "out", CONFIG, pairs, **limits)
     assert found["documents_in_clusters"] == size and sum(rows_of(tmp_path / "out" / "members")) == size
     for path in (tmp_path / "out" / "members").glob("*.parquet"):
         assert set(pq.read_table(path)["cluster"].to_pylist()) == {0}

@@ -17,7 +17,7 @@ def fit_shards(train: Sequence[Path], sizes: Sequence[Path], steps: Path, output
     fit(train, steps / "fitted", config, sizes, draw_shards(train, sizes, steps, config))
     counted = [steps / f"counted{number}" for number in range(len(train))]
     for path, folder in zip(train, counted, strict=True):
-        restore(path, steps / "fitted", folder, config.restoring)
+        restore(path, steps / "fitted" / "tokenizer.json", folder, config.restoring)
     return join(steps / "fitted", counted, output, config.describing)
 
 

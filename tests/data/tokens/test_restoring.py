@@ -86,7 +86,7 @@ def test_what_is_counted_of_a_shard_is_read_as_it_was_written(tmp_path: Path) ->
     shards = write_shards(tmp_path, [[("a", "x", prose(1, 3)), ("b", "y", "")], []])
     fit(shards, tmp_path / "fitted", TokenizerConfig(vocab_size=300))
     for number, (path, shown) in enumerate(zip(shards, (["a", "b"], []), strict=True)):
-        metrics = restore(path, tmp_path / "fitted", tmp_path / str(number), RestoreConfig(seed=0))
+        metrics = restore(path, tmp_path / "fitted" / "tokenizer.json", tmp_path / str(number), RestoreConfig(seed=0))
         counts = Counts.load(tmp_path / str(number))
         counts.save(tmp_path / "again")
         assert bytes_of(tmp_path / "again") == bytes_of(tmp_path / str(number))
@@ -105,7 +105,7 @@ def test_a_chunk_that_is_not_restored_is_refused_with_the_name_of_its_document(t
     fitted.write_text(json.dumps({**json.loads(fitted.read_text()), "normalizer": {"type": "Lowercase"}}))
     counted = [tmp_path / f"counted{number}" for number in range(3)]
     failures = [
-        restore(path, tmp_path / "fitted", folder, config.restoring)["round_trip_errors"]
+        restore(path, tmp_path / "fitted" / "tokenizer.json", folder, config.restoring)["round_trip_errors"]
         for path, folder in zip(train, counted, strict=True)
     ]
     assert failures == [0, 1, 1]

@@ -85,6 +85,24 @@ if sys.argv[1] == "plan":
 else:
     wordcount(False)
 """
+DECLARED = """
+import json
+import re
+from collections import Counter
+
+def words(text):
+    return re.findall(r"[a-z]+", text.lower())
+
+def count(root, output, shard):
+    found = Counter(words((root / f"text-{shard.number}.txt").read_text()))
+    (output / "counts.json").write_text(json.dumps(found))
+    return {"words": found.total()}
+
+def count_letters(root, output, shard):
+    found = Counter((root / f"text-{shard.number}.txt").read_text())
+    (output / "counts.json").write_text(json.dumps(found))
+    return {"letters": found.total()}
+"""
 REUSED = {"count[0]": "reuse", "count[1]": "reuse", "total": "reuse"}
 
 
@@ -179,6 +197,34 @@ def test_each_record_says_what_it_was_made_from_and_which_code_made_it(pipeline:
     traces = [trace for artifact in (*shards.values(), made) if (trace := checker.recorded(artifact)) is not None]
     ran = [{entry for entry in trace.entries if entry.startswith("ran ")} for trace in traces]
     assert ran == [{"ran counting.py:words", "ran stages.py:count"}] * 2 + [{"ran stages.py:total"}]
+
+
+def test_a_body_that_is_named_runs_without_the_stage_s_file_and_reruns_with_its_own_code_or_another_name(pipeline: WordCount) -> None:
+    (pipeline.project / "counting.py").write_text(DECLARED)
+    begin = STAGES.index("@stage(observes=texts)")
+    pipeline.edit(
+        "stages",
+        STAGES[begin : STAGES.index("@stage()")],
+        """@stage("counting:count", observes=texts)
+def count(config: Nothing): ...
+
+""",
+    )
+    pipeline.decided("run")
+    assert pipeline.totals == [["cat", 3], ["a", 3]]
+    checker = TraceChecker(pipeline.store, Source.of(pipeline.project), None)
+    for made in pipeline.artifacts("count"):
+        assert (trace := checker.recorded(made)) is not None
+        assert {entry for entry in trace.entries if entry.startswith("ran ")} == {"ran counting.py:words", "ran counting.py:count"}
+        assert not [entry for entry in trace.entries if "stages.py" in entry and "count" in entry], "its config's class alone counts"
+    pipeline.edit("counting", "Counter((root", "Counter(str(root")
+    assert pipeline.decided("plan") == REUSED, "no execution ran count_letters"
+    pipeline.edit("counting", "Counter(str(root", "Counter((root")
+    pipeline.edit("counting", "[a-z]+", "[a-z]{2,}")
+    assert pipeline.decided("plan") == {"count[0]": "run", "count[1]": "run", "total": "wait"}
+    pipeline.edit("counting", "[a-z]{2,}", "[a-z]+")
+    pipeline.edit("stages", "counting:count", "counting:count_letters")
+    assert pipeline.decided("plan") == {"count[0]": "run", "count[1]": "run", "total": "wait"}
 
 
 # Paths and modules of folio's own rooms, the rooms by name, and what folio makes.

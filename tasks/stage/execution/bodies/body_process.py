@@ -1,9 +1,9 @@
 """Run the body of one stage in the forked process, for a run that waits for it.
 
-The request names the body and the class of its config by module and name, so both are imported here; the config is rebuilt from what the
-key serialized. What the body reports (log lines, progress, metric rows, accelerators in use) goes to the run at once; its metrics or its
-error end the conversation. Ctrl-C, SIGTERM and a hang-up raise
-`Interrupted` in the body, whose error then says what was kept.
+The request names the body and the class of its config, so both are imported here; where the body is an entry point, the stage's own file
+is not. The config is rebuilt from what the key serialized. What the body reports (log lines, progress, metric rows, accelerators in use)
+goes to the run at once; its metrics or its error end the conversation. Ctrl-C, SIGTERM and a hang-up raise `Interrupted` in the body,
+whose error then says what was kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from inspect import signature
 from pathlib import Path
+from pkgutil import resolve_name
 
 from pydantic import BaseModel
 
@@ -49,11 +51,16 @@ def _answer(outbox: Outbox, request: Message) -> Message:
 
 
 def _execute(outbox: Outbox, request: Message) -> dict[str, float]:
-    stage = imported(*request["body"])
     config_class = imported(*request["config"]["class"])
     config: BaseModel = config_class.model_validate_json(request["config"]["value"])
     inputs = {name: [Path(item) for item in value] if isinstance(value, list) else Path(value) for name, value in request["inputs"].items()}
-    metrics = getattr(stage, "body", stage)(config, _workspace(outbox, request), **inputs)
+    work = _workspace(outbox, request)
+    if request["entry"]:
+        function = resolve_name(request["entry"])
+        metrics = function(**work.offers(config, signature(function).parameters), **inputs)
+    else:
+        stage = imported(*request["body"])
+        metrics = getattr(stage, "body", stage)(config, work, **inputs)
     return {str(name): float(value) for name, value in metrics.items()}
 
 

@@ -183,6 +183,7 @@ class BodyCall:
     snapshot: Path
     marks: Path
     body: Body
+    entry: str
     config: BaseModel
     inputs: Mapping[str, Path | list[Path]]
     folders: Mapping[str, Path]
@@ -281,6 +282,7 @@ def _request(call: BodyCall) -> Message:
         "snapshot": str(call.snapshot),
         "marks": str(call.marks),
         "body": [call.body.__module__, call.body.__qualname__],
+        "entry": call.entry,
         "config": _value(call.config, _config_class(call), call.position),
         "resources": _value(resources, type(resources), call.position),
         "inputs": {name: [str(i) for i in value] if isinstance(value, list) else str(value) for name, value in call.inputs.items()},

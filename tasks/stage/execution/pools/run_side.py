@@ -139,6 +139,7 @@ class JobFile(BaseModel, frozen=True, extra="forbid", defer_build=True):
         stage = imported(*self.body)
         call = StageCall(
             body=getattr(stage, "body", stage),
+            entry=getattr(stage, "entry", ""),
             is_model=self.is_model,
             judges=self.judges,
             label=self.label,
