@@ -6,6 +6,7 @@ step is compared with the one before unit by unit."""
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -45,10 +46,13 @@ class Aimed(NamedTuple):
 class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The aim of a kind of tuning. A kind is this with `kind`, its own settings, and how it is measured.
 
-    `MEASURE`: its name among metrics; one that ends in `_loss` is better lower, as everywhere. `TITLE`: what people call it. `UNIT`: what
-    it is counted in. `COUNTED`: what it is a mean over.
+    `MEASURED_BY`: the function (aim, network, held out) -> Aimed that measures it; `OPENED_BY`: the one (model directory) -> network that
+    opens a model for it; both as `module:name`. `MEASURE`: its name among metrics; one that ends in `_loss` is better lower, as everywhere.
+    `TITLE`: what people call it. `UNIT`: what it is counted in. `COUNTED`: what it is a mean over.
     """
 
+    MEASURED_BY: ClassVar[str]
+    OPENED_BY: ClassVar[str] = "model.inference.open_model:open_model"
     MEASURE: ClassVar[str]
     TITLE: ClassVar[str]
     UNIT: ClassVar[str]
@@ -63,13 +67,13 @@ class AimBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
     def open(self, directory: Path) -> Network:
         """Return the model of a directory, as it is measured: in evaluation mode."""
-        from model.inference.open_model import open_model
-
-        return open_model(directory)
+        network: Network = resolve_name(self.OPENED_BY)(directory)
+        return network
 
     def measure(self, network: Network, held_out: HeldOut) -> Aimed:
         """Measure a model. Raise ValueError where nothing is held out."""
-        raise NotImplementedError
+        aimed: Aimed = resolve_name(self.MEASURED_BY)(self, network, held_out)
+        return aimed
 
 
 BEFORE, AFTER = "before", "after"

@@ -6,117 +6,83 @@ place alone, so both models draw with the same random numbers. A unit is a quest
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from pydantic import Field
-
-from model.aims.protocol import AimBase, Aimed, HeldOut
+from model.aims.config import SampledRewardAim
+from model.aims.held_out import AT_ONCE
+from model.aims.protocol import Aimed, HeldOut
+from model.evaluation.intervals import Units
+from model.evaluation.loss import choose_rows
+from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
+from model.inference.generation import Completion, sample_batch
+from model.networks.network import Network
+from model.networks.scalar_heads import load_with_head
+from model.objectives.protocol import JUDGE
+from model.objectives.reward_model import read_scores, scored_batch
 from model.rewards.answers import messages_of, read_questions
-from model.rewards.kinds import Reply, RewardBase, RewardConfig
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from model.inference.chat_format import ChatFormat
-    from model.inference.generation import Completion
-    from model.networks.network import Network
-    from model.rollouts.cycle import Prompt
+from model.rewards.kinds import Reply, RewardBase
+from model.rollouts.cycle import JUDGED, Prompt
+from model.seeds import draw_seed
 
 CYCLE = 0  # of the seeds: they are those of the first cycle of a step, whose questions are others
 
 
-class SampledRewardAim(AimBase):
-    """The mean reward of replies to held-out questions."""
+def measure_sampled_reward(aim: SampledRewardAim, network: Network, held_out: HeldOut) -> Aimed:
+    """Measure a model on questions. `reward_<name>`: the mean of each reward; `verified`: that of the verifier; `unasked`: questions
+    that leave no room for a reply. Raise ValueError if that is all of them.
+    """
+    chat_format = ChatFormat(held_out.tokenizer)
+    prompts, unasked = _prompts(aim, network, held_out, chat_format)
+    config = SamplingConfig(temperature=aim.temperature, top_k=None, top_p=None, max_new_tokens=aim.max_new_tokens)
+    asked = [(place, number) for place in prompts for number in range(aim.group)]
+    completions = sample_batch(
+        network.decoding(),
+        [prompts[place].tokens for place, _ in asked],
+        [draw_seed(held_out.seed, CYCLE, place, number) for place, number in asked],
+        config,
+        chat_format.stop_ids,
+    )
+    of_replies = [prompts[place] for place, _ in asked]
+    replies = [
+        Reply(prompt.question, chat_format.decode(completion.tokens), completion.ended, len(completion.tokens))
+        for prompt, completion in zip(of_replies, completions, strict=True)
+    ]
+    earned = {reward.label: reward.weight * _scored(reward, replies) for reward in aim.rewards}
+    if aim.judged is not None:
+        earned[JUDGED] = aim.judged * _judged(held_out, of_replies, completions)
+    besides = {f"reward_{name}": float(values.mean()) for name, values in earned.items()}
+    if aim.verifier is not None:
+        besides["verified"] = float(_scored(aim.verifier, replies).mean())
+    reward = np.sum(list(earned.values()), axis=0).reshape(len(prompts), aim.group).mean(axis=1)
+    return Aimed(Units(np.array(list(prompts)), reward, np.ones(len(prompts))), {**besides, "unasked": float(unasked)})
 
-    MEASURE: ClassVar[str] = "reward"
-    TITLE: ClassVar[str] = "reward of replies to held-out questions"
-    UNIT: ClassVar[str] = "weighted rewards"
-    COUNTED: ClassVar[str] = "questions"
 
-    kind: Literal["sampled_reward"] = Field("sampled_reward", description="aim: replies to held-out questions that earn more")
-    questions: tuple[str, ...] = Field(min_length=1, description="the examples' files of questions that the step does not ask; names")
-    group: int = Field(ge=1, description="replies sampled to each question; count")
-    max_new_tokens: int = Field(ge=1, description="longest reply; tokens")
-    temperature: float = Field(gt=0, description="divides the logits, as in the step")
-    rewards: tuple[RewardConfig, ...] = Field(min_length=1, description="what a reply is rewarded for, as in the step")
-    verifier: RewardConfig | None = Field(None, description="what marks a reply besides, as in the step")
-    judged: float | None = Field(None, description="weight of a reward model's score in the reward; null: none scores")
-
-    def measure(self, network: Network, held_out: HeldOut) -> Aimed:
-        """Measure a model on questions. `reward_<name>`: the mean of each reward; `verified`: that of the verifier; `unasked`: questions
-        that leave no room for a reply. Raise ValueError if that is all of them.
-        """
-        import numpy as np
-
-        from model.evaluation.intervals import Units
-        from model.inference.chat_format import ChatFormat
-        from model.inference.generation import sample_batch
-        from model.rollouts.cycle import JUDGED
-        from model.seeds import draw_seed
-
-        chat_format = ChatFormat(held_out.tokenizer)
-        prompts, unasked = self._prompts(network, held_out, chat_format)
-        config = SamplingConfig(temperature=self.temperature, top_k=None, top_p=None, max_new_tokens=self.max_new_tokens)
-        asked = [(place, number) for place in prompts for number in range(self.group)]
-        completions = sample_batch(
-            network.decoding(),
-            [prompts[place].tokens for place, _ in asked],
-            [draw_seed(held_out.seed, CYCLE, place, number) for place, number in asked],
-            config,
-            chat_format.stop_ids,
+def _prompts(aim: SampledRewardAim, network: Network, held_out: HeldOut, chat_format: ChatFormat) -> tuple[dict[int, Prompt], int]:
+    """Return the questions to ask by their place among all, and how many of the chosen ones leave no room for a reply."""
+    files = [held_out.examples / f"{name}.jsonl" for name in aim.questions]
+    listed = [question for file in files for question in read_questions(file, choices=True)]
+    chosen = choose_rows(len(listed), held_out.most, held_out.seed).tolist()
+    prompts = {place: Prompt(listed[place], chat_format.encode_chat(messages_of(listed[place]))) for place in chosen}
+    room = network.config.context - aim.max_new_tokens
+    fitting = {place: prompt for place, prompt in prompts.items() if len(prompt.tokens) <= room}
+    if not fitting:
+        raise ValueError(
+            f"none of the {len(chosen)} questions of {' and '.join(aim.questions)} leaves room for a reply of "
+            f"max_new_tokens={aim.max_new_tokens} in the context of {network.config.context}; lower max_new_tokens"
         )
-        of_replies = [prompts[place] for place, _ in asked]
-        replies = [
-            Reply(prompt.question, chat_format.decode(completion.tokens), completion.ended, len(completion.tokens))
-            for prompt, completion in zip(of_replies, completions, strict=True)
-        ]
-        earned = {reward.label: reward.weight * _scored(reward, replies) for reward in self.rewards}
-        if self.judged is not None:
-            earned[JUDGED] = self.judged * _judged(held_out, of_replies, completions)
-        besides = {f"reward_{name}": float(values.mean()) for name, values in earned.items()}
-        if self.verifier is not None:
-            besides["verified"] = float(_scored(self.verifier, replies).mean())
-        reward = np.sum(list(earned.values()), axis=0).reshape(len(prompts), self.group).mean(axis=1)
-        return Aimed(Units(np.array(list(prompts)), reward, np.ones(len(prompts))), {**besides, "unasked": float(unasked)})
-
-    def _prompts(self, network: Network, held_out: HeldOut, chat_format: ChatFormat) -> tuple[dict[int, Prompt], int]:
-        """Return the questions to ask by their place among all, and how many of the chosen ones leave no room for a reply."""
-        from model.evaluation.loss import choose_rows
-        from model.rollouts.cycle import Prompt
-
-        files = [held_out.examples / f"{name}.jsonl" for name in self.questions]
-        listed = [question for file in files for question in read_questions(file, choices=True)]
-        chosen = choose_rows(len(listed), held_out.most, held_out.seed).tolist()
-        prompts = {place: Prompt(listed[place], chat_format.encode_chat(messages_of(listed[place]))) for place in chosen}
-        room = network.config.context - self.max_new_tokens
-        fitting = {place: prompt for place, prompt in prompts.items() if len(prompt.tokens) <= room}
-        if not fitting:
-            raise ValueError(
-                f"none of the {len(chosen)} questions of {' and '.join(self.questions)} leaves room for a reply of "
-                f"max_new_tokens={self.max_new_tokens} in the context of {network.config.context}; lower max_new_tokens"
-            )
-        return fitting, len(chosen) - len(fitting)
+    return fitting, len(chosen) - len(fitting)
 
 
 def _scored(reward: RewardBase, replies: list[Reply]) -> NDArray[np.float64]:
-    import numpy as np
-
     scorer = reward.build()
     return np.array([scorer.score(reply) for reply in replies], dtype=np.float64)
 
 
 def _judged(held_out: HeldOut, prompts: list[Prompt], completions: list[Completion]) -> NDArray[np.float64]:
     """Return the reward model's score of each reply. Raise ValueError without a reward model."""
-    import numpy as np
-    import torch
-
-    from model.aims.rows import AT_ONCE
-    from model.networks.scalar_heads import load_with_head
-    from model.objectives.protocol import JUDGE
-    from model.objectives.reward_model import read_scores, scored_batch
-
     if held_out.judge is None:
         raise ValueError("judge: replies are scored by a reward model, and none was given")
     judge = load_with_head(held_out.judge, JUDGE)

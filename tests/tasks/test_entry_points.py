@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from pathlib import Path
@@ -20,6 +21,8 @@ from tasks.stage.system.progress import ProgressMeter
 
 for chapter in ("corpus", "deduplication", "base", "chat", "evaluate", "release"):
     importlib.import_module(f"tasks.{chapter}")
+ROOT = Path(__file__).resolve().parents[2]
+ENTRY = re.compile(r'"((?:tasks|data|model)(?:\.\w+)+:\w+)"')
 DECLARED = {name: stage for name, stage in STAGES.items() if stage.entry}
 
 
@@ -70,6 +73,15 @@ def test_an_entry_point_leads_to_a_function_that_takes_what_the_stage_declares(n
     theirs, declared = get_type_hints(function), get_type_hints(stage.body)
     wrong = [one for one in ("config", *inputs) if one in theirs and one in parameters and not takes(theirs[one], declared[one])]
     assert not wrong, [(declared[one], theirs[one]) for one in wrong]
+
+
+def test_every_entry_point_that_a_file_names_leads_to_something() -> None:
+    named = {
+        text for room in ("tasks", "data", "model") for path in (ROOT / room).rglob("*.py") for text in ENTRY.findall(path.read_text())
+    }
+    assert len(named) > len(DECLARED)
+    for text in named:
+        assert callable(resolve_name(text))  # or it raises an ImportError or an AttributeError that says what there is none of
 
 
 def test_a_function_is_given_what_it_names_and_limits_one_by_one_where_it_takes_them_so(tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.aims.held_out import LogRatioAim, OddsRatioAim, RankingAim, SignedRewardAim, TokenRatioAim
+from model.aims.config import LogRatioAim, OddsRatioAim, RankingAim, SignedRewardAim, TokenRatioAim
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.pairing.config import OwnPairs, Pairing, PairSource
 from model.training.kinds.sft import ReplayingConfig
 from model.training.train_config import RowKind
 
 if TYPE_CHECKING:
-    from model.aims.held_out import LogRatioAim, OddsRatioAim, RankingAim, SignedRewardAim, TokenRatioAim
     from model.loading.joined_rows import RowReader
     from model.loading.source import BatchShare, Source
     from model.networks.base import NetworkBase

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from model.aims.config import SampledRewardAim
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.base import Ability
 from model.rollouts.config import ReturnsConfig, RolloutConfig
@@ -14,7 +15,6 @@ from model.training.train_config import RowKind, TuningConfig
 
 if TYPE_CHECKING:
     from data.shards.schema import Array
-    from model.aims.sampled_reward import SampledRewardAim
     from model.loading.source import BatchShare
     from model.networks.base import NetworkBase
     from model.objectives.grpo import Grpo
@@ -88,8 +88,6 @@ class SampledConfig(TuningConfig):
 
     def aim(self) -> SampledRewardAim:
         """Return the aim: a higher reward on questions that training never asks."""
-        from model.aims.sampled_reward import SampledRewardAim
-
         rollouts = self.rollouts
         return SampledRewardAim(
             kind="sampled_reward",

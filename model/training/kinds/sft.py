@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.aims.held_out import AnswerLossAim
+from model.aims.config import AnswerLossAim
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.training.train_config import AHEAD_WEIGHT, RowKind, TuningConfig
 
 if TYPE_CHECKING:
-    from model.aims.held_out import AnswerLossAim
     from model.networks.base import NetworkBase
     from model.objectives.protocol import Objective
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from data.shards.writer import write_shards
-from model.aims.held_out import RankingAim
+from model.aims.config import RankingAim
 from model.aims.protocol import AimBase, HeldOut
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
