@@ -6,7 +6,7 @@ Widths of text are estimated from its length, since the page's font is the reade
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import wrap
@@ -15,7 +15,7 @@ from unicodedata import east_asian_width
 
 from markupsafe import Markup
 
-from tasks.reporting.svg import COLOURS, chart, printable, rendered
+from tasks.reporting.svg import COLOURS, chart, printable, rendered, tag, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ LETTER, BOLD, SMALL = 7.2, 8.0, 6.6  # average width of a letter in pixels: of t
 LEAST_BAR, LEAST_LENGTH = 40.0, 1.5  # pixels: least room for the longest bar, least length of any
 BAR, STEP, LINE, LINES = 20.0, 6.0, 15.0, 3  # of a funnel: a bar, the space between two, a line of reasons, at most so many of them
 LEGEND_ROW, LEGEND_LINE = 18.0, 40.0  # pixels of a legend: the height of a row, the line before a name with its spaces
+STRIP = 16.0  # pixels: the least width of what answers the pointer in a curve
 SMALLEST = 1e-290  # a narrower range has no steps that floating point can tell apart
 Points = Sequence[tuple[float, float]]
 
@@ -119,7 +120,30 @@ def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label
         if len(curves) > 1:
             spaces = {"borderpad": 0.2, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}
             axes.legend(loc="lower right", bbox_to_anchor=(1.01, 1.02), ncols=columns, borderaxespad=0, **spaces)
-        return rendered(figure, f"{y_label} over {x_label}: {', '.join(curve.name for curve in curves)}")
+        frame = (left, top, width - right, height - bottom)
+        label = f"{y_label} over {x_label}: {', '.join(curve.name for curve in curves)}"
+        return rendered(figure, label, overlay=_strips(curves, frame, x_label, y_label))
+
+
+def _strips(curves: Sequence[Curve], frame: tuple[float, float, float, float], x_label: str, y_label: str) -> Iterator[Markup]:
+    """Yield transparent strips side by side, each of which says the curves' values at a point. frame: left, top, right, bottom."""
+    left, top, right, bottom = frame
+    full = max(*(x for curve in curves for x, _ in curve.points), 1)
+    xs = sorted({x for curve in curves for x, _ in curve.points})
+    most = max(1, int((right - left) / STRIP))
+    shown = xs if len(xs) <= most else [xs[round(number * (len(xs) - 1) / max(1, most - 1))] for number in range(most)]
+    places = [left + x / full * (right - left) for x in shown]
+    edges = [left, *((one + other) / 2 for one, other in pairwise(places)), right]
+    for x, (start, end) in zip(shown, pairwise(edges), strict=True):
+        # A curve with few points says its nearest; one that does not reach so far says nothing.
+        near = [(curve.name, *min(curve.points, key=lambda point: abs(point[0] - x))) for curve in curves if _reaches(curve, x)]
+        values = [f"{name}: {y:.4g}{'' if at == x else f' at {at:g}'}" for name, at, y in near]
+        said = title(f"{x_label} {x:g}, {y_label}", *values)
+        yield tag("rect", said, x=start, y=top, width=end - start, height=bottom - top, class_="hover")
+
+
+def _reaches(curve: Curve, x: float) -> bool:
+    return min(at for at, _ in curve.points) <= x <= max(at for at, _ in curve.points)
 
 
 def legend_of(names: Sequence[str], width: float) -> tuple[list[str], int]:
@@ -154,7 +178,8 @@ def bar_chart(bars: Sequence[Bar], *, width: float, label_width: float, most: fl
             _write(axes, bar.shown, (lengths[number], number), 8, weight="bold")
             if bar.remark:
                 _write(axes, bar.remark, (lengths[number], number), 16 + BOLD * letters(bar.shown), size=12, color=COLOURS["soft"])
-        return rendered(figure, f"{description}: {', '.join(f'{bar.label} {bar.shown}' for bar in bars)}")
+        said = [f"{bar.label}: {bar.shown}{f', {bar.remark}' if bar.remark else ''}" for bar in bars]
+        return rendered(figure, f"{description}: {', '.join(f'{bar.label} {bar.shown}' for bar in bars)}", {"bar": said})
 
 
 def share_chart(shares: Sequence[Share], *, width: float, label_width: float, description: str = "shares") -> Markup:
@@ -176,7 +201,9 @@ def share_chart(shares: Sequence[Share], *, width: float, label_width: float, de
             whisker.set_gid("whisker")
             _write(axes, share.label, (0, number), -12, ha="right")
             _write(axes, share.shown, (1, number), 16, weight="bold")
-        return rendered(figure, f"{description}: {', '.join(f'{share.label} {share.shown}' for share in shares)}")
+        said = [f"{share.label}: {share.shown}, from {100 * share.low:.1f} to {100 * share.high:.1f} %" for share in shares]
+        label = f"{description}: {', '.join(f'{share.label} {share.shown}' for share in shares)}"
+        return rendered(figure, label, {"dot": said, "whisker": said})
 
 
 def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> Markup:
@@ -206,7 +233,8 @@ def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> 
             for number, line in enumerate(reversed(lines)):
                 _write(axes, line, (labels, top - STEP / 2 - LINE * (number + 0.5)), 6, size=12, color=COLOURS["soft"])
         steps = ", ".join(f"{level.label} {level.shown}{f' ({level.reasons})' if level.reasons else ''}" for level in levels)
-        return rendered(figure, f"{description}: {steps}")
+        said = [f"{level.label}: {level.shown}{f'; {level.reasons}' if level.reasons else ''}" for level in levels]
+        return rendered(figure, f"{description}: {steps}", {"bar": said})
 
 
 def _write(axes: Axes, text: str, at: tuple[float, float], right: float, **look: object) -> None:

@@ -49,13 +49,15 @@ def scatter_chart(points: Sequence[Point], *, width: float, height: float, x_lab
         axes.set_yticks(decades, labels)
         axes.set_yticks([], minor=True)
         axes.grid(axis="y")
-        for number, (point, y) in enumerate(sorted(zip(points, heights, strict=True), key=lambda pair: (pair[0].x, pair[0].y))):
+        in_order = sorted(zip(points, heights, strict=True), key=lambda pair: (pair[0].x, pair[0].y))
+        for number, (point, y) in enumerate(in_order):
             axes.plot([point.x], [y], marker="o", markersize=7, linestyle="", color=COLOURS[point.tone], gid=f"curve {point.tone}")
             above = 7 if number % 2 else -15  # labels alternate above and below their points
             axes.annotate(point.name, (point.x, y), textcoords="offset points", xytext=(5, above), size=12, color=COLOURS["soft"])
         figure.text(0, 1 - 14 / height, y_label, size=12, color=COLOURS["soft"])
         figure.text(1 - right / width, 4 / height, x_label, size=12, color=COLOURS["soft"], ha="right")
-        return rendered(figure, f"{y_label} over {x_label}: {', '.join(point.name for point in points)}")
+        said = [f"{point.name}: {x_label} {point.x:.4g}; {y_label} {point.y:.4g}" for point, _ in in_order]
+        return rendered(figure, f"{y_label} over {x_label}: {', '.join(point.name for point in points)}", {"curve": said})
 
 
 def sizes_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
@@ -45,6 +46,7 @@ SETTINGS: dict[Any, Any] = {
     "ytick.labelcolor": COLOURS["soft"],
     "ytick.labelsize": 12,
 }
+NO_TITLES: Mapping[str, Iterable[str]] = MappingProxyType({})
 UNPRINTABLE = re.compile("[^\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # what XML cannot hold
 SPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
@@ -59,10 +61,11 @@ def chart(width: float, height: float) -> Iterator[Figure]:
         yield Figure(figsize=(width / 72, height / 72), dpi=72)
 
 
-def rendered(figure: Figure, label: str) -> Markup:
+def rendered(figure: Figure, label: str, titles: Mapping[str, Iterable[str]] = NO_TITLES, overlay: Iterable[Markup] = ()) -> Markup:
     """Return a figure as an SVG element; `label` describes it to those who can't see it.
 
-    An artist's gid becomes its class. All ids are removed, so a page can hold many drawings.
+    An artist's gid becomes its class. All ids are removed, so a page can hold many drawings. titles: what the artists of a kind, the first
+    word of their gids, say under the pointer, in the order in which they are drawn. overlay: what lies above the figure.
     """
     stream = BytesIO()
     with warnings.catch_warnings():
@@ -72,22 +75,30 @@ def rendered(figure: Figure, label: str) -> Markup:
     root = ElementTree.fromstring(stream.getvalue())
     shapes = {path.attrib["id"]: path.attrib["d"] for path in root.iter(f"{SPACE}path") if "id" in path.attrib}
     width, height = (72 * inches for inches in figure.get_size_inches())
-    return drawing(width, height, printable(label), (part for child in root for part in _tidied(child, shapes)))
+    said = {kind: iter(texts) for kind, texts in titles.items()}
+    return drawing(width, height, printable(label), [*(part for child in root for part in _tidied(child, shapes, said)), *overlay])
 
 
-def _tidied(element: ElementTree.Element, shapes: dict[str, str]) -> Iterator[Markup]:
+def title(*lines: str) -> Markup:
+    """Return what an element says under the pointer; no script is needed for it."""
+    return tag("title", "\n".join(map(printable, lines)))
+
+
+def _tidied(element: ElementTree.Element, shapes: dict[str, str], titles: Mapping[str, Iterator[str]]) -> Iterator[Markup]:
     """Yield an element as markup without ids, references, fonts and empty groups."""
     name = element.tag.removeprefix(SPACE)
     if name in ("defs", "metadata"):
         return
-    inner = [part for child in element for part in _tidied(child, shapes)]
+    inner = [part for child in element for part in _tidied(child, shapes, titles)]
     style = _style(element.get("style", ""))
     if name == "g":
         kind = element.get("id", "")
         if "_" in kind or "." in kind or not kind:  # numbered by matplotlib; ours are words
             yield from inner
-        elif inner:
-            yield tag("g", *inner, class_=kind)
+            return
+        said = next(titles.get(kind.partition(" ")[0], iter(())), "")
+        if inner:
+            yield tag("g", *([title(said)] if said else []), *inner, class_=kind)
     elif name == "use":
         move = f"translate({_rounded(element.get('x', '0'))} {_rounded(element.get('y', '0'))})"
         yield tag("path", d=_rounded(shapes[element.attrib[LINK].removeprefix("#")]), transform=move, style=style)

@@ -28,6 +28,7 @@ from tasks.reporting.charts import (
 )
 from tasks.reporting.learning import running_mean
 from tasks.reporting.parts import NARROW, WIDE, bars_figure
+from tasks.reporting.sizes import Point, scatter_chart
 from tasks.reporting.svg import tag
 
 HOSTILE = "<script>alert(1)</script>\x00\n$\\frac"
@@ -194,3 +195,45 @@ def test_a_legend_of_many_or_long_names_stays_within_its_figure(number: int, len
     assert len(names) == number and len(shapes(svg, "curve")) == number
     assert all(0 <= float(name.attrib["x"]) <= 360 and float(name.attrib["y"]) >= 0 for name in names)
     assert len({(name.attrib["x"], name.attrib["y"]) for name in names}) == number
+
+
+def titles(svg: ElementTree.Element, kind: str) -> list[str]:
+    """What the shapes of a kind say under the pointer, in the order in which they are drawn."""
+    return [element.findtext("title", "") for element in svg.iter() if element.get("class", "").split(" ")[0] == kind]
+
+
+def test_every_bar_share_and_level_says_its_value_under_the_pointer() -> None:
+    bars = [Bar(HOSTILE, 2, "2 books", "half"), Bar("none", 0, "0")]
+    assert titles(drawn(bar_chart(bars, width=500, label_width=60)), "bar")[1] == "none: 0"
+    assert "<script>alert(1)</script>" in titles(drawn(bar_chart(bars, width=500, label_width=60)), "bar")[0]
+    shares = [Share("one", 0.5, 0.4, 0.6, "50 %"), Share("two", 1, 1, 1, "100 %")]
+    said = ["one: 50 %, from 40.0 to 60.0 %", "two: 100 %, from 100.0 to 100.0 %"]
+    svg = drawn(share_chart(shares, width=500, label_width=60))
+    assert titles(svg, "dot") == titles(svg, "whisker") == said
+    levels = [Level("read", 9, "9"), Level("left", 0, "0", "9 empty")]
+    assert titles(drawn(funnel_chart(levels, width=WIDE, description="Books")), "bar") == ["read: 9", "left: 0; 9 empty"]
+    points = [Point("small", 1, 0.5), Point("large", 2, 0.25)]
+    scattered = drawn(scatter_chart(points, width=WIDE, height=200, x_label="MB", y_label="nats", least=1e-6))
+    assert titles(scattered, "curve") == ["small: MB 1; nats 0.5", "large: MB 2; nats 0.25"]
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=300, unique=True), st.sampled_from([NARROW, WIDE]))
+@settings(deadline=None, max_examples=40)
+def test_wherever_the_pointer_is_in_a_curve_it_says_values_that_the_curve_has(steps: list[int], width: float) -> None:
+    points = [(float(step), step / 7) for step in sorted(steps)]
+    svg = drawn(curve_chart([Curve("loss", points, "strong")], width=width, height=200, x_label="step", y_label="nats"))
+    strips = [element for element in svg.iter("rect") if element.get("class") == "hover"]
+    ends = [(float(strip.attrib["x"]), float(strip.attrib["x"]) + float(strip.attrib["width"])) for strip in strips]
+    assert all(end == pytest.approx(start, abs=0.02) for (_, end), (start, _) in pairwise(ends))
+    assert ends[-1][1] == pytest.approx(width - 14)
+    known = {f"step {step:g}, nats\nloss: {value:.4g}" for step, value in points}
+    assert {strip.findtext("title", "") for strip in strips} <= known
+    assert len(strips) == min(len(points), int((ends[-1][1] - ends[0][0]) / 16))
+
+
+def test_a_curve_that_ends_early_or_has_few_points_says_where_its_value_is_from() -> None:
+    curves = [Curve("train", [(step, 1.0) for step in range(11)], "strong"), Curve("validation", [(0, 3.0), (6, 2.0)], "other")]
+    svg = drawn(curve_chart(curves, width=WIDE, height=200, x_label="step", y_label="nats"))
+    said = [element.findtext("title", "") for element in svg.iter("rect")]
+    assert said[6] == "step 6, nats\ntrain: 1\nvalidation: 2"
+    assert said[4] == "step 4, nats\ntrain: 1\nvalidation: 2 at 6" and said[9] == "step 9, nats\ntrain: 1"

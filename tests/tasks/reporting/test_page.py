@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from model.evaluation.config import Probe
 from tasks.reporting.page import UNFOLDED, render
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
+from tests.flows.page.browsing import launched, needs_chromium
 from tests.tasks.reporting.example_run import (
     CALLS_HOME,
     FAILED,
@@ -110,3 +115,28 @@ def test_an_unfinished_run_reads_as_failed_even_if_its_gates_passed(maker: RunMa
     page = maker.page()
     assert ("header", {"class": "failed"}) in page.tags and "pretrain has no result" in page.sections[""]
     assert page.rows["stage-pretrain"][:2] == ["pretrain", "unfinished"]
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_printed_on_a4_nothing_is_cut_and_what_was_folded_is_there(maker: RunMaker, tmp_path: Path) -> None:
+    whole_run(maker)
+    words = "w" * 3000
+    wide = {f"stage{number}": {"documents": 1, "pieces": 2, "characters": 3, "net": 3} for number in range(30)}
+    funnel = FUNNEL | {"stages": [READ | {"rules": {"cut": wide | {words: wide["stage0"]}}, "balanced": False, "fault": words}]}
+    maker.made("audit", {"funnel.json": funnel}, causes=(f"cause {words}",))
+    path = tmp_path / "page.html"
+    path.write_text(render(RunSummary.of(maker.run)), encoding="utf-8")
+    with launched() as browser:
+        # A4 less the margins, in pixels of 96 to the inch.
+        tab = browser.new_context(viewport={"width": round((210 - 24) / 25.4 * 96), "height": 1016}, color_scheme="dark").new_page()
+        tab.goto(path.as_uri())
+        tab.emulate_media(media="print")
+        wider = "node => node.getBoundingClientRect().right > document.documentElement.clientWidth + 1"
+        assert not [node.inner_html()[:200] for node in tab.query_selector_all("body *:not(svg *)") if node.evaluate(wider)]
+        cut = "node => node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).overflowX !== 'visible'"
+        assert not [node.get_attribute("class") for node in tab.query_selector_all("main *:not(.role)") if node.evaluate(cut)]
+        hidden = "node => node.getBoundingClientRect().height === 0"
+        assert not [node.inner_html() for node in tab.query_selector_all("details > div") if node.evaluate(hidden)]
+        white = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert white == "rgb(255, 255, 255)", "paper is white though the screen is dark"
