@@ -24,8 +24,14 @@ READS_NAMES = frozenset({"globals", "locals", "eval", "exec", "vars", "dir", "co
 READS_ALL_NAMES = frozenset({"__globals__", "__builtins__", "f_globals", "f_locals", "f_back", "gi_frame", "get_objects", "get_referents"})
 READS_ALL_NAMES |= {"inspect", "run_path", "run_module", "__closure__", "getclosurevars", "gc"}
 READS_TEXT = frozenset({*TEXT_ATTRIBUTES, "getdoc", "cleandoc", "pydoc", "help", "doctest", "get_json_schema"})
-# By these, a name that is written as text alone is read; templates and formats ask for attributes (`ASKED_TEXT`).
-READS_WORDS = frozenset({"eval", "exec", "import_module", "__import__", "attrgetter", "methodcaller", "timeit", "run_module", "run_path"})
+# By these, a name that is written as text alone is read; templates and formats ask for attributes (`ASKED_TEXT`). With the library that has
+# each: code that doesn't import it can't come to one by a text, so a list of words with "eval" in it evaluates nothing.
+READS_WORDS = {
+    **dict.fromkeys(("eval", "exec", "__import__"), "builtins"),
+    **dict.fromkeys(("attrgetter", "methodcaller"), "operator"),
+    **dict.fromkeys(("run_module", "run_path"), "runpy"),
+    **{"import_module": "importlib", "timeit": "timeit"},
+}
 READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
 READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"})
 # By these, code can come to members of a union that it never makes, or be told of them, without a name of the union. What takes one apart,
@@ -396,7 +402,7 @@ class Closure:
 
     def entries(self) -> dict[str, str]:
         """Return entry -> hash of all code that counts."""
-        texts = self._asked if not READS_WORDS.isdisjoint(self._asked) else self._spoken
+        texts = self._asked if self._evaluates_text() else self._spoken
         described = self.marks.heard or not READS_TEXT.isdisjoint(texts)
         found = dict(self.facts)
         for entry, pieces in self.counted.items():
@@ -408,6 +414,10 @@ class Closure:
                 hashes.sort()  # their order counts by an entry of its own
             found[entry] = hashes[0] if len(hashes) == 1 else short_hash("\n".join(hashes))
         return found
+
+    def _evaluates_text(self) -> bool:
+        used = self._spoken | self._imported
+        return any(name in used or (name in self._asked and library in self.libraries) for name, library in READS_WORDS.items())
 
 
 def _is_hook(name: str) -> bool:

@@ -112,8 +112,9 @@ class Reader:
                 self.values.add(node.id)
                 self.attributes |= {ANY} if node.id in self.style.getters else set()
 
-    def _attribute(self, node: ast.Attribute, scopes: Scopes, *, called: bool = False) -> None:
-        self.attributes.add(node.attr)
+    def _attribute(self, node: ast.Attribute, scopes: Scopes, *, called: bool = False, bare: bool = False) -> None:
+        # `model.eval()` is given no text to evaluate: a word that names a method of ours, and nothing that evaluates.
+        (self.words if bare and node.attr == "eval" else self.attributes).add(node.attr)
         self._field_names.update(map(id, _read_for_names(node)))  # a call comes here without `_read`
         if node.attr == FIELDS and id(node) not in self._field_names:
             self.attributes.add(FIELD_TYPES)
@@ -144,7 +145,7 @@ class Reader:
         if isinstance(function, ast.Name):
             self._name(function, scopes, called=True)
         elif isinstance(function, ast.Attribute):
-            self._attribute(function, scopes, called=True)
+            self._attribute(function, scopes, called=True, bare=not (node.args or node.keywords))
         else:
             self.read([function], scopes)
         arguments, keywords = self.style.counted_arguments(node)
