@@ -31,7 +31,7 @@ from data.synthetic.config import ModelMaker, SymbolsMaker, SyntheticSource
 from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
 from data.universe.config import UniverseSource
 from model.inference.config import SamplingConfig
-from tasks.forecast.hook import TEACHING, WorkHook, books, source_bytes
+from tasks.forecast.hook import TEACHING, WorkHook
 from tasks.lineage.hook import Holding, Inspection, LineageHook, document_tables, holds_nothing
 from tasks.reporting.cleaning import HELD_OUT, PERSONAL, RULES, SCORED
 from tasks.reporting.corpus import CONVERSATIONS, CORPUS
@@ -49,7 +49,7 @@ def _inspect_universe(inspection: Inspection) -> Holding:
     return inspection.holding({document.path, "truth"} if is_ours else ())
 
 
-@stage(body="data.universe.write:write_universe", hooks=(LineageHook(_inspect_universe), WorkHook(books, "books")))
+@stage(body="data.universe.write:write_universe", hooks=(LineageHook(_inspect_universe), WorkHook("tasks.forecast.work:books", "books")))
 def universe(config: UniverseSource) -> Metrics:
     """Nothing -> books/, truth/, world.json."""
 
@@ -133,7 +133,11 @@ def unpacked(config: IngestConfig) -> SlicedArtifact | None:
 
 @stage(
     observes=source_state,
-    hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read"), WorkHook(source_bytes)),
+    hooks=(
+        LineageHook(document_tables, in_corpus=True, reads_sources=True),
+        ReportHook(title="read"),
+        WorkHook("tasks.forecast.work:source_bytes"),
+    ),
 )
 def ingest(
     config: IngestConfig | ConversationIngest,

@@ -65,10 +65,10 @@ class Forecaster:
         sources = {name: self._source(given) for name, given in decision.inputs.items()}
         plain = stable(decision.config, decision.position)
         wanted = Execution(decision.stage, plain if isinstance(plain, dict) else {}, sources, settings=decision.config, root=self.root)
-        work = hook.measure(wanted)
+        work = hook.work(wanted)
         if work is None and last is not None:
             # Nothing tells how much there is to do now, so it is taken to be as much as the last time.
-            work = hook.measure(last)
+            work = hook.work(last)
         known = self._comparable(hook, wanted, last)
         like = min(known, key=lambda one: _distance(one[1], work), default=None) if work is not None else None
         files = _expected_files(hook, wanted, like[0]) if like is not None else None
@@ -99,8 +99,8 @@ class Forecaster:
         found = self.history.newest(wanted.stage)
         if last is not None and all(one.record != last.record for one in found):
             found.append(last)
-        group = hook.group(wanted)
-        known = [(one, amount) for one in found if hook.group(one) == group and (amount := hook.measure(one)) is not None]
+        group = hook.group_of(wanted)
+        known = [(one, amount) for one in found if hook.group_of(one) == group and (amount := hook.work(one)) is not None]
         here = [one for one in known if _record(one[0]).origin.host == socket.gethostname()]
         return here or known
 
@@ -155,7 +155,7 @@ def _distance(before: float, work: float | None) -> float:
 
 def _expected_files(hook: WorkHook, wanted: Execution, like: Execution) -> dict[str, float]:
     """Return the files that the nearest earlier execution wrote, as much larger as this one is expected to write."""
-    size, was = (hook.size or hook.measure)(wanted), (hook.size or hook.measure)(like)
+    size, was = hook.written(wanted), hook.written(like)
     factor = size / was if size and was else 1.0
     return {path: written * factor for path, written in (like.files or {}).items()}
 

@@ -14,8 +14,8 @@ from flows.recipe.schema import Recipe
 from tasks.forecast.counts import training_operations
 from tasks.forecast.execution import Execution, History, Source
 from tasks.forecast.forecast import Forecast, Forecaster, total
-from tasks.forecast.hook import consulted_operations, evaluated_operations, trained_operations
 from tasks.forecast.rates import Load, Range
+from tasks.forecast.work import consulted_operations, evaluated_operations, trained_operations
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact, PendingArtifact
