@@ -500,7 +500,7 @@ STEPS = [
     ),
     Line(
         "how another step's measure is taken",
-        both(GATED, Ran(), code("model/aims/held_out.py", "self.beta * logp_R)", "logp_R * self.beta)")),
+        both(GATED, Ran(), code("model/aims/held_out.py", "aim.beta * logp_R)", "logp_R * aim.beta)")),
     ),
 ]
 MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED, *STEPS]
