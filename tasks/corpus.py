@@ -36,6 +36,7 @@ from tasks.lineage.hook import Holding, Inspection, LineageHook, document_tables
 from tasks.reporting.cleaning import HELD_OUT, PERSONAL, RULES, SCORED
 from tasks.reporting.corpus import CONVERSATIONS, CORPUS
 from tasks.reporting.hook import ReportHook
+from tasks.reporting.judgements import JUDGEMENTS
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import ShardedArtifact, SlicedArtifact
@@ -98,7 +99,7 @@ def _inspect_judged(inspection: Inspection) -> Holding:
     return inspection.holding({JUDGED} if held else ())
 
 
-@stage(observes=judgement_state, hooks=(LineageHook(_inspect_judged),))
+@stage(observes=judgement_state, hooks=(LineageHook(_inspect_judged), ReportHook(JUDGEMENTS, title="judgements")))
 def judgements(config: JudgementConfig, work: Workspace) -> Metrics:
     """A journal of judgements -> judged.jsonl, ledger.jsonl, ratings.json, metrics.json."""
     from data.judgements.examples import write_judged

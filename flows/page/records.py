@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from tasks.reporting.wording import number
+from tasks.reporting.wording import number, words
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.index import SETTLE_SECONDS, StatSignature, stat_signature
 from tasks.stage.store.journal import RUNS, Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.store import Store
 
 EXPORT = ".mlflow.json"
+MEASURED, RELEASED, SIZES = "evaluate.", "evaluate.release.", ("parameters",)  # names of headline figures
 Signature = tuple[StatSignature, ...]
 
 
@@ -74,8 +75,12 @@ class RunEntry:
 
     @cached_property
     def figures(self) -> str:
-        """Its first headline figures, in words."""
-        return ", ".join(f"{name} {number(value)}" for name, value in list(self.headline.items())[:4])
+        """In words how large its model is, and how good the released one, or else the last that was measured."""
+        measured = [name for name in self.headline if name.startswith(MEASURED)]
+        released = [name for name in measured if name.startswith(RELEASED)]
+        told = [*(name for name in SIZES if name in self.headline), *(released or measured[-2:])]
+        shown = (told or list(self.headline))[:4]
+        return ", ".join(f"{words(name.removeprefix(MEASURED)).replace('.', ' ')} {number(self.headline[name])}" for name in shown)
 
     @property
     def seconds(self) -> float:

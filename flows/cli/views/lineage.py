@@ -20,6 +20,7 @@ from tasks.lineage.tree import commit_counts, lineage_json, rates_of, render_tre
 from tasks.reporting.lineage_drawing import as_file, draw_graph
 from tasks.reporting.stages import spent
 from tasks.reporting.wording import number
+from tasks.stage.execution.plan import setting
 from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.atomic_files import write_atomically
@@ -136,7 +137,7 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 def changes(found: dict[str, Difference]) -> list[str]:
     """Return a line for each setting that differs."""
-    return [f"{name}: {'unset' if a is None else a} -> {'unset' if b is None else b}" for name, (a, b) in found.items()]
+    return [f"{name}: {setting(a)} -> {setting(b)}" for name, (a, b) in found.items()]
 
 
 def affected(found: Mapping[Change, tuple[str, ...]]) -> list[str]:

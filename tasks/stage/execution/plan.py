@@ -226,4 +226,11 @@ def _describe(name: str, old: str | None, new: str | None) -> str:
     if kind == "observed":
         change = "was added" if old is None else "is gone" if new is None else "changed"
         return f"{rest if rest.startswith('document ') else f'file {rest}'} {change}"
-    return f"{rest or kind}: {old or 'unset'} -> {new or 'unset'}"
+    return f"{rest or kind}: {setting(old)} -> {setting(new)}"
+
+
+def setting(value: object) -> str:
+    """Return the value of a setting in words: not set, empty, or as it stands in a recipe."""
+    if value is None:
+        return "not set"
+    return "empty" if value in ("", "{}", "[]", {}, [], ()) else str(value)

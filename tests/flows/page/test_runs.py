@@ -15,14 +15,16 @@ from tests.flows.page.visiting import Seen, seen, visitor
 from tests.tasks.records import committed, ran
 from tests.tasks.reporting.example_run import HOSTILE
 
+FIGURES = {"ingest.documents": 4.0, "parameters": 33_600.0, "evaluate.base.val.loss": 2.0, "evaluate.release.test.bits_per_byte": 1.25}
+
 
 def test_runs_are_listed_newest_first_with_their_state_and_what_came_of_them(store: Store, home: Path) -> None:
     made = committed(store, {"a.txt": b"a"})
-    ran(store, 1, made, headline={"export.test.bits_per_byte": 1.25})
+    ran(store, 1, made, headline=FIGURES)
     ran(store, 2, recipe="other", status="failed", error="learn: the disk is full")
     text = seen(visitor(store, home), "/").text
     assert text.index("00:00:02") < text.index("00:00:01")
-    assert "failed" in text and "the disk is full" in text and "export.test.bits_per_byte 1.25" in text
+    assert "failed" in text and "the disk is full" in text and "parameters 33,600, release test bits per byte 1.25" in text
 
 
 def test_a_long_list_comes_in_parts_and_a_recipe_s_runs_can_be_seen_alone(store: Store, home: Path) -> None:

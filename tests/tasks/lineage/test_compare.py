@@ -133,7 +133,7 @@ def test_the_text_has_all_differences_and_leaves_equal_metrics_out(two: Corpus) 
     for expected in (
         f"{FIRST}  books, finished",
         "sft.rate: 0.5 -> 2.0",
-        "sft.warm: unset -> true",
+        "sft.warm: not set -> true",
         "ran `loss` in model/loss.py, which changed (pretrain)",
         "library torch: 0.5 -> 2.0 (pretrain)",
         "added: books/new.txt (1)",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.plan import Decision, compare
 from tasks.stage.identity.tracing import trace
 from tasks.stage.identity.tracing.libraries import installed
 from tests.tasks.toy_bodies import Collect, Count, Judge, Learn
@@ -128,3 +128,8 @@ def test_an_artifact_that_was_deleted_is_made_again_because_it_is_gone(worked: W
     assert causes == (f"its artifact {learned.location} is gone, and so is the record of its inputs",)
     worked.run(other)
     assert by_position(worked.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)
+
+
+def test_a_setting_that_came_went_or_is_empty_is_called_so() -> None:
+    before, after = {"config.a": "1", "config.b": "[]"}, {"config.b": '["x"]', "config.c": "{}"}
+    assert compare(before, after) == ("a: 1 -> not set", 'b: empty -> ["x"]', "c: not set -> empty")
