@@ -242,7 +242,10 @@ class CaptionedSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
     paths: tuple[str, ...]
     collection: str
     path_field: str = Field(
-        "file_name", min_length=1, description="column of a table that names a picture or a sound, relative to the table; name"
+        "file_name",
+        min_length=1,
+        description="column of a table that names a picture or a sound, relative to the table; of a Parquet table it may hold the files "
+        "themselves, as bytes or as Hugging Face's data sets have them (column `image` or `audio`); name",
     )
     caption_field: str = Field("text", min_length=1, description="column of a table that holds what is said of it; name")
     licence: Licence = "not stated"
@@ -267,7 +270,7 @@ class PicturesSource(CaptionedSource, frozen=True, extra="forbid", defer_build=T
     """Pictures among words: with captions beside them, or where Markdown and HTML pages show them."""
 
     MEDIUM: ClassVar[str] = PICTURE
-    formats: ClassVar[tuple[str, ...]] = (PICTURE, "md", "html", "txt", "csv", "jsonl")
+    formats: ClassVar[tuple[str, ...]] = (PICTURE, "md", "html", "txt", "csv", "jsonl", "parquet")
 
     kind: Literal["pictures"] = Field("pictures", description="pictures with captions, and pages that show pictures")
     name: str = Field("pictures", pattern=NAME + "+$", description="source name, part of its documents' ids; no slash")
@@ -275,7 +278,7 @@ class PicturesSource(CaptionedSource, frozen=True, extra="forbid", defer_build=T
         (),
         json_schema_extra=NOT_IDENTITY,
         description="folders, files or globs, relative to the recipe's root: pictures (PNG, JPEG, GIF, WebP, BMP, TIFF, PNM), pages (md, "
-        "html) that show them by relative path, and captions: a text file of a picture's name, or tables (csv, tsv, jsonl)",
+        "html) that show them by relative path, and captions: a text file of a picture's name, or tables (csv, tsv, jsonl, parquet)",
     )
     collection: Literal["", "digits", "universe", "walks"] = Field(
         "",
@@ -308,7 +311,7 @@ class SoundsSource(CaptionedSource, frozen=True, extra="forbid", defer_build=Tru
     """Sounds with what is said in them."""
 
     MEDIUM: ClassVar[str] = SOUND
-    formats: ClassVar[tuple[str, ...]] = (SOUND, "txt", "csv", "jsonl")
+    formats: ClassVar[tuple[str, ...]] = (SOUND, "txt", "csv", "jsonl", "parquet")
 
     kind: Literal["sounds"] = Field("sounds", description="sounds with transcripts")
     name: str = Field("sounds", pattern=NAME + "+$", description="source name, part of its documents' ids; no slash")
@@ -316,7 +319,7 @@ class SoundsSource(CaptionedSource, frozen=True, extra="forbid", defer_build=Tru
         (),
         json_schema_extra=NOT_IDENTITY,
         description="folders, files or globs, relative to the recipe's root: sounds (WAV, FLAC, OGG), which the extra `sound` reads, and "
-        "transcripts: a text file of a sound's name, or tables (csv, tsv, jsonl)",
+        "transcripts: a text file of a sound's name, or tables (csv, tsv, jsonl, parquet)",
     )
     collection: Literal["", "spoken"] = Field(
         "", description="sounds that need no files, in place of paths. spoken: sentences of a small world, said by a formant synthesizer"

@@ -1,9 +1,9 @@
 """Pictures and sounds among words, from a folder or from a package: captioned ones, and pages of Markdown and HTML that show them.
 
-A captioned picture is a document: the picture, a blank line, and its caption, from a text file of its name or a row of a table. So is a
-page, with its pictures where it shows them; addresses are followed below the source's paths alone, never to a network. One picture may be
-in several documents. A picture that no page shows and nothing describes is set aside, as is
-whatever can't be read; of a page the words stay. Sounds are read so, too, where a file or a table says what is said in them.
+A captioned picture is a document: the picture, a blank line, and its caption, from a text file of its name or a row of a table, which may
+hold the picture itself if it is Parquet. So is a page, with its pictures where it shows them; addresses are followed below the source's
+paths alone, never to a network. One picture may be in several documents. A picture that no page shows and nothing describes is set aside,
+as is whatever can't be read; of a page the words stay. Sounds are read so, too, where a file or a table says what is said in them.
 
 Each shard looks at all pages and tables of its source, since any may speak of any picture, and decodes the pictures of its own documents.
 Decoding runs in the parsers' process. Memory: one picture and all captions; decoded pictures wait in a file.
@@ -16,10 +16,11 @@ import io
 import posixpath
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from types import TracebackType
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from data.documents.sharding import document_id
@@ -31,6 +32,7 @@ from data.sources.errors import Unreadable
 from data.sources.extraction import Extractor
 from data.sources.files import observed_name, pictures_state, survey
 from data.sources.formats import ENDINGS
+from data.sources.readers.parquet import read_part_rows
 from data.sources.readers.picture import picture_of
 from data.sources.readers.record import MARK, BrokenRecord, ReaderOptions, Record
 from data.sources.readers.registry import READERS
@@ -178,7 +180,7 @@ class PictureReader:
         if not self._extractor.works.includes_work(name):
             return
         try:
-            picture, told = self._decode(name, name, name)
+            picture, told = self._decode(name, self._bytes(name), name)
         except Unreadable as error:
             self._set_aside(name, name, str(error))
             return
@@ -211,7 +213,7 @@ class PictureReader:
             self._set_aside(page, f"{page}#{address[:200]}", reason)
             return ""
         try:
-            picture, _ = self._decode(page, path, f"{page}#{path}")
+            picture, _ = self._decode(page, self._bytes(path), f"{page}#{path}")
         except Unreadable as error:
             self._set_aside(page, path, str(error))
             return ""
@@ -242,42 +244,86 @@ class PictureReader:
                 self._set_aside(name, f"{name}#{row.name}", row.reason)
 
     def _read_table(self, name: str, kind: str, pictures: Collection[str]) -> None:
-        """Read a table of captions."""
+        """Read a table of captions. Rows of a Parquet table may hold the pictures, each of which is a document of its own."""
+        if kind == "parquet":
+            with self._opened(name) as stream:
+                self._read_rows(name, stream, pictures)
+            return
         count = 0
         for row in READERS[kind](io.BytesIO(self._bytes(name)), self._extractor.options, lambda _: True):
             place = f"{name}#{row.name}"
             if isinstance(row, BrokenRecord):
                 self._set_aside(place, place, row.reason)
             elif isinstance(row, Record):
-                path = posixpath.normpath(posixpath.join(posixpath.dirname(name), row.name))
-                if path in pictures:
-                    self._captions[path].append(Caption(row.text.strip(), name, place))
-                    count += 1
-                else:
-                    self._set_aside(place, place, f"no such {self._medium}: the table names it, and no file of this name is there")
+                count += self._add_caption(name, place, row.name, row.text, pictures)
         if not count:
             raise Unreadable(f"no captions: none of its rows names a {self._medium} by {self._source.path_field}")
 
+    def _read_rows(self, name: str, stream: IO[bytes], pictures: Collection[str]) -> None:
+        """Read the rows of a Parquet table: those that hold a file, if they are the shard's, and the captions of those that name one."""
+        works = self._extractor.works
+        for row in read_part_rows(stream, self._extractor.options, lambda number: works.includes_place(f"{name}#{number}")):
+            place = f"{name}#{row.name}"
+            if row.fault:
+                self._set_aside(place, place, row.fault)
+            elif row.content is None:
+                self._add_caption(name, place, row.path, row.caption, pictures)
+            else:
+                self._add_part(place, name)
+                if works.includes_work(place):
+                    self._add_held(place, row.content, row.caption)
+
+    def _add_held(self, place: str, content: bytes, caption: str) -> None:
+        """Add the picture that a row of a table holds, and what is said of it."""
+        try:
+            picture, told = self._decode(place, content, place)
+        except Unreadable as error:
+            self._set_aside(place, place, str(error))
+            return
+        self._add_part(place, place, picture)
+        self._add_text(place, "record", f"{picture.placeholder}\n\n{caption}", self._medium, "", told)
+
+    def _add_caption(self, table: str, place: str, named: str, caption: str, pictures: Collection[str]) -> bool:
+        """Note what a row of a table says of the picture that it names; return whether that is there."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(table), named))
+        if path not in pictures:
+            self._set_aside(place, place, f"no such {self._medium}: the table names it, and no file of this name is there")
+            return False
+        self._captions[path].append(Caption(caption.strip(), table, place))
+        return True
+
     def _bytes(self, name: str) -> bytes:
         """Return a file's bytes. Raise SourceError if they have changed, and Unreadable."""
-        limit, expected = self._extractor.options.limit, self._states.get(name)
+        limit = self._extractor.options.limit
+        with self._opened(name) as stream:
+            if (size := stream.seek(0, 2)) > limit:
+                raise Unreadable(f"too large: {size} bytes, the limit is {limit}")
+            stream.seek(0)
+            return stream.read()
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file. Raise SourceError if it proves to have changed when it has been read, and Unreadable."""
+        expected = self._states.get(name)
         try:
-            content = self._files[name].read_bytes()
+            stream = self._files[name].open("rb")
         except OSError as error:
             if expected is not None and not expected.startswith(UNREADABLE):
                 raise changed(observed_name(self._source.label, name)) from error
             raise Unreadable(f"{UNREADABLE}: {error.strerror}") from error
-        if expected is not None and expected != hashlib.sha256(content).hexdigest():
-            raise changed(observed_name(self._source.label, name))
-        if len(content) > limit:
-            raise Unreadable(f"too large: {len(content)} bytes, the limit is {limit}")
-        return content
+        with stream:
+            try:
+                yield stream
+            finally:  # what a file that has changed makes of itself may look like damage
+                stream.seek(0)
+                if expected is not None and expected != hashlib.file_digest(stream, "sha256").hexdigest():
+                    raise changed(observed_name(self._source.label, name))
 
-    def _decode(self, work: str, name: str, place: str) -> tuple[Picture, str]:
-        """Return the picture or sound in a file, and what form that had; what it holds besides is set aside at `place`.
+    def _decode(self, work: str, content: bytes, place: str) -> tuple[Picture, str]:
+        """Return the picture or sound in a file's bytes, and what form that had; what it holds besides is set aside at `place`.
 
         Raise Unreadable for one that is broken."""
-        rows = list(self._extractor.sandbox.read(self._medium, self._bytes(name), self._extractor.options, None))
+        rows = list(self._extractor.sandbox.read(self._medium, content, self._extractor.options, None))
         for row in rows:
             if isinstance(row, BrokenRecord):
                 self._set_aside(work, f"{place}#{row.name}", row.reason)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -132,6 +133,97 @@ def test_a_document_that_is_never_to_be_read_leaves_no_pixel_and_the_census_stil
     assert not {"a/cat.png", "pages/page.md"} & texts_of(tmp_path / "out").keys()
     assert not any(part.picture == gray(1) for part in read_parts([tmp_path / "out" / "0" / PARTS]))
     census(config, tmp_path / "census", [tmp_path / "out" / "0"], shelf, tmp_path, **limits(tmp_path / "scratch"))
+
+
+def table_file(rows: Sequence[dict[str, Any]], **keys: Any) -> bytes:
+    """A Parquet table, as Hugging Face's data sets of pictures are published."""
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), out, **keys)
+    return out.getvalue()
+
+
+def held(content: bytes | None, path: str | None = None) -> dict[str, Any]:
+    return {"bytes": content, "path": path}
+
+
+TABLE = (
+    {"image": held(picture_file(1), "cat.png"), "text": "A black cat."},
+    {"image": held(picture_file(2, form="JPEG", quality=100)), "text": " A dog "},
+    {"image": held(picture_file(5)[:-30]), "text": "What nobody sees."},
+    {"image": held(bomb(100_000, 100_000)), "text": "A bomb."},
+    {"image": held(picture_file(4)), "text": None},
+    {"image": None, "text": "No picture."},
+    {"image": held(None, "b/sea.gif"), "text": "The sea"},
+    {"image": held(None, "b/gone.gif"), "text": "What was there"},
+)
+HELD = {"set.parquet": table_file(TABLE, row_group_size=3), "b/sea.gif": picture_file(3, form="GIF")}
+IN_TABLES = IngestConfig(sources=(PicturesSource(paths=(".",), path_field="image"),), shards=1)
+
+
+def test_pictures_that_a_parquet_table_holds_are_documents_and_each_other_row_has_its_reason(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", HELD)
+    read(IN_TABLES, root, tmp_path / "out")
+    texts = texts_of(tmp_path / "out")
+    assert texts.pop("b/sea.gif").endswith("\n\nThe sea")
+    assert texts == {"set.parquet#1": f"{gray(1).placeholder}\n\nA black cat.", "set.parquet#2": f"{gray(2).placeholder}\n\nA dog"}
+    reasons = {row["path"]: row["reason"] for row in rows(tmp_path / "out", "quarantine", 1)}
+    assert reasons.pop("set.parquet#3").startswith("damaged picture")
+    assert reasons == {
+        "set.parquet#4": "too large: 100000 x 100000 pixels, the limit is 16000000",
+        "set.parquet#5": "no caption: field 'text' of the row says nothing",
+        "set.parquet#6": "empty: field 'image' of the row holds no file",
+        "set.parquet#8": "no such picture: the table names it, and no file of this name is there",
+    }
+    counted = census(IN_TABLES, tmp_path / "census", [tmp_path / "out" / "0"], root, tmp_path, **limits(tmp_path / "scratch"))
+    assert counted["read"] == len(HELD)
+
+
+@pytest.mark.parametrize("of", [pa.binary(), pa.large_binary(), pa.binary_view()], ids=str)
+def test_a_column_of_bytes_holds_pictures_whatever_its_type_and_names_them_by_row_in_any_shard(of: pa.DataType, tmp_path: Path) -> None:
+    table = pa.table({"image": pa.array([picture_file(shade) for shade in range(9)], of), "text": [f"Shade {n}" for n in range(9)]})
+    root = tmp_path / "set"
+    root.mkdir()
+    pq.write_table(table, root / "set.parquet", row_group_size=4)
+    several = IN_TABLES.model_copy(update={"shards": 3})
+    read(IN_TABLES, root, tmp_path / "one")
+    read(several, root, tmp_path / "three")
+    expected = {f"set.parquet#{n + 1}": f"{gray(n).placeholder}\n\nShade {n}" for n in range(9)}
+    assert texts_of(tmp_path / "one") == texts_of(tmp_path / "three", 3) == expected
+
+
+def test_a_row_that_is_never_to_be_read_leaves_no_pixel(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", HELD)
+    config = IN_TABLES.model_copy(update={"without": (document_id("pictures", "set.parquet#1"),)})
+    read(config, root, tmp_path / "out")
+    assert "set.parquet#1" not in texts_of(tmp_path / "out")
+    assert not any(part.picture == gray(1) for part in read_parts([tmp_path / "out" / "0" / PARTS]))
+    census(config, tmp_path / "census", [tmp_path / "out" / "0"], root, tmp_path, **limits(tmp_path / "scratch"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (table_file([{"picture": held(picture_file(1)), "text": "A cat"}]), "no such column: image; it has picture, text"),
+        (table_file([{"image": 7, "text": "A cat"}]), "no file and no path: column 'image' holds int64"),
+        (table_file([{"image": {"data": b"x"}, "text": "A cat"}]), "no file and no path: column 'image' holds struct<data: binary>"),
+        (table_file([{"image": held(picture_file(1)), "text": 7}]), "no text: column 'text' holds int64"),
+        (table_file(TABLE)[:-9], "damaged parquet"),
+        (b"PAR1" * 20, "damaged parquet"),
+    ],
+)
+def test_a_table_that_holds_no_pictures_is_set_aside_by_name(content: bytes, reason: str, tmp_path: Path) -> None:
+    root = write(tmp_path / "set", {"set.parquet": content, "cat.png": picture_file(9), "cat.txt": b"A cat."})
+    read(IN_TABLES, root, tmp_path / "out")
+    assert [(row["path"], row["reason"][: len(reason)]) for row in rows(tmp_path / "out", "quarantine", 1)] == [("set.parquet", reason)]
+    assert list(texts_of(tmp_path / "out")) == ["cat.png"]
+
+
+def test_a_table_that_changes_after_the_key_was_made_is_refused_even_if_it_looks_damaged_then(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", HELD)
+    state = source_state(IN_TABLES, root, None, digests)
+    (root / "set.parquet").write_bytes(HELD["set.parquet"][:-9])
+    with pytest.raises(SourceError, match=r"set\.parquet"):
+        ingest(IN_TABLES, tmp_path / "out", IngestInputs(root, root, None, state), Shard(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_picture_that_changes_after_the_key_was_made_is_refused(shelf: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -82,6 +84,19 @@ def test_recordings_with_what_is_said_become_documents_at_one_rate_and_say_what_
         assert len(samples) == sound.width == (RATE if path == "a/three.ogg" else RATE // 2)
         peak = np.abs(np.fft.rfft(samples)).argmax() * RATE / len(samples)
         assert peak == pytest.approx(440, abs=3) and np.abs(samples).max() == pytest.approx(0.5, abs=0.06), path
+
+
+def test_recordings_that_a_parquet_table_holds_are_those_that_files_hold(tmp_path: Path) -> None:
+    table = [{"audio": {"bytes": SHELF["a/two.flac"], "path": None}, "sentence": "a second tone"}]
+    table += [{"audio": {"bytes": SHELF["b/cut.flac"], "path": None}, "sentence": "a part"}]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(table), out)
+    source = SoundsSource(paths=(".",), path_field="audio", caption_field="sentence", max_seconds=2)
+    read(IngestConfig(sources=(source,), shards=1), write(tmp_path / "set", {"set.parquet": out.getvalue()}), tmp_path / "out")
+    read(CONFIG, write(tmp_path / "shelf", SHELF), tmp_path / "files")
+    assert parts_of(tmp_path / "out") == {"set.parquet#1": parts_of(tmp_path / "files")["a/two.flac"]}
+    (fault,) = rows(tmp_path / "out", "quarantine", 1)
+    assert fault["path"] == "set.parquet#2" and "damaged" in fault["reason"]
 
 
 def test_what_is_too_long_or_broken_or_said_of_nothing_is_set_aside_by_name(tmp_path: Path) -> None:
