@@ -52,10 +52,20 @@ def client(address: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def endless(chat_format: ChatFormat) -> Decoder:
-    """A decoder of a long context that never ends a text: its stop tokens have no weight."""
+    """A decoder of a long context that never ends a text, however its tokens are drawn.
+
+    The first number of every hidden vector is positive, and only the stop tokens' logits read it, by a large negative weight.
+    """
     config = DecoderConfig(width=32, layers=1, heads=4, kv_heads=2, feed_forward=64, context=8192, tied_embeddings=False, initial_std=0.3)
     decoder = Decoder(config, chat_format.tokenizer.get_vocab_size(), seed=1).eval()
-    assert decoder.lm_head is not None
+    stops = sorted(chat_format.stop_ids)
     with torch.no_grad():
-        decoder.lm_head.weight[sorted(chat_format.stop_ids)] = 0
+        for name, weight in decoder.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight[0] = 0
+            elif name.endswith("embed_tokens.weight"):
+                weight[:, 0] = 1
+            elif name == "lm_head.weight":
+                weight[:, 0], weight[stops] = 0, 0
+                weight[stops, 0] = -1000
     return decoder
