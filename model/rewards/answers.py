@@ -10,12 +10,17 @@ What a model thinks before it answers, between `<think>` and `</think>`, is not 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-_NUMBER = re.compile(r"([-\u2212]?\d+(?:,\d{3})*(?:\.\d+)?)(?:/(\d+(?:\.\d+)?)(?![\d/]))?")
+_MINUS, _SLASH, _NARROW = "-\u2010-\u2013\u2212\ufe63\uff0d", "/\u2044\u2215\u00f7", "'\u2019\u00a0\u2009\u202f"
+_NUMBER = re.compile(
+    rf"([{_MINUS}]?(?:\d+(?:[,{_NARROW}]\d{{3}}(?!\d))*(?:\.\d+)?|(?<!\d)\.\d+)(?:[eE][-+\u2212]?\d+)?)"
+    rf"(?:\s?[{_SLASH}]\s?(\d+(?:\.\d+)?)(?![\d{_SLASH}])|(?:\^|\*\*)([-+\u2212]?\d+))?"
+)
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "capt", "col", "gen", "lt", "rev", "hon")
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)]*(?=\s)")
 _ABBREVIATED = re.compile(r"(?:^|[^\w])(?:" + "|".join(_TITLES) + r"|[a-z])\.$", re.IGNORECASE)
@@ -80,13 +85,22 @@ def has_phrase(text: str, phrase: str) -> bool:
 
 
 def numbers(text: str) -> list[float]:
-    """Return the numbers that a text has in digits, in order; a fraction is one number, not two."""
+    """Return the numbers that a text has in digits, in order; a fraction, a power and 3e5 are one number each, not two."""
     return [_value(*found) for found in _NUMBER.findall(text)]
 
 
-def _value(number: str, divisor: str) -> float:
-    value = float(number.replace(",", "").replace("\u2212", "-"))
+def _value(number: str, divisor: str, power: str) -> float:
+    value = _plain(number)
+    if power:
+        try:
+            return math.copysign(abs(value) ** _plain(power), value)  # -3^2 is -(3^2)
+        except (OverflowError, ZeroDivisionError):
+            return math.inf
     return value / float(divisor) if divisor and float(divisor) else value
+
+
+def _plain(number: str) -> float:
+    return float(re.sub(rf"[{_MINUS}]", "-", re.sub(rf"[,{_NARROW}]", "", number)))
 
 
 def first_sentence(text: str) -> str:
@@ -131,7 +145,7 @@ def read_questions(path: Path, *, choices: bool = False) -> list[Question]:
 
 def _phrase(answer: str) -> re.Pattern[str]:
     words = [re.escape(word) for word in answer.casefold().split()]
-    # A number is not found in another one: 3 is not in -3, 3.7, 1/3, 3,000 or 3%.
-    before = r"(?<![-\u2212/])(?<!\d[.,])" if answer.strip()[:1].isdigit() else ""
-    after = r"(?![.,/]\d)(?!%)" if answer.strip()[-1:].isdigit() else ""
+    # A number is not found in another one: 3 is not in -3, .3, 3.7, 1/3, 1 / 3, 3:15, 2^3, 3,000 or 3%.
+    before = rf"(?<![{_MINUS}{_SLASH}.^])(?<!\d[,:{_NARROW}])(?<![{_SLASH}]\s)(?<!\*\*)" if answer.strip()[:1].isdigit() else ""
+    after = rf"(?![.,:^{_MINUS}{_NARROW}]\d)(?!\s?[{_SLASH}]\s?\d)(?!\s?%)(?!\*\*)" if answer.strip()[-1:].isdigit() else ""
     return re.compile(rf"(?<!\w){before}" + r"\s+".join(words) + rf"(?!\w){after}")

@@ -7,8 +7,8 @@ look through, so that the number of steps bounds time and memory alike. Nothing 
 A reply as a program: its text found, parsed and held to the part of Python that the interpreter knows.
 
 A program is one or more functions, each `def` with plain parameters, and nothing else: no imports, no classes, no attributes but the
-methods of texts and lists that `operations` lists, no names with two underscores. Of a reply that has a block between three backticks the
-first block counts, else the whole. Python's parser alone sees the text; nothing of it is compiled.
+methods of texts and lists that `operations` lists, no names with two underscores. Of a reply that has a fenced block (CommonMark 4.5) the
+first counts, else the whole. Python's parser alone sees the text; nothing of it is compiled.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import textwrap
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,7 @@ from typing import Any
 
 CHARACTERS, NODES, DEPTH = 2000, 400, 24  # of a program's text, of its syntax tree, of how deep that goes
 # A fenced block in any spelling of its language; one that was cut off has no end.
-_BLOCK = re.compile(r"```[ \t]*[\w+#.-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_BLOCK = re.compile(r"(?<![`~])(`{3,}+|~{3,}+)[^\n`~]*\n(.*?)(?:\1|[`~]{0,2}\Z)", re.DOTALL)
 _KNOWN = (
     *(ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.If, ast.While, ast.For, ast.Expr),
     *(ast.Pass, ast.Break, ast.Continue, ast.Constant, ast.Name, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call),
@@ -40,7 +41,7 @@ def program_text(reply: str) -> str:
     """Return the part of a reply that is meant to be a program."""
     text = reply.replace("\r\n", "\n").replace("\r", "\n")
     block = _BLOCK.search(text)
-    return (block.group(1) if block else text).strip()
+    return textwrap.dedent(block[2] if block else text).strip()
 
 
 def parse_program(text: str) -> dict[str, ast.FunctionDef]:

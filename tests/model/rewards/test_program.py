@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+import time
 from random import Random
 from typing import Any
 
@@ -127,11 +129,40 @@ def test_whatever_a_model_writes_ends_and_earns_the_same_again() -> None:
         assert 0 <= earned <= 1 and earned == earn(Reply(DOUBLE, cut, True)), cut
 
 
-@pytest.mark.parametrize("fence", ["```python\n{}```", "```Python\n{}```", "``` py3 \n{}\n```", "```\n{}", "So:\n```PYTHON\n{}", "{}"])
+FENCES = (
+    *(
+        "```python\n{}```",
+        "```Python\n{}```",
+        "``` py3 \n{}\n```",
+        "```\n{}",
+        "So:\n```PYTHON\n{}",
+        "{}",
+        "\n\n{}\n\n",
+        "~~~python\n{}\n~~~",
+    ),
+    *(
+        "````python\n{}\n````",
+        "```{{.python}}\n{}```",
+        "```python title='f.py'\n{}```",
+        "1. So:\n   ```python\n{}\n   ```",
+        "```python\n{}``",
+    ),
+)
+
+
+@pytest.mark.parametrize("fence", FENCES)
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_a_program_is_found_however_it_is_fenced(fence: str, newline: str) -> None:
-    reply = fence.format("def f(x):\n    return x * 2\n").replace("\n", newline)
+    lines = "def f(x):\n    return x * 2\n"
+    reply = fence.format(textwrap.indent(lines, "   ") if "   ```" in fence else lines).replace("\n", newline)
     assert ProgramReward().build().score(Reply(DOUBLE, reply, True)) == 1.0
+
+
+@pytest.mark.parametrize("part", ["`", "~", "```", "```\n", "~~~ ", "` ", "\n "])
+def test_a_reply_of_nothing_but_fences_is_read_at_once(part: str) -> None:
+    began = time.process_time()
+    assert ProgramReward().build().score(Reply(DOUBLE, part * (1_000_000 // len(part)), True)) == 0.0
+    assert time.process_time() - began < 2
 
 
 def test_replacing_within_a_count_is_charged_as_replacing_all() -> None:

@@ -36,6 +36,23 @@ WHO: Question = {"question": "Who rules Ravenmoor?", "answers": ["Ada Finch", "Q
         ("It is 3/4.", ["3"], False),
         ("It is 3,000.", ["3"], False),
         ("It is 3%.", ["3"], False),
+        ("It is \u20133.", ["3"], False),
+        ("It is .3.", ["3"], False),
+        ("It is 1 / 3.", ["3"], False),
+        ("It is 3 / 4.", ["3"], False),
+        ("It is 1\u20443.", ["3"], False),
+        ("It is 3e5.", ["3"], False),
+        ("It is 10^3.", ["3"], False),
+        ("It is 3**2.", ["3"], False),
+        ("It is 3:15.", ["3"], False),
+        ("It is 3 %.", ["3"], False),
+        ("It is 3\u202f000.", ["3"], False),
+        ("It is 3-4.", ["3"], False),
+        ("It is 3\u00bd.", ["3"], False),
+        ("It is a 3-year-old.", ["3"], True),
+        ("It is (3).", ["3"], True),
+        ("It is $3, or 3 dollars.", ["3"], True),
+        ("4 - 1 = 3", ["3"], True),
         ("It is 3.", ["3"], True),
         ("Three, that is 3, of them", ["3"], True),
         ("It is -3, below zero", ["-3"], True),
@@ -91,3 +108,41 @@ def test_an_unknown_kind_of_reward_is_refused_with_the_known_ones() -> None:
 
 def test_fractions_signs_and_thousands_are_one_number_each() -> None:
     assert numbers("1/4 of 3,000 is 750, not \u2212750 or -7.5") == [0.25, 3000, 750, -750, -7.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(
+            (".5", 0.5),
+            ("-.5", -0.5),
+            ("3e5", 3e5),
+            ("1.5E-3", 0.0015),
+            ("1 / 4", 0.25),
+            ("1\u20444", 0.25),
+            ("10^3", 1000),
+            ("2**-1", 0.5),
+        ),
+        *(
+            ("\u20133", -3),
+            ("3\u202f000", 3000),
+            ("3'000'000", 3e6),
+            ("-3^2", -9),
+            ("1e999999999", float("inf")),
+            ("9" * 5000, float("inf")),
+        ),
+        *(("9^999999", float("inf")), ("1/0", 1), ("0^-1", float("inf")), ("4 - 1 = 3", 3), ("3.", 3), ("\u0663", 3)),
+    ],
+)
+def test_a_number_is_read_in_every_usual_spelling(text: str, value: float) -> None:
+    assert numbers(f"So it is {text}")[-1] == value
+
+
+@pytest.mark.parametrize(
+    "wrong", ["-3", "3.7", "1/3", "1 / 3", ".3", "3e5", "10^3", "3/4", "\u20133", "1\u20443", "3,000", "3\u202f000", "2-3"]
+)
+@pytest.mark.parametrize("kind", ["answer", "number", "sole"])
+def test_no_other_number_counts_as_three(wrong: str, kind: str) -> None:
+    reward, three = REWARD.validate_python({"kind": kind}).build(), Question(question="How many?", answers=["3"], fact="f")
+    assert reward.score(Reply(three, f"There are {wrong}.", True)) == 0
+    assert reward.score(Reply(three, "There are 3.", True)) == 1
