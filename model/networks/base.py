@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -46,8 +46,12 @@ Ability = Literal["causal", "bidirectional", "infilling", "generation", "packed"
 
 
 class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
-    """The sizes and inputs that every network has, and what it can do."""
+    """The sizes and inputs that every network has, and what it can do.
 
+    `BUILT_BY`: its class, called with (config, vocab_size, seed=), as `module:name`, so that a config loads no torch.
+    """
+
+    BUILT_BY: ClassVar[str]
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset()
     INITIAL: ClassVar[frozenset[str]] = frozenset({"initial_std", "zero_outputs"})  # the keys that only fresh weights follow
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers")  # the keys that `resized` sets
@@ -58,9 +62,10 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     context: int = Field(128, ge=2, le=2**31 - 1, description="longest sequence it is trained on; tokens")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights")
 
-    @abstractmethod
     def build(self, vocab_size: int, *, seed: int = 0) -> Network:
         """Return a network over `vocab_size` tokens with initial weights drawn from the seed."""
+        network: Network = resolve_name(self.BUILT_BY)(self, vocab_size, seed=seed)
+        return network
 
     @property
     def whole_batch(self) -> bool:

@@ -18,12 +18,7 @@ from model.networks.base import Ability, Layout, NetworkBase
 from model.networks.ngram_config import NgramConfig as NgramConfig
 
 if TYPE_CHECKING:
-    from model.networks.decoder import Decoder
-    from model.networks.encoder import Encoder
-    from model.networks.encoder_decoder import EncoderDecoder
     from model.networks.hub.protocol import HubForm
-    from model.networks.hybrid import Hybrid
-    from model.networks.recurrent import Recurrent
 
 
 def decoder_layout_problems(config: DecoderConfig, layout: Layout) -> Iterator[str]:
@@ -121,6 +116,7 @@ class DecoderShape(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
 class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
     """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
 
+    BUILT_BY: ClassVar[str] = "model.networks.decoder:Decoder"
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute", "tensor", "pipeline"})
 
     kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
@@ -135,12 +131,6 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
         description="what a token of a prompt sees of it: what stands before, or with bidirectional all of it, as pretrain.kind=prefix "
         "teaches; what is written after it is causal",
     )
-
-    def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
-        """Return a decoder of this shape with initial weights drawn from the seed."""
-        from model.networks.decoder import Decoder
-
-        return Decoder(self, vocab_size, seed=seed)
 
     @model_validator(mode="after")
     def _heads_can_be_built(self) -> DecoderConfig:
@@ -216,6 +206,7 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
 class HybridConfig(DecoderShape, frozen=True, extra="forbid"):
     """A decoder whose blocks differ in what mixes their tokens: attention, convolutions, state spaces, delta rules, recurrences."""
 
+    BUILT_BY: ClassVar[str] = "model.networks.hybrid:Hybrid"
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute"})
 
     kind: Literal["hybrid"] = Field("hybrid", description="which network: blocks with token mixers of several kinds")
@@ -273,12 +264,6 @@ class HybridConfig(DecoderShape, frozen=True, extra="forbid"):
         if any(isinstance(mixer, RecurrenceMixer) for mixer in self.block_mixers):
             yield from recurrence_layout_problems(self, layout)
 
-    def build(self, vocab_size: int, *, seed: int = 0) -> Hybrid:
-        """Return a network of this shape with initial weights drawn from the seed."""
-        from model.networks.hybrid import Hybrid
-
-        return Hybrid(self, vocab_size, seed=seed)
-
 
 def recurrence_layout_problems(config: NetworkBase, layout: Layout) -> Iterator[str]:
     """Refuse recomputation under ZeRO 3: a recurrence gathers other weights on a worker whose rows hold a single document."""
@@ -296,6 +281,7 @@ def _head_width(width: int) -> int:
 class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
     """A bidirectional Transformer encoder: every token sees all of its document, so it fills gaps and cannot continue a text."""
 
+    BUILT_BY: ClassVar[str] = "model.networks.encoder:Encoder"
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"bidirectional", "packed", "gradients", "recompute"})
 
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "feed_forward")
@@ -359,12 +345,6 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
         sizes = {"width": width, "layers": layers, "heads": heads, "feed_forward": max(64, round(width * 8 / 3 / 64) * 64)}
         return type(self)(**{**self.model_dump(), **sizes})
 
-    def build(self, vocab_size: int, *, seed: int = 0) -> Encoder:
-        """Return an encoder of this shape with initial weights drawn from the seed."""
-        from model.networks.encoder import Encoder
-
-        return Encoder(self, vocab_size, seed=seed)
-
 
 class EncoderDecoderConfig(NetworkBase, frozen=True, extra="forbid"):
     """An encoder and a decoder of T5's shape (Raffel et al., 2020): it reads a text with gaps and writes what they hide.
@@ -373,6 +353,7 @@ class EncoderDecoderConfig(NetworkBase, frozen=True, extra="forbid"):
     one learning rate for all matrices.
     """
 
+    BUILT_BY: ClassVar[str] = "model.networks.encoder_decoder:EncoderDecoder"
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"infilling", "packed", "gradients", "recompute"})
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "feed_forward")
 
@@ -445,16 +426,11 @@ class EncoderDecoderConfig(NetworkBase, frozen=True, extra="forbid"):
         sizes = {"width": width, "layers": layers, "heads": heads, "feed_forward": max(64, round(width * 8 / 3 / 64) * 64)}
         return type(self)(**{**self.model_dump(), **sizes})
 
-    def build(self, vocab_size: int, *, seed: int = 0) -> EncoderDecoder:
-        """Return a network of this shape with initial weights drawn from the seed."""
-        from model.networks.encoder_decoder import EncoderDecoder
-
-        return EncoderDecoder(self, vocab_size, seed=seed)
-
 
 class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     """A language model of gated recurrent units: its state has a fixed size, so a new token costs the same however long the text is."""
 
+    BUILT_BY: ClassVar[str] = "model.networks.recurrent:Recurrent"
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "gradients", "recompute"})
 
     kind: Literal["recurrent"] = Field("recurrent", description="which network: gated recurrent units (GRU)")
@@ -478,12 +454,6 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     def resized(self, width: int, layers: int) -> Self:
         """Return the network of another size; it has no inner sizes."""
         return type(self)(**{**self.model_dump(), "width": width, "layers": layers})
-
-    def build(self, vocab_size: int, *, seed: int = 0) -> Recurrent:
-        """Return a network of this shape with initial weights drawn from the seed."""
-        from model.networks.recurrent import Recurrent
-
-        return Recurrent(self, vocab_size, seed=seed)
 
 
 AnyKind = DecoderConfig | HybridConfig | RecurrentConfig | EncoderConfig | EncoderDecoderConfig | NgramConfig

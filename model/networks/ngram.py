@@ -205,7 +205,7 @@ def count_model(config: NgramConfig, shards: Path, output: Path) -> dict[str, fl
     packed = reader.metadata
     rows = spread(len(reader), config.most_tokens // packed.sequence_length)
     targets = read_targets(reader, rows)
-    network = config.build(packed.vocab_size)
+    network = Ngram(config, packed.vocab_size)
     levels = count_ngrams(targets, vocab_size=packed.vocab_size, order=config.order, beginning=packed.begin)
     network.fill(levels)
     save_model(network, output, extra={TOKENIZER_DIGEST: packed.tokenizer_digest})

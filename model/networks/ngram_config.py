@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from model.networks.base import Ability, Layout, NetworkBase
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.networks.ngram import Ngram
+    from model.networks.network import Network
 
 
 class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
@@ -21,6 +22,7 @@ class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
     are those of the baseline `ngram`, and give the same probabilities.
     """
 
+    BUILT_BY: ClassVar[str] = "model.networks.ngram:Ngram"
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed"})
     INITIAL: ClassVar[frozenset[str]] = frozenset()
     SIZES: ClassVar[tuple[str, ...]] = ()
@@ -72,8 +74,7 @@ class NgramConfig(NetworkBase, frozen=True, extra="forbid"):
             if value != plain:
                 yield f"{key}={value} with {layout.shape}kind={self.kind}, which is counted by one process; set {key}={plain}"
 
-    def build(self, vocab_size: int, *, seed: int = 0) -> Ngram:
+    def build(self, vocab_size: int, *, seed: int = 0) -> Network:
         """Return a model that has counted nothing yet: every token is as likely."""
-        from model.networks.ngram import Ngram
-
-        return Ngram(self, vocab_size)
+        network: Network = resolve_name(self.BUILT_BY)(self, vocab_size)
+        return network

@@ -19,7 +19,8 @@ from tests.model.conftest import CONTEXT
 @pytest.fixture(scope="module")
 def encoder(packed: Path) -> Encoder:
     vocab_size = ShardReader(packed / "val").metadata.vocab_size
-    return EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.3).build(vocab_size, seed=1).eval()
+    config = EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.3)
+    return Encoder(config, vocab_size, seed=1).eval()
 
 
 def test_loss_and_accuracy_are_the_objectives_means_over_all_hidden_tokens(encoder: Encoder, packed: Path) -> None:

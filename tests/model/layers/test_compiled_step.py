@@ -16,7 +16,7 @@ from model.layers.decoding.compiled import step
 from model.layers.decoding.compiled import step as compiled
 from model.layers.decoding.compiled.step import SUMS, load
 from model.networks.config import DecoderConfig
-from model.networks.decoder import DecodingDecoder
+from model.networks.decoder import Decoder, DecodingDecoder
 from model.networks.decoding import DecodingNetwork
 
 PROGRAM = """
@@ -46,7 +46,7 @@ def decoding_of(vocabulary: int = 61, **shape: Any) -> DecodingDecoder:
     """Return a decoder with spread weights, gains that are not 1 among them."""
     heads, kv_heads = shape.pop("heads", (4, 2))
     config = DecoderConfig(**({"width": 32, "layers": 2, "feed_forward": 48, "context": 64} | shape), heads=heads, kv_heads=kv_heads)
-    network = config.build(vocabulary, seed=5).eval()
+    network = Decoder(config, vocabulary, seed=5).eval()
     generator = torch.Generator().manual_seed(6)
     with torch.no_grad():
         for weight in network.parameters():

@@ -22,7 +22,7 @@ DOCUMENTS = torch.tensor([[0] * 20, [0] * 3 + [1] * 11 + [2] * 6])
 def encoder(**changes: object) -> Encoder:
     """A small encoder in evaluation mode whose gains differ from their initial values."""
     sizes = {"width": 32, "layers": 2, "heads": 4, "feed_forward": 48, "context": CONTEXT, "initial_std": 0.2}
-    return spread(EncoderConfig.model_validate({**sizes, **changes}).build(VOCABULARY, seed=3))
+    return spread(Encoder(EncoderConfig.model_validate({**sizes, **changes}), VOCABULARY, seed=3))
 
 
 def with_gaps(rows: int) -> Tensor:

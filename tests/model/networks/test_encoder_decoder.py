@@ -20,7 +20,7 @@ def network(**changes: object) -> EncoderDecoder:
     """A small one in evaluation mode whose gains differ from their initial values."""
     sizes = {"width": 32, "layers": 2, "heads": 4, "feed_forward": 48, "context": CONTEXT, "initial_std": 0.2, "sentinels": SENTINELS}
     changed = {**sizes, "relative_buckets": 8, "relative_distance": 12, **changes}
-    return spread(EncoderDecoderConfig.model_validate(changed).build(VOCABULARY, seed=3))
+    return spread(EncoderDecoder(EncoderDecoderConfig.model_validate(changed), VOCABULARY, seed=3))
 
 
 def as_t5(weights: dict[str, Tensor], layers: int, head: int) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ def drawn(*shape: int, seed: int = 1) -> Tensor:
 
 def hybrid(name: str, **changes: object) -> Hybrid:
     sizes = {"width": WIDTH, "layers": 3, "heads": 4, "kv_heads": 2, "feed_forward": 48, "context": TIME, "initial_std": 0.3}
-    return spread(HybridConfig.model_validate({**sizes, "mixers": PATTERNS[name], **changes}).build(VOCABULARY, seed=3))
+    return spread(Hybrid(HybridConfig.model_validate({**sizes, "mixers": PATTERNS[name], **changes}), VOCABULARY, seed=3))
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 16, 23, 64])

@@ -22,7 +22,7 @@ SPANS = [(0, 0, 20), (1, 0, 3), (1, 3, 14), (1, 14, 20), (2, 0, 1), (2, 1, 2), (
 def recurrent(**changes: object) -> Recurrent:
     """A small network in evaluation mode whose gains and biases differ from their initial values."""
     config = RecurrentConfig.model_validate({"width": WIDTH, "layers": LAYERS, "context": CONTEXT, "initial_std": 0.3, **changes})
-    return spread(config.build(VOCABULARY, seed=3))
+    return spread(Recurrent(config, VOCABULARY, seed=3))
 
 
 def by_torch(network: Recurrent, row_T: Tensor) -> Tensor:

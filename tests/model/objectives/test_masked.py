@@ -30,7 +30,8 @@ def rows(count: int, first: int = 0) -> dict[str, NDArray[Any]]:
 
 
 def encoder() -> Encoder:
-    return EncoderConfig(width=32, layers=2, heads=4, feed_forward=48, context=CONTEXT, initial_std=0.3).build(VOCABULARY, seed=2).eval()
+    config = EncoderConfig(width=32, layers=2, heads=4, feed_forward=48, context=CONTEXT, initial_std=0.3)
+    return Encoder(config, VOCABULARY, seed=2).eval()
 
 
 def tensors(batch: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:

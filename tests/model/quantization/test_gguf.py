@@ -43,7 +43,7 @@ MESSAGES = [{"role": "user", "content": "Who walked from Avel on day 2, café in
 
 
 def saved(settings: dict[str, Any], folder: Path, vocab_size: int) -> Decoder:
-    decoder = spread(DecoderConfig(**{**SHAPE, **settings}).build(vocab_size, seed=3)).eval()
+    decoder = spread(Decoder(DecoderConfig(**{**SHAPE, **settings}), vocab_size, seed=3)).eval()
     save_model(decoder, folder)
     return decoder
 
