@@ -14,6 +14,7 @@ from pathlib import Path
 from tasks.stage.store.artifact import Origin
 
 COMMIT = "# branch.oid "
+UNTRACKED = "? "
 LIBRARY_FOLDER = Path(__file__).resolve().parent
 
 
@@ -38,14 +39,28 @@ def origin(run_id: str, code: Path = LIBRARY_FOLDER) -> Origin:
 
 @cache
 def git_state(folder: Path = LIBRARY_FOLDER) -> tuple[str, bool]:
-    """Return commit and dirty flag of the checkout that a folder lies in; ("", False) outside of a checkout or without git."""
+    """Return commit and dirty flag of the checkout that a folder lies in; ("", False) outside of a checkout or without git.
+
+    Texts and recipes that a user keeps beside the code, at the top of the checkout, don't make it dirty.
+    """
     if shutil.which("git") is None:
         return "", False
-    asked = ["git", "status", "--porcelain=v2", "--branch"]
+    asked = ["git", "status", "--porcelain=v2", "--branch", "-z"]
     status = subprocess.run(asked, cwd=folder, capture_output=True, text=True, check=False)
-    lines = status.stdout.splitlines() if status.returncode == 0 else []
-    commit = next((line.removeprefix(COMMIT) for line in lines if line.startswith(COMMIT)), "(initial)")
-    return ("", False) if commit == "(initial)" else (commit, any(not line.startswith("#") for line in lines))
+    entries = status.stdout.split("\0")[:-1] if status.returncode == 0 else []
+    commit = next((entry.removeprefix(COMMIT) for entry in entries if entry.startswith(COMMIT)), "(initial)")
+    if commit == "(initial)":
+        return "", False
+    top = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
+    return commit, any(_is_change(entry, top) for entry in entries if not entry.startswith("#"))
+
+
+def _is_change(entry: str, top: Path) -> bool:
+    """Say whether an entry of `git status` may change what code does: at the top, of new files, programs and packages alone."""
+    if not entry.startswith(UNTRACKED):
+        return True
+    path = entry.removeprefix(UNTRACKED)
+    return "/" in path.rstrip("/") or path.endswith(".py") or (top / path / "__init__.py").is_file()
 
 
 @cache
