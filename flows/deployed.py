@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from flows.cli.planning import stages_to_refresh
-from flows.pipeline import make
+from flows.flow import make
 from flows.recipe.loading import load
 from tasks.stage.execution.pools.run_side import FLOW
 from tasks.stage.execution.pools.worker_side import work_on

@@ -17,7 +17,7 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from flows.cli.modules import uncollected
+from flows.cli.commands import uncollected
 from flows.cli.signals import INTERRUPTED
 from flows.services import servers
 from tasks.stage.system.command_line import did_you_mean, program

@@ -30,7 +30,7 @@ from flows.cli.planning import Plan, TimeEstimate, stages_to_refresh, walk
 from flows.cli.preflight import require_machine, require_space
 from flows.cli.signals import stoppable
 from flows.cli.views.diff_rendering import printable
-from flows.pipeline import pipeline
+from flows.flow import pipeline
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.services import servers

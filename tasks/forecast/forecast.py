@@ -13,9 +13,11 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from model.hardware.waiting import cores
+from model.planning.machine import glanced_machine
 from tasks.forecast.execution import Execution, History, Source
 from tasks.forecast.hook import WorkHook, work_hook
 from tasks.forecast.rates import Load, Range, Sample, predict, utilization
@@ -50,6 +52,7 @@ class Forecaster:
         self.history, self.root, self.load = history, root, load
         self.cores = min(cores, load.cores)
         self._planned: dict[str, Execution] = {}
+        self._machine = cache(glanced_machine)
 
     def forecasts(self, decisions: Sequence[Decision]) -> list[Forecast]:
         """Return a forecast of each decision that executes or may execute something."""
@@ -106,10 +109,8 @@ class Forecaster:
 
     def _by_products(self, hook: WorkHook, wanted: Execution, work: float) -> tuple[Range, str]:
         """Return the time of that many operations at this machine's speed of matrix products, measured now."""
-        from model.planning.machine import glanced_machine
-
         precision = wanted.config.get("train", {}).get("precision", {}).get("kind", "fp32")
-        machine = glanced_machine(precision)
+        machine = self._machine(precision)
         likely = hook.start + work / machine.flops
         # The speed was measured under the machine's current load.
         return Range(likely / GUESSED, likely, likely * GUESSED), f"not measured here: {machine.peak / 1e9:.0f} GFLOP/s at matrix products"

@@ -37,7 +37,7 @@ class FinishedRun:
 def run_at_home(recipe_file: str, own_home: Path, reused: Store | None = None) -> Iterator[FinishedRun]:
     """Plan and run a recipe in a home of its own, which stays the home inside; `reused`: it begins with a copy of this store."""
     from flows.cli.planning import plan_recipe
-    from flows.pipeline import pipeline
+    from flows.flow import pipeline
 
     if reused is not None:
         shutil.copytree(reused.root, own_home / "store")
@@ -79,7 +79,7 @@ def quick_commands(environment: dict[str, str]) -> dict[str, list[str]]:
 @pytest.fixture(scope="session")
 def four_books(prefect: None, first_plan: list[Decision], quick_commands: dict[str, list[str]]) -> FinishedRun:
     """The run of `four_books` that the README's quick commands made, opened by one more run that reuses all of it."""
-    from flows.pipeline import pipeline
+    from flows.flow import pipeline
 
     recipe = load("four_books")
     artifacts = pipeline(recipe)

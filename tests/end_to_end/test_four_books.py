@@ -41,7 +41,7 @@ def test_the_plan_named_every_stage_before_it_ran(four_books: FinishedRun) -> No
 
 
 def test_a_second_run_reuses_every_stage_and_makes_no_artifact(four_books: FinishedRun) -> None:
-    from flows.pipeline import pipeline
+    from flows.flow import pipeline
 
     decisions = plan_recipe("four_books", (), frozenset(), False).decisions
     assert {decision.action for decision in decisions} == {"reuse"}

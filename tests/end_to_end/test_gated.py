@@ -49,7 +49,7 @@ def test_the_report_the_card_and_the_journal_tell_of_them(gated: FinishedRun) ->
 
 
 def test_a_step_that_ruins_what_it_is_for_stops_the_run_by_name(gated: FinishedRun) -> None:
-    from flows.pipeline import pipeline
+    from flows.flow import pipeline
 
     with pytest.raises(GateFailed) as stopped:
         pipeline(load(RECIPE, RUINED))

@@ -189,7 +189,7 @@ def run_once(site: Site) -> str:
     """Run the recipe; the gate's table when one stopped it."""
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from flows.pipeline import pipeline
+    from flows.flow import pipeline
     from flows.recipe.loading import load
     from tasks.gate import GateFailed
     from tasks.stage.execution.run import RunOptions, use_options

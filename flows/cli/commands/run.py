@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.commands import uncollected
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, StageName, Verify
-from flows.cli.modules import uncollected
 from flows.cli.signals import stoppable
 
 app = typer.Typer()

@@ -16,10 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from prefect.exceptions import PrefectHTTPStatusError
-from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL
-
 from tasks.stage.execution.live_runs import attended, file_logger
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunStopped, current_options, use_run
@@ -79,6 +75,12 @@ def open_run(
         with use_run(run):
             yield run
         return
+    # A plan needs nothing of Prefect.
+    from prefect.runtime import flow_run
+    from prefect.settings import PREFECT_API_URL
+
+    run.note(flow_run_id=str(flow_run.id or ""))
+    record = run.record
     servers = Servers(mlflow=resolve(tracking, root) if tracking else "", prefect=PREFECT_API_URL.value() or "", home=home)
     settle_earlier_runs(journal, servers)
     run.tracked = bool(tracking)
@@ -129,7 +131,6 @@ def new_run_record(
         git_dirty=dirty,
         configuration=dict(parameters),
         differences={name: text for path, value in differences.items() for name, text in flatten(value, path).items()},
-        flow_run_id=str(flow_run.id or ""),
     )
 
 
@@ -190,6 +191,8 @@ def begin_flow(flow: Callable[[], Result], begun: Callable[[], bool]) -> Result:
 
     Raises what the flow raises, and PrefectHTTPStatusError if the server refuses it for BUSY_SECONDS.
     """
+    from prefect.exceptions import PrefectHTTPStatusError
+
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:

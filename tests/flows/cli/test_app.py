@@ -37,8 +37,8 @@ def test_every_command_is_listed() -> None:
         assert set(defined) == {name for name, listed in COMMANDS.items() if listed.module == module}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["chat", "--help"], ["status"]], ids=" ".join)
-def test_help_and_a_look_at_what_runs_wait_for_no_large_library(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["chat", "--help"], ["status"], ["plan", "four_books"]], ids=" ".join)
+def test_help_a_plan_and_a_look_at_what_runs_wait_for_no_large_library(words: list[str], tmp_path: Path) -> None:
     large = {"prefect", "torch", "duckdb", "mlflow"}
     program = (
         "import os, sys; from flows.cli import app\ntry: app.run_command()\n"
