@@ -267,10 +267,10 @@ class CaptionedSource(BaseModel, frozen=True, extra="forbid", defer_build=True):
 
 
 class PicturesSource(CaptionedSource, frozen=True, extra="forbid", defer_build=True):
-    """Pictures among words: with captions beside them, or where Markdown and HTML pages show them."""
+    """Pictures among words: with captions beside them, or where Markdown and HTML pages and EPUB books show them."""
 
     MEDIUM: ClassVar[str] = PICTURE
-    formats: ClassVar[tuple[str, ...]] = (PICTURE, "md", "html", "txt", "csv", "jsonl", "parquet")
+    formats: ClassVar[tuple[str, ...]] = (PICTURE, "md", "html", "epub", "txt", "csv", "jsonl", "parquet")
 
     kind: Literal["pictures"] = Field("pictures", description="pictures with captions, and pages that show pictures")
     name: str = Field("pictures", pattern=NAME + "+$", description="source name, part of its documents' ids; no slash")
@@ -278,7 +278,8 @@ class PicturesSource(CaptionedSource, frozen=True, extra="forbid", defer_build=T
         (),
         json_schema_extra=NOT_IDENTITY,
         description="folders, files or globs, relative to the recipe's root: pictures (PNG, JPEG, GIF, WebP, BMP, TIFF, PNM), pages (md, "
-        "html) that show them by relative path, and captions: a text file of a picture's name, or tables (csv, tsv, jsonl, parquet)",
+        "html) that show them by relative path, books (epub) that hold them, and captions: a text file of a picture's name, or tables "
+        "(csv, tsv, jsonl, parquet)",
     )
     collection: Literal["", "digits", "universe", "walks"] = Field(
         "",

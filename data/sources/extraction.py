@@ -241,7 +241,7 @@ class Extractor:
         if kind in SANDBOXED and content.strip():
             results = list(self.sandbox.read(kind, content, options, None))
         else:
-            results = list(READERS[kind](io.BytesIO(content), options, lambda _: True))  # type: ignore[arg-type]
+            results = list(READERS[kind](io.BytesIO(content), options, lambda _: True))
         for record in results:
             if isinstance(record, Record):
                 if is_blank(record.text):
@@ -283,7 +283,7 @@ class Extractor:
                     continue
                 if isinstance(result, Record):
                     self._add(name, kind, result, work)
-                else:
+                elif isinstance(result, BrokenRecord):
                     self._set_aside(work, work, result.reason)
 
     def _add(self, name: str, kind: str, record: Record, work: str) -> None:

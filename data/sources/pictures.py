@@ -1,9 +1,10 @@
-"""Pictures and sounds among words, from a folder or from a package: captioned ones, and pages of Markdown and HTML that show them.
+"""Pictures and sounds among words, from a folder or from a package: captioned ones, and pages of Markdown, HTML and EPUB that show them.
 
 A captioned picture is a document: the picture, a blank line, and its caption, from a text file of its name or a row of a table, which may
 hold the picture itself if it is Parquet. So is a page, with its pictures where it shows them; addresses are followed below the source's
-paths alone, never to a network. One picture may be in several documents. A picture that no page shows and nothing describes is set aside,
-as is whatever can't be read; of a page the words stay. Sounds are read so, too, where a file or a table says what is said in them.
+paths alone, of a book inside its archive alone, never to a network. One picture may be in several documents. A picture that no page
+shows and nothing describes is set aside, as is whatever can't be read; of a page the words stay. Sounds are read so, too, where a file or
+a table says what is said in them.
 
 Each shard looks at all pages and tables of its source, since any may speak of any picture, and decodes the pictures of its own documents.
 Decoding runs in the parsers' process. Memory: one picture and all captions; decoded pictures wait in a file.
@@ -34,7 +35,7 @@ from data.sources.files import observed_name, pictures_state, survey
 from data.sources.formats import ENDINGS
 from data.sources.readers.parquet import read_part_rows
 from data.sources.readers.picture import picture_of
-from data.sources.readers.record import MARK, BrokenRecord, ReaderOptions, Record
+from data.sources.readers.record import MARK, BrokenRecord, EmbeddedFile, ReaderOptions, Record
 from data.sources.readers.registry import READERS
 from data.sources.reading import UNREADABLE, changed
 from data.sources.sandbox.parser_sandbox import ParserSandbox
@@ -153,6 +154,8 @@ class PictureReader:
             try:
                 if kind in ("md", "html") and kind in self._source.formats:
                     self._read_page(name, kind, pictures)
+                elif kind == "epub" and kind in self._source.formats:
+                    self._read_book(name, kind)
                 elif kind == "txt":
                     self._read_caption(name, pictures)
                 elif kind in self._source.formats[1:]:
@@ -196,15 +199,46 @@ class PictureReader:
             if isinstance(row, BrokenRecord):
                 self._set_aside(name, f"{name}#{row.name}", row.reason)
                 continue
+            if not isinstance(row, Record):
+                continue
             shown = {address: self._resolve(name, address, pictures) for address in MARK.findall(row.text)}
             self._shown |= {path for path in shown.values() if path}
             if mine:
-                marks = {address: self._place(name, address, path) for address, path in shown.items()}
-                text = MARK.sub(lambda mark, marks=marks: marks[mark[1]], row.text)  # type: ignore[misc]
-                self._add_text(name, "file", text, kind, row.title)
+                self._add_page(name, kind, row, {address: self._place(name, address, path) for address, path in shown.items()})
             elif self._extractor.works.includes_place(name):  # a page that the recipe excludes, with its pictures
                 for path in filter(None, shown.values()):
                     self._add_part(name, path)
+
+    def _read_book(self, name: str, kind: str) -> None:
+        """Read a book of the shard, with the pictures that it holds."""
+        if not self._extractor.works.includes_work(name):
+            return
+        options = ReaderOptions(limit=self._extractor.options.limit, pictures=True)
+        rows = list(self._extractor.sandbox.read(kind, self._bytes(name), options, None))
+        held = {str(number): row for number, row in enumerate(row for row in rows if isinstance(row, EmbeddedFile))}
+        for row in rows:
+            if isinstance(row, BrokenRecord):
+                self._set_aside(name, f"{name}#{row.name}", row.reason)
+            elif isinstance(row, Record):
+                self._add_page(name, kind, row, {number: self._place_held(name, file) for number, file in held.items()})
+
+    def _add_page(self, name: str, kind: str, page: Record, placed: Mapping[str, str]) -> None:
+        """Add a page or a book, with what is `placed` for each mark. One that has nothing else is Unreadable."""
+        text = MARK.sub(lambda mark: placed.get(mark[1], mark[0]), page.text)
+        if not text.strip():
+            raise Unreadable("no text: it holds pictures alone, and none of them can be read")
+        self._add_text(name, "file", text, kind, page.title)
+
+    def _place_held(self, book: str, file: EmbeddedFile) -> str:
+        """Return what stands for a picture that a book holds: its placeholder, or nothing where it can't be read."""
+        place = f"{book}#{file.name}"
+        try:
+            picture, _ = self._decode(book, file.content, place)
+        except Unreadable as error:
+            self._set_aside(book, place, str(error))
+            return ""
+        self._add_part(book, place, picture)
+        return picture.placeholder
 
     def _place(self, page: str, address: str, path: str) -> str:
         """Return what stands for a picture in a page: its placeholder, or nothing where there is none."""

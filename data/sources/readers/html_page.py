@@ -1,18 +1,33 @@
-"""Web pages and e-books (EPUB): bytes decoded; all their text, or a page's main text, found by trafilatura."""
+"""Web pages and e-books (EPUB): bytes decoded; all their text, or a page's main text, found by trafilatura.
+
+Where pictures are asked for, a mark stands in the text in a picture's place. Of a book those that its pages show are yielded first, each
+once, undecoded, as long as they lie in the archive under a name of its own and come to no more bytes than a document may have.
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import IO, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from data.sources.archives.archive import ZIP_ERRORS, open_zipped, read_zip_member, zip_faults
 from data.sources.decode import HEAD, Decoded, NotText, decode_counted, decode_labelled
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, picture_mark, read_whole
+from data.sources.formats import PICTURE, PICTURE_ENDINGS
+from data.sources.readers.record import (
+    BrokenRecord,
+    EmbeddedFile,
+    LeftOut,
+    ReaderOptions,
+    ReaderOutput,
+    Record,
+    RecordFilter,
+    picture_mark,
+    read_whole,
+)
 from data.sources.readers.tree import XHTML, ElementRoles, element_text, tree_to_text, xml_parser
 
 DECLARED = re.compile(
@@ -113,8 +128,8 @@ def _count_unclosed(tree: Any, source: str, left: LeftOut) -> None:
 def _whole_text(source: str, left: LeftOut, options: ReaderOptions) -> tuple[str, str]:
     tree = parse_page(source)
     _count_unclosed(tree, source, left)
-    for image in tree.iter("img") if options.pictures else ():
-        image.text = picture_mark(image.get("src") or "")
+    if options.pictures:
+        _mark_pictures(tree, picture_mark)
     for node in tree.iter("div", "p"):
         if VERSE.search(node.get("class") or ""):
             node.tag = "tr"
@@ -122,6 +137,22 @@ def _whole_text(source: str, left: LeftOut, options: ReaderOptions) -> tuple[str
         left.add("navigation", "".join(nav.itertext()))
         nav.drop_tree()
     return tree_to_text(tree, XHTML, left), element_text(tree, ".//title")
+
+
+ADDRESSES = ("src", "{http://www.w3.org/1999/xlink}href", "xlink:href", "href")
+
+
+def _mark_pictures(tree: Any, mark: Callable[[str], str]) -> None:
+    """Put the mark of its address where a page shows a picture; one that is framed in a drawing, as covers are, stands in front of it."""
+    for image in list(tree.iter("{*}img", "{*}image")):
+        shown = mark(next(filter(None, map(image.get, ADDRESSES)), ""))
+        drawings = list(image.iterancestors("{*}svg"))
+        if not drawings:
+            image.text = shown
+        elif drawings[-1].getparent() is not None:
+            span = drawings[-1].makeelement("span")
+            span.text = shown
+            drawings[-1].addprevious(span)
 
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
@@ -137,20 +168,69 @@ NO_PAGES = (".opf", ".ncx", ".css", ".js", ".ttf", ".otf", ".woff", ".woff2", ".
 def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     """Yield one record, with the package's title: the pages that the spine names, whatever their media type says of them.
 
-    A page that is damaged or missing, and one that the spine doesn't name, is told."""
+    A page that is damaged or missing, and one that the spine doesn't name, is told; so is a picture, where pictures are asked for."""
     left = LeftOut()
     with open_zipped(read_whole(stream, options), "epub") as book:
-        text, title = _text(book, left)
+        pictures = _BookPictures(book, options.limit) if options.pictures else None
+        text, title = _text(book, left, pictures)
         for fault in zip_faults(book):
             left.fault(fault)
     if not text.strip():
         damaged = next((row.reason for row in left.rows() if row.reason.startswith("damaged")), "")
         raise Unreadable(damaged or "no text: its pages hold none")
+    if pictures is not None:
+        yield from (EmbeddedFile(PICTURE, content, name) for name, content in pictures.held.items())
+        yield from (BrokenRecord(reason, name) for name, reason in pictures.faults.items())
     yield Record(text, title=title)
     yield from left.rows()
 
 
-def _text(book: zipfile.ZipFile, left: LeftOut) -> tuple[str, str]:
+class _BookPictures:
+    """The pictures that a book's pages show, by their names in its archive: those that are `held`, in order, and what is wrong with others.
+
+    `limit`: bytes of all together."""
+
+    def __init__(self, book: zipfile.ZipFile, limit: int) -> None:
+        self.held: dict[str, bytes] = {}
+        self.faults: dict[str, str] = {}
+        self.encrypted: Collection[str] = ()
+        self._book, self._limit, self._size = book, limit, 0
+        self._marks: dict[str, str] = {}
+
+    def mark(self, page: str, address: str) -> str:
+        """Return the mark of the picture at an address in a page, its number in the order of the held ones; "" if the book holds none."""
+        name = unquote(address.strip())
+        try:
+            parts = urlsplit(address.strip())
+            if parts.scheme or parts.netloc:
+                raise Unreadable("a picture elsewhere: of a book its own are read")
+            name = posixpath.normpath(posixpath.join(posixpath.dirname(page), unquote(parts.path)))
+            if name not in self.held:
+                self._hold(name)
+        except HostileArchive:
+            raise
+        except (Unreadable, *ZIP_ERRORS) as error:
+            self.faults.setdefault(name[:LONGEST_NAME], str(error))
+            return ""
+        return self._marks[name]
+
+    def _hold(self, name: str) -> None:
+        if name in self.faults:
+            raise Unreadable(self.faults[name])
+        if name in self.encrypted:
+            raise Unreadable(f"encrypted: {name}")
+        content = read_zip_member(self._book, name, "epub")
+        if self._size + len(content) > self._limit:
+            raise Unreadable(f"too large: with it the book's pictures are {self._size + len(content)} bytes, the limit is {self._limit}")
+        self._size += len(content)
+        self._marks[name] = picture_mark(str(len(self.held)))
+        self.held[name] = content
+
+
+LONGEST_NAME = 200  # of a picture's address
+
+
+def _text(book: zipfile.ZipFile, left: LeftOut, pictures: _BookPictures | None) -> tuple[str, str]:
     root = _xml(_member(book, CONTAINER)).find(".//{*}rootfile")
     if root is None or not root.get("full-path"):
         raise Unreadable(f"damaged epub: {CONTAINER} names no package")
@@ -158,6 +238,8 @@ def _text(book: zipfile.ZipFile, left: LeftOut) -> tuple[str, str]:
     package = _xml(_member(book, package_path))
     encryption = _xml(_member(book, ENCRYPTION)) if ENCRYPTION in book.namelist() else None
     encrypted = {unquote(str(ref.get("URI"))) for ref in encryption.iterfind(".//{*}CipherReference")} if encryption is not None else set()
+    if pictures is not None:
+        pictures.encrypted = {posixpath.normpath(name) for name in encrypted}
     items = {str(item.get("id")): item for item in package.iterfind(".//{*}manifest/{*}item")}
     pages: dict[str, str] = {}
     for reference in package.iterfind(".//{*}spine/{*}itemref"):
@@ -177,14 +259,17 @@ def _text(book: zipfile.ZipFile, left: LeftOut) -> tuple[str, str]:
                 left.add("tables of contents", tree_to_text(_page(content), XHTML), name)
                 pages[name] = ""
             elif item.get("media-type") in PAGES or PAGE_ROOT.search(content[:HEAD]):
-                pages[name] = tree_to_text(_page(content), XHTML, left)
+                tree = _page(content)
+                if pictures is not None:
+                    _mark_pictures(tree, lambda address, name=name: pictures.mark(name, address))  # type: ignore[misc]
+                pages[name] = tree_to_text(tree, XHTML, left)
         except HostileArchive:
             raise
         except (Unreadable, *ZIP_ERRORS) as error:
             reason = str(error).removeprefix("damaged epub: ")
             left.fault(f"damaged epub: {reason if name in reason else f'{name}: {reason}'}")
             pages[name] = ""
-    _count_others(book, {*pages, package_path}, left)
+    _count_others(book, {*pages, package_path, *((*pictures.held, *pictures.faults) if pictures else ())}, left, pictures is not None)
     return "\n\n".join(filter(None, pages.values())), element_text(package, ".//{http://purl.org/dc/elements/1.1/}title")
 
 
@@ -198,12 +283,16 @@ def _shown(item: Any, items: Mapping[str, Any]) -> Any:
     return item if found is None else found
 
 
-def _count_others(book: zipfile.ZipFile, known: set[str], left: LeftOut) -> None:
-    """Count the members that hold words and are in no place of the spine. One that can't be read is counted by its size."""
+def _count_others(book: zipfile.ZipFile, known: set[str], left: LeftOut, with_pictures: bool) -> None:
+    """Count the members that hold words, or pictures where those are asked for, and are in no place of the spine.
+
+    One that can't be read is counted by its size."""
     for info in book.infolist():
         if info.filename in known or info.filename.startswith("META-INF/") or info.filename == "mimetype" or info.is_dir():
             continue
-        if not info.filename.lower().endswith(NO_PAGES):
+        if with_pictures and info.filename.lower().endswith(tuple(PICTURE_ENDINGS)):
+            left.count("pictures that no page shows", info.file_size, info.filename)
+        elif not info.filename.lower().endswith(NO_PAGES):
             try:
                 content = _member(book, info.filename)
                 words = tree_to_text(_page(content), XHTML) if PAGE_ROOT.search(content[:HEAD]) else decode_page(content, "", "detect").text

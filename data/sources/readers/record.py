@@ -52,9 +52,9 @@ class ReaderOptions:
     """The options of reading. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes.
 
     `whole`: a record's text is all of its fields, as a JSON object, and `text_field` counts for nothing.
-    `pages`: what is read of an HTML page, as a source's key of that name says. `pictures`: Markdown and HTML have a mark where a picture
-    stands (see `picture_mark`). `most_pixels`: the largest picture, all of its
-    frames together. `most_frames`: of a moving picture, how many are read. `most_seconds`: the longest sound.
+    `pages`: what is read of an HTML page, as a source's key of that name says. `pictures`: Markdown, HTML and EPUB have a mark where a
+    picture stands (see `picture_mark`), and EPUB yields those that it holds. `most_pixels`: the largest picture, all of its frames
+    together. `most_frames`: of a moving picture, how many are read. `most_seconds`: the longest sound.
     """
 
     encoding: str = "detect"
@@ -72,7 +72,7 @@ class ReaderOptions:
 
 
 MARK = re.compile("\ue100([!-~]*)\ue101")
-"""The placeholder of a picture in a page's text, between two characters for private use: its address, quoted as in URLs."""
+"""Stands for a picture in a page's text, between two characters for private use: its address, quoted as in URLs, or its number there."""
 RESERVED = "%/?#:@&=+,;!$'()*"  # what an address may hold by itself, escapes among it
 
 
@@ -99,7 +99,7 @@ class BrokenRecord(NamedTuple):
 
 
 class EmbeddedFile(NamedTuple):
-    """A record that is itself a file of some format."""
+    """A record that is itself a file of some format, or a picture in a book, which comes before the book's text."""
 
     format: str
     content: bytes

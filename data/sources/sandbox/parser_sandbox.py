@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, Record
+from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record
 from data.sources.sandbox.ipc import receive, send
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,7 +42,7 @@ class ParserSandbox:
 
     def read(
         self, kind: str, content: bytes | Path, options: ReaderOptions, shard: tuple[str, str, int, int] | None
-    ) -> Iterator[Record | BrokenRecord]:
+    ) -> Iterator[Record | BrokenRecord | EmbeddedFile]:
         """Yield what a reader finds in bytes or in a file. Raise Unreadable, also if the file killed the process.
 
         `shard`: source, file, number and count, if only that shard's records are wanted."""
@@ -65,7 +65,7 @@ class ParserSandbox:
                     if answer["kind"] == "end":
                         return
                     raise Unreadable(body.decode("utf-8"))
-                yield _result(answer, body.decode("utf-8"))
+                yield _result(answer, body)
         except BrokenPipeError:
             raise self._exit_error(kind, seconds) from None
         finally:
@@ -120,7 +120,10 @@ class ParserSandbox:
         )
 
 
-def _result(answer: dict[str, Any], text: str) -> Record | BrokenRecord:
+def _result(answer: dict[str, Any], body: bytes) -> Record | BrokenRecord | EmbeddedFile:
+    if answer["kind"] == "file":
+        return EmbeddedFile(answer["format"], body, answer["name"])
+    text = body.decode("utf-8")
     if answer["kind"] == "broken":
         return BrokenRecord(text, answer["name"])
     return Record(text, answer["name"], answer["title"], answer["encoding"], answer["url"])

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from data.documents.sharding import document_id, shard_of
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, Record, RecordFilter
+from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, RecordFilter
 from data.sources.readers.registry import READERS
 from data.sources.sandbox.ipc import receive, send
 
@@ -48,6 +48,8 @@ def _read(header: dict[str, Any], body: bytes, answers: IO[bytes]) -> None:
             elif isinstance(result, Record):
                 answer = {"kind": "record", "name": result.name, "title": result.title, "encoding": result.encoding, "url": result.url}
                 send(answers, answer, result.text.encode("utf-8", "replace"))
+            elif isinstance(result, EmbeddedFile):
+                send(answers, {"kind": "file", "name": result.name, "format": result.format}, result.content)
 
 
 def _wanted(shard: list[Any] | None) -> RecordFilter:

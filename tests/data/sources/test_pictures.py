@@ -6,6 +6,7 @@ import io
 import json
 import random
 import struct
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ from data.sources.config import IngestConfig, PicturesSource
 from data.sources.errors import SourceError
 from data.sources.files import source_state
 from data.sources.ingest import IngestInputs, ingest
-from tests.data.sources.reading import Shard, digests, limits, read, rows, write
+from tests.data.sources.material import epub
+from tests.data.sources.reading import Shard, digests, limits, read, read_all, rows, write
 
 
 def picture_file(shade: int, size: tuple[int, int] = (6, 4), form: str = "PNG", mode: str = "L", **keys: Any) -> bytes:
@@ -224,6 +226,90 @@ def test_a_table_that_changes_after_the_key_was_made_is_refused_even_if_it_looks
     (root / "set.parquet").write_bytes(HELD["set.parquet"][:-9])
     with pytest.raises(SourceError, match=r"set\.parquet"):
         ingest(IN_TABLES, tmp_path / "out", IngestInputs(root, root, None, state), Shard(0, 1), **limits(tmp_path / "scratch"))
+
+
+def book_file(body: str, pictures: dict[str, bytes], more: dict[str, str] | None = None) -> bytes:
+    """An EPUB of one chapter, OPS/text/one.xhtml, with pictures under these names."""
+    content = epub({"text/one": f'<html xmlns="http://www.w3.org/1999/xhtml"><body>{body}</body></html>'}, more=more)
+    out = io.BytesIO(content)
+    with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as book:
+        for name, picture in pictures.items():
+            book.writestr(name, picture)
+    return out.getvalue()
+
+
+COVER = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><image xlink:href="../img/a%20cat.png"/></svg>'
+LOCKED = (
+    '<encryption xmlns="urn:oasis:names:tc:opendocument:xmlns:container" xmlns:enc="http://www.w3.org/2001/04/xmlenc#"><enc:EncryptedData>'
+    '<enc:CipherData><enc:CipherReference URI="OPS/img/locked.png"/></enc:CipherData></enc:EncryptedData></encryption>'
+)
+
+
+def test_a_book_has_its_pictures_where_its_pages_show_them_and_each_other_one_has_its_reason(tmp_path: Path) -> None:
+    names = ("dog.jpg", "huge.png", "gone.png", "locked.png", "draft.svg", "cut.png", "dog.jpg")
+    shown = "".join(f'<p>{name}: <img src="../img/{name}" alt="x"/>.</p>' for name in names)
+    body = f'<div>{COVER}</div>{shown}<p><img src="http://x.org/y.png"/><img src="../../../../etc/passwd"/>end</p>'
+    pictures = {
+        "OPS/img/a cat.png": picture_file(1), "OPS/img/dog.jpg": picture_file(2, form="JPEG", quality=100),
+        "OPS/img/huge.png": bomb(100_000, 100_000), "OPS/img/cut.png": picture_file(5)[:-30], "OPS/img/locked.png": picture_file(6),
+        "OPS/img/draft.svg": b"<svg/>", "OPS/img/lonely.png": picture_file(7),
+    }  # fmt: skip
+    root = write(tmp_path / "shelf", {"book.epub": book_file(body, pictures, {"META-INF/encryption.xml": LOCKED})})
+    (metrics,) = read(CONFIG, root, tmp_path / "out")
+    cat, dog = gray(1).placeholder, gray(2).placeholder
+    assert texts_of(tmp_path / "out") == {
+        "book.epub": f"{cat}\n\ndog.jpg: {dog}.\n\n" + "".join(f"{name}: .\n\n" for name in names[1:-1]) + f"dog.jpg: {dog}.\n\nend"
+    }
+    kept = {part.path: part.picture for part in read_parts([tmp_path / "out" / "0" / PARTS])}
+    assert kept == {"book.epub#OPS/img/a cat.png": gray(1), "book.epub#OPS/img/dog.jpg": gray(2)} and metrics["pictures"] == 2
+    reasons = {row["path"].removeprefix("book.epub#"): row["reason"] for row in rows(tmp_path / "out", "quarantine", 1)}
+    assert reasons.pop("OPS/img/cut.png").startswith("damaged picture") and reasons.pop("OPS/img/draft.svg").startswith("no picture")
+    assert {name: reason for name, reason in reasons.items() if name not in ("words in attributes", "tables of contents")} == {
+        "OPS/img/huge.png": "too large: 100000 x 100000 pixels, the limit is 16000000",
+        "OPS/img/gone.png": "damaged epub: OPS/img/gone.png is missing",
+        "OPS/img/locked.png": "encrypted: OPS/img/locked.png",
+        "http://x.org/y.png": "a picture elsewhere: of a book its own are read",
+        "../../etc/passwd": "damaged epub: ../../etc/passwd is missing",
+        "pictures that no page shows": f"not read: pictures that no page shows, {len(picture_file(7))} bytes in 1 place, "
+        "OPS/img/lonely.png",
+    }  # fmt: skip
+    counted = census(CONFIG, tmp_path / "census", [tmp_path / "out" / "0"], root, tmp_path, **limits(tmp_path / "scratch"))
+    assert counted["read"] == 1 and counted["set_aside"] == 0
+
+
+def test_pictures_of_a_book_come_to_no_more_bytes_than_a_document_may_have(tmp_path: Path) -> None:
+    packed_to_half = bytes(byte & 15 for byte in random.Random(3).randbytes(700 * 800))
+    large = io.BytesIO()
+    Image.frombytes("L", (700, 800), packed_to_half).save(large, "PNG", compress_level=0)
+    pictures = {f"OPS/{name}.png": large.getvalue() + bytes([number]) for number, name in enumerate("ab")}
+    config = CONFIG.model_copy(update={"max_file_megabytes": 1})
+    root = write(tmp_path / "shelf", {"book.epub": book_file('<p>Two <img src="../a.png"/> and <img src="../b.png"/></p>', pictures)})
+    read(config, root, tmp_path / "out")
+    reasons = {row["path"]: row["reason"] for row in rows(tmp_path / "out", "quarantine", 1)}
+    assert reasons.get("book.epub#OPS/b.png", "").startswith("too large: with it the book's pictures are")
+
+
+def test_shards_hold_the_same_books_as_one_and_one_never_to_be_read_leaves_no_pixel(tmp_path: Path) -> None:
+    books = {f"{n}.epub": book_file(f'<p>Book {n} <img src="../a.png"/></p>', {"OPS/a.png": picture_file(n)}) for n in range(6)}
+    root = write(tmp_path / "shelf", books)
+    config = CONFIG.model_copy(update={"without": (document_id("pictures", "2.epub"),)})
+    read(config, root, tmp_path / "one")
+    read(config.model_copy(update={"shards": 3}), root, tmp_path / "three")
+    expected = {f"{n}.epub": f"Book {n} {gray(n).placeholder}" for n in range(6) if n != 2}
+    assert texts_of(tmp_path / "one") == texts_of(tmp_path / "three", 3) == expected
+    assert {part.picture for part in read_parts([tmp_path / "one" / "0" / PARTS])} == {gray(n) for n in range(6) if n != 2}
+    for shards, name in ((1, "one"), (3, "three")):
+        folders = [tmp_path / name / str(number) for number in range(shards)]
+        census(config, tmp_path / "census", folders, root, tmp_path, **limits(tmp_path / "scratch"))
+
+
+def test_a_book_of_broken_pictures_alone_is_set_aside_and_sources_of_texts_read_books_without_any(tmp_path: Path) -> None:
+    root = write(tmp_path / "shelf", {"book.epub": book_file('<img src="../a.png"/>', {"OPS/a.png": b"none"}), "a.md": b"Words."})
+    read(CONFIG, root, tmp_path / "out")
+    reasons = {row["path"]: row["reason"] for row in rows(tmp_path / "out", "quarantine", 1)}
+    assert reasons["book.epub"] == "no text: it holds pictures alone, and none of them can be read"
+    (root / "book.epub").write_bytes(book_file('<p>A <img src="../a.png"/>cat</p>', {"OPS/a.png": b"x"}))
+    assert read_all(root, tmp_path, formats=("epub",)).texts == {"book.epub": "A cat"}
 
 
 def test_a_picture_that_changes_after_the_key_was_made_is_refused(shelf: Path, tmp_path: Path) -> None:
