@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from model.hardware.waiting import watch
-from model.serving.connections import server_config
+from model.serving.connections import server_config, with_files
 from model.serving.guard import Guard
 from model.serving.media import MEDIA, require_few_words
 from model.serving.own import OwnModel
@@ -197,6 +197,7 @@ def serve(
     models: Mapping[str, ServedModel], limits: ServeLimits, listening: socket.socket, key: str | None, ready: Callable[[str], None]
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is told the address. Replies at work get some seconds to end. Closes the models."""
+    limits = with_files(limits)
     config = server_config(make_app(models, limits, key), limits, log_level="warning", timeout_graceful_shutdown=5)
     host, port = listening.getsockname()[:2]
     ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")

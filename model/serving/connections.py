@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import resource
 import socket
 from typing import Any
 
@@ -19,6 +21,10 @@ from model.serving.guard import KEY, is_loopback
 from model.serving.served import ServeLimits, error_body
 
 FULL = error_body(503, "every connection of this server has a request at work; try again later", code="connections_full")
+
+FILES = 256
+"""Open files beside connections: those of models, of grammars that are followed, and of the worker processes."""
+log = logging.getLogger(__name__)
 
 
 class AddressError(ValueError):
@@ -39,6 +45,26 @@ def bound(host: str, port: int, key: str | None) -> socket.socket:
     except OSError as error:
         raise AddressError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another with --host or --port") from None
     return listening
+
+
+def with_files(limits: ServeLimits) -> ServeLimits:
+    """Let this process open a file for each connection, up to the system's hard limit; return the limits, lowered to what that allows.
+
+    A process that may open no more files can't accept, and so neither answers nor refuses anyone.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.connections + FILES
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == wanted:
+        return limits
+    fitting = max(1, allowed - FILES)
+    log.warning(
+        "the system lets this process open %d files, so it takes %d connections in place of %d; raise the limit with `ulimit -Hn %d`",
+        *(hard, fitting, limits.connections, wanted),
+    )
+    return limits.model_copy(update={"connections": fitting})
 
 
 def server_config(app: Any, limits: ServeLimits, **options: Any) -> uvicorn.Config:
