@@ -1,6 +1,7 @@
 # Two commands do everything: `make run` and `make test`. Both install into .venv first, once.
 PYTHON ?= python3.11
 BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: run test check proofs identity identity-history crash lm-eval up down clean
 
@@ -35,19 +36,22 @@ up: .venv/installed
 down: .venv/installed
 	$(BIN)/folio down
 
+# First a pip that knows html-clean as html_clean. Compiled once for all commands; by content, so an edit that leaves a file's size and time as
+# they were is seen, too.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
-	# Compiled once for all commands; by content, so an edit that leaves a file's size and time as they were is seen, too.
+	@echo 'Installing some 250 packages into .venv: about three minutes.'
+	$(INSTALL) pip
+	$(INSTALL) --editable .
 	$(BIN)/python -m compileall -q --invalidation-mode checked-hash flows tasks data model
 	touch $@
 
 .venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
 	touch $@
 
 .venv/installed-proofs: .venv/installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,proofs]'
+	$(INSTALL) --editable '.[dev,proofs]'
 	touch $@
 
 .venv/lm-eval/installed: .venv/installed

@@ -64,7 +64,7 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     ocr_words: bool = Field(
         False,
         description="correct also forms that are in no English word list, in documents with many such, by a model of words and of shapes "
-        "that OCR confuses (pip install 'folio[ocr]')",
+        "that OCR confuses (pip install -e '.[ocr]')",
     )
     ocr_known: int = Field(3, ge=2, description="how often a word must occur in the shard to serve as a correction; occurrences")
     ocr_ratio: float = Field(3.0, gt=1, description="how many times more frequent than the misread form a correction must be; ratio")

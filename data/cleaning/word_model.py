@@ -51,7 +51,7 @@ def word_list() -> Mapping[str, float]:
     try:
         lines = files("symspellpy").joinpath(WORD_LIST).read_text("utf-8-sig").splitlines()
     except ModuleNotFoundError as error:
-        raise MissingWordList("clean.ocr_words needs a word list: pip install 'folio[ocr]', or leave it false") from error
+        raise MissingWordList("clean.ocr_words needs a word list: pip install -e '.[ocr]', or leave it false") from error
     return {word: float(count) / PER_MILLION for word, count in (line.split() for line in lines)}
 
 

@@ -59,7 +59,7 @@ class PiiConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     name: Action = Field("off", description="names of people, where `name_model` finds them: redact, drop or off")
     name_model: str = Field(
         "",
-        description="pipeline of spaCy that finds names (pip install 'folio[names]'): an installed package, such as en_core_web_sm, or a "
+        description="pipeline of spaCy that finds names (pip install -e '.[names]'): an installed package, such as en_core_web_sm, or a "
         "folder below the recipe's root, such as models/names",
     )
     name_labels: tuple[str, ...] = Field(("PERSON", "PER"), min_length=1, description="the pipeline's labels for people")

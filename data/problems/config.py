@@ -71,7 +71,7 @@ Programs = Annotated[
 Gym = Annotated[
     tuple[GymProblems, ...],
     AfterValidator(_each_once),
-    Field(description="problems of reasoning-gym (pip install 'folio[gym]'); list of data sets with numbers of problems"),
+    Field(description="problems of reasoning-gym (pip install -e '.[gym]'); list of data sets with numbers of problems"),
 ]
 
 

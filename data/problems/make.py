@@ -1,6 +1,6 @@
 """Adds problems to a folder of examples: conversations among the instructions, and files of questions of their own.
 
-Problems of reasoning-gym: questions with what its scorers read, made from a seed. An extra: pip install 'folio[gym]'.
+Problems of reasoning-gym: questions with what its scorers read, made from a seed. An extra: pip install -e '.[gym]'.
 
 Every problem is one line of JSON, so a data set whose scorer does not know its own answer again after that is refused by name.
 """

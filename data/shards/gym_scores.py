@@ -72,7 +72,7 @@ class Scorer:
             line = process.stdout.readline()
         if not line:
             self.close()
-            raise RuntimeError("what scores replies ended, its error is above; reasoning-gym may be missing: pip install 'folio[gym]'")
+            raise RuntimeError("what scores replies ended, its error is above; reasoning-gym may be missing: pip install -e '.[gym]'")
         return (0.0, ENDED[line.strip().decode()]) if line.startswith(b"SIG") else (float(line), "")
 
     def close(self) -> None:

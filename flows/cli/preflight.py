@@ -103,7 +103,7 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
         for named, url in addresses.items():
             extra = storage_scheme(url)
             if (driver := DRIVERS.get(extra)) and importlib.util.find_spec(driver) is None:
-                yield f"{key}.{named} needs {driver}, which is not installed: pip install 'folio[{extra}]'"
+                yield f"{key}.{named} needs {driver}, which is not installed: pip install -e '.[{extra}]'"
 
 
 def _addresses(source: object, root: Path) -> dict[str, str]:
@@ -122,7 +122,7 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
     key = "examples.gym" if told is recipe.examples else "examples.generated.gym"
     if (problems := getattr(told, "gym", ())) and importlib.util.find_spec("reasoning_gym") is None:
         yield (
-            f"{key} has {problems[0].dataset} and needs reasoning_gym, which is not installed: pip install 'folio[gym]', or leave gym out"
+            f"{key} has {problems[0].dataset} and needs reasoning_gym, which is not installed: pip install -e '.[gym]', or leave gym out"
         )
     elif problems:
         yield from (f"{key}: {why.removeprefix('examples.gym: ')}" for why in map(gym_problem, problems) if why)
@@ -132,7 +132,7 @@ def _libraries(recipe: Recipe) -> Iterator[str]:
             if importlib.util.find_spec(module) is None:
                 yield (
                     f"release.variants[{number}] is of kind {variant.kind} and needs {module}, which is not installed: "
-                    f"pip install 'folio[{extra}]', or leave the variant out"
+                    f"pip install -e '.[{extra}]', or leave the variant out"
                 )
 
 
@@ -140,7 +140,7 @@ def _sounds(recipe: Recipe) -> Iterator[str]:
     """What decodes files of sound, which is an extra."""
     for number, source in enumerate(recipe.ingest.sources):
         if isinstance(source, SoundsSource) and source.paths and importlib.util.find_spec("soundfile") is None:
-            yield (f"ingest.sources[{number}] of kind sounds needs soundfile, which is not installed: pip install 'folio[sound]'")
+            yield (f"ingest.sources[{number}] of kind sounds needs soundfile, which is not installed: pip install -e '.[sound]'")
 
 
 def _critics(recipe: Recipe) -> Iterator[str]:
@@ -156,7 +156,7 @@ def _critics(recipe: Recipe) -> Iterator[str]:
     for key, address in asked.items():
         if importlib.util.find_spec("openai") is None:
             instead = ", or take kind own" if isinstance(address, EndpointCritic) else ""
-            yield f"{key}.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]'{instead}"
+            yield f"{key}.kind=endpoint needs openai, which is not installed: pip install -e '.[critic]'{instead}"
         if (named := address.key_variable) and not os.environ.get(named):
             yield f"{key}.key_variable={named}, and the environment has no such variable; set it to the key"
 
@@ -164,14 +164,14 @@ def _critics(recipe: Recipe) -> Iterator[str]:
 def _word_list(recipe: Recipe) -> Iterator[str]:
     """The word list of the cleaning rule that asks for one, which is an extra."""
     if recipe.clean.ocr_words and importlib.util.find_spec("symspellpy") is None:
-        yield "clean.ocr_words=true needs symspellpy, which is not installed: pip install 'folio[ocr]', or set it to false"
+        yield "clean.ocr_words=true needs symspellpy, which is not installed: pip install -e '.[ocr]', or set it to false"
 
 
 def _names(recipe: Recipe) -> Iterator[str]:
     """The software that the model for names of people needs, which is an extra."""
     pii = recipe.filter.pii
     if pii.enabled and pii.name != "off" and importlib.util.find_spec("spacy") is None:
-        yield f"filter.pii.name={pii.name} needs spacy, which is not installed: pip install 'folio[names]', or set it to off"
+        yield f"filter.pii.name={pii.name} needs spacy, which is not installed: pip install -e '.[names]', or set it to off"
 
 
 def _launcher(recipe: Recipe) -> Iterator[str]:

@@ -117,7 +117,7 @@ class LoraAdapter:
             from peft import LoraConfig as PeftConfig
         except ImportError:
             raise AdapterError(
-                f"adapter.kind={self.config.kind} needs peft: pip install 'folio[adapters]', or use adapter.kind=full"
+                f"adapter.kind={self.config.kind} needs peft: pip install -e '.[adapters]', or use adapter.kind=full"
             ) from None
         config = self.config
         settings = PeftConfig(

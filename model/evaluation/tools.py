@@ -73,7 +73,7 @@ class TransformersTool:
         try:
             from transformers import AutoModelForCausalLM
         except ImportError:
-            raise ModelError(f"{directory} is run in transformers, which is not installed: pip install 'folio[compressed]'") from None
+            raise ModelError(f"{directory} is run in transformers, which is not installed: pip install -e '.[compressed]'") from None
         with quiet():
             self._model = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True).eval()
             self.logits([0])  # the first use expands the weights

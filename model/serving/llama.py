@@ -1,4 +1,4 @@
-"""GGUF files, served by real llama.cpp: xllamacpp, which comes with `pip install 'folio[llama]'`."""
+"""GGUF files, served by real llama.cpp: xllamacpp, which comes with `pip install -e '.[llama]'`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def gguf_file(path: Path) -> Path | None:
 def serve_gguf(file: Path, about: About, limits: ServeLimits, threads: int) -> ChildModel:
     """Start llama.cpp on a file. Raise ChildError if it is not installed or does not start."""
     if find_spec("xllamacpp") is None:
-        raise ChildError(f"{file} is served by llama.cpp, and xllamacpp is not installed; install it with: pip install 'folio[llama]'")
+        raise ChildError(f"{file} is served by llama.cpp, and xllamacpp is not installed; install it with: pip install -e '.[llama]'")
     for part in parts_of(file):
         GgufHeader(part)  # what contradicts itself is named here, since llama.cpp just ends
     command = python("model.serving.llama", str(file), "{port}", str(min(limits.rows, 64)), str(threads), about.id, str(about.context or 0))

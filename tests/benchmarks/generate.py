@@ -3,7 +3,7 @@
 Ours and `transformers.generate` continue the same prompts greedily, in turns in one process with as many threads, and must write the same
 tokens. The model has the recipe's shape and vocabulary and weights of its own drawing, which cost what trained ones do; `--directory`
 names an exported one instead. Ours reads single tokens by its program, compiled before; `transformers` runs as it comes. Figures are
-tokens a second of all rows, prompts included. Where `llama-cpp-py-sync` is there (`pip install 'folio[gguf]'`), real llama.cpp writes one
+tokens a second of all rows, prompts included. Where `llama-cpp-py-sync` is there (`pip install -e '.[gguf]'`), real llama.cpp writes one
 text beside, from the same weights in F16, asked for each token by Python.
 
 Bound: at least 3 times `transformers.generate`.

@@ -56,7 +56,7 @@ def load_names(config: PiiConfig, files: ObservedFiles) -> NameFinder | None:
     try:
         import spacy
     except ImportError as error:
-        raise NameModelError(f"filter.pii.name={config.name} needs spacy: pip install 'folio[names]', or set it to off") from error
+        raise NameModelError(f"filter.pii.name={config.name} needs spacy: pip install -e '.[names]', or set it to off") from error
     for name, path in model.files.items():
         files.read(name, path)
     pipeline = spacy.load(model.folder, exclude=[name for name, used in model.parts.items() if not used])

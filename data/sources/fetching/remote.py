@@ -136,7 +136,7 @@ def _save(source: RemoteSource, partial: Path, target: Path | None, deadline: De
         _download_whole(source.url, partial, limit, deadline, None if target else _Version())
     except ImportError as error:
         extra = EXTRAS.get(storage_scheme(source.url))
-        way = f"pip install 'folio[{extra}]'" if extra else f"install the driver that fsspec names ({error})"
+        way = f"pip install -e '.[{extra}]'" if extra else f"install the driver that fsspec names ({error})"
         raise SourceError(f"{source.url}: its driver is not installed; {way}{by_hand}") from error
     except TimeIsUp as error:
         raise SourceError(

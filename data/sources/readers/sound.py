@@ -32,7 +32,7 @@ def read_sound(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
     try:
         import soundfile
     except (ImportError, OSError) as error:
-        raise Unreadable("no sound can be read: pip install 'folio[sound]'") from error
+        raise Unreadable("no sound can be read: pip install -e '.[sound]'") from error
     import numpy as np
 
     if missing := _missing(content):

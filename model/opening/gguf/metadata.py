@@ -105,7 +105,7 @@ class GgufFile:
 
     def __init__(self, path: Path) -> None:
         if not find_spec("gguf"):
-            raise ModelError("kind=gguf needs gguf: pip install 'folio[gguf]', or take the model as a Hugging Face directory")
+            raise ModelError("kind=gguf needs gguf: pip install -e '.[gguf]', or take the model as a Hugging Face directory")
         self.path = path
         self._headers = [GgufHeader(part) for part in parts_of(path)]
         self._fields = self._headers[0].fields

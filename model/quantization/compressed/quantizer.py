@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from model.quantization.compressed.config import CompressedConfig
 
 CALIBRATION = "calibration.json"
-INSTALL = "a variant in the format compressed-tensors needs {missing}: pip install 'folio[compressed]', or leave it out"
+INSTALL = "a variant in the format compressed-tensors needs {missing}: pip install -e '.[compressed]', or leave it out"
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def library() -> tuple[Any, Any]:
     try:
         from llama_cpp_py_sync import _cffi_bindings as bindings
     except ImportError:
-        raise ModelError("this needs llama.cpp: pip install 'folio[gguf]', or choose a type other than a K-quant") from None
+        raise ModelError("this needs llama.cpp: pip install -e '.[gguf]', or choose a type other than a K-quant") from None
     native: Any = bindings
     return native.get_lib(), native.get_ffi()
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LOOKED_UP = ("token_embd.weight", "output.weight")
 UNROUNDED = ("position_embd.weight",)  # added to fp32 vectors in llama.cpp, which wants them so
-INSTALL = "kind=gguf needs {library}: pip install 'folio[gguf]', or leave the variant out"
+INSTALL = "kind=gguf needs {library}: pip install -e '.[gguf]', or leave the variant out"
 
 
 @dataclass(frozen=True)

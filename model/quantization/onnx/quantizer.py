@@ -36,7 +36,7 @@ class OnnxRuntime:
         try:
             import onnxruntime
         except ImportError:
-            raise ModelError(f"{directory} is run in onnxruntime, which is not installed: pip install 'folio[onnx]'") from None
+            raise ModelError(f"{directory} is run in onnxruntime, which is not installed: pip install -e '.[onnx]'") from None
         path = directory / GRAPH
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no graph")
@@ -80,7 +80,7 @@ class OnnxRuntime:
 
 
 OPSET = 18
-INSTALL = "kind=onnx needs {library}: pip install 'folio[onnx]', or leave the variant out"
+INSTALL = "kind=onnx needs {library}: pip install -e '.[onnx]', or leave the variant out"
 LARGEST = 2_000_000_000  # bytes; a graph of one file ends there
 NEAR = 1e-4  # largest difference of a logit, as a share of the largest logit where that is above 1
 INNER = "model."  # before the class's names of weights, since the graph is of a module around it

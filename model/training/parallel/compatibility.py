@@ -125,7 +125,7 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
     if train.COMPARES and (share := adapter.drops):
         yield f"{chosen} with dropout={share} in kind={train.kind}, which drops nothing: set {section}adapter.dropout=0"
     for package in adapter.missing():
-        yield f"{chosen} needs {package}: pip install 'folio[adapters]', or use adapter.kind=full"
+        yield f"{chosen} needs {package}: pip install -e '.[adapters]', or use adapter.kind=full"
 
 
 def _experts(network: NetworkBase, train: TrainConfig, resources: TrainResources, section: str, shape: str) -> Iterator[str]:

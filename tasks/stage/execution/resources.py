@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from importlib.util import find_spec
 from typing import ClassVar, Literal, Self
 
@@ -44,8 +43,8 @@ class Resources(BaseModel, frozen=True, extra="forbid", defer_build=True):
     )
     runner: Literal["threads", "dask", "ray"] = Field(
         "threads",
-        description="who works on shards: threads of this process, or worker processes of Dask or Ray (pip install 'folio[dask]' or "
-        "'folio[ray]'), each on one shard at a time",
+        description="who works on shards: threads of this process, or worker processes of Dask or Ray (pip install -e '.[dask]' or "
+        "-e '.[ray]'), each on one shard at a time",
     )
     cluster: str = Field(
         "",
@@ -74,8 +73,7 @@ class Resources(BaseModel, frozen=True, extra="forbid", defer_build=True):
     def require_extra(self) -> None:
         """Raise ClusterError, with the command to install it, if the runner is not installed."""
         if self.runner != "threads" and find_spec(f"prefect_{self.runner}") is None:
-            command = f"{sys.executable} -m pip install 'folio[{self.runner}]'"
-            raise ClusterError(f"resources.runner={self.runner} needs an extra that is not installed: {command}")
+            raise ClusterError(f"resources.runner={self.runner} needs an extra that is not installed: pip install -e '.[{self.runner}]'")
 
     @property
     def cores(self) -> int:

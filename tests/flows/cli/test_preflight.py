@@ -71,7 +71,7 @@ def test_a_driver_of_an_object_store_that_is_not_installed_is_named_with_the_com
     monkeypatch.setitem(preflight.DRIVERS, "s3", "no_such_driver")
     digest = "0" * 64
     changes = (f"ingest.sources=[{{kind: remote, name: far, url: 's3://bucket/books.zip', sha256: '{digest}'}}]",)
-    assert "ingest.sources[0].url=s3://bucket/books.zip needs no_such_driver, which is not installed: pip install 'folio[s3]'" in list(
+    assert "ingest.sources[0].url=s3://bucket/books.zip needs no_such_driver, which is not installed: pip install -e '.[s3]'" in list(
         machine_problems(load("four_books", changes))
     )
 
@@ -82,7 +82,7 @@ def test_a_missing_driver_is_named_for_what_a_manifest_lists_too(tmp_path: Path,
     listed.write_text("".join(f"{url}\t{'0' * 64}\n" for url in ("https://host/a.txt", "s3://bucket/b.txt", "s3://bucket/c.txt")))
     changes = (f"ingest.sources=[{{kind: manifest, manifest: {listed}}}]",)
     assert list(machine_problems(load("four_books", changes))) == [
-        f"ingest.sources[0].manifest={listed}: s3://bucket/b.txt needs no_such_driver, which is not installed: pip install 'folio[s3]'"
+        f"ingest.sources[0].manifest={listed}: s3://bucket/b.txt needs no_such_driver, which is not installed: pip install -e '.[s3]'"
     ]
 
 
@@ -91,7 +91,7 @@ def test_another_name_of_a_store_needs_the_same_driver_and_extra(scheme: str, ex
     monkeypatch.setitem(preflight.DRIVERS, extra, "no_such_driver")
     changes = (f"ingest.sources=[{{kind: remote, name: far, url: '{scheme}://bucket/books.zip', sha256: '{'0' * 64}'}}]",)
     (problem,) = machine_problems(load("four_books", changes))
-    assert problem.endswith(f"needs no_such_driver, which is not installed: pip install 'folio[{extra}]'")
+    assert problem.endswith(f"needs no_such_driver, which is not installed: pip install -e '.[{extra}]'")
 
 
 def test_a_manifest_that_is_missing_is_named_before_the_start(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_library_of_a_form_that_is_not_installed_is_named_with_its_extra(monke
     monkeypatch.setattr(OnnxConfig, "LIBRARIES", {"no_such_runtime": "onnx"})
     changes = ("release.variants=[{kind: onnx}]", "gates.release.bounds=[{metric: release.test.bits_per_byte, maximum: 9}]")
     assert (
-        "release.variants[0] is of kind onnx and needs no_such_runtime, which is not installed: pip install 'folio[onnx]', or leave the "
+        "release.variants[0] is of kind onnx and needs no_such_runtime, which is not installed: pip install -e '.[onnx]', or leave the "
         "variant out"
     ) in list(machine_problems(load("universe", changes)))
 
@@ -135,4 +135,4 @@ def test_names_of_people_are_refused_before_the_start_where_nothing_runs_their_m
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "spacy" else find(name, *rest))
     recipe = load("four_books", ("filter.pii={enabled: true, name: redact, name_model: en_core_web_sm}",))
-    assert "filter.pii.name=redact needs spacy, which is not installed: pip install 'folio[names]'" in "\n".join(machine_problems(recipe))
+    assert "filter.pii.name=redact needs spacy, which is not installed: pip install -e '.[names]'" in "\n".join(machine_problems(recipe))

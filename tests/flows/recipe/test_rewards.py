@@ -68,7 +68,7 @@ def test_problems_of_reasoning_gym_are_refused_before_the_start_where_it_is_not_
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "reasoning_gym" else find(name, *rest))
     recipe = load("universe", ("examples.gym=[{dataset: chain_sum}]",))
-    assert "examples.gym has chain_sum and needs reasoning_gym, which is not installed: pip install 'folio[gym]'" in "\n".join(
+    assert "examples.gym has chain_sum and needs reasoning_gym, which is not installed: pip install -e '.[gym]'" in "\n".join(
         machine_problems(recipe)
     )
 

@@ -78,7 +78,7 @@ def test_a_critic_behind_an_address_is_refused_before_the_start_without_its_clie
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "openai" else find(name, *rest))
     problems = "\n".join(machine_problems(load("four_books", changes)))
-    assert "tuning[1].pairs.critic.kind=endpoint needs openai, which is not installed: pip install 'folio[critic]'" in problems
+    assert "tuning[1].pairs.critic.kind=endpoint needs openai, which is not installed: pip install -e '.[critic]'" in problems
     assert "tuning[1].pairs.critic.key_variable=CRITIC_KEY, and the environment has no such variable; set it to the key" in problems
     monkeypatch.setenv("CRITIC_KEY", "sk-1")
     assert "CRITIC_KEY" not in "\n".join(machine_problems(load("four_books", changes)))

@@ -228,5 +228,5 @@ def test_running_statistics_that_training_would_change_are_refused() -> None:
 
 def test_without_peft_the_way_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(AdapterError, match=r"adapter.kind=lora needs peft: pip install 'folio\[adapters\]'"):
+    with pytest.raises(AdapterError, match=r"adapter.kind=lora needs peft: pip install -e '\.\[adapters\]'"):
         lora().build().inject(base(), 0)

@@ -232,7 +232,7 @@ def test_batch_statistics_missing_packages_and_random_weights_are_refused(make_j
         make_job(adapter=LORA, initial="models/one")
     monkeypatch.setattr(LoraConfig, "LIBRARIES", ("a_package_that_is_not_there",))
     (problem,) = incompatibilities(SHAPE, config, resources)
-    assert problem == "adapter.kind=lora needs a_package_that_is_not_there: pip install 'folio[adapters]', or use adapter.kind=full"
+    assert problem == "adapter.kind=lora needs a_package_that_is_not_there: pip install -e '.[adapters]', or use adapter.kind=full"
 
 
 def test_pretraining_goes_on_from_a_model_by_an_adapter(make_job: JobMaker, base: Job) -> None:

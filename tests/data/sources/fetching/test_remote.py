@@ -76,7 +76,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra(digest: str, tmp
             fsspec.get_filesystem_class(scheme)
         except ImportError:
             with pytest.raises(
-                SourceError, match=rf"{scheme}://bucket/box\.zip: its driver is not installed; pip install 'folio\[{extra}\]'"
+                SourceError, match=rf"{scheme}://bucket/box\.zip: its driver is not installed; pip install -e '\.\[{extra}\]'"
             ):
                 fetch_remote(RemoteSource(url=f"{scheme}://bucket/box.zip", sha256=digest), tmp_path / "cache")
 

@@ -214,7 +214,7 @@ def test_a_cluster_that_does_not_answer_is_named(library: Library) -> None:
 
 def test_a_missing_extra_is_refused_with_the_command_before_anything_is_made(library: Library) -> None:
     library.patch.setitem(sys.modules, "prefect_dask", None)
-    with pytest.raises(ClusterError, match=r"resources.runner=dask needs an extra .*: .*python.* -m pip install 'folio\[dask\]'"):
+    with pytest.raises(ClusterError, match=r"resources.runner=dask needs an extra .*: pip install -e '\.\[dask\]'"):
         library.run()
     assert not library.kept()
 
