@@ -179,8 +179,12 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
 
     def hub_refusal(self) -> str:
         """Return why no class of transformers computes this network, naming each setting; empty: one does, with the same logits."""
-        return f"none computes kind={self.kind}"
+        from model.networks.hub.registry import refusal
+
+        return refusal(self)
 
     def hub_form(self) -> HubForm | None:
         """Return the network in the form of the class of transformers that computes it; None where `hub_refusal` says why."""
-        return None
+        from model.networks.hub.registry import form_of
+
+        return form_of(self)

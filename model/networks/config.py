@@ -8,7 +8,7 @@ the field that is wrong, before anything runs. `hub_form` says which class of tr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -16,9 +16,6 @@ from model.layers.config import BlockConfig
 from model.layers.mixers.config import AttentionMixer, GatedDeltaMixer, MixerConfig, RecurrenceMixer
 from model.networks.base import Ability, Layout, NetworkBase
 from model.networks.ngram_config import NgramConfig as NgramConfig
-
-if TYPE_CHECKING:
-    from model.networks.hub.protocol import HubForm
 
 
 def decoder_layout_problems(config: DecoderConfig, layout: Layout) -> Iterator[str]:
@@ -191,16 +188,6 @@ class DecoderConfig(DecoderShape, frozen=True, extra="forbid"):
             f"{name}={value} (only {' or '.join(known)})" for name, known in takes.items() if (value := getattr(self, name)) not in known
         ]
         return f"nothing can stand before a document with {', '.join(wrong)}" if wrong else ""
-
-    def hub_refusal(self) -> str:
-        from model.networks.hub.registry import refusal
-
-        return refusal(self)
-
-    def hub_form(self) -> HubForm | None:
-        from model.networks.hub.registry import form_of
-
-        return form_of(self)
 
 
 class HybridConfig(DecoderShape, frozen=True, extra="forbid"):

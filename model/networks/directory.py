@@ -94,8 +94,10 @@ def parse_fields(fields: dict[str, Any], path: Path) -> tuple[NetworkBase, int, 
         method = (_entry(fields, "quantization_config", path) or {}).get("quant_method")
         if method and "quantization" not in fields:  # a variant of ours has that entry, and its kind reads the weights
             raise ModelError(f"{path}: quantization_config says that the weights are in {method!r}; take the model in full precision")
-        config = hub.decoder(fields, path)
-        return config, vocab_size, HubForm(hub, config)
+        config = hub.network(fields, path)
+        if (tokens := vocab_size - hub.beyond(config)) <= 0:
+            raise ModelError(f"{path}: vocab_size is {vocab_size}, of which {vocab_size - tokens} are no text; fetch the model again")
+        return config, tokens, HubForm(hub, config)
     except KeyError as missing:
         raise ModelError(f"{path}: {missing} is missing") from None
     except ValidationError as error:
@@ -147,7 +149,7 @@ def save_tensors(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     form = config.hub_form()
-    form = form if form is not None and form.hub.EXACT and apart is None else None
+    form = form if form is not None and form.exact and apart is None else None
     kept = {name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None) for name, tensor in tensors.items()}
     stored = {name: tensor.contiguous() for name, tensor in (kept if form is None else form.to_hub(kept)).items()}
     write_atomically(directory / WEIGHTS, save(stored, metadata={"format": "pt"}))

@@ -7,13 +7,18 @@ compositions, as in T5; unlike there text may follow the last span, since otherw
 Guarantee: which spans of a row are hidden follows from (seed, position of the row) alone, and positions go on from step to step; so it is
 the same on any number of workers and in a resumed run. A span never leaves its document, and a document's first token is never hidden. The
 loss is the summed negative log-likelihood, in nats, of all that is to be written, sentinels included.
+
+UL2's mixture of denoisers (Tay et al., 2022): each document is corrupted by one of several ways, drawn by their weights. R, regular: short
+spans, few tokens. S, sequential: one span at the end, so the network goes on from a text that it reads in both directions. X, extreme: long
+spans, or many tokens. With marks a document begins with the mark of its mode, which says what is to come; they are the network's last
+sentinels. Which way is drawn follows from (seed, position of the row) alone, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +35,7 @@ from model.seeds import row_generator
 
 SENTINEL = 2**32  # sentinel i is SENTINEL + i until the size of the vocabulary is known
 OUTSIDE = -1  # the document of padding
+MODES = ("R", "S", "X")
 
 Ids = NDArray[np.int64]
 
@@ -154,3 +160,34 @@ def is_hidden(targets: Ids) -> NDArray[np.bool_]:
 def with_sentinels(ids: Tensor, vocab_size: int) -> Tensor:
     """Return ids in which sentinels have the numbers after the vocabulary."""
     return torch.where(ids >= SENTINEL, ids - SENTINEL + vocab_size, ids)
+
+
+class Denoiser(NamedTuple):
+    """A way to corrupt a document. mean_length: of the spans, tokens; 0: one at the end. weight: the share of documents, among all."""
+
+    mode: str
+    density: float
+    mean_length: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Denoisers(Spans):
+    """As `Spans`, without its `density` and `mean_length`. marks: sentinels of the network, the last of which are marks; 0: none."""
+
+    ways: tuple[Denoiser, ...] = ()
+    marks: int = 0
+
+    def _document(self, tokens: Ids, generator: np.random.Philox) -> tuple[Ids, Ids]:
+        """Return what is read of a document, and what is to be written; of a single token nothing."""
+        way = chosen(self.ways, float(generator.random_raw()) / 2.0**64)
+        read, targets = corrupt(tokens, generator, way.density, way.mean_length, self.most_spans)
+        if self.marks:
+            read = np.concatenate([[SENTINEL + self.marks - 1 - MODES.index(way.mode)], read])
+        return read, targets
+
+
+def chosen(ways: Sequence[Denoiser], part: float) -> Denoiser:
+    """Return the way at this part, from 0 to below 1, of the sum of their weights."""
+    ends = np.cumsum([way.weight for way in ways])
+    return ways[int(np.searchsorted(ends, part * ends[-1], side="right"))]

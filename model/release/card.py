@@ -77,7 +77,8 @@ def render_card(card: ModelCard, facts: Mapping[str, Any], account: Account | No
     """Return the README.md of a release; `account`: what became of it, once that is known.
 
     `facts` comes from export: parameters, vocabulary, context, dtype, variants, full and plot (of what was measured of them), hub_class
-    (of transformers; empty: none), refusal (why none), supports, adapters; with heads that predict further ahead: heads, heads_kept.
+    and opened_by (of transformers; empty: none), refusal (why none), supports, adapters; with heads that predict further ahead: heads,
+    heads_kept.
     """
     from jinja2 import Environment, StrictUndefined
 

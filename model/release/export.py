@@ -109,6 +109,7 @@ def export(
         "full": full_precision(quantized, (output / WEIGHTS).stat().st_size, parameters),
         "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),
         "hub_class": "" if form is None else form.hub.NAME,
+        "opened_by": "" if form is None else form.hub.OPENED_BY,
         "refusal": refusal,
         **({"heads": heads, "heads_kept": kept} if heads else {}),
         "supports": network.config.SUPPORTS,
@@ -117,7 +118,7 @@ def export(
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     write_facts(card, facts, output)
     difference = logits_difference(network, output)
-    if config.dtype == "float32" and difference > (0 if form is None or form.hub.EXACT else ROUNDING):
+    if config.dtype == "float32" and difference > (0 if form is None or form.exact else ROUNDING):
         raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")
     size = sum(path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file())
     released = sum(variant.released for variant in quantized)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from model.layers.config import BiasBalance, ExpertsConfig, LossBalance
+from model.layers.config import BiasBalance, ExpertsConfig, LossBalance, PositionsConfig
 from model.networks.base import ModelError
 from model.networks.hub.protocol import require_one_of
 
@@ -48,7 +48,7 @@ SCALINGS: dict[str, dict[str, str]] = {
 }
 
 
-def rope_fields(config: DecoderConfig, **more: Any) -> dict[str, Any]:
+def rope_fields(config: PositionsConfig, **more: Any) -> dict[str, Any]:
     """Return the fields of rotary positions, as transformers 5 and 4 read them; `more` goes into `rope_parameters`."""
     kind = "default" if config.rope_scaling == "none" else config.rope_scaling
     rope: dict[str, Any] = {"rope_type": kind, "rope_theta": config.rope_theta}

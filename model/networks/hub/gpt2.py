@@ -71,7 +71,7 @@ TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "ml
 QKV = ("q_proj", "k_proj", "v_proj")
 
 
-class GPT2(HubClass):
+class GPT2(HubClass["DecoderConfig"]):
     """GPT2LMHeadModel. Queries, keys and values are one matrix there, and matrices are stored transposed."""
 
     NAME: ClassVar[str] = "GPT2LMHeadModel"
@@ -158,7 +158,7 @@ UNUSED = 2  # rows of its position table before the first position
 EPSILON = 1e-5
 
 
-class Opt(HubClass):
+class Opt(HubClass["DecoderConfig"]):
     """OPTForCausalLM with norms after the sublayers, as the one of 350 million parameters has them."""
 
     NAME: ClassVar[str] = "OPTForCausalLM"
@@ -215,7 +215,7 @@ def _opt_names(config: DecoderConfig) -> dict[str, str]:
 STARCODER2_NAMES = {".mlp.up_proj.": ".mlp.c_fc.", ".mlp.down_proj.": ".mlp.c_proj."}
 
 
-class Starcoder2(HubClass):
+class Starcoder2(HubClass["DecoderConfig"]):
     """Starcoder2ForCausalLM; all projections have biases or none has."""
 
     NAME: ClassVar[str] = "Starcoder2ForCausalLM"

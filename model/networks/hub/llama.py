@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from model.networks.config import DecoderConfig
 
 
-class Llama(HubClass):
+class Llama(HubClass["DecoderConfig"]):
     """LlamaForCausalLM; its kin inherit what they share with it. A decoder's tensors have its names."""
 
     NAME: ClassVar[str] = "LlamaForCausalLM"
@@ -202,7 +202,7 @@ class SmolLM3(Llama):
         return {**super().more_settings(fields, where), **layer_settings(fields, where), "positions": positions}
 
 
-class StableLm(HubClass):
+class StableLm(HubClass["DecoderConfig"]):
     """StableLmForCausalLM; a decoder's tensors have its names. A head's width is always width / heads."""
 
     NAME: ClassVar[str] = "StableLmForCausalLM"
@@ -308,7 +308,7 @@ class Glm4Moe(Llama):
 EPSILON = 1e-6  # of the norms inside its attention, independent of the others
 
 
-class DeepseekV3(HubClass):
+class DeepseekV3(HubClass["DecoderConfig"]):
     """DeepseekV3ForCausalLM whose layers all have experts, or none; a decoder's tensors have its names."""
 
     NAME: ClassVar[str] = "DeepseekV3ForCausalLM"
@@ -366,7 +366,6 @@ class VaultGemma(Llama):
 
     NAME: ClassVar[str] = "VaultGemmaForCausalLM"
     MODEL_TYPE: ClassVar[str] = "vaultgemma"
-    EXACT: ClassVar[bool] = False
     COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {
         **{"attention_soft_cap": _AnyCap(), "logit_soft_cap": _AnyCap()},
         **{"attention_bias": BOTH, "pattern": ("full", "sliding")},
@@ -377,6 +376,9 @@ class VaultGemma(Llama):
         **{"hidden_activation": "gelu_pytorch_tanh", "head_dim": 256, "tie_word_embeddings": True},
     }
     ACTIVATION: ClassVar[str] = "hidden_activation"
+
+    def exact(self, config: DecoderConfig) -> bool:
+        return False
 
     def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
         caps = {"attn_logit_softcapping": config.attention_soft_cap or None, "final_logit_softcapping": config.logit_soft_cap or None}

@@ -115,7 +115,7 @@ class OnnxQuantizer:
         """
         network = load_model(model_dir)
         form = network.config.hub_form()
-        if form is None or not form.hub.EXACT:
+        if form is None or unexported(network.config):
             raise ModelError(f"{model_dir}: {unexported(network.config)}")
         parameters = sum(parameter.numel() for parameter in network.parameters())
         if 4 * parameters > LARGEST:
@@ -165,7 +165,9 @@ class OnnxQuantizer:
 def unexported(network: NetworkBase) -> str:
     """Return why no graph can be made of a network, and the way out; empty if one can."""
     form = network.hub_form()
-    why = network.hub_refusal() if form is None else "" if form.hub.EXACT else f"{form.hub.NAME} holds other weights than the model"
+    why = network.hub_refusal() if form is None else "" if form.exact else f"{form.hub.NAME} holds other weights than the model"
+    if not why and "generation" not in network.SUPPORTS:
+        why = f"kind={network.kind} is none that continues a text"
     if not why and network.mixes_experts:
         why = "how many tokens each of its experts gets is known only as it computes, which the graph would hold fixed"
     return f"the graph is that of a class of transformers, and {why}; leave the variant out" if why else ""

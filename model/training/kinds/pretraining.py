@@ -13,12 +13,11 @@ from model.training.train_config import AHEAD_WEIGHT, CorpusTrainConfig
 if TYPE_CHECKING:
     from model.loading.source import BatchShare, Source
     from model.objectives.contrastive import Contrastive
-    from model.objectives.denoisers import Denoisers
     from model.objectives.masked import Masked
     from model.objectives.next_token import NextToken
     from model.objectives.prefix import PrefixLm
     from model.objectives.protocol import Objective
-    from model.objectives.spans import Spans
+    from model.objectives.spans import Denoisers, Spans
     from model.rollouts.cycle import Policy
     from model.training.job import Job
 
@@ -251,7 +250,7 @@ class DenoisersConfig(CorpusTrainConfig):
 
     def build_objective(self, network: NetworkBase) -> Denoisers:
         """Return the objective that this config describes."""
-        from model.objectives.denoisers import Denoiser, Denoisers
+        from model.objectives.spans import Denoiser, Denoisers
 
         ways = tuple(Denoiser(way.mode, way.density, way.mean_length, way.weight) for way in self.denoisers)
         marks = getattr(network, "sentinels", 0) if self.marks else 0

@@ -20,7 +20,7 @@ GATES = {
 }
 RECURRENT: dict[str, Any] = {"model": {"kind": "recurrent", "width": 64}, "export": {"format": "folio"}}
 ENCODER: dict[str, Any] = {
-    "model": {"kind": "encoder", "width": 64}, "pretrain": {"kind": "masked"}, "tuning": [], "gates": GATES, "export": {"format": "folio"},
+    "model": {"kind": "encoder", "width": 64}, "pretrain": {"kind": "masked"}, "tuning": [], "gates": GATES,
 }  # fmt: skip
 
 BOTH: dict[str, Any] = {
@@ -134,7 +134,7 @@ WRONG = [
         "gates.release.bounds[0] names 'release.test.bits_per_byte', but that takes a network that supports causal, and kind=encoder does "
         "not; a split of it has masked_loss, masked_accuracy",
     ),
-    (ENCODER, {"export": {"format": "folio", "max_new_tokens": 9}}, "export.max_new_tokens=9 does nothing: kind=encoder writes no text"),
+    (ENCODER, {"export": {"max_new_tokens": 9}}, "export.max_new_tokens=9 does nothing: kind=encoder writes no text"),
     (ENCODER, {"resources": {"training": {"sample_every": 5}}}, "sample_every=5 with model.kind=encoder, which writes no text"),
     (
         BOTH,
@@ -143,7 +143,13 @@ WRONG = [
     ),
     (BOTH, {"pretrain": {}}, "pretrain.kind=next_token needs a network that supports causal, and model.kind=encoder_decoder does not"),
     (BOTH, {"tuning": [{"kind": "sft"}]}, "tuning[0].kind=sft needs a network that supports causal, and model.kind=encoder_decoder"),
-    (BOTH, {"export": {}}, "no class of transformers computes this model: none computes kind=encoder_decoder"),
+    (RECURRENT, {"export": {}}, "no class of transformers computes this model: none computes kind=recurrent"),
+    (BOTH, {"export": {"format": "folio"}}, "this one is a T5ForConditionalGeneration; set export.format: huggingface"),
+    (
+        ENCODER,
+        {"model": {"kind": "encoder", "width": 64, "positions": "learned"}},
+        "no class of transformers computes this model: EuroBertForMaskedLM lacks positions=learned",
+    ),
     (
         BOTH,
         {"gates": {**BOTH["gates"], "base": {"bounds": [{"metric": "base.val.masked_loss", "maximum": 1}]}}},

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from model.networks.config import EncoderDecoderConfig
 from model.networks.network import Network
-from model.objectives.denoisers import Denoiser, Denoisers
 from model.objectives.protocol import IGNORED
-from model.objectives.spans import SENTINEL, Spans
+from model.objectives.spans import SENTINEL, Denoiser, Denoisers, Spans
 
 VOCABULARY, CONTEXT, SENTINELS = 37, 24, 12
 
