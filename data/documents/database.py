@@ -1,7 +1,8 @@
 """DuckDB connections, each with a memory limit and its own spill folder.
 
 Each database lives in a new folder under `scratch`, which is removed on exit, also after an error. Row order is not preserved: every
-query whose order matters says ORDER BY.
+query whose order matters says ORDER BY. Running counts are written `count(CASE WHEN x THEN 1 END) OVER (ORDER BY ...)`: DuckDB 2.0
+computes `count(*) FILTER (x) OVER (ORDER BY ...)` anew for every row, in time by the square of a partition.
 
 `memory` limits what DuckDB keeps (tables, joins, sorts); it uses up to that much as a cache. The vectors of a running query come on top:
 about thirty times the size of a text that is split into a list of strings. Give such queries a few megabytes of text at a time.

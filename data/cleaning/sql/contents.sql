@@ -13,7 +13,7 @@ WITH room AS (
     SELECT d, n, try_cast(regexp_extract(line, '([0-9]{1,4})$', 1) AS INTEGER) AS number, n - lag(n) OVER (PARTITION BY d ORDER BY n) AS step FROM lines
     WHERE size <= 120 AND regexp_matches(line, '[.…] ?[0-9]{1,4}$') AND regexp_matches(line, '(\.{3,}|…|(\. ){2,}\.) ?[0-9]{1,4}$')
 ), runs AS (
-    SELECT *, count(*) FILTER (step IS NULL OR step > 4) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS run,
+    SELECT *, count(CASE WHEN step IS NULL OR step > 4 THEN 1 END) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS run,
         number < lag(number) OVER (PARTITION BY d ORDER BY n) AND step <= 4 AS falls
     FROM leaders
 ), led AS (
@@ -46,7 +46,7 @@ WITH room AS (
     SELECT u.*, book, numbered OR (u.d, u.k) IN (SELECT d, k FROM again JOIN books USING (d) WHERE place >= book) AS entry FROM upper_part u LEFT JOIN books USING (d)
 ), tables AS (
     SELECT *, coalesce(bool_or(long OR k >= book) OVER w, false) OR coalesce(max(strangers) OVER w, 0) >= 3 AS over
-    FROM (SELECT *, count(*) FILTER (NOT entry) OVER (PARTITION BY d ORDER BY k ROWS 2 PRECEDING) AS strangers FROM entries)
+    FROM (SELECT *, count(CASE WHEN NOT entry THEN 1 END) OVER (PARTITION BY d ORDER BY k ROWS 2 PRECEDING) AS strangers FROM entries)
     WINDOW w AS (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING)
 ), ends AS (
     SELECT d, heading, max(n) FILTER (entry) AS last FROM tables WHERE NOT over GROUP BY d, heading HAVING count(*) FILTER (entry) >= 3

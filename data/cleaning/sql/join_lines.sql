@@ -38,7 +38,7 @@ WITH seen AS (
         gap OR (page AND n - before_n > 1) AS apart, before_n IS NULL OR (gap AND NOT page) OR titled AS opens
     FROM texts t JOIN widths USING (d)
 ), paragraphs AS MATERIALIZED (
-    SELECT *, count(*) FILTER (opens) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS paragraph FROM fitted
+    SELECT *, count(CASE WHEN opens THEN 1 END) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS paragraph FROM fitted
 ), inner_lines AS MATERIALIZED (
     SELECT d, paragraph, count(*) FILTER (within) AS times, sum(CASE WHEN NOT within THEN 0 WHEN lower AND nearly THEN 1 WHEN lower THEN 0.5 ELSE 0 END) AS flowing,
         count(*) FILTER (within AND lower AND nearly) AS wrapped, coalesce(bool_or(marked) FILTER (opens), false) AS listed,

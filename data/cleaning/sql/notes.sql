@@ -16,7 +16,7 @@ WITH seen AS MATERIALIZED (
     ) GROUP BY d, said HAVING count(*) >= 4 AND quantile_disc(gap, 0.2) >= getvariable('page_lines')
         AND (bool_and(mark = '') OR (bool_and(regexp_full_match(mark, '[0-9]+') AND NOT ends_with(line, '.')) AND count(DISTINCT mark) = count(*)))
 ), paged AS MATERIALIZED (
-    SELECT *, count(*) FILTER (ends) OVER (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING) AS page
+    SELECT *, count(CASE WHEN ends THEN 1 END) OVER (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING) AS page
     FROM (SELECT seen.* EXCLUDE (ends), ends OR o.said IS NOT NULL AS ends FROM seen LEFT JOIN often o USING (d, said))
 ), ended AS (
     -- The last lines of a document may have no page end below; what stands there can't be told from text.
@@ -49,7 +49,7 @@ WITH seen AS MATERIALIZED (
     WHERE b.k IS NULL OR r.k > b.k GROUP BY r.d, r.page HAVING min(first) - min(r.k) <= 40
 ), paragraphs AS (
     -- A form feed ends a paragraph where a bracketed note begins or ends; a note may go on across one.
-    SELECT d, n, line, blanks + count(*) FILTER (parts) OVER (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING) AS paragraph FROM (
+    SELECT d, n, line, blanks + count(CASE WHEN parts THEN 1 END) OVER (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING) AS paragraph FROM (
         SELECT d, n, k, blanks, line, line = chr(12) AND (regexp_matches(lead(line) OVER w, '(?i)^\[(foot)?note\b') OR ends_with(lag(line) OVER w, ']')) AS parts
         FROM seen WINDOW w AS (PARTITION BY d ORDER BY k)
     ) QUALIFY line <> chr(12)

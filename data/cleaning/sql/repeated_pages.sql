@@ -2,7 +2,7 @@
 WITH numbers AS (
     SELECT d, n, line = chr(12) AS feed FROM lines JOIN furniture USING (d, n) WHERE kind = 'page number'
 ), paged AS (
-    SELECT l.d, l.n, hash(line) AS line, count(*) FILTER (NOT f.feed) OVER (PARTITION BY l.d ORDER BY l.n ROWS UNBOUNDED PRECEDING) - coalesce(NOT f.feed, false)::INTEGER AS sheet
+    SELECT l.d, l.n, hash(line) AS line, count(CASE WHEN NOT f.feed THEN 1 END) OVER (PARTITION BY l.d ORDER BY l.n ROWS UNBOUNDED PRECEDING) - coalesce(NOT f.feed, false)::INTEGER AS sheet
     FROM lines l SEMI JOIN numbers m ON m.d = l.d LEFT JOIN numbers f ON f.d = l.d AND f.n = l.n WHERE line <> chr(12)
 ), sheets AS (
     SELECT d, sheet, min(n) AS first, max(n) AS last, count(*) AS size, hash(list(line ORDER BY n)) AS content FROM paged GROUP BY ALL

@@ -11,7 +11,7 @@ WITH begun AS (
     SELECT id, first, last, first > coalesce(max(last) OVER (PARTITION BY id ORDER BY first, last
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + 1, 0) AS begins
     FROM (SELECT DISTINCT id, first, last FROM found)),
-run AS (SELECT id, first, last, count(*) FILTER (begins) OVER (PARTITION BY id ORDER BY first, last) AS number FROM begun)
+run AS (SELECT id, first, last, count(CASE WHEN begins THEN 1 END) OVER (PARTITION BY id ORDER BY first, last) AS number FROM begun)
 SELECT id, number, min(first) AS first, max(last) AS last FROM run GROUP BY id, number;
 
 -- The items that these words belong to, with the runs that each item's own n-grams cover.
@@ -22,6 +22,6 @@ begun AS (
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + 1, 0) AS begins
     FROM matched),
 run AS (
-    SELECT id, name, item, first, last, count(*) FILTER (begins) OVER (PARTITION BY id, name, item ORDER BY first, last) AS number
+    SELECT id, name, item, first, last, count(CASE WHEN begins THEN 1 END) OVER (PARTITION BY id, name, item ORDER BY first, last) AS number
     FROM begun)
 SELECT id, name, item, min(first) AS first, max(last) AS last FROM run GROUP BY id, name, item, number;

@@ -13,7 +13,7 @@ WITH step AS (
     SELECT *, position - lag(position) OVER (PARTITION BY number, distance ORDER BY position) > getvariable('page_gap') + 1 AS breaks
     FROM echo),
 run AS (
-    SELECT *, count(*) FILTER (breaks) OVER (PARTITION BY number, distance ORDER BY position) AS run
+    SELECT *, count(CASE WHEN breaks THEN 1 END) OVER (PARTITION BY number, distance ORDER BY position) AS run
     FROM step),
 page AS (
     SELECT number, distance, min(position) AS first, max(position) - min(position) + getvariable('page_window') AS words, count(*) AS matches

@@ -5,7 +5,7 @@ WITH step AS (
     FROM copy
     WINDOW beside AS (PARTITION BY number, origin, origin_position - position ORDER BY position)),
 island AS (
-    SELECT *, count(*) FILTER (breaks) OVER (PARTITION BY number, origin, origin_position - position ORDER BY position) AS island
+    SELECT *, count(CASE WHEN breaks THEN 1 END) OVER (PARTITION BY number, origin, origin_position - position ORDER BY position) AS island
     FROM step)
 SELECT
     number, min(position) AS first, count(*) + getvariable('unit_reach') - 1 AS words,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,16 @@ def test_the_size_of_a_batch_changes_no_byte(tmp_path: Path) -> None:
     texts |= {"known": "The clay, the mill, a river: time. " * 30, "short": "x"}
     whole, single = (_all(tmp_path / str(batch), texts, batch=batch, minimum_characters=2) for batch in (BATCH_CHARACTERS, 1))
     assert bytes_of(whole) == bytes_of(single) and "time." in texts_of(whole)["00"]
+
+
+def test_one_long_document_takes_no_longer_than_the_same_text_in_many(tmp_path: Path) -> None:
+    parts = ["\n\n".join(f"It was {n}." for n in range(1_000))] * 40
+    spent = []
+    for name, texts in (("one", {"one": "\n\n".join(parts)}), ("many", {f"{k:02}": part for k, part in enumerate(parts)})):
+        began = time.process_time()
+        _all(tmp_path / name, texts)
+        spent.append(time.process_time() - began)
+    assert spent[0] < 2 * spent[1], spent
 
 
 def test_an_empty_shard_gives_empty_files(tmp_path: Path) -> None:

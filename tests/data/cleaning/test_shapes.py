@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ def test_prose_speech_ornaments_and_contents_are_no_blocks(text: str) -> None:
 def test_a_formula_is_of_terms_alone_and_symbol_soup_is_none() -> None:
     assert is_formula("a² + b² = c²") and is_formula("∀ε > 0 ∃δ > 0: |x − a| < δ ⇒ |f(x) − f(a)| < ε")
     assert not any(map(is_formula, ("~^|} {#* = <> %&", "I think that 2 + 2 = 4 in this world", "= = = =", "#@^%~|<>{}#@^%~|")))
+
+
+def test_fences_that_nothing_closes_take_time_by_their_number() -> None:
+    began = time.process_time()
+    assert blocks(["~~~~ text", "~~~", ""] * 20_000) == []
+    assert time.process_time() - began < 5
 
 
 def test_words_broken_behind_a_hyphen_of_the_author_keep_it(tmp_path: Path) -> None:
