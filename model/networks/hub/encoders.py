@@ -169,9 +169,8 @@ def _t5_names(config: EncoderDecoderConfig) -> Iterator[tuple[str, str]]:
     gated = config.activation in GATED
     inner = {"gate_proj.": "wi_0.", "up_proj.": "wi_1." if gated else "wi.", "down_proj.": "wo."}
     yield from T5_NAMES.items()
-    for stack in ("encoder", "decoder"):
-        attentions = [("input_layernorm.", "self_attn.", "SelfAttention.")]
-        attentions += [("cross_layernorm.", "cross_attn.", "EncDecAttention.")] if stack == "decoder" else []
+    own, crossed = ("input_layernorm.", "self_attn.", "SelfAttention."), ("cross_layernorm.", "cross_attn.", "EncDecAttention.")
+    for stack, attentions in {"encoder": [own], "decoder": [own, crossed]}.items():
         parts = {f"mlp.{ours}": f"layer.{len(attentions)}.DenseReluDense.{theirs}" for ours, theirs in inner.items()}
         parts["post_attention_layernorm."] = f"layer.{len(attentions)}.layer_norm."
         for place, (norm, ours, theirs) in enumerate(attentions):
