@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model.hardware.devices import product_environment
 from tasks.stage.identity.tracing.source import Project
 
 EXECUTION: dict[str, str] = {
@@ -64,4 +65,5 @@ FOLIO = Project(
     execution=EXECUTION,
     tag="kind",
     libraries=LIBRARIES,
+    environment=product_environment(),
 )

@@ -15,11 +15,14 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from model.hardware.devices import product_environment
+
 # Before anything imports Prefect or MLflow: their settings are read at import.
 if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # what runs side by side shares no home
     os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several processes of tests share the cores: none may spin while it waits
+os.environ.update({**product_environment(), **os.environ})  # tests compute as stages do
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / "folio-tests-cache")  # shared: what lies in it is content-addressed
 os.environ["COLUMNS"] = "100"  # whatever runs the suite, tables have the width that they have without a terminal
 

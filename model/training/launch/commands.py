@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from model.hardware.devices import STRICT
 from model.hardware.waiting import CHOSEN
 from model.training.job import Job
 from model.training.launch.hosts import chosen_hosts
@@ -31,16 +32,16 @@ KEPT = {"mmap_max": 0, "trim_threshold": 2**40, "hugetlb": 1}
 
 
 def worker_environment() -> dict[str, str]:
-    """Return how threads wait, by the user's choice, and how glibc treats freed memory, unless the user chose."""
-    return {**_waiting(), **_memory()}
+    """Return how threads wait and share products, as the launcher was told, and how glibc treats freed memory, unless the user chose."""
+    return {**_threads(), **_memory()}
 
 
-def _waiting() -> dict[str, str]:
-    """Return the user's choice of what threads do while they wait for others' part of a product; workers elsewhere follow it too.
+def _threads() -> dict[str, str]:
+    """Return what this process was told of threads; workers elsewhere follow it too.
 
-    Otherwise each worker chooses by the load of its machine, and again as it runs (`model/hardware/waiting.py`).
+    Untold how to wait, each worker chooses by the load of its machine, and again as it runs (`model/hardware/waiting.py`).
     """
-    return {name: os.environ[name] for name in CHOSEN if name in os.environ}
+    return {name: os.environ[name] for name in (*CHOSEN, STRICT) if name in os.environ}
 
 
 def _memory() -> dict[str, str]:

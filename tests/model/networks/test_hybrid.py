@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.hardware.devices import product_environment
 from model.layers.mixers.config import ConvolutionMixer, GatedDeltaMixer, Mamba2Mixer, RecurrenceMixer
 from model.layers.mixers.gated_delta import GatedDelta, gated_delta_rule
 from model.layers.mixers.mamba2 import Mamba2, state_space
@@ -199,6 +200,7 @@ def test_recomputing_blocks_gives_the_same_gradients_bit_for_bit(name: str) -> N
 
 
 @each
+@pytest.mark.skipif(not product_environment(), reason="this processor's products follow the number of threads")
 @torch.no_grad()
 def test_any_number_of_threads_computes_the_same_bits(name: str) -> None:
     network, batch, threads = hybrid(name), {"tokens": tokens(3, TIME), "documents": DOCUMENTS}, torch.get_num_threads()

@@ -276,7 +276,7 @@ def _stop(process: ForkedProcess, channel: Channel, listener: Listener, error: B
 def _request(call: BodyCall) -> Message:
     resources = call.resources.model_copy(update={"threads": call.resources.cores})
     return {
-        "environment": {**os.environ, RUN: str(ProcessIdentity.this())},
+        "environment": {**call.project.environment, **os.environ, RUN: str(ProcessIdentity.this())},
         "directory": os.getcwd(),  # noqa: PTH109  # as text
         "path": sys.path,
         "snapshot": str(call.snapshot),

@@ -38,7 +38,8 @@ class Project:
 
     `packages`: its top-level packages. `execution`: its code that can't change a byte of any artifact, with the reasons: a file by its
     path, a definition as `path:qualname`, all below a folder by a path that ends in `/`. `tag`: the field by which its unions of models
-    choose a member. `libraries`: those to load once for all bodies, which share their memory then.
+    choose a member. `libraries`: those to load once for all bodies, which share their memory then. `environment`: variables that a body
+    finds where its run has none of the name.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class Project:
     execution: Mapping[str, str] = field(default_factory=dict)
     tag: str = "kind"
     libraries: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the root as plain data."""
@@ -54,7 +56,7 @@ class Project:
     @classmethod
     def from_json(cls, root: Path, found: Mapping[str, Any]) -> Project:
         """Read what `to_json` has returned."""
-        return cls(root, tuple(found["packages"]), found["execution"], found["tag"], tuple(found["libraries"]))
+        return cls(root, tuple(found["packages"]), found["execution"], found["tag"], tuple(found["libraries"]), found["environment"])
 
     @cached_property
     def rules(self) -> str:

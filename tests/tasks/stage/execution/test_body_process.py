@@ -24,6 +24,21 @@ def test_a_body_finds_nothing_of_the_run_and_nothing_that_another_body_left(work
     assert workshop.executed == list(BODIES)
 
 
+@pytest.mark.skipif(not FOLIO.environment, reason="bodies are told nothing on this processor")
+@pytest.mark.parametrize("chosen", [None, "COMPATIBLE"])
+def test_a_body_finds_the_variables_of_its_project_unless_the_run_has_others(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    for name, value in FOLIO.environment.items():
+        monkeypatch.delenv(name, raising=False)
+        if chosen is not None:
+            monkeypatch.setenv(name, chosen)
+        alone = f'assert __import__("os").environ["{name}"] == "{chosen or value}"'
+        workshop.edit('    executed("learn")', f'    {alone}\n    executed("learn")')
+    workshop.run()
+    assert "learn" in workshop.executed
+
+
 def test_a_body_whose_process_is_killed_ends_the_run_by_name_and_the_same_command_goes_on(workshop: Workshop) -> None:
     deadly = """
     import os
