@@ -21,6 +21,7 @@ from tasks.stage.execution.approving import AwaitsApproval, record_answer
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import open_store
 from tasks.stage.store.verdicts import Answer, Approver, Question
+from tasks.stage.system.columns import terminal_width, wrapped
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration, undrawn
 
@@ -83,6 +84,7 @@ def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: boo
     return f"{position}: {answer.words}"
 
 
+MARGIN = " " * 6
 COUNTING, TUNED = r"beats baseline\.ngram(: \S+)?", r"(x base\.\S+|no worse than base( by [\d.]+)?(: \S+)?)"  # bounds
 LONGER, GENTLER = 2, 4  # times the length of training, and the share of a learning rate: the least that shows
 
@@ -97,27 +99,33 @@ def way_out(recipe: Recipe, argument: str, position: str, failure: str, made: Ma
         return ""
     commands = list(_commands(recipe, _Command(argument, changes), position, made))
     width = max(len(command) for command, _ in commands)
-    told = [f"  {command.ljust(width)}  {why}" if width <= 64 else f"  {command}\n      {why}" for command, why in commands]
-    return "\n".join(["", f"What it means: {_meaning(failure, position)}", "Nothing is lost: what was made is kept and reused.", *told])
+    beside = 4 + width + max(len(why) for _, why in commands) <= terminal_width()
+    # A command stays on a line of its own, whole, to be copied.
+    told = [
+        line
+        for command, why in commands
+        for line in ([f"  {command:{width}}  {why}"] if beside else [f"  {command}", *wrapped(why, MARGIN, MARGIN)])
+    ]
+    meaning = wrapped(f"What it means: {_meaning(failure, position)}", rest="")
+    return "\n".join(["", *meaning, "Nothing is lost: what was made is kept and reused.", *told])
 
 
 def _meaning(failure: str, position: str) -> str:
     if _failed(COUNTING, failure):
         return (
-            "counting runs of words predicts unseen text as well as\n"
-            "this model does, so it has learned too little to be of use. It needs more\n"
-            "training, more text, or a start from an open model."
+            "counting runs of words predicts unseen text as well as this model does, so it has learned too little to be of use. It needs "
+            "more training, more text, or a start from an open model."
         )
     if position == "gate.chat" and _failed(TUNED, failure):
         return (
-            "tuning undid part of what pretraining had learned. Tune more gently:\na lower learning_rate, fewer steps, or rows of "
+            "tuning undid part of what pretraining had learned. Tune more gently: a lower learning_rate, fewer steps, or rows of "
             "pretraining replayed among its own."
         )
     if position == "gate.corpus":
         return (
-            "the texts are not what the recipe asks for, so no model is trained on them.\n`folio corpus stats` shows what each stage took."
+            "the texts are not what the recipe asks for, so no model is trained on them. `folio corpus stats` shows what each stage took."
         )
-    return "a measured value is beyond its bound in the recipe, so nothing after this\ngate may use the model."
+    return "a measured value is beyond its bound in the recipe, so nothing after this gate may use the model."
 
 
 def _failed(bound: str, failure: str) -> bool:
@@ -152,10 +160,9 @@ def _commands(recipe: Recipe, ran: _Command, position: str, made: Mapping[str, A
     if position == "gate.chat" and recipe.splits_of_tuning:
         yield from _gentler(recipe, ran)
     if position == "gate.base" and recipe.base is None:
-        folder, first = _texts(ran.argument)
-        yield folio("init", folder, "--base", "MODEL"), f"write a recipe that starts from an open model{first}"
+        yield _init(ran.argument, "opened.yaml", "--base", "MODEL"), "write a recipe that starts from an open model"
         if recipe.takes_steps:
-            yield folio("init", folder, "--kind", "counts"), f"write a recipe of the counts themselves, made in seconds{first}"
+            yield _init(ran.argument, "counts.yaml", "--kind", "counts"), "write a recipe of the counts themselves, made in seconds"
     if position == "gate.corpus":
         yield folio("corpus", "stats", *_names(recipe, ran)), "what came in, what was taken out, and why"
     else:
@@ -176,10 +183,12 @@ def _gentler(recipe: Recipe, ran: _Command) -> Iterator[tuple[str, str]]:
         yield found, f"a {GENTLER}th of the learning rate in {step.name}"
 
 
-def _texts(argument: str) -> tuple[str, str]:
-    """Return the folder of a recipe that `folio init` wrote, and what must be done first to have another one; else a word for a folder."""
+def _init(argument: str, file: str, *options: str) -> str:
+    """Return the command that writes another recipe for a recipe's texts; beside it if `folio init` wrote it, else of some folder."""
     path = Path(argument)
-    return (str(path.parent), f"; move {path.name} away first") if path.name == RECIPE_FILE else ("FOLDER", "")
+    if path.name != RECIPE_FILE:
+        return folio("init", "FOLDER", *options)
+    return folio("init", str(path.parent), *options, "--output", str(path.parent / file))
 
 
 def _names(recipe: Recipe, ran: _Command) -> list[str]:

@@ -24,10 +24,10 @@ from data.splits.assignment import shortest_cut
 from data.splits.config import SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import differences, short_yaml
-from flows.recipe.loading import new_recipe_file
+from flows.recipe.loading import RECIPE_FILE, new_recipe_file
 from flows.recipe.record_files import NO_RECORDS, RecordFiles, look_at_records
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
-from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
+from flows.recipe.sizing import estimate_texts, guessed_text, is_blank, present_job, with_measured_speed
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
@@ -133,6 +133,9 @@ def look_at(folder: Path, output: Path | None = None) -> Found:
     files = [path for name, path in seen.files.items() if name not in records.conversations]
     amounts = estimate_texts(files)
     texts, size = sum(amount.texts for amount in amounts), sum(amount.bytes for amount in amounts)
+    if size and all(is_blank(path) for path in files):
+        held = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+        raise RecipeError(f"{folder} holds nothing but white space in {held}, so there is nothing to learn from; put texts there.")
     if size == 0:
         raise RecipeError(
             f"{folder} holds no files with text in them ({', '.join(USUAL)}, or code, packed or not), so there is nothing to learn from."
@@ -175,8 +178,8 @@ def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], w
 
 
 def unread_entries(found: Survey) -> str:
-    """Say how many entries below the folder are skipped, by kind, or unreadable; ignores hidden files. "" for none."""
-    kinds = Counter(kind for kind in found.others.values() if kind not in UNCOUNTED)
+    """Say how many entries below the folder are skipped, by kind, or unreadable; ignores hidden files and a recipe. "" for none."""
+    kinds = Counter(kind for name, kind in found.others.items() if kind not in UNCOUNTED and name != RECIPE_FILE)
     kinds += Counter(fault.removeprefix("not a file: a ").partition(":")[0] for fault in found.faults.values())
     return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
 

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +37,7 @@ BYTES_PER_RECORD = 4000
 READ = SANDBOXED - RECORDS - {"md"}
 FILES_READ = 3  # of a format
 LARGEST_READ = 30 << 20  # bytes
+BLANK_READ = 1 << 16  # characters at once
 
 
 class TextAmount(NamedTuple):
@@ -56,6 +58,18 @@ def _estimate(path: Path, ratios: dict[str, float]) -> TextAmount:
     packed = kind.archive or path.suffix.lower() in PACKED
     size = round(path.stat().st_size * ratios.get(kind.format, 1.0) * (TEXT_PER_PACKED_BYTE if packed else 1.0))
     return TextAmount(max(1, size // BYTES_PER_RECORD) if kind.may_hold_many else 1, size)
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether a file holds nothing but white space; False if its format hides its text, such as PDF. Reads up to the first word."""
+    kind = type_from_name(path.name)
+    if kind.archive or kind.format in READ | RECORDS or path.suffix.lower() in PACKED:
+        return False
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            return not any(part.strip() for part in iter(partial(stream.read, BLANK_READ), ""))
+    except OSError:
+        return False
 
 
 def _ratios(files: Iterable[Path]) -> dict[str, float]:

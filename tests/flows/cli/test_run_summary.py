@@ -28,7 +28,7 @@ def test_what_a_model_wrote_is_shown_without_control_characters(tmp_path: Path) 
 def test_a_gate_that_fails_for_what_tuning_cost_says_so_and_names_replay(monkeypatch: pytest.MonkeyPatch, width: str) -> None:
     monkeypatch.setenv("COLUMNS", width)
     row = ("chat.val.bits_per_byte", "1.9", "<= 1.25 x base.val.bits_per_byte", "-0.65", "FAILED: is out of bounds")
-    said = way_out(load("rewarded"), "rewarded", "gate.chat", gate_text([row]), {})
+    said = " ".join(way_out(load("rewarded"), "rewarded", "gate.chat", gate_text([row]), {}).split())
     assert "tuning undid part of what pretraining had learned" in said and "tuning[0].replay=0.25" in said and "--unreleased" in said
     assert "tuning undid" not in way_out(load("rewarded"), "rewarded", "gate.chat", gate_text([(*row[:4], "passed")]), {})
 
@@ -83,8 +83,9 @@ def test_a_renamed_run_is_looked_at_under_its_new_name_and_in_its_store(tmp_path
     assert ["chat", "other", "--store", store, "--unreleased"] in found
 
 
-def test_a_folder_that_has_a_recipe_is_told_to_move_it_before_another_is_written(tmp_path: Path) -> None:
+def test_another_recipe_of_a_folder_is_written_beside_the_one_that_is_there(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"extends: four_books\nname: mine\nroot: {Path('flows/recipe').resolve()}\n")
     found = proposals(tmp_path, str(recipe), "gate.base")
-    assert [words[:2] for words in found if words[0] == "init"] == [["init", str(tmp_path)]] * 2
+    written = [str(tmp_path / name) for name in ("opened.yaml", "counts.yaml")]
+    assert [(words[1], words[-1]) for words in found if words[0] == "init"] == [(str(tmp_path), path) for path in written]

@@ -67,6 +67,17 @@ def test_a_recipe_that_is_written_elsewhere_finds_the_folder_s_texts_and_leaves_
     assert said.endswith(str(elsewhere / "mine.yaml")) and not (folder / "recipe.yaml").exists()
     write_recipe(folder, machine=MACHINE_AT_HAND, output=elsewhere)
     assert load(str(elsewhere)) == recipe
+    write_recipe(folder, machine=MACHINE_AT_HAND)
+    assert "not read" not in write_recipe(folder, machine=MACHINE_AT_HAND, output=tmp_path / "another.yaml"), "its own recipe"
+
+
+def test_a_folder_of_blank_texts_is_refused_and_one_with_a_word_is_not(tmp_path: Path) -> None:
+    for name in ("one.txt", "two.md"):
+        (tmp_path / name).write_text("\n \u00a0\t\n" * 50_000)
+    with pytest.raises(RecipeError, match="holds nothing but white space in 2 files, so there is nothing to learn from"):
+        write_recipe(tmp_path, machine=MACHINE_AT_HAND)
+    (tmp_path / "two.md").write_text(" " * 200_000 + "word")
+    assert "2 texts" in write_recipe(tmp_path, machine=MACHINE_AT_HAND)
 
 
 def test_a_folder_of_programs_alone_is_read_as_such_and_beside_texts_they_are_named_with_the_way_to_read_them(tmp_path: Path) -> None:
