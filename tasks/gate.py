@@ -59,14 +59,20 @@ def require(verdict: StageOutput, config: GateConfig, way_out: str = "") -> None
             told = "\n".join(filter(None, (judged.table, way_out)))
             position = f"{verdict.stage}.{verdict.label.removeprefix(f'{current_run().name}-')}"
             raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{told}", position)
-        log(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
+        _tell(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
         return
     if isinstance(verdict, Artifact):
-        log(f"{verdict.name}: passed")
+        _tell(f"{verdict.name}: passed")
     if config.approve:
         answer = approval_of(current_run(), verdict, judged.table if judged else "")
         if answer and not answer.approved:
             raise GateFailed(f"{answer.position} was {answer.words}. The flow stops here; `folio approve` can change the answer.")
+
+
+def _tell(words: str) -> None:
+    """Log, unless planning: a plan that a run makes of itself would say everything twice."""
+    if not current_run().options.planning:
+        log(words)
 
 
 class Judged(NamedTuple):

@@ -40,6 +40,7 @@ from model.rewards.answers import is_right, messages_of, read_questions
 if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
 
+NEVER = -100.0  # nats
 SETS = ("seen", "heldout")
 UNKNOWN = "unknown"  # questions whose right answer is to decline
 Record = TypeVar("Record")
@@ -227,8 +228,9 @@ def _measure_copying(
 
 
 def _sample_documents(network: DecodingNetwork, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Sample `samples` documents from the model without a prompt, at temperature 1."""
-    sampling = SamplingConfig(temperature=1.0, top_k=None, top_p=0.95, max_new_tokens=64)
+    """Sample `samples` documents from the model without a prompt, at temperature 1, without tokens that it has never seen."""
+    never = tuple((token, NEVER) for token in network.unseen())
+    sampling = SamplingConfig(temperature=1.0, top_p=0.95, logit_bias=never, max_new_tokens=64)
     drawn = [
         list(generate(network, [chat_format.bos_id], sampling, chat_format.stop_ids, seed=config.seed + number))
         for number in range(config.samples)

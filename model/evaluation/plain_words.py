@@ -130,16 +130,18 @@ class Standing:
         known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
         if self.counted:
             beside = f"; of others, {', '.join(known)}" if known else ""
-            return f"{start}{beside}. It is itself a table of the runs of tokens (n-grams) that it has read, and no trained network."
+            packed = self.baseline.get(f"zstd_after_train.{BITS}")
+            verdict = f" It predicts {_compared(bits, packed)} than zstd." if packed is not None else ""
+            return (
+                f"{start}{beside}.{verdict} It is itself a table of the runs of tokens (n-grams) that it has read, and no trained network."
+            )
         beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
         unclear = low <= counted <= high
         lead = _lead(*self.rows) if unclear and self.rows else None
         if unclear and (lead is None or lead.low <= 0 <= lead.high):
             return f"{start}; {beside}. It predicts no better than counting does."
-        share = _percent(abs(bits - counted) / counted)
-        if bits > counted:
-            return f"{start}; {beside}. It is {share} WORSE than counting, so it has learned less than a table of the text holds."
-        return f"{start}; {beside}. It is {share} better than counting."
+        learned = ", so it has learned less than a table of the text holds" if bits > counted else ""
+        return f"{start}; {beside}. It is {_compared(bits, counted)} than counting{learned}."
 
     def _against_guessing(self) -> str:
         model = self.tuned if ANSWERED in self.tuned else self.base
@@ -248,6 +250,11 @@ def _bits(value: float) -> str:
 def _percent(share: float) -> str:
     percent = 100 * share
     return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+
+
+def _compared(bits: float, other: float) -> str:
+    """Return by how much one figure is better or WORSE than another of which less is better."""
+    return f"{_percent(abs(bits - other) / other)} {'WORSE' if bits > other else 'better'}"
 
 
 def _lead(tuned: Path, baseline: Path) -> Estimate | None:

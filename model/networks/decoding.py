@@ -133,6 +133,10 @@ class DecodingNetwork(ABC):
 
         return self._seen.tokens(f"{picture.name} {padding}", vectors)
 
+    def unseen(self) -> tuple[int, ...]:
+        """Return the tokens that are likely only by a rest that smoothing leaves to all; none for networks that are trained."""
+        return ()
+
     def embed(self, tokens_NT: Tensor) -> Tensor:
         """Return x_NTD, the vector of each token: of the vocabulary, or of a patch that was seen."""
         return self._seen(tokens_NT)

@@ -269,6 +269,9 @@ class DecodingNgram(DecodingNetwork):
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.device = next(network.parameters()).device
 
+    def unseen(self) -> tuple[int, ...]:
+        return tuple(sorted(set(range(self.vocab_size)).difference(self.network.tables[0].token.tolist())))
+
     def new_state(self) -> NgramState:
         return NgramState(self.network.config.attended, self.device)
 

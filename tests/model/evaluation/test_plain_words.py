@@ -39,6 +39,8 @@ def test_a_model_that_is_a_count_itself_is_not_compared_with_counting() -> None:
     said = words(tuned=measured(2.0), baseline={**BASELINE, "unigram.val.bits_per_byte": 3.0}, counted=True)
     assert "2.00 bits for each byte; of others, a model of single tokens 3.00. It is itself a table of the runs of tokens" in said
     assert "counting does" not in said and "enough for a network to beat counting" in said
+    packed = words(tuned=measured(2.0), baseline={**BASELINE, "zstd_after_train.val.bits_per_byte": 2.5}, counted=True)
+    assert "2.50. It predicts 20 % better than zstd. It is itself" in packed
 
 
 def test_what_rows_in_common_make_certain_is_said_as_the_gate_says_it(tmp_path: Path) -> None:

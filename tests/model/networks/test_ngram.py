@@ -102,6 +102,15 @@ def test_a_text_is_continued_as_it_was_read_and_many_prompts_as_each_alone() -> 
     assert generate_batch(network, prompts, 3, batch=2) == [list(generate(network, one, three)) for one in prompts]
 
 
+def test_tokens_that_it_never_counted_are_named_and_none_of_them_is_drawn_with_their_bias() -> None:
+    network = counted([[[BOS, 2, 3, 4, 5, 6]]], order=2).decoding()
+    assert set(network.unseen()) == set(range(VOCABULARY)) - {2, 3, 4, 5, 6}
+    free = SamplingConfig(temperature=1.0, max_new_tokens=200)
+    without = free.model_copy(update={"logit_bias": tuple((token, -100.0) for token in network.unseen())})
+    drawn = [set(generate(network, [BOS], sampling, seed=1)) for sampling in (free, without)]
+    assert drawn[0] & set(network.unseen()) and not drawn[1] & set(network.unseen())
+
+
 def test_a_model_that_has_counted_nothing_finds_every_token_as_likely() -> None:
     assert logits(Ngram(NgramConfig(context=CONTEXT), VOCABULARY), [BOS, 2]).exp().allclose(torch.full((2, VOCABULARY), 1 / VOCABULARY))
 
