@@ -9,7 +9,6 @@ and what it is based on; stages without comparable executions are counted, not g
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from tasks.stage.stage import STAGES, Stage
 from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.old_artifacts import old_lines
 from tasks.stage.store.store import Store
-from tasks.stage.system.columns import terminal_width
+from tasks.stage.system.columns import terminal_width, wrapped
 from tasks.stage.system.command_line import did_you_mean
 from tasks.stage.system.progress import format_duration
 
@@ -145,21 +144,19 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
         cost = _time(action, group, estimate)
         causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
         shown, rest = causes[:MOST_CAUSES], causes[MOST_CAUSES:]
-        told = [line for cause in shown for line in _wrapped(_folded(cause), max(LEAST_COLUMNS, terminal_width() - width - 23))]
-        told += [f"and {len(rest)} more (--json)"] if rest else []
-        lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {told[0]}")
-        lines += [f"{'':{width}}  {'':8} {'':>9}  {line}" for line in told[1:]]
+        head = f"{name:{width}}  {WORDS[action]:8} {cost:>9}  "
+        beside = terminal_width() - len(head) >= LEAST_COLUMNS
+        margin = " " * (len(head) if beside else 4)
+        told = [line for cause in shown for line in wrapped(_folded(cause), margin, margin)]
+        told += [f"{margin}and {len(rest)} more (--json)"] if rest else []
+        lines += [head + told[0].lstrip(), *told[1:]] if beside else [head.rstrip(), *told]
     lines += _old_lines(decisions)
     lines += _acceptable_lines(decisions)
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
     done = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-    lines += ["", *_wrapped(f"{done}; {estimate.words()}")]
+    lines += ["", *wrapped(f"{done}; {estimate.words()}", rest="")]
     lines += estimate.lines()
     return "\n".join([*lines, stopped] if stopped else lines)
-
-
-def _wrapped(text: str, columns: int = 0) -> list[str]:
-    return textwrap.wrap(text, columns or terminal_width(), break_long_words=False, break_on_hyphens=False)
 
 
 def _folded(cause: str) -> str:
@@ -184,7 +181,7 @@ def _time(action: str, group: Sequence[Decision], estimate: TimeEstimate) -> str
 def _old_lines(decisions: Sequence[Decision]) -> list[str]:
     """Return which artifacts another version of folio made, a sentence for each."""
     lines = old_lines({decision.position: decision.old for decision in decisions if decision.old is not None})
-    return ["", *(line for sentence in lines for line in _wrapped(sentence))] if lines else []
+    return ["", *(line for sentence in lines for line in wrapped(sentence, rest=""))] if lines else []
 
 
 def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:
@@ -198,7 +195,7 @@ def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:
         artifact, changes = group[0].acceptable, {change for decision in group for change in decision.changes}
         what = artifact.location if artifact is not None and len(group) == 1 else f"what {len(group)} shards have made"
         kept_by = f"{stage}: `folio accept` would keep {what}"
-        lines += _wrapped(f"{kept_by} in spite of {plural(len(changes), 'change')} of what it read")
+        lines += wrapped(f"{kept_by} in spite of {plural(len(changes), 'change')} of what it read", rest="")
     return ["", *lines] if lines else []
 
 

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 from httpx import HTTPError
@@ -49,7 +48,7 @@ from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import begin_flow
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.store import open_store
-from tasks.stage.system.columns import terminal_width
+from tasks.stage.system.columns import wrapped
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.live_bars import LiveBars
 from tasks.stage.system.progress import LOG_SECONDS, format_duration, log, show_on_terminal
@@ -102,7 +101,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         lines += [position, gate_text([[str(row[name]) for name in HEADER] for row in rows]), ""]
     standing = standing_of(artifacts, store.local, previous_metrics(store, recipe.name, artifacts.get(TUNED)))
     lines += [
-        *("\n  ".join(wrap(f"- {said}", terminal_width(), break_on_hyphens=False)) for said in (*standing.sentences(), *standing.since())),
+        *(line for said in (*standing.sentences(), *standing.since()) for line in wrapped(said, "- ")),
         "",
     ]
     lines += arena_text(Results(artifacts, store.local))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,7 +21,7 @@ from tasks.release import vectors
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import RunRecord
 from tasks.stage.store.run_record import recipe_names
-from tasks.stage.system.columns import terminal_width
+from tasks.stage.system.columns import wrapped
 from tasks.stage.system.command_line import folio
 
 MEMORY = "1GB"
@@ -62,7 +61,7 @@ def search_passages(recipe: str, question: str, most: int, *, by_words: bool = F
     for number, hit in enumerate(hits, start=1):
         lines.append(printable(f"{number}. {hit.document}, characters {hit.start:,} to {hit.end:,}"))
         words = printable(" ".join(hit.text.split()))
-        lines += textwrap.wrap(words, terminal_width(), initial_indent=INDENT, subsequent_indent=INDENT)
+        lines += wrapped(words, INDENT, INDENT)
     return "\n".join(lines)
 
 

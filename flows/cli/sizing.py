@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 from data.sources.config import FilesSource, PackageSource
@@ -35,7 +34,7 @@ from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
 from tasks.stage.store.artifact import Artifact, Cost, without_shard
 from tasks.stage.store.store import open_store
-from tasks.stage.system.columns import columns, terminal_width
+from tasks.stage.system.columns import columns, wrapped
 from tasks.stage.system.command_line import folio
 
 Price = Callable[[SizedJob], float | None]
@@ -50,9 +49,7 @@ def size_table(name: str, argument: str, found: Proposal, currency: str, price: 
     """
     lines = _lines(name, argument, found, currency, price, more)
     # Rows of tables and parts of the command are indented, and fit or stay whole.
-    return "\n".join(
-        line if line[:1] == " " and line[:4] != WARNS else fill(line, terminal_width(), subsequent_indent="    ") for line in lines
-    )
+    return "\n".join(line if line[:1] == " " and line[:4] != WARNS else "\n".join(wrapped(line, rest="    ")) for line in lines)
 
 
 def _lines(name: str, argument: str, found: Proposal, currency: str, price: Price, more: Sequence[str]) -> Iterator[str]:
@@ -130,7 +127,7 @@ def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
             )
         )
     head = ("tokens", "in all", "passes", "as new text", "steps", "time", *(("cost",) if len(rows[0]) == 8 else ()), "")
-    return columns([head, *rows], frozenset({1, 2, 3, 4, 5, 6}), indent=2)
+    return columns([head, *rows], frozenset(range(1, len(head) - 1)), indent=2)
 
 
 def _verdict(plan: SizedJob, found: Proposal) -> str:

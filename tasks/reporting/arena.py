@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -21,7 +20,7 @@ from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure, shares_figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, number, plural, share, size
-from tasks.stage.system.columns import table, terminal_width
+from tasks.stage.system.columns import table, wrapped
 
 if TYPE_CHECKING:
     from model.evaluation.intervals import Estimate
@@ -201,7 +200,7 @@ def arena_text(results: Results) -> list[str]:
         *table(writing, frozenset(range(1, len(writing[0])))),
         "",
     ]
-    return [*blocks, *(line for said in arena.remarks() for line in wrap(said, terminal_width())), ""]
+    return [*blocks, *(line for said in arena.remarks() for line in wrapped(said, rest="")), ""]
 
 
 def arena_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +16,7 @@ from flows.recipe.loading import BUILT_IN, built_in, load, new_recipe_file
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING
 from flows.recipe.validation import RecipeError
-from tasks.stage.system.columns import terminal_width
+from tasks.stage.system.columns import wrapped
 from tasks.stage.system.command_line import did_you_mean, folio
 
 app = typer.Typer()
@@ -43,7 +42,7 @@ def recipes() -> None:
             told = load(name).description
         except RecipeError as error:  # as of an open model whose shape is not known yet: said here, and the others are listed
             told = f"cannot be read: {str(error).splitlines()[-1].strip()}"
-        print(fill(told, terminal_width(), initial_indent=f"{name:{first}}", subsequent_indent=" " * first))
+        print("\n".join(wrapped(told, f"{name:{first}}", " " * first)))
     print(f"Each is a file of {BUILT_IN}; every key of one with its meaning: {folio('recipe', 'show', 'RECIPE')}")
 
 
@@ -125,7 +124,7 @@ def print_lines(text: str) -> None:
     """Print sentences in lines that fit the terminal, and the last two as they are: they name a file, and a command to copy."""
     *sentences, wrote, run = text.splitlines()
     for sentence in sentences:
-        print(fill(sentence, terminal_width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+        print("\n".join(wrapped(sentence)))
     print(f"{wrote}\n{run}")
 
 

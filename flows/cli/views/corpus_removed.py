@@ -23,7 +23,7 @@ from tasks.lineage.document_history import (
     tables_of_rule,
 )
 from tasks.reporting.wording import plural, share
-from tasks.stage.system.columns import GAP, columns, signed, terminal_width
+from tasks.stage.system.columns import GAP, columns, signed, terminal_width, wrapped
 from tasks.stage.system.command_line import folio
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _plain(corpus: CorpusRun, taken: RemovedTable) -> dict[str, Any]:
 
 
 def _listed(corpus: CorpusRun, tables: list[RemovedTable]) -> Iterator[str]:
-    yield corpus.description
+    yield from wrapped(corpus.description)
     if not tables:
         yield "no rule removed anything"
         return
@@ -81,7 +81,7 @@ def _where(taken: RemovedTable, root: str) -> str:
 
 def _opened(corpus: CorpusRun, taken: RemovedTable, rows: list[dict[str, Any]]) -> Iterator[str]:
     more = f", the first {len(rows):,}" if len(rows) < taken.rows else ""
-    yield f"{taken.stage}/{taken.rule} in {corpus.description}: {taken.rows:,} pieces{more}"
+    yield from wrapped(f"{taken.stage}/{taken.rule} in {corpus.description}: {taken.rows:,} pieces{more}")
     yield _where(taken, corpus.snapshot.store.root)
     for row in rows:
         place = f", place {row['place']:,}" if row["place"] else ", the whole document"
@@ -110,7 +110,7 @@ def explain_duplicates(first: str, second: str, recipe: str = "", *, as_json: bo
         links = [{"a": link.a, "b": link.b, "rule": link.rule, "jaccard": link.jaccard} for link in answer.links]
         named = {"a": one.id, "b": other.id, "recipe": corpus.run.recipe, "run": corpus.run.id}
         return json.dumps(named | {"links": links, "shared": list(answer.shared)}, indent=1, ensure_ascii=False)
-    return printable("\n".join([corpus.description, *_duplicate_lines(answer, names)]))
+    return printable("\n".join([*wrapped(corpus.description), *_duplicate_lines(answer, names)]))
 
 
 def explanation_of(found: DocumentHistory, also: DocumentHistory) -> Explanation:
@@ -159,7 +159,7 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
 
 
 def _stats_lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[str]:
-    yield corpus.description
+    yield from wrapped(corpus.description)
     yield from _titled("", _funnel(funnel, "documents", ("in", "removed", "kept")))
     yield from _titled("", _funnel(funnel, "characters", ("in", "removed", "cut", "changed", "kept")))
     yield from (stage["fault"] for stage in funnel["stages"] if "fault" in stage)

@@ -11,7 +11,7 @@ from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import CUT, DIM, NAME, Line, differing, printable
 from tasks.lineage.corpus_run import describe_document
 from tasks.lineage.document_history import DocumentHistory, Step, find_history
-from tasks.stage.system.columns import columns, signed
+from tasks.stage.system.columns import columns, signed, wrapped
 
 ROOM, LONGEST, LINES, SHOWN = 60, 240, 40, 20
 
@@ -64,8 +64,8 @@ def _origin(history: DocumentHistory) -> Iterator[Line]:
         sure = f" ({about['language_probability']:.2f})" if "language_probability" in about else ""
         parts.append(f"language {about['language']}{sure}")
     parts += ["its text has another title than its file name"] if about.get("title_mismatch") else []
-    yield ((f"from: {printable(', '.join(parts))}", ""),)
-    yield ((f"in: {history.corpus.description}", ""),)
+    for line in (*wrapped(f"from: {printable(', '.join(parts))}"), *wrapped(f"in: {history.corpus.description}")):
+        yield ((line, ""),)
 
 
 def _outcomes(history: DocumentHistory) -> Iterator[Line]:

@@ -24,7 +24,7 @@ from tasks.stage.execution.plan import setting
 from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.atomic_files import write_atomically
-from tasks.stage.system.columns import columns, terminal_width
+from tasks.stage.system.columns import columns, terminal_width, wrapped
 from tasks.stage.tracking.cost import total_cost
 
 
@@ -51,7 +51,7 @@ def show_lineage(
     lines.append(f"cost of all of it: {spent(total_cost(artifacts), rates)}")
     if not forward:
         numbers = {f"{artifact.stage}.{name}={seed}" for artifact in artifacts for name, seed in seeds(artifact).items()}
-        lines += [f"seeds: {', '.join(sorted(numbers))}"] if numbers else []
+        lines += wrapped(f"seeds: {', '.join(sorted(numbers))}") if numbers else []
         lines += [f"git commit {name}, {count} of {len(artifacts)} artifacts" for name, count in commit_counts(artifacts).items()]
     return "\n".join([*lines, *([f"drawn in {drawing}"] if drawing else [])])
 

@@ -6,7 +6,6 @@ import webbrowser
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from textwrap import wrap
 
 from pydantic import ValidationError
 
@@ -21,7 +20,7 @@ from tasks.reporting.summary import TUNED, Results, RunSummary, previous_metrics
 from tasks.reporting.wording import joined, plural, seconds
 from tasks.stage.store.journal import RunRecord
 from tasks.stage.store.store import Store
-from tasks.stage.system.columns import terminal_width
+from tasks.stage.system.columns import wrapped
 from tasks.stage.system.command_line import folio
 from tasks.stage.tracking.cost import Rates
 
@@ -98,27 +97,24 @@ def _summary(side: RunSide, store: Store) -> RunSummary:
 
 def report_lines(run: RunSummary, missing: list[str], page: Path | None) -> list[str]:
     """Return the head of a run's page as lines that fit the terminal. `missing`: positions whose results are no longer in the store."""
-    head, room = headline(run), terminal_width()
+    head = headline(run)
 
-    def told(text: str, first: str = "", rest: str = "  ") -> list[str]:
-        return wrap(text, room, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
-
-    lines = [*told(f"{head.name}: {head.verdict}. {head.outcome}", rest=""), *told(head.description)]
-    lines.append(f"run {run.id}, {head.when}, after {seconds(run.seconds)}")
-    lines += ["", *told(head.failure.replace("\n", " "), rest="")] if head.failure else []
-    lines += told(f"No longer in the store, so not shown: {joined(missing)}.") if missing else []
+    lines = [*wrapped(f"{head.name}: {head.verdict}. {head.outcome}", rest=""), *wrapped(head.description)]
+    lines += wrapped(f"run {run.id}, {head.when}, after {seconds(run.seconds)}")
+    lines += ["", *wrapped(head.failure.replace("\n", " "), rest="")] if head.failure else []
+    lines += wrapped(f"No longer in the store, so not shown: {joined(missing)}.") if missing else []
     for gate in gates_of(run.results):
         lines += ["", gate.position, *gate_text(gate.rows).splitlines()]
-    lines += ["", *(line for reason in head.reasons for line in told(reason))] if head.reasons else []
-    lines += ["", *(line for words in head.words for line in told(words, "- "))] if head.words else []
+    lines += ["", *(line for reason in head.reasons for line in wrapped(reason))] if head.reasons else []
+    lines += ["", *(line for words in head.words for line in wrapped(words, "- "))] if head.words else []
     label = max(len(figure.label) for figure in head.figures)
     value = max(len(figure.value) for figure in head.figures)
     lines.append("")
     for figure in head.figures:
         first = f"{figure.label:{label}}  {figure.value:>{value}}  "
-        lines += told(figure.remark, first, " " * len(first)) or [first.rstrip()]
+        lines += wrapped(figure.remark, first, " " * len(first)) or [first.rstrip()]
     if changed := _changed(run):
-        lines += ["", *told(f"It ran because of: {'; '.join(changed[:SHOWN])}{_more(changed)}")]
+        lines += ["", *wrapped(f"It ran because of: {'; '.join(changed[:SHOWN])}{_more(changed)}")]
     shown = [f"the page  {page}", f"          open it with: {folio('report', run.id, '--open')}"] if page else []
     return [*lines, "", *shown] if shown else lines
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,12 +25,18 @@ def test_no_line_of_a_table_is_longer_than_the_terminal_is_wide(room: int, rows:
     assert not any("\n" in line for line in lines)
 
 
-def test_a_long_name_is_cut_with_an_ellipsis_and_numbers_stay_whole() -> None:
+def test_a_long_name_goes_on_below_and_numbers_stay_whole() -> None:
     rows = [("name", "characters kept"), ("n" * 90, "1,234,567")]
-    first, second, line = columns(rows, frozenset({1}), 60)
-    assert line == f"{'n' * 47}…   1,234,567"
-    assert first.endswith("characters") and second.endswith("kept")
+    first, second, line, rest = columns(rows, frozenset({1}), 60)
+    assert line == f"{'n' * 48}   1,234,567" and rest == "n" * 42
+    assert first.endswith("characters") and second == f"name{' ' * 52}kept"
     assert columns(rows, frozenset({1}), 200)[1] == f"{'n' * 90}        1,234,567"
+
+
+@given(st.integers(60, 200), st.lists(st.lists(NAMES, min_size=3, max_size=3), min_size=2, max_size=5))
+def test_every_letter_of_a_table_of_texts_is_printed(room: int, rows: list[list[str]]) -> None:
+    printed = Counter("".join(columns(rows, room=room)).replace(" ", ""))
+    assert printed == Counter("".join(cell for row in rows for cell in row).replace(" ", ""))
 
 
 @pytest.mark.parametrize("text", ["日本語の本の長い題名です", "plain words that go on"])
