@@ -2,9 +2,9 @@
 
 A noisy channel: the form differs from the word by one confusion of shapes, and the word is the likeliest by its frequency, half in the
 shard and half in the word list of symspellpy (82,765 words of English with their frequencies in books). A form is left alone if two words
-are nearly as likely, if it is built of known words (a plural, a compound), if the shard writes it often or with an apostrophe or underscore
-beside it, or if it always has a capital, since names are in no list. Which documents are corrected is decided in modelled_documents.sql:
-those in English that have many such forms.
+are nearly as likely, if it is built of known words (a plural, a compound), if it is the word in another spelling (accessary), if the shard
+writes it often or with an apostrophe or underscore beside it, or if it always has a capital, since names are in no list. Which documents
+are corrected, and at which places, is decided in modelled_documents.sql: those in English that have many such forms.
 
 Costs a second for the word list, and some 20,000 forms a second.
 """
@@ -29,7 +29,14 @@ PAIRS = (
 CONFUSED = tuple((one, other) for pair in PAIRS.split("|") for one, other in (pair.split(), pair.split()[::-1]))
 ENDINGS = (
     *("s", "es", "ed", "d", "ing", "ly", "er", "ers", "ors", "est", "eth"),
-    *("st", "th", "n", "en", "ness", "ful", "less", "man", "men", "like"),
+    *("st", "th", "n", "en", "ness", "ful", "less", "man", "men", "like", "ment", "ish", "ous", "ious", "ery", "eries"),
+)
+BEGINNINGS = ("un", "re", "dis", "mis", "non", "out", "for", "fore", "over")
+# Endings that spelling has not settled, or once had not.
+SPELLINGS = tuple(
+    (one, other)
+    for pair in ("or our", "ary ory", "ance ence", "ant ent", "ancy ency", "er or", "ar er", "ar or")
+    for one, other in (pair.split(), pair.split()[::-1])
 )
 SHORTEST, LONGEST, PART = 3, 24, 3
 # Parts of words (lov'd) and what is set off (_jure_) are not whole words of English.
@@ -38,7 +45,8 @@ BESIDE = """SELECT DISTINCT lower(unnest(regexp_extract_all(chunk, '(\\p{L}+)[''
 LEAST_LISTED, LEAST_ALONE = 0.3, 3.0  # frequency per million in the list of a word that the shard knows too, and of one that it does not
 # Frequency per million of a word that a short form may be: many short forms are words of dialects, of old spelling, of Latin.
 LEAST_OF_LENGTH = {3: 500.0, 4: 300.0, 5: 100.0, 6: 20.0}
-RATIO, MARGIN = 3.0, 4.0  # how many times as frequent as the form a word must be, and as likely as the next likely word
+RATIO, REPEATED = 3.0, 30.0  # how many times as frequent as the form a word must be: as one that occurs once, and as one that comes again
+MARGIN = 4.0  # how many times as likely as the next likely word it must be
 
 
 class MissingWordList(LookupError):
@@ -85,13 +93,13 @@ def misread(times: Mapping[str, int], small: Mapping[str, int]) -> Iterator[tupl
             continue
         likely = sorted(((_likelihood(word, times, total, listed), word) for word in _candidates(form, listed)), reverse=True)
         likely = [one for one in likely if one[0] > -math.inf]
-        if not likely:
+        if not likely or _is_spelling(form, likely[0][1]):
             continue
         best, word = likely[0]
         clear = len(likely) == 1 or best - likely[1][0] >= math.log(MARGIN)
         known = times.get(word, 0)
         common = math.exp(best) >= LEAST_OF_LENGTH.get(len(form), 0.0)
-        if clear and common and (known >= RATIO * count or (count == 1 and listed[word] >= LEAST_ALONE)):
+        if clear and common and (known >= (RATIO if count == 1 else REPEATED) * count or (count == 1 and listed[word] >= LEAST_ALONE)):
             yield form, word
 
 
@@ -116,7 +124,18 @@ def _likelihood(word: str, times: Mapping[str, int], total: int, listed: Mapping
 
 
 def _is_built(form: str, listed: Mapping[str, float]) -> bool:
-    """Return whether a form is a known word with an ending, or two known words."""
-    if any(form.endswith(ending) and form[: -len(ending)] in listed for ending in ENDINGS if len(form) - len(ending) >= PART):
+    """Return whether a form is a known word with an ending or a beginning, or two known words."""
+    stems = [form[: -len(ending)] for ending in ENDINGS if form.endswith(ending) and len(form) - len(ending) >= PART]
+    stems += [stem[:-1] for stem in stems if len(stem) > PART and stem[-1] == stem[-2]]
+    stems += [stem[:-2] + "our" for stem in stems if stem.endswith("or")]
+    stems += [form[:-3] + "y"] if form.endswith(("ies", "ied")) and len(form) > PART + 2 else []
+    stems += [form[len(some) :] for some in BEGINNINGS if form.startswith(some) and len(form) - len(some) > PART]
+    if any(stem in listed for stem in stems):
         return True
     return any(form[:place] in listed and form[place:] in listed for place in range(PART + 1, len(form) - PART))
+
+
+def _is_spelling(form: str, word: str) -> bool:
+    """Return whether a form is a word, or its plural, with another of two endings that sound alike."""
+    one, other = (form[:-1], word[:-1]) if form.endswith("s") and word.endswith("s") else (form, word)
+    return any(one.endswith(seen) and other.endswith(meant) and one[: -len(seen)] == other[: -len(meant)] for seen, meant in SPELLINGS)

@@ -16,8 +16,9 @@ SELECT d FROM torn JOIN corrections USING (chunk) ANTI JOIN machine_read USING (
 
 CREATE OR REPLACE TEMP TABLE edited AS
 SELECT t.d, t.n, t.place, r.place AS inner_place, r.token AS before, r.repaired AS line, greatest(length(r.token), length(r.repaired)) AS characters
-FROM torn t JOIN reread r USING (chunk) WHERE NOT half AND (sure OR (sure = false AND t.d IN (FROM machine_read)));
+FROM torn t JOIN reread r USING (chunk) WHERE NOT half
+    AND (sure OR (sure = false AND t.d IN (FROM machine_read) AND (t.d, t.n, t.place) NOT IN (FROM doubted)));
 
 INSERT INTO rewritten
 SELECT d, n, string_agg(CASE WHEN half OR corrected IS NULL THEN chunk WHEN known THEN corrected ELSE surely END, ' ' ORDER BY place) AS line
-FROM (SELECT t.*, m.d IS NOT NULL AS known FROM torn t LEFT JOIN machine_read m USING (d)) LEFT JOIN corrections USING (chunk) GROUP BY d, n;
+FROM (SELECT t.*, m.d IS NOT NULL AND u.d IS NULL AS known FROM torn t LEFT JOIN machine_read m USING (d) LEFT JOIN doubted u USING (d, n, place)) LEFT JOIN corrections USING (chunk) GROUP BY d, n;

@@ -24,3 +24,5 @@ FROM range(1, 400) AS numbers(k), (SELECT ['', 'x', 'xx', 'xxx', 'xl', 'l', 'lx'
 
 -- Lines that belong to the page and not to the text, see pages.sql.
 CREATE TEMP TABLE furniture (d INTEGER, n INTEGER, kind VARCHAR);
+-- Places where the word model is not to be followed, see modelled_documents.sql.
+CREATE TEMP TABLE doubted (d INTEGER, n INTEGER, place INTEGER);

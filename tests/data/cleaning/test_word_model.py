@@ -31,7 +31,7 @@ def _words(text: str) -> dict[str, int]:
 def test_a_form_is_what_one_confusion_made_of_a_far_likelier_word_and_else_nothing() -> None:
     words = _words(SENTENCE * 20) | dict.fromkeys(WRONG.values(), 1)
     assert dict(misread(words, words)) == {wrong: right for right, wrong in WRONG.items()}
-    for kept in ("gardens", "gardener", "motherless", "undergarden"):
+    for kept in ("gardens", "gardener", "motherless", "undergarden", "regarden", "greatt", "mothor"):
         assert not dict(misread(words | {kept: 1}, {kept: 1} | dict.fromkeys(words, 0)))
 
 
@@ -56,3 +56,13 @@ def test_a_document_with_many_misread_words_is_corrected_and_one_with_few_is_not
     texts = {name: (SENTENCE * 20 + more).strip() for name, more in {"bad": damaged, "one": one, "dialect": DIALECT * 9}.items()}
     found = _cleaned(tmp_path, texts)
     assert found == {**texts, "bad": (SENTENCE * 21).strip()}
+
+
+def test_quotations_names_and_halves_of_words_in_a_misread_document_stay(tmp_path: Path) -> None:
+    damaged = SENTENCE
+    for right, wrong in WRONG.items():
+        damaged = damaged.replace(right, wrong, 1)
+    kept = "They said: summi gardcn plaudite, and there was old Gardcn with them in the gardcn- ing trees."
+    right = (SENTENCE * 200).strip()
+    found = _cleaned(tmp_path, {"bad": f"{right} {damaged.strip()}\n\n{kept}"})
+    assert found == {"bad": f"{right} {SENTENCE.strip()}\n\n{kept}"}
