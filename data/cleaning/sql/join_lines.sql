@@ -8,20 +8,24 @@
 -- verse and lists in small letters one in five is full, and half end far from it. Other paragraphs of the document count up to 3; narrow lines
 -- are more often verse, and those of a word or two are a list. Chance makes some of many stanzas look full, so three lines of five must be, or the document
 -- as a whole must look wrapped.
+-- Scripts without capitals that write spaces (from Hebrew to Hangul) tell prose by its stops: most stand within lines (spoken), where verse
+-- and lists have theirs at the ends of lines. There every line goes on that doesn't follow a stop.
 -- A line that ends in a hyphen is joined without a space.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
     SELECT d, n, page, size, first_size, blanks, block, noted,
         regexp_matches(line, '^["''(\[_]*\p{Ll}') AS lower,
         regexp_matches(line, '^\p{Ll}') AS small,
-        regexp_matches(line, '[.!?:]["'')\]_]*$') AS ended, regexp_matches(line, '[.!?:;"'')\]]$') AS stopped,
+        CASE WHEN strlen(line) > 1.2 * length(line) THEN regexp_matches(line, '^["''(\[_«]*[\p{Hebrew}\p{Arabic}\p{Syriac}\p{Devanagari}\p{Bengali}\p{Gurmukhi}\p{Gujarati}\p{Oriya}\p{Tamil}\p{Telugu}\p{Kannada}\p{Malayalam}\p{Sinhala}\p{Georgian}\p{Ethiopic}\p{Hangul}]') ELSE false END AS caseless,
+        CASE WHEN strlen(line) > 1.2 * length(line) THEN regexp_matches(line, '[.!?।॥؟۔።]["'')\]_»]* \S') ELSE false END AS stop_within,
+        regexp_matches(line, '[.!?:।॥؟۔።]["'')\]_]*$') AS ended, regexp_matches(line, '[.!?:;"'')\]]$') AS stopped,
         regexp_matches(line, '^([0-9]{1,3}:[0-9]{1,3} ["''(]?\p{Lu}|[*•] )') AS item,
         regexp_matches(line, '^([-–—*•·+‣◦▪] |[(\[]?([0-9]{1,3}|\p{L}|[ivxlcIVXLC]{1,6})[)\]] |\p{Ll}\. )') AS marked,
         ends_with(line, '-') AND regexp_matches(line, '\p{L}-$') AS cut_off, ends_with(line, '-') AND regexp_matches(line, '[\p{L}\p{N}]-$') AS hyphened,
         block OR (getvariable('chapter_titles') = 'mark' AND starts_with(line, '# ')) AS heading
     FROM lines
 ), texts AS MATERIALIZED (
-    SELECT d, n, page, size, first_size, lower AND NOT marked AS lower, marked, heading OR coalesce(lag(heading) OVER w, false) AS titled, lag(n) OVER w AS before_n,
+    SELECT d, n, page, size, first_size, lower AND NOT marked AS lower, caseless AND NOT marked AS caseless, caseless AND stop_within AS stop_within, marked, heading OR coalesce(lag(heading) OVER w, false) AS titled, lag(n) OVER w AS before_n,
         lag(size) OVER w AS before_size, lag(ended) OVER w AS ended, block, noted,
         item AND lag(stopped) OVER w AS itemized, small AND lag(cut_off) OVER w AS broken, lag(hyphened) OVER w AS hyphened,
         blanks > lag(blanks) OVER w OR (NOT block AND NOT lag(block) OVER w AND (heading OR lag(heading) OVER w)) AS gap
@@ -31,7 +35,7 @@ WITH seen AS (
         min(n - before_n) FILTER (page) AS page_room, max(n - before_n) FILTER (page) > min(n - before_n) FILTER (page) AS telling
     FROM texts GROUP BY d
 ), fitted AS (
-    SELECT t.d, n, before_n, before_size, page, noted, lower, marked, ended, broken, hyphened, titled, itemized, width,
+    SELECT t.d, n, before_n, before_size, page, noted, lower, marked, caseless AND NOT coalesce(ended, true) AS goes_on, caseless, stop_within, ended, broken, hyphened, titled, itemized, width,
         page AND telling AND n - before_n > page_room AS loose, page AND telling AND n - before_n = page_room AS tight,
         before_size <= getvariable('wrap_limit') AS short,
         before_size + 1 + first_size > width AS filled, before_size + 1 + first_size > 0.7 * width AS nearly, before_size + 1 + first_size > 0.85 * width AS close,
@@ -41,18 +45,20 @@ WITH seen AS (
     SELECT *, count(CASE WHEN opens THEN 1 END) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS paragraph FROM fitted
 ), inner_lines AS MATERIALIZED (
     SELECT d, paragraph, count(*) FILTER (within) AS times, sum(CASE WHEN NOT within THEN 0 WHEN lower AND nearly THEN 1 WHEN lower THEN 0.5 ELSE 0 END) AS flowing,
+        sum(CASE WHEN within AND caseless THEN CASE WHEN goes_on AND nearly THEN 1 ELSE 0.5 END ELSE 0 END) AS caseless_flowing, count(*) FILTER (within AND caseless AND nearly) AS caseless_wrapped,
+        count(*) FILTER (stop_within) > 2 * count(*) FILTER (within AND caseless AND ended) AS spoken,
         count(*) FILTER (within AND lower AND nearly) AS wrapped, coalesce(bool_or(marked) FILTER (opens), false) AS listed,
         count(*) FILTER (within AND short AND filled) AS full_lines, count(*) FILTER (within AND short AND close AND NOT filled) AS near_lines,
         count(*) FILTER (within AND short AND NOT close) AS far_lines
     FROM (SELECT *, NOT opens AND NOT page AS within FROM paragraphs) GROUP BY d, paragraph
 ), weighed AS (
     -- Where nearly all lines are full, one that has room is no slip of a typist.
-    SELECT *, 1.3 * full_lines - 3.1 * far_lines - CASE WHEN sum(full_lines) OVER w >= 0.85 * sum(full_lines + near_lines) OVER w THEN 3.1 ELSE 0.5 END * near_lines AS weight
+    SELECT * REPLACE (flowing + CASE WHEN spoken THEN caseless_flowing ELSE 0 END AS flowing, wrapped + CASE WHEN spoken THEN caseless_wrapped ELSE 0 END AS wrapped), 1.3 * full_lines - 3.1 * far_lines - CASE WHEN sum(full_lines) OVER w >= 0.85 * sum(full_lines + near_lines) OVER w THEN 3.1 ELSE 0.5 END * near_lines AS weight
     FROM inner_lines WINDOW w AS (PARTITION BY d)
 ), documents AS (
     SELECT d, sum(wrapped) / nullif(sum(times), 0) AS document_prose, sum(weight) AS document_weight, count(*) FILTER (weight < 0) AS uneven FROM weighed GROUP BY d
 ), judged AS (
-    SELECT p.*, coalesce(flowing / nullif(times, 0), 0) AS prose, coalesce(document_prose, 0) AS document_prose, listed,
+    SELECT p.* REPLACE (lower OR (goes_on AND coalesce(spoken, false)) AS lower), coalesce(flowing / nullif(times, 0), 0) AS prose, coalesce(document_prose, 0) AS document_prose, listed,
         width >= 30 AND weight + greatest(least(document_weight - weight + CASE WHEN width >= 55 THEN 1 ELSE -4 END, 3), CASE WHEN width >= 55 THEN -2 - ln(1 + uneven) ELSE -9 END) > 0.5
             AND (full_lines >= 0.6 * (full_lines + near_lines + far_lines) OR document_weight > 0) AS flows,
         document_weight > 0 AS document_flows
