@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def file_digest(path: Path) -> str:
@@ -21,14 +22,21 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary file, flush it to disk, then rename it, so a reader never sees a partial file. One writer at a time."""
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file to write to; flush it to disk and rename it at the end, so a reader never sees a partial file. One writer."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as stream:
-        stream.write(content)
+        yield stream
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(path)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write all at once to an `atomic_stream`."""
+    with atomic_stream(path) as stream:
+        stream.write(content)
 
 
 def append_durably(path: Path, content: bytes) -> None:

@@ -19,7 +19,8 @@ from flows.cli.searching import RecipeDocuments, open_passages
 from flows.cli.signals import stoppable
 from flows.cli.views.lineage import show_lineage
 from model.inference.speculation import OWN_HEADS
-from model.networks.directory import ModelError, read_config, tensor_shapes
+from model.networks.directory import ModelError, read_config
+from model.networks.tensor_files import tensor_shapes
 from model.release.adapters import adapters_beside
 from model.serving.app import compute_with, serve
 from model.serving.connections import bound

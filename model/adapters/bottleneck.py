@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from model.adapters.protocol import AdapterBase, AdapterError, running_statistics, write_adapter
+from model.networks.tensor_files import LazyTensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -98,13 +99,13 @@ class BottleneckAdapter:
                 layer.enabled = True
             network.train(training)
 
-    def kept(self, network: Network) -> dict[str, Tensor]:
+    def kept(self, network: Network) -> LazyTensors:
         """Return an empty mapping."""
-        return {}
+        return LazyTensors({})
 
-    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def merged(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
         """Return the network's weights under its own names; they are those from before."""
-        return {name.replace(BASE, "."): tensor for name, tensor in tensors.items() if OWN not in name}
+        return LazyTensors({name.replace(BASE, "."): part for name, part in LazyTensors(tensors).parts.items() if OWN not in name})
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the matrices and biases that were added, under their names in the network."""

@@ -15,6 +15,7 @@ from model.adapters.lora import LoraConfig
 from model.adapters.prefixes import PrefixConfig, PromptConfig
 from model.adapters.protocol import FEATURES, AdapterBase, AdapterError
 from model.adapters.qlora import QLoraConfig
+from model.networks.tensor_files import LazyTensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +51,13 @@ class FullAdapter:
         """Raise AdapterError: training changes the weights themselves."""
         raise AdapterError("training changes all weights, so the model from before is not in the network; load it again")
 
-    def kept(self, network: Network) -> dict[str, Tensor]:
+    def kept(self, network: Network) -> LazyTensors:
         """Return an empty mapping."""
-        return {}
+        return LazyTensors({})
 
-    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def merged(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
         """Return the tensors as they are."""
-        return dict(tensors)
+        return LazyTensors(tensors)
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return an empty mapping."""

@@ -13,12 +13,14 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from model.adapters.protocol import AdapterBase, AdapterError, running_statistics, write_adapter
+from model.networks.tensor_files import Lazy, LazyTensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,19 +159,23 @@ class LoraAdapter:
                 layer.enable_adapters(True)
             network.train(training)
 
-    def kept(self, network: Network) -> dict[str, Tensor]:
+    def kept(self, network: Network) -> LazyTensors:
         """Return an empty mapping."""
-        return {}
+        return LazyTensors({})
 
-    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return W' for each adapted W, bit for bit what peft's own merging gives for plain LoRA."""
-        weights: dict[str, Tensor] = {}
-        for name, tensor in tensors.items():
+    def merged(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
+        """Return W' for each adapted W, bit for bit what peft's own merging gives for plain LoRA, made when it is asked for."""
+        weights: dict[str, Tensor | Lazy] = {}
+        for name, part in LazyTensors(tensors).parts.items():
             if name.endswith(tuple(SAVED)):
                 continue
             layer, inside, rest = name.partition(BASE)
-            weights[f"{layer}.{rest}" if inside else name] = self._merge(tensor, layer, tensors) if rest == "weight" else tensor
-        return weights
+            changed = Lazy(tuple(part.shape), part.dtype, partial(self._merged, name, layer, tensors)) if rest == "weight" else part
+            weights[f"{layer}.{rest}" if inside else name] = changed
+        return LazyTensors(weights)
+
+    def _merged(self, name: str, layer: str, tensors: Mapping[str, Tensor]) -> Tensor:
+        return self._merge(tensors[name], layer, tensors)
 
     def _merge(self, weight_OI: Tensor, layer: str, tensors: Mapping[str, Tensor]) -> Tensor:
         down_RI, up_OR = tensors[layer + DOWN], tensors[layer + UP]
@@ -234,15 +240,18 @@ class LoraAdapter:
         from torch import nn
 
         from model.layers.experts import TiledLinear
+        from model.layers.linear import FourBitLinear
 
         roles, wanted, inside = network.roles(), self.config.targets, set(network.blocks().modules())
         layers = [
             name
             for name, module in network.named_modules()
-            if isinstance(module, nn.Linear)
-            and module in inside
-            and roles[f"{name}.weight"] == "matrix"
-            and not isinstance(module, TiledLinear)
+            if module in inside
+            and (
+                not module.tiled
+                if isinstance(module, FourBitLinear)
+                else isinstance(module, nn.Linear) and roles[f"{name}.weight"] == "matrix" and not isinstance(module, TiledLinear)
+            )
         ]
         if not layers:
             raise AdapterError(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from model.adapters.protocol import AdapterBase, AdapterError, prompt_fields, write_adapter
+from model.networks.tensor_files import LazyTensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,13 +107,13 @@ class PrefixedAdapter(ABC):
             owner.prefix = prefix
             network.train(training)
 
-    def kept(self, network: Network) -> dict[str, Tensor]:
+    def kept(self, network: Network) -> LazyTensors:
         """Return an empty mapping."""
-        return {}
+        return LazyTensors({})
 
-    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def merged(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
         """Return the network's weights, which are unchanged."""
-        return {name: tensor for name, tensor in tensors.items() if not name.endswith(ENDING)}
+        return LazyTensors(tensors).chosen(lambda name: not name.endswith(ENDING))
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the prefix, under peft's name."""

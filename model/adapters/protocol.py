@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel
 
-from model.networks.directory import load_tensors
+from model.networks.tensor_files import LazyTensors, load_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from model.networks.directory import Hold
     from model.networks.network import Network
 
 FOLDER = "adapter"  # in a model directory, next to the merged weights
@@ -51,13 +52,14 @@ class Adapter(Protocol):
     def disabled(self, network: Network) -> AbstractContextManager[None]:
         """Inside, the network computes what it did before `inject`, without gradients. Only where `KEEPS_BASE`."""
 
-    def kept(self, network: Network) -> dict[str, Tensor]:
+    def kept(self, network: Network) -> LazyTensors:
         """Return what `merged` needs besides the network's parameters, on the CPU: weights that are held in another form."""
 
-    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def merged(self, tensors: Mapping[str, Tensor]) -> LazyTensors:
         """Return the network's whole weights under its own names, from `kept` and whole tensors named as after `inject`.
 
-        Of a kind that does not merge these are the weights from before training.
+        A weight that the adapter changes is made when it is asked for. Of a kind that does not merge these are the weights from before
+        training.
         """
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -101,6 +103,10 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid", defer_build=True):
     @classmethod
     def from_saved(cls, fields: Mapping[str, Any]) -> Self | None:
         """Return the settings of an adapter that `save` wrote, from its adapter_config.json; None if it is of another kind."""
+        return None
+
+    def hold(self) -> Hold | None:
+        """Return what holds weights in another form as a network is loaded; None: `inject` finds them as they are."""
         return None
 
     def build(self) -> Adapter:

@@ -16,21 +16,24 @@ the nearest of the sixteen. Normally distributed weights lose less than by INT4 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from pydantic import Field
 
 from model.adapters.lora import LoraAdapter, LoraSettings, peft_settings
+from model.networks.tensor_files import Lazy, LazyTensors
 from model.quantization.integers import ZERO, GroupCodec, pack_pairs, unpack_pairs
 from model.quantization.weight_only import finite_fp32
 
 if TYPE_CHECKING:
-    from torch import Size, Tensor
+    from torch import Size, Tensor, nn
 
+    from model.layers.linear import FourBitLinear
+    from model.networks.directory import Hold
     from model.networks.network import Network
 
 OFFSET = 0.9677083  # probability of the outermost values, as in the authors' code
@@ -112,6 +115,10 @@ class QLoraConfig(LoraSettings):
         """Return what was tested; the packed base is on every worker, what is trained is divided."""
         return frozenset({"zero_3"})
 
+    def hold(self) -> Hold:
+        """Return what packs matrices as they are read."""
+        return self.build().hold
+
     def build(self) -> QLoraAdapter:
         """Return the adapter that these settings describe."""
         return QLoraAdapter(self)
@@ -124,9 +131,20 @@ class QLoraAdapter(LoraAdapter):
     config: QLoraConfig
 
     def prepare(self, network: Network) -> None:
-        """Replace every linear layer inside the blocks by a packed one."""
+        """Replace every linear layer inside the blocks by a packed one, unless it was packed as it was read."""
+        self._pack(network, lambda layer, name: layer.weight)
+
+    def hold(self, network: Network, tensors: dict[str, Tensor]) -> None:
+        """Pack the matrices inside the blocks of a network without memory, from the tensors of its file, which it takes out of them.
+
+        The codes are those of the fp32 matrices, and no more than one of these is there at a time.
+        """
+        self._pack(network, lambda layer, name: tensors.pop(name))
+
+    def _pack(self, network: Network, weight_of: Callable[[nn.Linear, str], Tensor]) -> None:
         from torch import nn
 
+        from model.layers.experts import TiledLinear
         from model.layers.linear import FourBitLinear
 
         roles, codec = network.roles(), codec_of(self.config.base, self.config.group_size)
@@ -134,9 +152,10 @@ class QLoraAdapter(LoraAdapter):
         for name, layer in layers.items():
             if roles[f"{name}.weight"] == "matrix":
                 parent, _, last = name.rpartition(".")
-                codes, scales = codec.encode(layer.weight)
-                packed = FourBitLinear(codes, scales, layer.weight.shape, layer.bias, codec.decode)
-                setattr(network.get_submodule(parent), last, packed.to(layer.weight.device))
+                weight = weight_of(layer, f"{name}.weight")
+                codes, scales = (part.to(weight.device) for part in codec.encode(weight))
+                packed = FourBitLinear(codes, scales, weight.shape, layer.bias, codec.decode, tiled=isinstance(layer, TiledLinear))
+                setattr(network.get_submodule(parent), last, packed)
 
     def wrap(self, settings: Any, network: Network) -> None:
         """Have peft wrap packed layers as it wraps linear ones."""
@@ -164,9 +183,20 @@ class QLoraAdapter(LoraAdapter):
         """Return how the base that the changes belong to is rounded."""
         return {"folio_base": {"base": self.config.base, "group_size": self.config.group_size}}
 
-    def kept(self, network: Network) -> dict[str, Tensor]:
-        """Return the unpacked matrices, on the CPU, under the names that they had as parameters."""
+    def kept(self, network: Network) -> LazyTensors:
+        """Return the unpacked matrices, on the CPU, under the names that they had as parameters; each is unpacked when it is asked for."""
+        from torch import float32
+
         from model.layers.linear import FourBitLinear
 
-        packed = ((name, module) for name, module in network.named_modules() if isinstance(module, FourBitLinear))
-        return {f"{name}.weight": module.matrix().cpu() for name, module in packed}
+        packed = {name: module for name, module in network.named_modules() if isinstance(module, FourBitLinear)}
+        return LazyTensors(
+            {
+                f"{name}.weight": Lazy((module.out_features, module.in_features), float32, partial(_unpacked, module))
+                for name, module in packed.items()
+            }
+        )
+
+
+def _unpacked(layer: FourBitLinear) -> Tensor:
+    return layer.matrix().cpu()

@@ -62,14 +62,18 @@ Unpack = Callable[[Tensor, Tensor, torch.Size], Tensor]
 class FourBitLinear(nn.Module):
     """x_XI -> x_XO. `unpack` makes the fp32 matrix from codes and scales, which are buffers, so nothing trains them.
 
-    The codes have the name by which peft finds out where a layer computes that has no matrix.
+    The codes have the name by which peft finds out where a layer computes that has no matrix. `tiled`: it is one of a layer of experts,
+    which adapters leave alone.
     """
 
     qweight: Tensor
     scales: Tensor
 
-    def __init__(self, codes: Tensor, scales: Tensor, shape: torch.Size, bias: nn.Parameter | None, unpack: Unpack) -> None:
+    def __init__(
+        self, codes: Tensor, scales: Tensor, shape: torch.Size, bias: nn.Parameter | None, unpack: Unpack, *, tiled: bool = False
+    ) -> None:
         super().__init__()
+        self.tiled = tiled
         self.out_features, self.in_features = shape
         self.register_buffer("qweight", codes, persistent=False)
         self.register_buffer("scales", scales, persistent=False)

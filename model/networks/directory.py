@@ -19,9 +19,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -33,19 +34,20 @@ from model.networks.base import ModelError as ModelError
 from model.networks.config import KINDS
 from model.networks.hub.protocol import HubForm
 from model.networks.hub.registry import BY_MODEL_TYPE
+from model.networks.tensor_files import LazyTensors, load_tensors, tensor_shapes, write_tensors
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from model.networks.network import Network
 
 WEIGHTS = "model.safetensors"
-HEADER_BYTES, MOST_TENSORS = 8 * 2**20, 20_000
-"""Of one file of weights. Files of 5 GB have some hundreds of tensors, and each is looked up by its name in half a millisecond."""
 FLOATS = ("F64", "F32", "F16", "BF16")
 INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"[\w-][\w.-]{0,200}\.safetensors")
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+METADATA = {"format": "pt"}  # without it transformers refuses a file
 CONFIG = "config.json"
 HEADS = "heads.safetensors"  # next to the weights: heads that output one number (see `scalar_heads.py`)
 FOLIO = "folio"
@@ -144,17 +146,30 @@ def save_tensors(
     `apart`: settings of an adapter that the weights do not have.
     """
     import torch
-    from safetensors.torch import save
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     form = config.hub_form()
     form = form if form is not None and form.exact and apart is None else None
-    kept = {name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None) for name, tensor in tensors.items()}
-    stored = {name: tensor.contiguous() for name, tensor in (kept if form is None else form.to_hub(kept)).items()}
-    write_atomically(directory / WEIGHTS, save(stored, metadata={"format": "pt"}))
+    write_weights(tensors, form, directory / WEIGHTS, torch.float32)
     fields = {**config_fields(config, vocab_size, form), **(extra or {}), **({} if apart is None else {APART: dict(apart)})}
     write_atomically(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
+
+
+def write_weights(tensors: Mapping[str, Tensor], form: HubForm | None, path: Path, dtype: torch.dtype) -> None:
+    """Write tensors by parameter name as a class has them, floats as `dtype`. Those that are still to be made are held one at a time."""
+    import torch
+
+    given = LazyTensors(tensors).rounded(torch.float32)
+    if form is None or form.same:
+        write_tensors(path, given.rounded(dtype), METADATA)
+    elif not given.lazy:
+        write_tensors(path, LazyTensors(form.to_hub(given)).rounded(dtype), METADATA)
+    else:  # a class may make one of several, or several of one: of tensors in a file, which take no memory
+        plain = path.with_name(path.name + ".plain")
+        write_tensors(plain, given)
+        write_tensors(path, LazyTensors(form.to_hub(load_tensors(plain))).rounded(dtype), METADATA)
+        plain.unlink()
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -208,16 +223,40 @@ def _entry(fields: dict[str, Any], name: str, path: Path) -> dict[str, Any] | No
     return entry
 
 
-def load_model(directory: Path, *, dropout: bool = True, bare: bool = False, heads: bool = True) -> Network:
+Hold = Callable[["Network", dict[str, "Tensor"]], None]
+"""Replaces layers of a network on the meta device by such as hold their weights in another form, and takes those out of the tensors."""
+
+
+def load_model(directory: Path, *, dropout: bool = True, bare: bool = False, heads: bool = True, hold: Hold | None = None) -> Network:
     """Load the network in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode.
 
     `dropout`: whether it drops in training what its config says; if not, nothing. `bare`: without the adapter that it holds apart; else
     raise ModelError for a directory with one, whose weights alone are another model. `heads`: with those that predict further ahead.
+    `hold`: given the network before it has memory, and the tensors as the file has them.
 
-    It is built on the meta device, so nothing is drawn and then overwritten. Costs the network's own fp32, 4 bytes a parameter, and the
-    pages of the mapped file, which the system may take back.
+    It is built on the meta device, so nothing is drawn and then overwritten. Costs the network's own fp32, 4 bytes a parameter, less what
+    `hold` holds otherwise, and the pages of the mapped file, which the system may take back.
     """
-    from model.networks.meta import fill, meta_network
+    from model.networks.meta import fill
+
+    network, tensors = map_model(directory, dropout=dropout, bare=bare, heads=heads)
+    if hold is not None:
+        hold(network, tensors)
+    with _matching(directory):
+        fill(network, tensors)
+    return network.eval()
+
+
+class MappedModel(NamedTuple):
+    """A network on the meta device, and its tensors by parameter name, mapped, in the precision of the file."""
+
+    network: Network
+    tensors: dict[str, Tensor]
+
+
+def map_model(directory: Path, *, dropout: bool = True, bare: bool = False, heads: bool = True) -> MappedModel:
+    """Return what `load_model` would load, without memory for it. Raise ModelError unless the tensors are the network's."""
+    from model.networks.meta import meta_network, require_fit
 
     if not bare and (settings := read_apart(Path(directory))) is not None:
         raise ModelError(
@@ -239,14 +278,20 @@ def load_model(directory: Path, *, dropout: bool = True, bare: bool = False, hea
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(AHEAD)}
     for copied in network.tied_names():
         tensors.pop(copied, None)
-    try:
+    with _matching(directory):
         if form is not None:
             # In the precision of the file, which stays mapped: a whole copy in fp32 would double what loading takes.
             tensors = form.from_hub(tensors)
-        fill(network, tensors)
+        require_fit(network, tensors)
+    return MappedModel(network, tensors)
+
+
+@contextmanager
+def _matching(directory: Path) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, LookupError, ModelError) as error:
-        raise ModelError(f"{files[0]} does not match the {CONFIG} beside it: {error}") from error
-    return network.eval()
+        raise ModelError(f"{weight_files(directory)[0]} does not match the {CONFIG} beside it: {error}") from error
 
 
 def _require_weights(config: NetworkBase, vocab_size: int, form: HubForm | None, files: Sequence[Path], path: Path) -> None:
@@ -267,31 +312,6 @@ def _require_weights(config: NetworkBase, vocab_size: int, form: HubForm | None,
     for name, (kind, _) in held.items():
         if kind not in FLOATS and name not in counts and (form is None or not re.fullmatch(form.hub.BUFFERS, name)):
             raise ModelError(f"{files[0]} holds {name} as {kind}, and weights are {', '.join(FLOATS)}; take the model in full precision")
-
-
-def tensor_shapes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return the type and shape of each tensor in a file of safetensors, from its header alone."""
-    size = require_regular(path)
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-    if not 2 <= length <= min(size - 8, HEADER_BYTES):
-        raise ModelError(f"{path} says that its header has {length:,} bytes, of a file of {size:,}; fetch the model again")
-    from safetensors import safe_open
-
-    with naming(path), safe_open(path, framework="pt") as stored:
-        if len(names := stored.keys()) > MOST_TENSORS:
-            raise ModelError(f"{path} holds {len(names):,} tensors, and one file may hold {MOST_TENSORS:,}; save it in shards")
-        slices = {name: stored.get_slice(name) for name in names}
-        return {name: (one.get_dtype(), tuple(one.get_shape())) for name, one in slices.items()}
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a file of safetensors; raise ModelError for one that is damaged."""
-    from safetensors.torch import load_file
-
-    tensor_shapes(path)
-    with naming(path):
-        return load_file(path)
 
 
 def read_tokenizer_digest(directory: Path) -> str | None:

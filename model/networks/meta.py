@@ -43,13 +43,18 @@ def meta_network(config: NetworkBase, vocab_size: int) -> Network:
 def fill(network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Give a network on the meta device memory of a CPU with its weights and buffers, by name, so that none is drawn first.
 
-    They are copied, since what a file is mapped to changes with the file. Raise RuntimeError, as torch does, unless names and shapes are
-    those of the network.
+    They are copied, since what a file is mapped to changes with the file. What has memory already keeps it. Raise RuntimeError, as torch
+    does, unless names and shapes are those of the network.
     """
+    require_fit(network, tensors)
+    network._apply(lambda tensor: torch.empty_like(tensor, device="cpu") if tensor.is_meta else tensor)  # type: ignore[no-untyped-call]
+    network.load_state_dict(tensors, strict=True)
+
+
+def require_fit(network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Raise RuntimeError, as torch does, unless names and shapes are those of the network on the meta device, which takes no memory."""
     if {name: tensor.shape for name, tensor in network.state_dict().items()} != {name: tensor.shape for name, tensor in tensors.items()}:
-        # Raises before memory is taken for what the file doesn't hold.
         network.load_state_dict({name: tensor.to("meta") for name, tensor in tensors.items()}, strict=True)
-    network.to_empty(device="cpu").load_state_dict(tensors, strict=True)
 
 
 @contextmanager

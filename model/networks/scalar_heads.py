@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from data.shards.durable import write_atomically
 from data.shards.model_folder import naming, present
 from model.networks.base import ModelError
-from model.networks.directory import HEADS, load_model, load_tensors, tensor_shapes
+from model.networks.directory import HEADS, load_model
+from model.networks.tensor_files import LazyTensors, load_tensors, tensor_shapes, write_tensors
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -41,19 +41,16 @@ def read_scalar(network: Network, name: str, x_ND: Tensor) -> Tensor:
     return found.float().squeeze(-1)
 
 
-def of_heads(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def of_heads(tensors: Mapping[str, Tensor]) -> tuple[LazyTensors, LazyTensors]:
     """Return the network's own tensors, and its heads'."""
-    heads = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
-    return {name: tensor for name, tensor in tensors.items() if name not in heads}, heads
+    given = LazyTensors(tensors)
+    return given.chosen(lambda name: not name.startswith(PREFIX)), given.chosen(lambda name: name.startswith(PREFIX))
 
 
 def save_heads(heads: Mapping[str, Tensor], directory: Path) -> None:
     """Write the heads' tensors next to the weights; nothing without heads."""
-    from safetensors.torch import save
-
-    fp32 = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in heads.items()}
-    if fp32:
-        write_atomically(directory / HEADS, save(fp32))
+    if heads:
+        write_tensors(directory / HEADS, LazyTensors(heads).rounded(torch.float32))
 
 
 def has_head(directory: Path, name: str) -> bool:

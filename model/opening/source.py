@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from data.shards.durable import file_digest
 from data.shards.model_folder import TEXT_BYTES, TOKENIZER_BYTES, present, read_bytes
 from model.networks.base import ModelError, NetworkBase
-from model.networks.directory import TOKENIZER_DIGEST, load_model, save_model
+from model.networks.directory import TOKENIZER_DIGEST, map_model, save_tensors
 
 UNSTATED = "not stated"
 
@@ -112,13 +112,13 @@ def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
 def adopt_model(directory: Path, output: Path) -> dict[str, float]:
     """Write the model in a Hugging Face directory into `output`, in fp32, bound to its tokenizer; return parameters, vocab_size, context.
 
-    Raise ModelError for one that folio can't compute, and for one that can't be trained by next tokens. Memory: the model in fp32, twice.
+    Raise ModelError for one that folio can't compute, and for one that can't be trained by next tokens. Memory: one tensor in fp32.
     """
-    network = load_model(directory)
+    network, tensors = map_model(directory)
     if "causal" not in network.config.SUPPORTS:
         raise ModelError(f"{directory} is of kind {network.config.kind}, which does not predict next tokens; start from one that does")
     digest = hashlib.sha256(read_bytes(directory / "tokenizer.json", TOKENIZER_BYTES)).hexdigest()
-    save_model(network, output, extra={TOKENIZER_DIGEST: digest})
+    save_tensors(tensors, network.config, network.vocab_size, output, extra={TOKENIZER_DIGEST: digest})
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": float(parameters), "vocab_size": float(network.vocab_size), "context": float(network.config.context)}
 

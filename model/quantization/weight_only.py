@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from data.shards.model_folder import require_regular
-from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, load_tensors, read_config
+from model.networks.directory import CONFIG, WEIGHTS, ModelError, map_model, read_config
+from model.networks.tensor_files import load_tensors
 from model.quantization.protocol import Use, write_quantization
 
 if TYPE_CHECKING:
@@ -73,16 +74,18 @@ class WeightOnlyQuantizer:
 
         Raise ValueError, with the parameter's name, for weights that are not finite.
         """
+        import torch
         from safetensors.torch import load_file, save_file
 
-        network = load_model(model_dir)
+        network, tensors = map_model(model_dir)
         rounded = {name for name, role in network.roles().items() if role == "matrix" or (role in LOOKED_UP and self.embeddings)}
         stored: dict[str, Tensor] = {}
         errors: list[tuple[float, float, float]] = []
         quantized = 0
-        for name, weight in network.state_dict().items():
+        for name, held in tensors.items():
+            weight = held.to(torch.float32 if held.is_floating_point() else None).contiguous()
             if name not in rounded:
-                stored[name] = weight.contiguous()
+                stored[name] = weight
                 continue
             try:
                 stored[name], stored[name + SCALE] = self.codec.encode(weight)
@@ -157,10 +160,10 @@ class WeightOnlyQuantizer:
 
 
 def finite_fp32(weight: Tensor) -> Tensor:
-    """Return a weight as fp32 on the CPU; raise ValueError if it holds NaN or infinity."""
+    """Return a weight as fp32 on the CPU, row after row; raise ValueError if it holds NaN or infinity."""
     import torch
 
-    weight = weight.detach().to("cpu", torch.float32)
+    weight = weight.detach().to("cpu", torch.float32).contiguous()
     if not bool(torch.isfinite(weight).all()):
         raise ValueError(f"a weight of shape {tuple(weight.shape)} holds NaN or infinity and cannot be quantized")
     return weight

@@ -23,7 +23,18 @@ from typing import TYPE_CHECKING, Any
 from model.adapters.opening import adapter_apart, load_adapted
 from model.adapters.protocol import FOLDER
 from model.inference.chat_format import ROLES_FILE, ChatFormat
-from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, read_config, require_tokenizer
+from model.networks.directory import (
+    APART,
+    CONFIG,
+    TOKENIZER_DIGEST,
+    WEIGHTS,
+    ModelError,
+    config_fields,
+    map_model,
+    read_config,
+    require_tokenizer,
+    write_weights,
+)  # fmt: skip
 from model.quantization.config import quantizer_of
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
 from model.release.card import ModelCard, render_card, write_facts
@@ -34,8 +45,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.inference.chat_format import ChatFormat
-    from model.networks.hub.protocol import HubForm
-    from model.networks.network import Network
 
 ROUNDING = 1e-4  # of logits, where weights are stored as other numbers that compute the same
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -59,14 +68,16 @@ def export(
 
     Metrics: parameters, variants and variants_withheld (count), bytes (of all files), logits_difference (largest between source and
     release: 0 for float32 bit by bit, else rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not
-    match, or the release computes other logits than the source. The weights are held in memory twice.
+    match, or the release computes other logits than the source. The weights are held in memory once.
     """
+    import torch
+
     if quantizer_of(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = read_variants(variants or {}, fidelity or {})
     apart = adapter_apart(model_dir)
     heads, kept = read_config(model_dir)[0].heads_ahead, config.format == "folio"
-    network, chat_format = load_adapted(model_dir, heads=kept), ChatFormat(tokenizer_dir)
+    (network, tensors), chat_format = map_model(model_dir, bare=True, heads=kept), ChatFormat(tokenizer_dir)
     form, refusal = network.config.hub_form(), network.config.hub_refusal()
     if apart is not None:
         form, refusal = None, f"it computes with an adapter that does not merge into its weights (adapter.kind={apart.kind})"
@@ -80,8 +91,8 @@ def export(
     require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
-    weights = network.state_dict() if apart is None else apart.build().merged(network.state_dict())
-    _write_weights(weights, form, output / WEIGHTS, config)
+    parameters, before = _computed(model_dir, heads=kept)
+    write_weights(tensors, form, output / WEIGHTS, getattr(torch, config.dtype))
     fields = config_fields(network.config, network.vocab_size, form)
     if apart is not None:
         fields[APART] = apart.model_dump(mode="json")
@@ -99,7 +110,6 @@ def export(
             copy_variant(variant.directory, variant.quantizer.files, tokenizer_dir, output / variant.name, special)
     for name, folder in (adapters or {}).items():
         copy_adapter(folder, output / BESIDE / name)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
     facts = {
         "parameters": parameters,
         "vocabulary": network.vocab_size,
@@ -113,11 +123,13 @@ def export(
         "refusal": refusal,
         **({"heads": heads, "heads_kept": kept} if heads else {}),
         "supports": network.config.SUPPORTS,
-        "adapters": adapter_facts(adapters or {}, own_names=form is not None and weights.keys() <= form.to_hub(weights).keys()),
+        "adapters": adapter_facts(
+            adapters or {}, own_names=form is not None and tensors.keys() <= form.to_hub(network.state_dict()).keys()
+        ),
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     write_facts(card, facts, output)
-    difference = logits_difference(network, output)
+    difference = float((before - _computed(output)[1]).abs().max())
     if config.dtype == "float32" and difference > (0 if form is None or form.exact else ROUNDING):
         raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")
     size = sum(path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file())
@@ -152,25 +164,15 @@ def copy_variant(variant: Path, files: tuple[str, ...], tokenizer_dir: Path, out
     copy_tokenizer(tokenizer_dir, output)
 
 
-def logits_difference(network: Network, output: Path) -> float:
-    """Return the largest difference between the network's logits and the directory's, over tokens from the whole vocabulary."""
+def _computed(directory: Path, *, heads: bool = True) -> tuple[int, Tensor]:
+    """Return how many parameters the network in a directory has, and its logits of tokens from the whole vocabulary."""
     import torch
 
+    network = load_adapted(directory, heads=heads)
     length = min(network.config.context, 64)  # enough to use every layer and position scheme, and still quick
     tokens_BT = torch.linspace(0, network.vocab_size - 1, length).round().long()[None]
     with torch.no_grad():
-        difference = network.logits({"tokens": tokens_BT}) - load_adapted(output).logits({"tokens": tokens_BT})
-    return float(difference.abs().max())
-
-
-def _write_weights(tensors: Mapping[str, Tensor], form: HubForm | None, path: Path, config: ExportConfig) -> None:
-    import torch
-    from safetensors.torch import save_file
-
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
-    weights = tensors if form is None else form.to_hub(tensors)
-    rounded = {name: tensor.to(dtype if tensor.is_floating_point() else None).contiguous() for name, tensor in weights.items()}
-    save_file(rounded, path, metadata={"format": "pt"})
+        return sum(parameter.numel() for parameter in network.parameters()), network.logits({"tokens": tokens_BT})
 
 
 def _write_json(path: Path, fields: dict[str, Any]) -> None:

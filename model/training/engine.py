@@ -19,6 +19,7 @@ from torch import Tensor, distributed, nn
 
 from model.layers.experts import rebalance
 from model.networks.network import Network
+from model.networks.tensor_files import LazyTensors
 from model.objectives.protocol import Objective, mean_loss, surveyed, unit_names
 from model.seeds import draw_seed
 from model.training.distributed import WorkerRank, own_device
@@ -351,10 +352,11 @@ class Engine:
         saved = network.state_dict(keep_vars=True)
         return {name: buffer for name, buffer in network.named_buffers() if name in saved}
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> LazyTensors:
         """Return the network's whole fp32 weights, or their moving average if there is one, and its buffers, by name; on rank 0 only.
 
-        An adapter is merged into them if it can be. Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
+        An adapter is merged into them if it can be, into each as it is asked for. Distributed tensors are gathered one at a time, so memory
+        holds one whole tensor more. What training does not change is not copied.
         """
         weights = self._merged(self._gather(self._all_parameters()))
         buffers = self.buffers() if self.worker.is_first else {}
@@ -364,9 +366,10 @@ class Engine:
         """Return the adapter's own tensors, which `weights` has merged; empty without an adapter, and on other ranks than 0."""
         return self._adapter.own(self._gather(self.local_parameters())) if self.job.train.adapter.KEEPS_BASE else {}
 
-    def _merged(self, gathered: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _merged(self, gathered: Mapping[str, Tensor]) -> LazyTensors:
         """Return whole weights from gathered tensors, with the adapter merged if it can be; empty where nothing was gathered."""
-        return self._adapter.merged(gathered | self._adapter.kept(self.deepspeed.module.network)) if gathered else {}
+        kept = self._adapter.kept(self.deepspeed.module.network)
+        return self._adapter.merged(LazyTensors(gathered) | kept) if gathered else LazyTensors({})
 
     def _gather(self, parameters: Iterator[LocalParameter], *, averaged: bool = True, everywhere: bool = False) -> dict[str, Tensor]:
         """Return whole tensors by name, in CPU memory: with `averaged` moving averages where there are any; on rank 0, or everywhere."""
@@ -377,7 +380,8 @@ class Engine:
                 part = (self._average(parameter) if average else parameter).detach()
                 whole = part if parts == 1 else join_parts(part, dim, parts)
                 if everywhere or self.worker.is_first:
-                    tensors[name] = whole.to("cpu", torch.float32, copy=True)
+                    changes = parameter.requires_grad or self._stage == 3  # ZeRO 3 takes a gathered tensor back
+                    tensors[name] = whole.to("cpu", torch.float32, copy=changes)
         return tensors
 
     @contextmanager

@@ -10,7 +10,7 @@ from data.shards.reader import ShardReader
 from model.adapters.opening import Reference
 from model.inputs.inputs import inputs_of
 from model.networks.base import AHEAD, NetworkBase
-from model.networks.directory import load_model, read_config, read_tokenizer_digest
+from model.networks.directory import Hold, load_model, read_config, read_tokenizer_digest
 from model.networks.meta import meta_network
 from model.networks.network import Network
 from model.networks.scalar_heads import add_head, load_with_head
@@ -18,17 +18,18 @@ from model.objectives.protocol import JUDGE, Objective
 from model.training.job import Job, JobError
 
 
-def initial_network(job: Job, *, hollow: bool = False) -> Network:
+def initial_network(job: Job, *, hollow: bool = False, hold: Hold | None = None) -> Network:
     """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer.
 
     Where the loss compares it with another model it drops nothing, as TRL does it: noise in one of the two would count as a difference.
-    `hollow`: with numbers that mean nothing in memory that nothing has touched yet, so it takes none until it is written to.
+    `hollow`: with numbers that mean nothing in memory that nothing has touched yet, so it takes none until it is written to. `hold`: as
+    `load_model` takes it.
     Raise ShardError if the training rows lack what an input needs to know of them.
     """
     if hollow:
         config = job.network.without_dropout if job.initial_model and job.train.COMPARES else job.network
         return meta_network(config, job.vocab_size).to_empty(device="cpu")
-    network = _load_initial(job, job.initial_model) if job.initial_model else job.network.build(job.vocab_size, seed=job.seed)
+    network = _load_initial(job, job.initial_model, hold) if job.initial_model else job.network.build(job.vocab_size, seed=job.seed)
     if job.network.inputs and job.train_shards:
         shards = ShardReader(job.train_shards)
         for module in inputs_of(network):
@@ -36,12 +37,12 @@ def initial_network(job: Job, *, hollow: bool = False) -> Network:
     return network
 
 
-def _load_initial(job: Job, directory: Path) -> Network:
+def _load_initial(job: Job, directory: Path, hold: Hold | None) -> Network:
     shape, vocab_size = read_config(directory)
     if differing := _differences(shape, vocab_size, job):
         raise JobError(f"{directory} differs from the recipe's model: {', '.join(differing)}; give the recipe the model's values")
     _require_tokenizer(directory, job)
-    return load_model(directory, dropout=not job.train.COMPARES)
+    return load_model(directory, dropout=not job.train.COMPARES, hold=hold)
 
 
 def receives_weights(job: Job, rank: int) -> bool:
@@ -59,7 +60,8 @@ def initial_models(job: Job, objective: Objective, rank: int = 0) -> tuple[Netwo
     even if its outputs are cached, since an adapter may change what the network computes from the start; where training changes all
     weights it is a second copy.
     """
-    network, adapter = initial_network(job, hollow=receives_weights(job, rank)), job.train.adapter.build()
+    adapter = job.train.adapter.build()
+    network = initial_network(job, hollow=receives_weights(job, rank), hold=job.train.adapter.hold())
     for head in job.train.HEADS:
         add_head(network, head)
     if not job.train.trained_heads(job.network):

@@ -24,6 +24,7 @@ from torch import Tensor, distributed
 
 from model.hardware.transfers import Fetch, upload
 from model.loading.source import BatchShare, Source
+from model.networks.tensor_files import LazyTensors
 from model.objectives.protocol import Objective, term_means, unit_names
 from model.training.checkpoint.checkpoints import Checkpoints
 from model.training.checkpoint.retained import ADAPTER, RetainedModels, read_best, save_directory, write_best
@@ -207,7 +208,7 @@ class Trainer:
                 best = self.validation.best_step == step
             metrics |= self._copy_rate()
         selected, retained = best and self.job.train.select == "best", self.retained.wants(step, best)
-        weights = self._weights() if selected or retained else {}
+        weights: Mapping[str, Tensor] = self._weights() if selected or retained else {}
         if self.worker.is_first and selected:
             write_best(self.job.checkpoints, step, weights)
         if self.worker.is_first and retained:
@@ -239,7 +240,7 @@ class Trainer:
     def _guard_state(self) -> dict[str, Any]:
         return {"faults": self.faults.state(), "validation": self.validation.state()}
 
-    def _weights(self) -> dict[str, Tensor]:
+    def _weights(self) -> LazyTensors:
         """The whole weights, and the adapter's own, on rank 0."""
         return self.engine.weights() | {f"{ADAPTER}{name}": tensor for name, tensor in self.engine.adapter_weights().items()}
 
@@ -266,13 +267,13 @@ class Trainer:
         if self.samples:
             self.samples.close()
         best = self.validation.best_step if self.job.train.select == "best" else step
-        weights = self._weights() if best == step else {}
+        weights: Mapping[str, Tensor] = self._weights() if best == step else {}
         if self.records:
             self.records.close()
             self._write(weights, best)
         self.exchange.wait_for_writer()
 
-    def _write(self, weights: dict[str, Tensor], best: int) -> None:
+    def _write(self, weights: Mapping[str, Tensor], best: int) -> None:
         """Write the model directory and its logs on rank 0; without `weights`, those of step `best`."""
         job = self.job
         weights = weights or read_best(job.checkpoints, best)

@@ -174,6 +174,11 @@ class HubForm:
         """Whether weights come back from the class bit by bit."""
         return self.hub.exact(self.config)
 
+    @property
+    def same(self) -> bool:
+        """Whether the class has a network's tensors as they are, under the same names."""
+        return type(self.hub).to_hub is HubClass.to_hub
+
     def fields(self, vocab_size: int) -> dict[str, Any]:
         """Return config.json."""
         return self.hub.fields(self.config, vocab_size)

@@ -20,6 +20,7 @@ from data.shards.durable import write_atomically
 from model.adapters.protocol import FOLDER
 from model.networks.directory import save_tensors
 from model.networks.scalar_heads import of_heads, save_heads
+from model.networks.tensor_files import LazyTensors, write_tensors
 from model.training.checkpoint.record import CheckpointRecord, folder_of
 from model.training.job import Job
 
@@ -62,9 +63,8 @@ def save_directory(job: Job, weights: Mapping[str, Tensor], folder: Path) -> Non
 
     The directory of an adapter that does not merge says so, and holds the weights from before.
     """
-    adapter = {name.removeprefix(ADAPTER): tensor for name, tensor in weights.items() if name.startswith(ADAPTER)}
-    whole = {name: tensor for name, tensor in weights.items() if not name.startswith(ADAPTER)}
-    whole, heads = of_heads(whole)
+    adapter = {name.removeprefix(ADAPTER): weights[name] for name in weights if name.startswith(ADAPTER)}
+    whole, heads = of_heads(LazyTensors(weights).chosen(lambda name: not name.startswith(ADAPTER)))
     config = job.train.adapter
     apart = None if config.MERGES else config.model_dump(mode="json")
     save_tensors(whole, job.network, job.vocab_size, folder, extra=job.model_metadata, apart=apart)
@@ -74,9 +74,7 @@ def save_directory(job: Job, weights: Mapping[str, Tensor], folder: Path) -> Non
 
 def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> None:
     """Write the weights of a step next to the checkpoints."""
-    from safetensors.torch import save
-
-    write_atomically(_best_path(directory, step), save({name: tensor.contiguous() for name, tensor in weights.items()}))
+    write_tensors(_best_path(directory, step), weights)
 
 
 def read_best(directory: Path, step: int) -> dict[str, Tensor]:

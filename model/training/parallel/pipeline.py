@@ -19,6 +19,7 @@ from deepspeed.pipe import PipelineModule
 from torch import Tensor, distributed, nn
 
 from model.networks.network import Network
+from model.networks.tensor_files import LazyTensors
 from model.objectives.protocol import FromLogits, Objective, unit_names
 from model.seeds import draw_seed
 from model.training.distributed import WorkerRank
@@ -132,7 +133,7 @@ class PipelineEngine:
             if parameter in held:
                 yield LocalParameter(name, parameter)
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> LazyTensors:
         """Return the network's whole fp32 weights by name, with an adapter merged into them; on rank 0."""
         return self._adapter.merged(self._gather(frozen=True))
 

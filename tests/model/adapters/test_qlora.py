@@ -13,9 +13,13 @@ from model.adapters.lora import LoraConfig
 from model.adapters.opening import adapt, stored_adapter
 from model.adapters.qlora import Nf4Codec, QLoraConfig, codec_of, nf4_values
 from model.layers.linear import FourBitLinear
+from model.networks.config import DecoderConfig
+from model.networks.directory import load_model, save_model
 from model.networks.network import Network
 from model.quantization.integers import GroupCodec
 from tests.model.adapters.adapted import INPUTS, TOKENS, adapted, base
+from tests.model.jobs import VOCABULARY
+from tests.model.networks.spread import spread
 
 # The sixteen values as the paper's appendix E prints them.
 PUBLISHED = (
@@ -142,3 +146,25 @@ def test_a_saved_adapter_makes_of_the_base_what_training_made_of_it(config: QLor
     plain = base()
     adapt(plain, tmp_path)
     torch.testing.assert_close(plain.logits(INPUTS), network.eval().logits(INPUTS), atol=1e-5, rtol=1e-5)
+
+
+@FORMATS
+@pytest.mark.parametrize("experts", [False, True], ids=["dense", "experts"])
+def test_matrices_that_are_packed_as_they_are_read_are_those_that_are_packed_after(base_format: str, experts: bool, tmp_path: Path) -> None:
+    more = {"experts": {"count": 4, "active": 2}} if experts else {}
+    shape = DecoderConfig.model_validate({"width": 24, "layers": 2, "heads": 4, "context": 32, "attention_bias": True, **more})
+    save_model(spread(shape.build(VOCABULARY, seed=3)), tmp_path)
+    config = qlora(base=base_format)
+    hold, networks = config.hold(), []
+    assert hold is not None
+    for network in (load_model(tmp_path), load_model(tmp_path, hold=hold)):
+        config.build().inject(network, 5)
+        networks.append(network)
+    after, read = networks
+    assert [name for name, _ in after.named_parameters()] == [name for name, _ in read.named_parameters()]
+    buffers = dict(read.named_buffers())
+    assert sum("qweight" in name for name in buffers) == sum(isinstance(module, FourBitLinear) for module in read.modules()) > 0
+    for name, tensor in (*after.named_parameters(), *after.named_buffers()):
+        found = buffers[name] if name in buffers else read.get_parameter(name)
+        assert found.equal(tensor) and found.dtype == tensor.dtype, name
+    assert after.logits(INPUTS).equal(read.logits(INPUTS))
