@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,42 @@ def test_every_module_and_make_target_exists(folder: str) -> None:
     for module in re.findall(r"python -m ((?:tests|flows)[.\w]+)", READMES[folder]):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file() or (ROOT / module.replace(".", "/") / "__main__.py").is_file(), module
     assert {*re.findall(r"^make ([a-z-]+)", READMES[folder], re.MULTILINE)} <= {*targets}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The repository's files, to be edited."""
+    made = tmp_path / "copy"
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, made / name)
+    return made
+
+
+def test_the_stage_in_the_readme_is_added_as_it_is_written_there_and_planned(copy: Path, environment: dict[str, str]) -> None:
+    (change,) = re.findall(r"```diff\n(.*?)```", READMES["tasks"], re.DOTALL)
+    subprocess.run(["git", "apply", "--unidiff-zero", "-"], cwd=copy, input=change, check=True, text=True)
+    planned = shell(f"cd {copy} && python -m flows.cli.app plan four_books --set letters.most=3", environment)
+    assert re.search(r"^letters +run +- +it has never run", planned, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_stage_in_the_readme_runs_and_what_guards_the_repository_accepts_it(copy: Path, environment: dict[str, str]) -> None:
+    (change,) = re.findall(r"```diff\n(.*?)```", READMES["tasks"], re.DOTALL)
+    subprocess.run(["git", "apply", "--unidiff-zero", "-"], cwd=copy, input=change, check=True, text=True)
+    shell(f"cd {copy} && python -m pytest -q -p no:cacheprovider tests/test_architecture.py tests/identity/test_lint.py", environment)
+    assert "letters: done" in shell(f"cd {copy} && python -m flows.cli.app run four_books 2>&1", environment)
+    (made,) = Path(environment["FOLIO_HOME"]).glob("store/letters/*/letters.json")
+    assert json.loads(made.read_text())["t"] == 6
+
+
+@pytest.mark.parametrize("folder", ["tasks", "deployments"])
+def test_files_and_names_in_a_guide_are_there(folder: str) -> None:
+    files = re.findall(r"`((?:flows|tasks|data|model|deployments|tests)/[\w./]*)`", READMES[folder])
+    assert len(files) > 5 and [name for name in files if not (ROOT / name).exists()] == []
+    for file, names in re.findall(r"^\|[^|]*\| `([\w./]+\.py)` \|([^|]*)\|$", READMES[folder], re.MULTILINE):
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert [name for name in re.findall(r"`(\w+)`", names) if name not in text] == [], file
 
 
 @pytest.mark.slow
