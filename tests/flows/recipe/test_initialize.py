@@ -71,6 +71,12 @@ def test_a_recipe_that_is_written_elsewhere_finds_the_folder_s_texts_and_leaves_
     assert "not read" not in write_recipe(folder, machine=MACHINE_AT_HAND, output=tmp_path / "another.yaml"), "its own recipe"
 
 
+@pytest.mark.parametrize(("size", "time"), [(100_000, "20.5 s"), (29_000_000, "2:33 min")])
+def test_the_time_that_the_texts_take_besides_training_is_said(tmp_path: Path, size: int, time: str) -> None:
+    folder = sparse(tmp_path / "books", [size])
+    assert f"besides: about {time} to read, clean and measure the texts" in write_recipe(folder, machine=MACHINE_AT_HAND)
+
+
 def test_a_folder_of_blank_texts_is_refused_and_one_with_a_word_is_not(tmp_path: Path) -> None:
     for name in ("one.txt", "two.md"):
         (tmp_path / name).write_text("\n \u00a0\t\n" * 50_000)
