@@ -45,6 +45,7 @@ from tasks.stage.store.store import Store, open_store, resolve
 if TYPE_CHECKING:
     from model.training.config import TrainConfig
 
+TRAINING = {"pretrain", "compete", "tune", "adapt"}  # stages that train
 LAUNCHERS = {"hostfile": "ssh", "slurm": "srun"}
 DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}  # by the extra that installs one
 
@@ -69,6 +70,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
     yield from _sounds(recipe)
     yield from _names(recipe)
     yield from _launcher(recipe)
+    yield from _card(recipe)
     for section, train in recipe.trainings.items():
         yield from _eight_bits(recipe, section, train)
         yield from _targets(recipe, section, train)
@@ -187,6 +189,19 @@ def _launcher(recipe: Recipe) -> Iterator[str]:
             yield f"resources.training.parallel.{error}"
 
 
+def _card(recipe: Recipe) -> Iterator[str]:
+    """What only a card can do, where this machine has none and all stages that train run here."""
+    training = recipe.resources.training
+    if not (training.tf32 or training.deterministic) or recipe.resources.pools.keys() & TRAINING:
+        return
+    from model.training.precision import require_card  # loads torch, which most recipes do without here
+
+    try:
+        require_card(training)
+    except JobError as error:
+        yield str(error)
+
+
 def _network(recipe: Recipe) -> Any:
     """Return the network of a recipe without weights."""
     from model.networks.meta import meta_network  # loads torch, which most recipes do without here
@@ -261,7 +276,7 @@ def space_line(plan: Plan, written: float) -> str:
 def needed_bytes(plan: Plan, written: float) -> float:
     """Return the most bytes that a run of the plan takes: its artifacts, and checkpoints while it trains. 0 if all is reused."""
     ahead = [decision for decision in plan.decisions if decision.action != "reuse"]
-    trains = any(decision.stage in ("pretrain", "compete", "tune", "adapt") for decision in ahead)
+    trains = any(decision.stage in TRAINING for decision in ahead)
     return (written + TABLES if ahead else 0.0) + (beside(plan.recipe) if trains else 0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ from model.release.adapters import adapters_beside
 from model.serving.app import compute_with, serve
 from model.serving.connections import bound
 from model.serving.guard import read_key
-from model.serving.opening import Drafting, Offer, open_together
+from model.serving.opening import Drafting, Offer, medium_read, open_together
 from model.serving.own import OwnModel
 from model.serving.served import ServedModel, ServeLimits
 from tasks.reporting.wording import size
@@ -56,6 +56,8 @@ def serve_models(
     key = read_key(key_file)
     given = {name: limit for name, limit in limits.items() if limit is not None}
     settings, listening, count = ServeLimits(**given), bound(host, port, key), threads or os.cpu_count() or 1
+    names = [name for named in found.values() for name in named]
+    require_readers(given, names, (medium_read(path, backend=backend, draft=drafting) for path in found))
     compute_with(count)
     served: dict[str, Any] = {}
     with stoppable(last=True), ExitStack() as opened:
@@ -72,7 +74,6 @@ def serve_models(
                     served[model.about.id] = model
                     if documents:
                         answer_from(model, asked)
-            require_readers(given, served)
             serve(served, settings, listening, key, lambda address: print(_ready(address, served, key), flush=True))
         finally:
             for model in served.values():
@@ -120,12 +121,13 @@ def answer_from(model: ServedModel, asked: Mapping[str, RecipeDocuments]) -> Non
     model.documents = asked[model.about.id.partition(":")[0]]
 
 
-def require_readers(limits: Mapping[str, Any], served: Mapping[str, ServedModel]) -> None:
-    """Raise ValueError for a limit of pictures or recordings where no model is given any."""
+def require_readers(limits: Mapping[str, Any], named: Sequence[str], mediums: Iterable[str | None]) -> None:
+    """Raise ValueError for a limit of pictures or recordings where no model is given any. `mediums`: what each model reads."""
+    read = set(mediums) if any(limits.get(name) for name in LIMITED) else set()
     for name, medium in LIMITED.items():
-        if limits.get(name) and not any(medium in model.about.abilities for model in served.values()):
+        if limits.get(name) and medium not in read:
             option = f"--{name.replace('_', '-')} {limits[name]}"
-            raise ValueError(f"{option} does nothing: no model served here reads {medium} ({', '.join(served)}); leave it out")
+            raise ValueError(f"{option} does nothing: no model served here reads {medium} ({', '.join(named)}); leave it out")
 
 
 def said_of(path: Path, adapter: Path | None = None) -> Iterator[str]:

@@ -121,6 +121,18 @@ def open_served(
     return _own_model(offer, decoding, chat_format, limits, _draft(draft, chat_format) or _own_heads(draft, decoding), decode)
 
 
+def medium_read(path: Path, *, backend: Backend, draft: Drafting | None) -> str | None:
+    """Return what a model would be given besides text, by its config alone: pictures or sounds; None: nothing. Raise ModelError.
+
+    Programs of others are given text alone, and so is a model for which another drafts, which knows nothing of pictures.
+    """
+    if backend not in ("auto", "folio") or path.is_file() or (backend == "auto" and gguf_file(path) is not None):
+        return None
+    config, _ = read_config(path)
+    reads = config.patches if "generation" in config.SUPPORTS and not isinstance(draft, Path) else None
+    return None if reads is None else reads.MEDIUM
+
+
 def _own_model(
     offer: Offer,
     network: DecodingNetwork,

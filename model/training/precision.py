@@ -38,15 +38,24 @@ def autocast(device_type: str, products: str, *, keep: bool = True) -> torch.aut
     return torch.autocast(device_type, AUTOCAST.get(products), enabled=products in AUTOCAST, cache_enabled=keep)
 
 
+def require_card(resources: TrainResources) -> None:
+    """Raise JobError if the resources ask for what this machine's card can't do, or for what only a card can do where there is none."""
+    if resources.tf32 and not torch.cuda.is_available():
+        raise JobError("resources.training.tf32=true needs an NVIDIA card, and this machine has none; set tf32=false")
+    if resources.tf32 and (torch.version.hip is not None or torch.cuda.get_device_capability() < (8, 0)):
+        raise JobError(f"resources.training.tf32=true: {torch.cuda.get_device_name()} has no TF32; set tf32=false")
+    if resources.deterministic and not torch.cuda.is_available():
+        raise JobError(
+            "resources.training.deterministic=true is for NVIDIA cards, and this machine has none; a CPU gives the same bytes without it: "
+            "set deterministic=false"
+        )
+
+
 def use_tf32(resources: TrainResources) -> None:
     """Let fp32 products be computed in TF32, if the resources ask for it; raise JobError if this machine's card can't."""
-    if not resources.tf32:
-        return
-    if not torch.cuda.is_available():
-        raise JobError("resources.training.tf32=true needs an NVIDIA card, and this machine has none; set tf32=false")
-    if torch.version.hip is not None or torch.cuda.get_device_capability() < (8, 0):
-        raise JobError(f"resources.training.tf32=true: {torch.cuda.get_device_name()} has no TF32; set tf32=false")
-    torch.set_float32_matmul_precision("high")
+    require_card(resources)
+    if resources.tf32:
+        torch.set_float32_matmul_precision("high")
 
 
 def use_deterministic(resources: TrainResources) -> None:
@@ -55,15 +64,10 @@ def use_deterministic(resources: TrainResources) -> None:
     What PyTorch has no deterministic algorithm for fails by name. cuBLAS also needs a workspace of fixed size, which `commands.py` sets in
     the worker's environment, as it is read once. On a CPU the same job gives the same bytes without it.
     """
-    if not resources.deterministic:
-        return
-    if not torch.cuda.is_available():
-        raise JobError(
-            "resources.training.deterministic=true is for NVIDIA cards, and this machine has none; a CPU gives the same bytes without it: "
-            "set deterministic=false"
-        )
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+    require_card(resources)
+    if resources.deterministic:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
 
 
 class LossScale:

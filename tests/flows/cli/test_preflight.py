@@ -33,6 +33,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 LATE = [
     pytest.param(("pretrain.precision=fp8",), "pretrain.precision=fp8 needs a card that multiplies in eight bits", marks=NO_CARD),
     pytest.param(("dpo.precision=fp8",), "tuning[1].precision=fp8 needs a card that multiplies in eight bits", marks=NO_CARD),
+    pytest.param(("resources.training.deterministic=true",), "deterministic=true is for NVIDIA cards, and this machine", marks=NO_CARD),
+    pytest.param(("resources.training.tf32=true",), "tf32=true needs an NVIDIA card, and this machine has none", marks=NO_CARD),
     (("store=/dev/null/store",), "store=/dev/null/store can't be a folder: /dev/null is a file; make it writable, or name another folder"),
     (
         ("resources.training.keep_in=/dev/null/kept", "resources.training.keep_best=true"),
@@ -53,6 +55,12 @@ def test_what_would_fail_late_on_this_machine_is_refused_before_the_start(change
         require_machine(load("four_books", changes))
     assert str(error.value).startswith("four_books can't run on this machine:\n  ")
     assert message in str(error.value)
+
+
+@NO_CARD
+def test_what_only_a_card_can_do_is_left_to_the_work_pool_that_trains() -> None:
+    changes = ("resources.training.deterministic=true", "resources.pools.pretrain=cards")
+    assert not any("deterministic" in line for line in machine_problems(load("four_books", changes)))
 
 
 def test_a_recipe_that_this_machine_can_run_has_no_problem() -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli import serving
 from flows.cli.chat_models import find_model
-from flows.cli.serving import find_served, require_readers, said_of
+from flows.cli.serving import find_served, require_readers, said_of, serve_models
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import save_model
 from model.serving.guard import KEY, read_key
-from tests.model.serving.scripted import ScriptedModel
 
 
 @pytest.fixture
@@ -72,8 +72,13 @@ def test_a_key_comes_from_a_file_or_the_environment_and_is_long_enough(tmp_path:
 @pytest.mark.parametrize("name", ["pictures", "picture_bytes", "recordings", "recording_bytes"])
 def test_limits_of_pictures_and_recordings_are_refused_where_no_model_reads_any(name: str) -> None:
     medium = "pictures" if name.startswith("picture") else "sounds"
-    words, reads = ScriptedModel("words", "said"), ScriptedModel("reads", "said", abilities=(medium,))
-    require_readers({name: 3}, {"words": words, "reads": reads})
-    require_readers({name: 0, "rows": 4}, {"words": words})
+    require_readers({name: 3}, ["words", "reads"], [None, medium])
+    require_readers({name: 0, "rows": 4}, ["words"], [None])
     with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} 3 does nothing: no model served here reads {medium} .words."):
-        require_readers({name: 3}, {"words": words})
+        require_readers({name: 3}, ["words"], [None])
+
+
+def test_a_limit_that_does_nothing_is_refused_before_a_model_is_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "open_together", lambda *_, **__: pytest.fail("a model was opened"))
+    with pytest.raises(ValueError, match="--recordings 2 does nothing: no model served here reads sounds"):
+        serve_models([str(folder)], "127.0.0.1", 0, None, {"recordings": 2}, threads=1, draft=None, backend="auto", store="")
