@@ -165,7 +165,7 @@ def compare(snapshot: StoreSnapshot, first: RunRecord, second: RunRecord) -> Com
     return Comparison(
         first=one,
         second=two,
-        configuration=differences(_leaves(first.configuration), _leaves(second.configuration)),
+        configuration=_settings(first.configuration, second.configuration),
         read=code_changes(snapshot.store, one.artifacts, two.artifacts),
         files=differences(one.observed(), two.observed()),
         documents=_documents(snapshot, one, two),
@@ -180,8 +180,19 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str
     return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 
+def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Difference]:
+    """Return the settings that differ. Where one side has a group and the other has none of it, the group's members say so alone."""
+    found = differences(_leaves(before), _leaves(after))
+    return {name: values for name, values in found.items() if not (set(values) <= {None, "{}", "[]"} and _has_members(name, found))}
+
+
+def _has_members(name: str, found: Mapping[str, Difference]) -> bool:
+    return any(other.startswith((f"{name}.", f"{name}[")) for other in found if other != name)
+
+
 def _leaves(configuration: Mapping[str, Any]) -> dict[str, str]:
-    return {name.removeprefix("."): value for name, value in flatten(dict(configuration), "").items()}
+    """Return dotted name -> JSON text; of a run without a configuration, nothing."""
+    return {name.removeprefix("."): value for name, value in flatten(dict(configuration), "").items() if name}
 
 
 def _documents(snapshot: StoreSnapshot, one: RunSide, two: RunSide) -> DocumentChanges:

@@ -40,6 +40,15 @@ def test_configuration_differs_by_dotted_keys_with_old_and_new_value(two: Corpus
     assert compared(two).configuration == {"sft.rate": ("0.5", "2.0"), "sft.warm": (None, "true")}
 
 
+def test_a_group_that_is_new_or_empty_on_one_side_is_told_by_its_members_alone(corpus: Corpus) -> None:
+    corpus.record(FIRST, configuration={})
+    corpus.record(SECOND, configuration={"model": {"width": 8}})
+    assert compared(corpus).configuration == {"model.width": (None, "8")}
+    corpus.record(FIRST, configuration={"model": {}, "tuning": [], "notes": {}})
+    corpus.record(SECOND, configuration={"model": {"width": 8}, "tuning": [{"kind": "sft"}]})
+    assert compared(corpus).configuration == {"model.width": (None, "8"), "tuning[0].kind": (None, '"sft"'), "notes": ("{}", None)}
+
+
 def test_code_and_libraries_that_differ_are_named_with_the_stages_that_read_them(two: Corpus) -> None:
     read = compared(two).read
     assert {str(change): stages for change, stages in read.code.items()} == {"ran `loss` in model/loss.py, which changed": ("pretrain",)}
