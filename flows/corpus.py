@@ -91,10 +91,10 @@ class Compared(NamedTuple):
     verdicts: SlicedArtifact
 
 
-def deduplicated(rules: DedupConfig, documents: ShardedArtifact) -> StageOutput:
-    """Remove copies from the documents of all shards."""
+def deduplicated(rules: DedupConfig, documents: ShardedArtifact, parts: ShardedArtifact | None = None) -> StageOutput:
+    """Remove copies from the documents of all shards. `parts`: their pictures and sounds, if these are compared."""
     if rules.partitions == 1:
-        return dedup(rules, documents=documents)
+        return dedup(rules, documents=documents, parts=parts)
     config = PartitionedConfig(rules=rules_of(rules), shards=len(documents.items), partitions=rules.partitions)
     found = _compared(config, documents)
     edits = {"sketched": found.sketched}
@@ -106,7 +106,7 @@ def deduplicated(rules: DedupConfig, documents: ShardedArtifact) -> StageOutput:
         edits["passages"] = _without_passages(rules, documents, found, edits)
     accounts = account.over(config.shards)(config, documents=documents, verdicts=found.verdicts, **edits)
     compared = found.pairs and found.pairs.part(PAIRS)
-    return dedup(rules, documents=documents, accounts=accounts, pairs=found.chosen.part("pairs"), compared=compared)
+    return dedup(rules, documents=documents, accounts=accounts, pairs=found.chosen.part("pairs"), compared=compared, parts=parts)
 
 
 def _compared(config: PartitionedConfig, documents: ShardedArtifact) -> Compared:
@@ -267,7 +267,8 @@ def corpus(recipe: Recipe) -> Corpus:
         census(recipe.ingest, ingested=ingested)
     cleaned = clean.over(shards)(recipe.clean, documents=ingested.part(DOCUMENTS))
     filtered = _filtered(recipe, cleaned)
-    unique = deduplicated(recipe.dedup, (filtered or cleaned).part(DOCUMENTS))
+    parts = ingested.part(PARTS) if recipe.ingest.has_pictures else None
+    unique = deduplicated(recipe.dedup, (filtered or cleaned).part(DOCUMENTS), parts if recipe.dedup.media.enabled else None)
     texts, sizes = (ShardedArtifact.of(unique, name, shards) for name in (SHARD_DOCUMENTS, SHARD_SIZES))
     cut = decontaminated(recipe.decontaminate, texts) if recipe.decontaminate.against else None
     if cut is not None:
@@ -278,7 +279,6 @@ def corpus(recipe: Recipe) -> Corpus:
     judged = judgements(recipe.judging) if recipe.judging else None
     require(gate.at("corpus")(recipe.gates.corpus, corpus=account, judgements=judged), recipe.gates.corpus)
     indexed = index.over(shards)(recipe.index.indexing, documents=texts) if recipe.index else None
-    parts = ingested.part(PARTS) if recipe.ingest.has_pictures else None
     return Corpus(splits, _examples(recipe, splits, world, parts, judged), account, indexed, parts)
 
 

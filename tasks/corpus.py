@@ -185,17 +185,25 @@ def dedup(
     accounts: list[Path] | None = None,
     pairs: list[Path] | None = None,
     compared: list[Path] | None = None,
+    parts: list[Path] | None = None,
 ) -> Metrics:
     """documents.parquet of each shard -> documents/ and sizes/ by shard, clusters.parquet, pairs.parquet, ledger.parquet, removed/.
 
-    `accounts`: the results of the shards; `pairs` and `compared`: those of the partitions of clusters and of candidate pairs."""
+    `accounts`: the results of the shards; `pairs` and `compared`: those of the partitions of clusters and of candidate pairs; `parts`:
+    parts.parquet of each shard, whose pictures and sounds are compared."""
     if accounts is not None:
         from data.dedup.partitioned.account import Parts, join_accounts
 
-        return join_accounts(documents, Parts(accounts, pairs or (), compared or ()), work.output, **work.limits)
-    from data.dedup.dedup import dedup as remove_duplicates
+        metrics = join_accounts(documents, Parts(accounts, pairs or (), compared or ()), work.output, **work.limits)
+    else:
+        from data.dedup.dedup import dedup as remove_duplicates
 
-    return remove_duplicates(documents, work.output, config, **work.limits)
+        metrics = remove_duplicates(documents, work.output, config, **work.limits)
+    if parts:
+        from data.dedup.clusters import connect_media
+
+        metrics |= connect_media(documents, parts, work.output, config.media, **work.limits)
+    return metrics
 
 
 @stage(observes=example_digests, hooks=(LineageHook(holds_nothing),))

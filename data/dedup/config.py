@@ -100,12 +100,24 @@ class NearRule(BaseModel, frozen=True, extra="forbid", defer_build=True):
     seed: int = Field(0, ge=0, description="seed of the hash functions")
 
 
+class MediaRule(BaseModel, frozen=True, extra="forbid", defer_build=True):
+    """Captioned pictures, or sounds with what is said, that are nearly the same: their documents are one cluster, and all stay.
+
+    A fingerprint of 256 bits outlives another size, format, loudness or rate, not a crop. Pages with pictures are compared by their words.
+    """
+
+    enabled: bool = Field(True, description="look for pictures and sounds that are alike, so that the split doesn't divide them")
+    distance: int = Field(12, ge=0, le=63, description="most bits in which two fingerprints of 256 differ; more find worse copies; bits")
+    bucket: int = Field(64, ge=2, description="largest bucket whose pairs are all compared; larger ones compare neighbours; documents")
+
+
 class DedupConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
     """The rules of deduplication, applied in the order page, exact, near, paragraph, line, substring."""
 
     page: PageRule = Field(PageRule(), description="repeated pages inside a book")
     exact: bool = Field(True, description="remove documents with equal words (case, punctuation and spaces aside)")
     near: NearRule = Field(NearRule(), description="near-duplicate documents")
+    media: MediaRule = Field(MediaRule(), description="pictures and sounds that are alike, under other words")
     keep: tuple[Criterion, ...] = Field(
         ("longest",),
         min_length=1,
@@ -150,7 +162,7 @@ _UNITS: dict[Unit, UnitRule | SubstringRule] = {"paragraph": ParagraphRule(), "l
 def rules_of(rules: DedupConfig, unit: Unit | None = None) -> DedupConfig:
     """Return the rules that compare documents, with that of one unit. Those of other units are reset, so changing one reruns no step that
     ignores it."""
-    return rules.model_copy(update={name: rule for name, rule in _UNITS.items() if name != unit})
+    return rules.model_copy(update={"media": MediaRule()} | {name: rule for name, rule in _UNITS.items() if name != unit})
 
 
 class PartitionedConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -3,7 +3,7 @@
 Where a picture stands, the text has a placeholder, `[picture:NAME]`; where a sound stands, `[sound:NAME]`. The name follows from the pixels
 alone, so equal pictures have one name wherever they come from, and stages that compare words compare pictures too. It is of consonants:
 rules for misread words, page numbers and personal data see nothing of theirs in it. A text that has such words of its own, of a
-picture that no table knows, keeps them as words.
+picture that no table knows, keeps them as words. The table also keeps a fingerprint, which what is nearly equal has nearly equal.
 
 Pixels are kept as they are shown, without a file's format or its EXIF. A sound is kept as a picture of one row, of mode `S16`: its samples
 at 16 kHz, and its patches are log-mel frames (`data.shards.sounds`). Memory: `read_pictures` holds all that it reads.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from data.shards.sounds import SoundGrid, sound_patches
+from data.shards.sounds import WINDOW, SoundGrid, log_mel, sound_patches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,12 @@ PLACEHOLDER = re.compile(rf"\[(?:picture|sound):([{LETTERS}]{{{2 * NAME_BYTES}}}
 SOUND = "S16"  # the mode of a sound: samples of 16 bits, at 16 kHz, of one channel
 CHANNELS = {"L": 1, "RGB": 3}  # gray, or red, green and blue: a byte each, row by row
 TEXTS = ("id", "source", "path", "picture", "mode")
+FINGERPRINT_BITS = 256
+FAINTEST = 32  # bits that a fingerprint must have set; fewer tell nothing, as those of a blank page
+STEP = 4  # of 255: a smaller difference between neighbours is noise
+SHOWN_FRAMES = 4  # of a moving picture, side by side
+VOICED = 28  # of 40 mel bands: up to 3.4 kHz, which survives a telephone's rate
+LOUDNESS = 1.5  # that 255 shades stand for, in units of log-mel frames: 60 dB
 GROUP_BYTES = 1 << 24  # of pixels in a row group
 PATCHES, PLACES = "patches", "patch_places"  # the columns of rows
 
@@ -120,14 +126,16 @@ def write_parts(path: Path, parts: Iterable[Part]) -> int:
     import pyarrow.parquet as pq
 
     kinds: dict[str, pa.DataType] = dict.fromkeys(TEXTS, pa.string())
-    schema = pa.schema(kinds | {"width": pa.int64(), "height": pa.int64(), "pixels": pa.binary(), "frames": pa.int64()})
+    numbers: dict[str, pa.DataType] = {"width": pa.int64(), "height": pa.int64(), "pixels": pa.binary(), "frames": pa.int64()}
+    schema = pa.schema(kinds | numbers | {"fingerprint": pa.binary()})
     names, group, size = set[str](), list[dict[str, Any]](), 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for part in parts:
             picture = part.picture or Picture("", 0, 0, b"")
             name = part.picture.name if part.picture else ""
             names |= {name} - {""}
-            group.append({"id": part.id, "source": part.source, "path": part.path, "picture": name, **picture._asdict()})
+            told = {"id": part.id, "source": part.source, "path": part.path, "picture": name}
+            group.append({**told, **picture._asdict(), "fingerprint": fingerprint(picture) if part.picture else None})
             size += len(picture.pixels) + len(part.path)
             if size >= GROUP_BYTES:
                 writer.write_table(pa.Table.from_pylist(group, schema=schema))
@@ -152,6 +160,46 @@ def read_pictures(paths: Sequence[Path], names: Collection[str]) -> dict[str, Pi
     """Return those of the named pictures that are in these files, by name and in order of name."""
     pictures = (part.picture for part in read_parts(paths) if part.picture is not None)
     return dict(sorted((picture.name, picture) for picture in pictures if picture.name in names))
+
+
+def fingerprint(picture: Picture) -> bytes | None:
+    """Return 256 bits that copies of a picture, or of a sound, share but for a few; None for what is too plain to tell.
+
+    A bit says whether one field of a coarse grid is clearly lighter than its neighbour: 8 x 16 fields beside each other, 16 x 8 below each
+    other (a difference hash; Krawetz 2013). It outlives other sizes, formats and colours, not a crop, a mirror or few colours that are
+    dithered. Up to four frames of a moving picture are looked at side by side. A sound's is that of its log-mel frames as a picture, from
+    where it begins to where it ends, whatever its loudness and its rate.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if picture.mode == SOUND:
+        if (drawn := _spectrogram(picture.pixels)) is None:
+            return None
+    else:
+        chosen = picture.stills[:: -(-picture.frames // SHOWN_FRAMES)]
+        size = (picture.width, picture.height)
+        drawn = np.concatenate([np.asarray(Image.frombytes(picture.mode, size, still).convert("L")) for still in chosen], axis=1)
+    found = []
+    for axis, fields in ((1, (17, 8)), (0, (8, 17))):
+        shades = np.asarray(Image.fromarray(drawn).resize(fields, Image.Resampling.BOX)).astype(np.int16)
+        found.append((np.diff(shades, axis=axis) > STEP).ravel())
+    bits = np.concatenate(found)
+    return np.packbits(bits).tobytes() if bits.sum() >= FAINTEST else None
+
+
+def _spectrogram(samples: bytes) -> NDArray[np.uint8] | None:
+    """Return a sound's frames as shades, [bands, frames], without the quiet before and behind it; None for one too short to have any."""
+    import numpy as np
+
+    values: NDArray[np.float32] = np.frombuffer(samples, "<i2").astype(np.float32) / np.float32(32_768)
+    if len(values) < WINDOW or not values.any():
+        return None
+    frames = log_mel(values, 40)[:, :VOICED]
+    (heard,) = np.nonzero(frames.max(axis=1) > frames.max() - LOUDNESS / 2)
+    frames = frames[heard[0] : heard[-1] + 1]
+    shades = np.clip((frames - frames.max() + LOUDNESS) * (255 / LOUDNESS), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(shades.T)
 
 
 class PictureGrid(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from data.dedup.config import MediaRule
 from data.examples.config import PictureExamples
 from data.sources.config import CaptionedSource, PicturesSource, SoundsSource
 
@@ -38,6 +39,8 @@ def picture_problems(recipe: Recipe) -> Iterator[str]:
     if not sources:
         if told:
             yield "examples.kind=pictures does nothing while no source of ingest.sources is of kind pictures or sounds; add one"
+        if recipe.dedup.media != MediaRule():
+            yield "dedup.media does nothing while no source of ingest.sources is of kind pictures or sounds; leave it out"
         return
     (kind,) = sources
     yield from _seconds(recipe)

@@ -129,7 +129,8 @@ def explanation_of(found: DocumentHistory, also: DocumentHistory) -> Explanation
 
 def _duplicate_lines(answer: Explanation, names: dict[str, str]) -> Iterator[str]:
     for link in answer.links:
-        yield f"{names.get(link.a, link.a)} and {names.get(link.b, link.b)}: {link.rule}, Jaccard {link.jaccard:.3f}"
+        likeness = "share of equal bits" if link.rule in ("picture", "sound") else "Jaccard"
+        yield f"{names.get(link.a, link.a)} and {names.get(link.b, link.b)}: {link.rule}, {likeness} {link.jaccard:.3f}"
     yield "\npassages in both, the longest first:" if answer.shared else "\nthey share no passage word for word"
     for number, passage in enumerate(answer.shared, start=1):
         more = f"… ({len(passage) - LONGEST:,} more characters)" if len(passage) > LONGEST else ""
