@@ -11,14 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import flow
-from prefect.blocks.abstract import NotificationBlock
-from prefect.blocks.core import Block
 from prefect.exceptions import Pause
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from flows.cli.approving import tell
 from flows.cli.planning import stages_to_refresh
 from flows.flow import make
 from flows.recipe.loading import load
@@ -61,20 +60,6 @@ def suspending(notify: str) -> Approver:
 def _key(question: Question) -> str:
     """Return a suspension's key: letters, digits and dashes, as Prefect requires."""
     return f"{question.position.replace('.', '-')}-{question.subject[:DIGITS]}"
-
-
-def tell(notify: str, subject: str, body: str) -> None:
-    """Send a message by Prefect's notification block, if one is named. A failure is logged and does not end the run."""
-    if not notify:
-        return
-    try:
-        block = Block.load(notify)
-        if not isinstance(block, NotificationBlock):
-            raise TypeError(f"a {type(block).__name__} sends no notifications")
-        with block.raise_on_failure():
-            block.notify(body, subject)  # type: ignore[unused-coroutine]  # without an event loop it sends at once
-    except Exception as error:  # noqa: BLE001  # each service fails in its own way, and none of them may end a run
-        log(f"resources.notify={notify}: nobody was told ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})")
 
 
 @flow(name="folio", flow_run_name="{recipe}")

@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+
 from flows.cli.planning import plan_recipe
-from flows.deployed import tell
 from flows.recipe.loading import RECIPE_FILE, load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
@@ -23,7 +25,7 @@ from tasks.stage.store.store import open_store
 from tasks.stage.store.verdicts import Answer, Approver, Question
 from tasks.stage.system.columns import terminal_width, wrapped
 from tasks.stage.system.command_line import folio
-from tasks.stage.system.progress import format_duration, undrawn
+from tasks.stage.system.progress import format_duration, log, undrawn
 
 
 def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
@@ -44,6 +46,20 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
             raise AwaitsApproval(f"{question.title} {way}") from None
 
     return ask
+
+
+def tell(notify: str, subject: str, body: str) -> None:
+    """Send a message by Prefect's notification block, if one is named. A failure is logged and does not end the run."""
+    if not notify:
+        return
+    try:
+        block = Block.load(notify)
+        if not isinstance(block, NotificationBlock):
+            raise TypeError(f"a {type(block).__name__} sends no notifications")
+        with block.raise_on_failure():
+            block.notify(body, subject)  # type: ignore[unused-coroutine]  # without an event loop it sends at once
+    except Exception as error:  # noqa: BLE001  # each service fails in its own way, and none of them may end a run
+        log(f"resources.notify={notify}: nobody was told ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})")
 
 
 def _answered(question: Question) -> Answer:
