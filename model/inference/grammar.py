@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
@@ -37,8 +38,12 @@ START_WAIT = 60.0
 """Reading a vocabulary of 150,000 tokens takes two seconds on an idle machine."""
 COMPILE_WAIT = 40.0
 """Longest wait for a compilation, which has 10 seconds of processor time and gives way to other work."""
-STEP_WAIT = 20.0
-"""Longest wait for one mask, which is computed while the network computes the same token's logits."""
+FIRST_WAIT = 20.0
+"""Longest wait for a reply's first mask, by the request's own thread, before the reply has a row."""
+STEP_WAIT = 2.0
+"""Longest wait for any other mask, which is computed while the network computes the same token's logits. All rows wait with it."""
+PATIENCE, PROMPT = 10.0, 0.05
+"""Seconds that the masks of one request may make other rows wait in all; a mask within `PROMPT` seconds doesn't count."""
 AT_ONCE = 2
 """Grammars compiled at once, so that many large ones leave processors to replies."""
 
@@ -83,7 +88,10 @@ class GrammarCompiler:
         if fault := json.loads(answer)["error"]:
             raise GrammarError(f"{kind}: {fault}")
         steps = _Steps(process)
-        return [Grammar(steps, number, self._stops, self._vocab_size) for number in range(count)]
+        made = [Grammar(steps, number, self._stops, self._vocab_size) for number in range(count)]
+        for one in made:
+            one.begin()
+        return made
 
     def close(self) -> None:
         """End the worker. Grammars that were made stay."""
@@ -135,6 +143,7 @@ class _Steps:
 
     def __init__(self, process: Connection) -> None:
         self._process, self._answers, self.fault = process, dict[int, bytes](), ""
+        self._patience = PATIENCE
 
     def send(self, number: int, token: int) -> None:
         """Begin a step; its mask is computed while the network goes on."""
@@ -144,10 +153,13 @@ class _Steps:
             except OSError:
                 self.fault = ENDED
 
-    def answer(self, number: int) -> bytes:
+    def answer(self, number: int, *, first: bool = False) -> bytes:
         """Return the answer to a reply's last step; empty if the process died or took too long, which `fault` says."""
         while number not in self._answers and not self.fault:
-            answer = _received(self._process, STEP_WAIT)
+            began = time.monotonic()
+            answer = _received(self._process, FIRST_WAIT if first else min(STEP_WAIT, self._patience))
+            if not first:
+                self._patience = max(0.0, self._patience - max(0.0, time.monotonic() - began - PROMPT))
             if answer is None:
                 self.fault = ENDED
                 self._process.close()
@@ -169,6 +181,10 @@ class Grammar:
         self._allowed_V: Tensor | None = None
         self._stopped = False
         steps.send(number, -1)
+
+    def begin(self) -> None:
+        """Wait for the first mask, which takes longest: nobody else waits yet."""
+        self._allowed_V = self._read(self._steps.answer(self._number, first=True))
 
     def allowed(self) -> Tensor:
         """Return allowed_V, bool."""

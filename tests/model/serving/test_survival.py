@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from model.inference.chat_format import ChatFormat
+from model.inference.grammar import STEP_WAIT, GrammarCompiler
 from model.networks.decoder import Decoder
 from model.serving.app import make_app
 from model.serving.connections import FILES, with_files
@@ -96,6 +97,71 @@ def test_a_worker_that_died_is_started_again(model: OwnModel, address: str) -> N
     assert compiler is not None and compiler._control is not None
     compiler._control.shutdown(socket.SHUT_RDWR)
     assert ask(address, max_tokens=40, **held_to({"enum": ["no"]})).json()["choices"][0]["message"]["content"] == '"no"'
+
+
+def compilers() -> list[psutil.Process]:
+    """The live processes that compile grammars for this one; each forks one for each request."""
+    live = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in live if "model.inference.grammar_worker" in one.cmdline()]
+
+
+def test_plain_requests_go_on_while_a_grammar_compiles(address: str) -> None:
+    assert ask(address, **held_to({"enum": [1]})).status_code == 200
+    alone, stopped = min(seconds(address) for _ in range(3)), compilers()
+    for process in stopped:
+        process.suspend()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            compiling = pool.submit(ask, address, max_tokens=40, **held_to({"enum": ["late"]}))
+            beside = [seconds(address) for _ in range(8)]
+            assert not compiling.done()
+            for process in stopped:
+                process.resume()
+            assert compiling.result().json()["choices"][0]["message"]["content"] == '"late"'
+    finally:
+        for process in stopped:
+            process.resume()
+    assert sorted(beside)[4] < max(5 * alone, 0.5)
+
+
+def test_a_mask_that_does_not_come_holds_others_for_two_seconds(chat_format: ChatFormat) -> None:
+    pytest.importorskip("llguidance")
+    before = compilers()
+    compiler = GrammarCompiler(chat_format, chat_format.tokenizer.get_vocab_size())
+    grammar = compiler.grammar("regex", "[ab]{40}")
+    (fork,) = next(process for process in compilers() if process not in before).children()
+    fork.suspend()
+    try:
+        began = time.monotonic()
+        grammar.accept(int(grammar.allowed().nonzero()[0]))
+        grammar.allowed()
+        assert time.monotonic() - began < STEP_WAIT + 1
+        assert grammar.fault
+    finally:
+        fork.resume()
+        compiler.close()
+
+
+def test_masks_that_are_always_late_end_their_reply(chat_format: ChatFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("llguidance")
+    monkeypatch.setattr("model.inference.grammar.PATIENCE", 1.0)
+    before = compilers()
+    compiler = GrammarCompiler(chat_format, chat_format.tokenizer.get_vocab_size())
+    grammar = compiler.grammar("regex", "[ab]{400}")
+    (fork,) = next(process for process in compilers() if process not in before).children()
+    began = time.monotonic()
+    try:
+        while not grammar.fault and time.monotonic() - began < 30:
+            token = int(grammar.allowed().nonzero()[0])
+            fork.suspend()
+            grammar.accept(token)
+            late = threading.Timer(0.4, fork.resume)
+            late.start()
+            grammar.allowed()
+            late.join()
+    finally:
+        compiler.close()
+    assert grammar.fault and time.monotonic() - began < 8
 
 
 def test_eight_large_grammars_at_once_leave_plain_requests_their_speed(address: str) -> None:
