@@ -7,6 +7,7 @@ was resident before the model was built; libraries loaded from there on count.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from model.networks.config import DecoderConfig
 from model.planning.memory import worker_memory
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
+from model.training.launch.commands import worker_environment
 from model.training.optimizers.config import OptimizerConfig
 from tests.model.jobs import DIGEST, write_shards
 
@@ -111,7 +113,9 @@ def compared(case: Case, optimizer: str) -> Found:
         file = Path(name) / "job.json"
         file.write_text(job.model_dump_json(), encoding="utf-8")
         command = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.planned_memory", "--job", str(file)]
-        ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        # As a run starts its workers, since how glibc treats freed memory decides the peak.
+        environment = {**os.environ, **worker_environment()}
+        ended = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     before, peak = map(int, ended.stdout.split()[-2:])
     return Found(worker_memory(job, accelerator=False, framework=before).total - before, peak - before)
 
