@@ -45,7 +45,7 @@ from tasks.stage.system.command_line import folio
 SOURCE = FilesSource(paths=(".",))
 PROGRAMS: tuple[Format, ...] = ("code",)
 UNCOUNTED = {FOLDER, *HIDDEN}
-# Beside training, on two idle cores: runs of 0.1 to 0.8 MB took 16 to 33 s, and one of 29 MB 152.
+# Beside training, on two cores that tests used, too (load 2 to 3): runs of 0.1 to 0.8 MB took 16 to 33 s, and one of 29 MB 152.
 REST_SECONDS, REST_PER_BYTE = 20.0, 4.6e-6
 MINUTES = 30.0
 # A shard of less would cost more in starting its stages than it saves when one of its texts changes.
@@ -107,7 +107,8 @@ def write_recipe(
     """
     found = look_at(folder, output)
     recipe, sized = propose(folder, found.texts, found.size, machine, minutes, kind=kind, measure=measure, records=found.records)
-    rest = f"besides: about {seconds(REST_SECONDS + REST_PER_BYTE * found.size)} to read, clean and measure the texts, on two idle cores"
+    took = seconds(REST_SECONDS + REST_PER_BYTE * found.size)
+    rest = f"besides: about {took} to read, clean and measure the texts, as on two cores beside other work"
     about = f"Written by `folio init`, which found {found.amount}, and for them proposes what `folio size` does:"
     return write_found(
         found, recipe, about, [*expectations(recipe, sized, minutes, found.records), rest], reasons(recipe, found.texts, sized)
