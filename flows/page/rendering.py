@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from flows.page.records import RunIndex
+from tasks.reporting.svg import breakable
 from tasks.reporting.wording import count, number, plural, seconds, share, size, words
 from tasks.stage.store.store import Store
 
@@ -171,6 +172,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters |= {"when": when, "count": count, "number": number, "seconds": seconds, "share": share, "size": size, "words": words}
+    made.filters["breakable"] = breakable
     made.globals |= {"link": link, "place": place, "plural": plural, "tones": TONES}
     return made
 

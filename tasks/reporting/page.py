@@ -32,6 +32,7 @@ from tasks.reporting.headline import headline
 from tasks.reporting.hook import Topic, all_topics, report_hook
 from tasks.reporting.stages import LINEAGE, STAGE_TABLE
 from tasks.reporting.summary import RunSummary
+from tasks.reporting.svg import breakable
 from tasks.reporting.wording import joined, seconds
 from tasks.stage.system.atomic_files import keep, kept, write_atomically
 from tasks.stage.system.locks import local_lock
@@ -53,7 +54,7 @@ def render(run: RunSummary) -> str:
     sections = {topic: topic.draw(run, positions) if (positions := shown[topic]) else None for topic in topics}
     missing = [topic.name for topic, section in sections.items() if section is None]
     templates = environment()
-    templates.filters["with_code"] = _with_code
+    templates.filters |= {"with_code": _with_code, "breakable": breakable}
     return templates.get_template("page.html.jinja").render(
         head=head,
         sections=[section for section in sections.values() if section is not None],

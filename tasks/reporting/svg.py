@@ -154,3 +154,8 @@ def drawing(width: float, height: float, label: str, parts: Iterable[str], *, st
 
 def _short(value: object) -> object:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+
+def breakable(text: str) -> Markup:
+    """Return a name, escaped unless it is markup, which a narrow window breaks behind its joints before it breaks a word."""
+    return Markup(re.sub(r"(?<=\w)([/_.-])(?=\w)", r"\1<wbr>", str(escape(text))))

@@ -29,7 +29,7 @@ from tasks.reporting.charts import (
 from tasks.reporting.learning import running_mean
 from tasks.reporting.parts import NARROW, WIDE, bars_figure
 from tasks.reporting.sizes import Point, scatter_chart
-from tasks.reporting.svg import tag
+from tasks.reporting.svg import breakable, tag
 
 HOSTILE = "<script>alert(1)</script>\x00\n$\\frac"
 values = st.floats(-1e9, 1e9, allow_nan=False)
@@ -76,6 +76,11 @@ def test_names_of_any_kind_are_drawn_as_text() -> None:
     texts = [element.text for element in svg.iter("text")]
     assert len(texts) == 3 and all("<script>alert(1)</script>\ufffd $\\frac" in str(text) for text in texts)
     assert not list(svg.iter("script"))
+
+
+def test_a_name_breaks_behind_its_joints_and_stays_text() -> None:
+    assert breakable("my_books/a.txt") == Markup("my_<wbr>books/<wbr>a.<wbr>txt")
+    assert breakable("<b>_x") == Markup("&lt;b&gt;_x") and breakable(Markup("a&amp;b-c")) == Markup("a&amp;b-<wbr>c")
 
 
 @pytest.mark.filterwarnings("error")
