@@ -206,6 +206,9 @@ class RunExport:
         ended = _ms(record.ended)
         shown = headline(record, made)
         self._database.add_metrics(self._parent, [MetricRow(name, value, 0, ended) for name, value in shown.items()])
+        # What the recipe's runs are compared by: sizes and how good its models are, not verdicts and cost.
+        columns = [name for name in shown if not name.startswith(("gate.", "cost."))]
+        self._database.describe_experiment(self._experiment, {"folio.recipe": record.recipe}, columns, ended)
         self._database.add_text(self._parent, "metrics.csv", metrics_table(made))
         if record.page and (page := Path(record.page)).is_file():
             self._database.add_text(self._parent, "report.html", page.read_text(encoding="utf-8"))

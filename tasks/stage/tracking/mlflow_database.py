@@ -30,6 +30,8 @@ BATCH = 500
 LONGEST_PARAMETER, LONGEST_TAG = 5000, 4900
 ATTEMPTS = 4
 SQLITE = "sqlite:///"
+VIEW = "folio"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"  # where MLflow's page keeps a saved view; its address names it as viewStateShareKey
 DEFAULT = "Default"  # what MLflow calls the experiment that it begins with
 
 
@@ -96,6 +98,31 @@ class MlflowDatabase:
         others = [found for found in self.client.search_experiments() if found.experiment_id != made]
         if [found.name for found in others] == [DEFAULT] and not self.client.search_runs([others[0].experiment_id], max_results=1):
             self.client.delete_experiment(others[0].experiment_id)
+
+    def describe_experiment(self, experiment_id: str, tags: Mapping[str, str], metrics: Sequence[str], moment: int) -> None:
+        """Set an experiment's tags, its description, and a saved view of its pipeline runs with a column for each of `metrics`.
+
+        A view that is there keeps its columns and its time; otherwise that is `moment`, in milliseconds since 1970.
+        """
+        known = self.client.get_experiment(experiment_id).tags
+        none = json.dumps({"createdAt": moment, "state": json.dumps({"selectedColumns": []})})
+        view = json.loads(known.get(VIEW_TAG, none))
+        columns = ("attributes.`Duration`", *(f"metrics.`{_safe(name)}`" for name in metrics))
+        state = {
+            "selectedColumns": list(dict.fromkeys([*json.loads(view["state"])["selectedColumns"], *columns])),
+            "searchFilter": "tags.`folio.kind` = 'pipeline'",
+            "orderByKey": "attributes.start_time",
+            "orderByAsc": False,
+        }
+        link = f"[Runs with their figures](#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW})"
+        wanted = {
+            **tags,
+            VIEW_TAG: json.dumps({"name": "Runs with their figures", "createdAt": view["createdAt"], "state": json.dumps(state)}),
+            "mlflow.note.content": f"{link}: one a row. The stages of a run are below it.",
+        }
+        for name, value in wanted.items():
+            if known.get(name) != value:
+                _insist(lambda name=name, value=value: self.client.set_experiment_tag(experiment_id, name, value))  # type: ignore[misc]
 
     def find_runs(self, experiment_id: str, tags: Mapping[str, str]) -> list[Run]:
         """Return the runs with these tags, oldest first."""

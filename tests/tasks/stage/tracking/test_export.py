@@ -91,6 +91,17 @@ def test_all_metrics_stand_in_one_table_and_the_recipe_beside_it(tracked: Tracke
     assert {"count,words,4.0", "learn,diverged,nan"} <= set(table)
 
 
+def test_an_experiment_says_what_it_is_and_has_a_view_of_its_runs_with_their_figures(tracked: Tracked) -> None:
+    parents = [parent_of(tracked.database, run) for run in (tracked.first, tracked.limited, tracked.faster)]
+    experiment = tracked.client.get_experiment(parents[0].info.experiment_id)
+    state = json.loads(json.loads(experiment.tags["mlflow.sharedViewState.folio"])["state"])
+    assert "viewStateShareKey=folio" in experiment.tags["mlflow.note.content"] and experiment.tags["folio.recipe"] == experiment.name
+    names = {name.removeprefix("metrics.`").removesuffix("`") for name in state["selectedColumns"][1:]}
+    assert names and names <= set().union(*(run.data.metrics for run in parents))
+    found = tracked.client.search_runs([experiment.experiment_id], state["searchFilter"])
+    assert {run.info.run_id for run in found} == {run.info.run_id for run in parents}
+
+
 def test_inputs_and_outputs_are_data_sets_named_by_our_digests(tracked: Tracked) -> None:
     made, children = tracked.first.artifacts, children_of(tracked.database, tracked.first)
     shown = {name: (given.name, given.digest) for name, given in data_sets(children["judge.small"]).items()}
