@@ -22,6 +22,11 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         "float32", description="type of the exported weights; bfloat16 halves the file and rounds the logits"
     )
     max_new_tokens: int = Field(256, ge=1, description="default length of a reply in generation_config.json; tokens")
+    sentence_transformers: bool = Field(
+        False,
+        description="also write what sentence-transformers needs to make the vectors of texts that folio makes of this model, as for "
+        "pretrain.kind=contrastive; it cuts what is longer than the context off",
+    )
 
 
 class CardConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -9,7 +9,8 @@ Files: model.safetensors, config.json, generation_config.json (of a network that
 card.json, from which the card is rendered again when more is known; for each quantized variant a folder of its name, a complete directory
 with its own tokenizer, which `folio chat --variant NAME` opens; and for each adapter that was trained on the model adapters/NAME/, which
 `folio chat --adapter NAME` adds. A model whose own adapter does not merge into the weights has format `folio`, and that adapter in
-adapter/.
+adapter/. With `sentence_transformers` there are modules.json, config_sentence_transformers.json and a folder for each module beside them:
+the mean of the hidden vectors, without the begin token, of length 1.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
 
 ROUNDING = 1e-4  # of logits, where weights are stored as other numbers that compute the same
+SENTENCES = "sentence_transformers"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
@@ -85,6 +87,9 @@ def export(
         raise ModelError(f"no class of transformers computes what {model_dir} does: {refusal}; export it with format: folio")
     if form is not None and config.format == "folio":
         raise ModelError(f"{model_dir} is a {form.hub.NAME}, which more tools open: export it with format: huggingface")
+    if config.sentence_transformers and (form is None or "seq2seq" in form.hub.OPENED_BY.lower()):
+        why = "no class of transformers computes it" if form is None else f"a {form.hub.NAME} has two stacks and no vectors of texts"
+        raise ModelError(f"{model_dir}: {why}; leave {SENTENCES} out")
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > network.vocab_size:
         raise ModelError(f"{tokenizer_dir} has {tokens} tokens but {model_dir} has {network.vocab_size}: they do not match")
@@ -105,6 +110,8 @@ def export(
             {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, network.config.context // 2)},
         )
     copy_tokenizer(tokenizer_dir, output)
+    if config.sentence_transformers:
+        write_sentence_modules(output, chat_format, network.config.width, network.config.context)
     for variant in quantized:
         if variant.released:
             copy_variant(variant.directory, variant.quantizer.files, tokenizer_dir, output / variant.name, special)
@@ -123,6 +130,7 @@ def export(
         "refusal": refusal,
         **({"heads": heads, "heads_kept": kept} if heads else {}),
         "supports": network.config.SUPPORTS,
+        **({"sentences": True} if config.sentence_transformers else {}),
         "adapters": adapter_facts(
             adapters or {}, own_names=form is not None and tensors.keys() <= form.to_hub(network.state_dict()).keys()
         ),
@@ -152,6 +160,46 @@ def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:
         shutil.copyfile(tokenizer_dir / name, output / name)
     if (tokenizer_dir / ROLES_FILE).is_file():
         shutil.copyfile(tokenizer_dir / ROLES_FILE, output / ROLES_FILE)
+
+
+def write_sentence_modules(output: Path, chat_format: ChatFormat, width: int, context: int) -> None:
+    """Write the files by which sentence-transformers makes the vectors of `model.inference.embed`, for texts no longer than the context.
+
+    The begin token is the default prompt, unless the tokenizer adds it, and has weight 0 in the mean: as a prompt it could not be left out,
+    since sentence-transformers takes a special token at a prompt's end for the end of a text. Raise ModelError if the tokenizer reads a
+    text behind the begin token otherwise than alone.
+    """
+    import torch
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer
+
+    # Opened as others open it: folio's own reads special tokens in a text as plain text.
+    tokenizer, begin = Tokenizer.from_file(str(output / "tokenizer.json")), chat_format.bos_id
+    words = [tokenizer.id_to_token(token) or f"<{token}>" for token in range(tokenizer.get_vocab_size(with_added_tokens=True))]
+    text = "One text, and another."
+    prompt = "" if tokenizer.encode(text).ids[:1] == [begin] else words[begin]
+    if tokenizer.encode(prompt + text).ids != [begin, *chat_format.encode_text(text)]:
+        raise ModelError(f"its tokenizer reads a text behind {words[begin]} otherwise than alone; leave {SENTENCES} out")
+    weights = torch.ones(len(words), 1)
+    weights[begin] = 0
+    modules: dict[str, tuple[str, dict[str, Any]]] = {
+        "": ("Transformer", {}),
+        "1_WordWeights": ("WordWeights", {"vocab": words, "word_weights": {words[begin]: 0.0}, "unknown_word_weight": 1.0}),
+        "2_Pooling": ("Pooling", {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True, "include_prompt": True}),
+        "3_Normalize": ("Normalize", {}),
+    }
+    listed = [
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (path, (kind, _)) in enumerate(modules.items())
+    ]
+    for path, (_, settings) in list(modules.items())[1:]:
+        (output / path).mkdir()
+        _write_json(output / path / "config.json", settings)
+    save_file({"emb_layer.weight": weights}, output / "1_WordWeights" / WEIGHTS)
+    (output / "modules.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    _write_json(output / "sentence_bert_config.json", {"max_seq_length": context, "do_lower_case": False})
+    prompts = {"prompts": {"text": prompt}, "default_prompt_name": "text"} if prompt else {}
+    _write_json(output / "config_sentence_transformers.json", {"similarity_fn_name": "cosine", **prompts})
 
 
 def copy_variant(variant: Path, files: tuple[str, ...], tokenizer_dir: Path, output: Path, special: dict[str, Any]) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from model.evaluation.config import EvaluateConfig, Probe
 from model.evaluation.evaluate import evaluate
 from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
+from model.inference.embed import Embedder
 from model.inference.generation import generate, generate_batch
 from model.inference.open_model import open_model
-from model.networks.config import EncoderConfig, EncoderDecoderConfig, HybridConfig, RecurrentConfig
-from model.networks.directory import load_model, save_model
+from model.networks.config import DecoderConfig, EncoderConfig, EncoderDecoderConfig, HybridConfig, RecurrentConfig
+from model.networks.directory import ModelError, load_model, save_model
 from model.networks.encoder_decoder import EncoderDecoder
 from model.networks.network import Network
 from model.quantization.config import quantize
@@ -175,3 +177,59 @@ def test_a_network_with_a_state_continues_many_prompts_as_it_does_each_alone(
             by_forward_passes.append(int(network.logits({"tokens": torch.tensor([by_forward_passes])})[0, -1].argmax()))
     assert by_forward_passes[4:][: len(alone[0])] == alone[0]
     assert "".join(ChatModel.open(directory, tokenizer=tokenizer_dir).say("Who?", SamplingConfig(max_new_tokens=8)))
+
+
+TEXTS = (
+    "Ada walked from Avel to Brin.",
+    "café au lait in hand",
+    "x",
+    "Clara walked from Corve on day 7, and Dorian did not; both were tired.",
+)
+EMBEDDERS = {
+    "encoder": CONFIGS["encoder"],
+    "decoder": DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, context=CONTEXT, initial_std=0.4),
+}
+
+
+@pytest.fixture(params=EMBEDDERS)
+def embedder(request: pytest.FixtureRequest, tmp_path: Path, tokenizer_dir: Path, chat_format: ChatFormat) -> Path:
+    """The release of a model of texts' vectors; the model is in `model`, beside it."""
+    save_model(spread(EMBEDDERS[request.param].build(chat_format.tokenizer.get_vocab_size(), seed=2)), tmp_path / "model")
+    export(tmp_path / "model", tokenizer_dir, tmp_path / "release", ExportConfig(sentence_transformers=True), CARD)
+    return tmp_path / "release"
+
+
+def test_the_modules_of_a_release_say_how_its_vectors_are_made(embedder: Path, tokenizer_dir: Path) -> None:
+    """Each module as sentence-transformers documents it, on the hidden vectors of transformers."""
+    transformers = pytest.importorskip("transformers")
+    listed = json.loads((embedder / "modules.json").read_text())
+    assert [module["type"].rpartition(".")[2] for module in listed] == ["Transformer", "WordWeights", "Pooling", "Normalize"]
+    asked = json.loads((embedder / "config_sentence_transformers.json").read_text())
+    weights = load_file(embedder / listed[1]["path"] / "model.safetensors")["emb_layer.weight"][:, 0]
+    tokenizer, theirs = (kind.from_pretrained(embedder) for kind in (transformers.AutoTokenizer, transformers.AutoModel))
+    prompt = asked["prompts"][asked["default_prompt_name"]]
+    ours = torch.from_numpy(Embedder(embedder.with_name("model"), tokenizer_dir).vectors(TEXTS))
+    for text, vector in zip(TEXTS, ours, strict=True):
+        ids = tokenizer(prompt + text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            summed = (theirs.eval()(ids).last_hidden_state[0] * weights[ids[0], None]).sum(0)
+        torch.testing.assert_close(summed / summed.norm(), vector, atol=1e-5, rtol=0)
+    assert "SentenceTransformer" in (embedder / "README.md").read_text()
+
+
+def test_sentence_transformers_makes_the_same_vectors_of_a_release(embedder: Path, tokenizer_dir: Path) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    model = sentence_transformers.SentenceTransformer(str(embedder), device="cpu", local_files_only=True)
+    ours = Embedder(embedder.with_name("model"), tokenizer_dir).vectors(TEXTS)
+    torch.testing.assert_close(torch.from_numpy(model.encode(list(TEXTS))), torch.from_numpy(ours), atol=1e-5, rtol=0)
+    assert model.max_seq_length == CONTEXT
+
+
+@pytest.mark.parametrize(("kind", "why"), [("recurrent", "no class of transformers computes it"), ("encoder_decoder", "has two stacks")])
+def test_what_sentence_transformers_cannot_compute_is_refused(
+    kind: str, why: str, tmp_path: Path, tokenizer_dir: Path, chat_format: ChatFormat
+) -> None:
+    saved = made(kind, tmp_path, chat_format)
+    config = ExportConfig(format="huggingface" if kind in CLASSES else "folio", sentence_transformers=True)
+    with pytest.raises(ModelError, match=f"{why}.*leave sentence_transformers out"):
+        export(saved, tokenizer_dir, tmp_path / "release", config, CARD)
