@@ -22,6 +22,7 @@ import codecs
 import re
 import tarfile
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -52,6 +53,18 @@ WIDER_CODECS = {
 }  # fmt: skip
 CONFIDENT = 0.1  # right guesses of whole sentences in 30 languages are above 0.2, guesses from punctuation alone below 0.07
 SAMPLE = 1 << 16
+LATIN = ("cp1252", "cp1250", "iso8859-2", "cp1257", "cp1254")
+# Letters above ASCII: French, German, Spanish and Portuguese, Italian, the North, Iceland; Czech and Slovak, Polish, Hungarian, Romanian,
+# those of Croatia and Slovenia; Lithuanian, Latvian, Estonian; Turkish.
+ALPHABETS = tuple(
+    map(
+        frozenset,
+        ("àâæçéèêëîïôœùûüÿ", "äöüßéàè", "áéíóúüñãâàçêôõ", "àèéìíîòóùú", "æøåäöéèüáó", "áéíóúýþðæö", "áčďéěíňóřšťúůýžäĺľôŕöü",
+         "ąćęłńóśźżéöü", "áéíóöőúüűä", "ăâîșțşţé", "čćđšžéö", "ąčęėįšųūž", "āčēģīķļņšūžōŗ", "äõöüšž", "çğıöşüâîûi̇"),
+    )
+)  # fmt: skip
+PUNCTUATION = re.compile("[\xa0«»§°·¡¿“”„‘’‚‹›–—…•†‡€©®™]")
+FEWEST_LETTERS, FOREIGN = 4, 0.2  # different letters that tell; the share at which the likeliest encoding is not it
 
 
 FEW = 8  # bytes above ASCII that may be UTF-8 by chance
@@ -144,12 +157,12 @@ def decode_labelled(content: bytes, labels: Sequence[str]) -> Decoded:
             text, cut = decode_up_to_cut(content, codec)
         except (UnicodeError, LookupError):
             continue
-        if codec == "utf-8" or _oddity(text) < ODD or is_blank(text):
+        if codec == "utf-8" or oddity(text) < ODD or is_blank(text):
             return Decoded(text, codec, cut)
     return decode_counted(content)
 
 
-def _oddity(text: str) -> float:
+def oddity(text: str) -> float:
     """Return which share of the letters above ASCII don't go together with their neighbours, or 1 if most of them are capitals."""
     pairs = odd = capitals = small = 0
     for word in ODD_WORD.findall(text[:ODD_SAMPLE]):
@@ -260,9 +273,27 @@ def _guess(sample: bytes) -> str:
     # Quotes and dashes alone say nothing of a language.
     label = (found["encoding"] or "cp1252").lower() if found["confidence"] >= CONFIDENT else "cp1252"
     try:
-        return codecs.lookup(WIDER_CODECS.get(label, label)).name
+        name = codecs.lookup(WIDER_CODECS.get(label, label)).name
     except LookupError:
-        return "cp1252"
+        name = "cp1252"
+    return _by_letters(sample, name) if name in LATIN else name
+
+
+def _by_letters(sample: bytes, name: str) -> str:
+    """Return the encoding of Latin letters by which a text has those of one language, if by the likeliest it has those of none.
+
+    The detector knows languages by their pairs of letters, of which a sentence has few."""
+    found = {one: _foreign(sample.decode(one, "replace")) for one in LATIN}
+    best = min(LATIN, key=lambda one: (found[one], one != name))
+    return best if found[name] >= FOREIGN and found[best] == 0 else name
+
+
+def _foreign(text: str) -> float:
+    """Return which share of the letters above ASCII is in no alphabet of Europe, by the alphabet that has most of them."""
+    letters = Counter(sign for sign in text.lower() if not sign.isascii() and not PUNCTUATION.match(sign))
+    if len(letters) < FEWEST_LETTERS:
+        return 0.0
+    return min(sum(times for letter, times in letters.items() if letter not in one) for one in ALPHABETS) / letters.total()
 
 
 def _decode_strays(error: UnicodeError) -> tuple[str, int]:

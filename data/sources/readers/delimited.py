@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import IO
+from typing import IO, Any
 
 from data.sources.archives.compression import stream_from
 from data.sources.decode import BYTE_ORDER_MARKS
@@ -165,13 +165,17 @@ def read_json(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     array = head.lstrip().startswith(b"[")
     number = 0
     try:
-        for value in ijson.items(rejoined, "item" if array else "", multiple_values=not array):
+        for value in ijson.items(rejoined, "item" if array else "", multiple_values=not array, map_type=_Fields):
             number += 1
             if not isinstance(value, dict):
                 name = name_by_number(number, options)
                 if wanted(name):
                     kind = "float" if isinstance(value, Decimal) else type(value).__name__
                     yield BrokenRecord(f"broken record: not a JSON object but a {kind}", name)
+            elif fault := _named_twice(value, options):
+                name = name_by_number(number, options)
+                if wanted(name):
+                    yield BrokenRecord(fault, name)
             elif found := build_record(value, number, options, wanted, "utf-8"):
                 yield found
     except (ijson.JSONError, UnicodeError, RecursionError) as error:
@@ -180,13 +184,37 @@ def read_json(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
         raise Unreadable("empty: no object")
 
 
-def _named_twice(line: str, field: str) -> int:
-    """Return how many fields of an object have a name, 0 for one. Most lines hold the name once and needn't be read again."""
-    if line.count(f'"{field}"') < 2:
-        return 0
-    counts: list[int] = []  # the outermost object's pairs come last
-    json.loads(line, object_pairs_hook=lambda pairs: counts.append(sum(name == field for name, _ in pairs)))
-    return counts[-1] if counts[-1] > 1 else 0
+class _Fields(dict[str, Any]):
+    """An object of JSON that remembers which of its names came again: of those with one name the last is kept."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__()
+        self.again = Counter[str]()
+        for name, value in pairs:
+            self[name] = value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            self.again[name] += 1
+        super().__setitem__(name, value)
+
+
+def _named_twice(value: object, options: ReaderOptions) -> str:
+    """Return what is wrong with an object two fields of which have a name that the recipe asks for; "" if nothing is."""
+    for field in (options.text_field, options.id_field, options.title_field):
+        inside, rest = value, "" if options.whole or field is None else field
+        while rest and isinstance(inside, _Fields):
+            name, _, rest = (rest, "", "") if rest in inside else rest.partition(".")
+            if inside.again[name]:
+                return f"broken record: {inside.again[name] + 1} fields are called {name!r}, and JSON keeps the last alone"
+            inside = inside.get(name)
+    return ""
+
+
+def _asked_twice(line: str, options: ReaderOptions) -> bool:
+    """Return whether a line may have two fields of a name that is asked for. Most have none, and needn't be read again."""
+    asked = {part for field in (options.text_field, options.id_field, options.title_field) if field for part in (field, *field.split("."))}
+    return any(line.count(f'"{name}"') > 1 for name in asked)
 
 
 def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -209,8 +237,8 @@ def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
                 fault = f"broken record: not JSON: {error}"
         if not fault and not isinstance(value, dict):
             fault = "broken record: not a JSON object"
-        elif not fault and not options.whole and (twice := _named_twice(line.text, options.text_field)):
-            fault = f"broken record: {twice} fields are called {options.text_field!r}, and JSON keeps the last alone"
+        elif not fault and not options.whole and _asked_twice(line.text, options):
+            fault = _named_twice(json.loads(line.text, object_pairs_hook=_Fields), options)
         if fault:
             if wanted(name):
                 yield BrokenRecord(fault, name)

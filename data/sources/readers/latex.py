@@ -21,6 +21,7 @@ from data.sources.readers.latex_commands import (
     ADDRESS_BRACE,
     BRACE,
     COMMENT,
+    CONDITION,
     ENVIRONMENTS,
     LISTINGS,
     OPTION,
@@ -71,10 +72,11 @@ EQUALS = re.compile(r"=?\s*")
 TARGET = re.compile(r"\\(?:[A-Za-z]+|.)|\S")
 # A length or a number behind a primitive of TeX, such as `to 3cm`, `=0pt plus 1fil` and `"41`.
 AMOUNT = re.compile(
-    r"(?:to|spread)?\s*(?:`\\?.\s*)?=?\s*[+-]?(?:[\d.]+|\"[0-9A-F]+)?\s*(?:(?:true\s*)?(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex)\b|\\[A-Za-z]+)?"
+    r"(?:to|spread)?\s*(?:`\\?.\s*)?[=<>]?\s*[+-]?(?:[\d.]+|\"[0-9A-F]+)?\s*(?:(?:true\s*)?(?:pt|pc|in|bp|cm|mm|dd|cc|sp|em|ex)\b|\\value\s*\{[^{}\n]*\}|\\[A-Za-z]+)?"
     r"(?:\s*(?:plus|minus)\s*[\d.]+\s*(?:pt|pc|in|bp|cm|mm|em|ex|fil+)\b)*"
 )
 PARENTHESES = re.compile(r"\([^()\n]{0,20}\)")
+CONDITIONAL = re.compile(r"\\(if(?!f(?![A-Za-z]))[A-Za-z]*|else|fi)(?![A-Za-z])[ \t]*")
 NAME = re.compile(r"\s*\{\s*([^{}\n]{1,60}?)\s*\}")
 CLOSING = {"(": r"\)", "[": r"\]"}
 PARAMETER = re.compile(r"#(\d)")
@@ -186,6 +188,7 @@ class _Body:
         closed = self._stack.pop() if self._stack else _Open()
         self._out.append(closed.closes)
         if closed.takes:
+            self._out.append(" " if closed.kind == CONDITION else "")  # which of two texts is printed, nobody knows: both are kept
             self._take(closed.kind, closed.takes)
         elif closed.unknown and self._source.startswith("{", self._position):
             self._out.append(" ")
@@ -194,6 +197,8 @@ class _Body:
     def _command(self, name: str, found: re.Match[str]) -> None:
         if name in ("begin", "end"):
             self._environment(name, found.start())
+        elif name == "iffalse":
+            self._never(found.start())
         elif name in RAW and self._raw(name):
             pass
         elif name in ACCENTS and not found["star"] and (letter := ACCENTED.match(self._source, found.end())):
@@ -213,6 +218,19 @@ class _Body:
                 self._next = _Open(unknown=True) if self._source.startswith("{", self._position) else None
             else:
                 self._take(*known, closes=ends)
+
+    def _never(self, start: int) -> None:
+        r"""Pass over what stands behind `\iffalse`, to its `\else` or `\fi`. Where both are missing, nothing is passed over."""
+        depth = 0
+        for found in CONDITIONAL.finditer(self._source, self._position):
+            if found[1] not in ("else", "fi"):
+                depth += spec_of(found[1]) is None or "t" not in (spec_of(found[1]) or ("", ""))[1]
+            elif not depth:
+                self._left.add("words behind \\iffalse", self._source[self._position : found.start()], f"in line {self._line(start)}")
+                self._position = found.end()
+                return
+            else:
+                depth -= found[1] == "fi"
 
     def _expand(self, own: Own) -> bool:
         """Write what a definition stands for; return False where an argument is missing, or definitions never end."""

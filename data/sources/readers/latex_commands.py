@@ -22,10 +22,19 @@ OWN_LISTING = re.compile(r"\\(?:lstnewenvironment|newminted|DefineVerbatimEnviro
 BRACE = re.compile(r"\\.|%[^\n]*|[{}\[\]]|\n[ \t]*\n", re.DOTALL)
 ADDRESS_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)  # a percent sign begins no comment in an address
 PRINTED = {
+    "else": " ", "or": " ",
     "LaTeX": "LaTeX", "TeX": "TeX", "par": "\n\n", "newline": "\n", "item": "\n- ", "maketitle": "", "today": "", "tableofcontents": "",
 }  # fmt: skip
 # What a command takes, and the kind of what is no text in it. t: text in braces; o: text in brackets; the others are no text; d: an amount.
-REFERENCE, ADDRESS, FILE, SETTING, INDEX, OPTION = "references", "addresses", "files", "settings", "index entries", "options"
+REFERENCE, ADDRESS, FILE, SETTING, INDEX, OPTION, CONDITION = (
+    "references",
+    "addresses",
+    "files",
+    "settings",
+    "index entries",
+    "options",
+    "conditions",
+)
 SPECS = {
     "href": (ADDRESS, "[{t"), "hyperref": (REFERENCE, "[t"), "hyperlink": (REFERENCE, "{t"), "hypertarget": (REFERENCE, "{t"),
     "index": (INDEX, "[{"), "glossary": (INDEX, "{"), "label": (REFERENCE, "{"), "bibitem": (REFERENCE, "[{"), "item": (OPTION, "o"),
@@ -46,6 +55,15 @@ SPECS = {
     "nolinkurl": (ADDRESS, "u"), "textcolor": (SETTING, "[{t"), "vskip": (SETTING, "d"), "hskip": (SETTING, "d"),
     "ensuremath": (OPTION, "t"), "typeout": (SETTING, "{"), "message": (SETTING, "{"), "includeonly": (FILE, "{"), "sindex": (INDEX, "[{"),
     "addtocontents": (INDEX, "{{"), "markboth": (SETTING, "{{"), "markright": (SETTING, "{"), "write": (SETTING, "d{"),
+    **dict.fromkeys(("ifthenelse", "iftoggle", "ifbool", "ifboolexpr", "ifblank", "ifdef", "ifundef", "ifcsdef", "ifcsundef", "ifdefempty",
+                     "ifdefvoid", "ifstrempty", "IfValueTF", "IfNoValueTF", "IfBooleanTF", "IfPackageLoadedTF"), (CONDITION, "{tt")),
+    **dict.fromkeys(("ifstrequal", "ifdefstring", "ifdefstrequal", "ifcsstring"), (CONDITION, "{{tt")),
+    **dict.fromkeys(("ifnumcomp", "ifdimcomp"), (CONDITION, "{{{tt")), "IfFileExists": (CONDITION, "{tt"), "whiledo": (CONDITION, "{t"),
+    **dict.fromkeys(("ifx", "if", "ifcat"), (CONDITION, "==")), **dict.fromkeys(("ifnum", "ifdim"), (CONDITION, "dd")),
+    **dict.fromkeys(("ifodd", "ifcase"), (CONDITION, "d")), "ifdefined": (CONDITION, "c"), "newif": (SETTING, "c"),
+    **dict.fromkeys(("setboolean", "settoggle"), (SETTING, "{{")), "newcounter": (SETTING, "{["),
+    **dict.fromkeys(("newboolean", "provideboolean", "newtoggle", "toggletrue", "togglefalse", "stepcounter", "refstepcounter",
+                     "includecomment", "excludecomment", "phantom", "hphantom", "vphantom", "value"), (SETTING, "{")),
     "hbox": (SETTING, "dt"), "vbox": (SETTING, "dt"), "vtop": (SETTING, "dt"),
     **dict.fromkeys(
         ("kern", "penalty", "catcode", "lccode", "uccode", "parindent", "parskip", "baselineskip", "lineskip", "hsize", "vsize", "leftskip",

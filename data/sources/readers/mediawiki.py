@@ -8,18 +8,16 @@ for each id.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from data.sources.decode import is_blank
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.readers.record import BrokenRecord, LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, tidy_lines
 
-# What strip_code leaves: links to files and categories, tables, and lines that only templates stood in.
-LEFT_OUT = re.compile(
-    r"\[\[(?:file|image|category|datei|bild|kategorie|fichier|catégorie|archivo|categoría):[^\[\]]*(?:\[\[[^\[\]]*\]\][^\[\]]*)*\]\]",
-    re.IGNORECASE,
-)
+# What strip_code leaves: links to files and categories, by these names and those that the dump gives them.
+NAMES = ("file", "image", "category", "datei", "bild", "kategorie", "fichier", "catégorie", "archivo", "categoría")
+NAMED = ("6", "14")
 ID = re.compile("[0-9]{1,18}")
 
 
@@ -27,13 +25,16 @@ def read_mediawiki(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
     """Yield a record for each page. Raise Unreadable where the dump is cut off or holds no page."""
     from lxml import etree
 
-    pages, ids, left = 0, _Ids(), LeftOut()
+    pages, ids, left, left_out = 0, _Ids(), LeftOut(), links_to(())
     try:
         parsed = etree.iterparse(
             stream, events=("end",), tag="{*}page", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
         )
         for _, page in parsed:
             pages += 1
+            if pages == 1:
+                spaces = page.getroottree().iterfind("{*}siteinfo/{*}namespaces/{*}namespace")
+                left_out = links_to(str(space.text or "") for space in spaces if space.get("key") in NAMED)
             if page.getroottree().docinfo.internalDTD is not None:
                 raise HostileArchive("hostile mediawiki: a dump declares no document type")
             identity = _text(page, "{*}id")
@@ -41,7 +42,7 @@ def read_mediawiki(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
             name = identity if ID.fullmatch(identity) and not known else f"page {pages}"
             if wanted(name):
                 twice = f"broken record: another page has the id {identity}, too"
-                yield BrokenRecord(twice, name) if known else _page(page, name, options, left)
+                yield BrokenRecord(twice, name) if known else _page(page, name, options, left, left_out)
             page.clear()
             while page.getprevious() is not None:
                 del page.getparent()[0]
@@ -69,7 +70,7 @@ class _Ids:
         return bool(before >> low & 1)
 
 
-def _page(page: Any, name: str, options: ReaderOptions, left: LeftOut) -> ReaderOutput:
+def _page(page: Any, name: str, options: ReaderOptions, left: LeftOut, left_out: re.Pattern[str]) -> ReaderOutput:
     title, space = _text(page, "{*}title"), _text(page, "{*}ns")
     redirect = page.find("{*}redirect")
     if redirect is not None:
@@ -81,18 +82,24 @@ def _page(page: Any, name: str, options: ReaderOptions, left: LeftOut) -> Reader
         return BrokenRecord(f"too large: {len(source)} characters, the limit is {options.limit}", name)
     for older in page.findall("{*}revision")[:-1]:
         left.add("older revisions", _text(older, "{*}text"), f"in page {name}")
-    text = plain_wikitext(source, left, f"in page {name}")
+    text = plain_wikitext(source, left, f"in page {name}", left_out)
     return BrokenRecord(f"empty: {title}", name) if is_blank(text) else Record(text, name, title)
 
 
-def plain_wikitext(source: str, left: LeftOut, place: str) -> str:
-    """Return what a reader of the page sees, without templates, tables and references, which are counted."""
+def links_to(names: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for links to the pages of files and categories, which these names besides the usual ones begin."""
+    found = "|".join(sorted({re.escape(name) for name in (*NAMES, *names) if name}))
+    return re.compile(rf"\[\[\s*(?:{found})\s*:[^\[\]]*(?:\[\[[^\[\]]*\]\][^\[\]]*)*\]\]", re.IGNORECASE)
+
+
+def plain_wikitext(source: str, left: LeftOut, place: str, left_out: re.Pattern[str]) -> str:
+    """Return what a reader of the page sees, a table by its rows, without templates and references, which are counted."""
     import mwparserfromhell
 
-    for found in LEFT_OUT.finditer(source):
+    for found in left_out.finditer(source):
         left.add("files and categories", found[0], place)
-    code = mwparserfromhell.parse(LEFT_OUT.sub("", source))
-    for tag in code.filter_tags(matches=lambda node: str(node.tag).lower() in ("ref", "table", "gallery", "math", "timeline")):
+    code = mwparserfromhell.parse(left_out.sub("", source))
+    for tag in code.filter_tags(matches=lambda node: str(node.tag).lower() in ("ref", "gallery", "math", "timeline")):
         try:
             code.remove(tag)
         except ValueError:
@@ -101,7 +108,45 @@ def plain_wikitext(source: str, left: LeftOut, place: str) -> str:
     for kind, nodes in (("templates", code.ifilter_templates(recursive=False)), ("comments", code.ifilter_comments())):
         for node in nodes:
             left.add(kind, node, place)
+    _tables_to_rows(code)
     return tidy_lines(str(code.strip_code(normalize=True, collapse=True)).split("\n"))
+
+
+def _tables_to_rows(code: Any) -> None:
+    """Put a line for each row in a table's place, cells parted by bars, and its caption before them."""
+    for table in code.filter_tags(recursive=False, matches=lambda node: str(node.tag).lower() == "table"):
+        lines, cells = list[str](), list[str]()
+        for node in _parts(table):
+            name = str(getattr(node, "tag", "")).lower()
+            if name == "td" and node.wiki_markup == "|" and str(node.contents).startswith("+"):
+                lines.append(_cell(node.contents)[1:].strip())
+                continue
+            if name in ("td", "th"):
+                cells.append(_cell(node.contents))
+                continue
+            lines, cells = [*lines, *([" | ".join(cells)] if cells else [])], []
+            if name == "tr":
+                lines.append(" | ".join(_cell(part.contents) if hasattr(part, "tag") else str(part).strip() for part in _parts(node)))
+            else:
+                lines.append(_cell(getattr(node, "contents", None)) or str(node).strip())
+        lines += [" | ".join(cells)] if cells else []
+        code.replace(table, "\n\n{}\n\n".format("\n".join(line for line in lines if line)))
+
+
+def _parts(tag: Any) -> Iterator[Any]:
+    """Yield what a table or a row holds, without blank text, and with the rows of its parts."""
+    for node in tag.contents.nodes if tag.contents else ():
+        if str(getattr(node, "tag", "")).lower() in ("tbody", "thead", "tfoot"):
+            yield from _parts(node)
+        elif str(node).strip():
+            yield node
+
+
+def _cell(code: Any) -> str:
+    if code is None:
+        return ""
+    _tables_to_rows(code)
+    return " ".join(str(code.strip_code(normalize=True, collapse=True)).split())
 
 
 def _text(page: Any, path: str) -> str:

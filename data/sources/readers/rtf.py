@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import IO
 
+from data.sources.decode import oddity
 from data.sources.errors import Unreadable
 from data.sources.readers.record import LeftOut, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
@@ -27,6 +28,13 @@ CHARSETS = {
     161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874",
     238: "cp1250", 254: "cp437", 255: "cp850",
 }  # fmt: skip
+ANSI = "cp1252"
+# Programs that know no \fcharset tell by the end of a font's name what it is for.
+SCRIPTS = {
+    b"cyr": "cp1251", b"ce": "cp1250", b"greek": "cp1253", b"tur": "cp1254", b"baltic": "cp1257", b"(hebrew)": "cp1255",
+    b"hebrew": "cp1255", b"(arabic)": "cp1256", b"arabic": "cp1256", b"(vietnamese)": "cp1258", b"(thai)": "cp874",
+}  # fmt: skip
+FONT_OF_SCRIPT = re.compile(rb" (cyr|ce|greek|tur|baltic|\(?hebrew\)?|\(?arabic\)?|\(vietnamese\)|\(thai\)) *;?\s*$", re.IGNORECASE)
 PAGES = {"ansi": "cp1252", "mac": "mac_roman", "pc": "cp437", "pca": "cp850"}
 CHARACTERS = {
     "tab": "\t", "emdash": "\u2014", "endash": "\u2013", "emspace": "\u2003", "enspace": "\u2002", "qmspace": "\u2005", "bullet": "\u2022",
@@ -69,6 +77,8 @@ class _Group:
     starred: bool = False
     boxes: int = 0
     older: int = 0
+    hidden: bool = False
+    deleted: bool = False
 
 
 def read_rtf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -90,8 +100,10 @@ class _Document:
         self._stack: list[_Group] = []
         self._page, self._fonts, self._font, self._default = "cp1252", dict[int, str](), 0, 0
         self._bytes, self._skipping = bytearray(), 0
+        self._unseen: dict[str, list[str]] = {"hidden words": [], "deleted words": []}
         self._cells: list[str] = []
         self._row_start = 0
+        self._letters: str | None = None
 
     def read(self) -> None:
         """Read to the end of the outermost group. Raise Unreadable if one inside it isn't closed."""
@@ -116,6 +128,8 @@ class _Document:
                 self._close()
                 if not self._stack:
                     break
+        for kind, words in self._unseen.items():
+            self.left.add(kind, "".join(words))
         if self._stack:
             open_groups = f"{len(self._stack)} groups are" if len(self._stack) > 1 else "its last group is"
             raise Unreadable(f"cut off: {open_groups} not closed")
@@ -176,6 +190,12 @@ class _Document:
         elif word in ("f", "plain"):
             self._font = self._default if word == "plain" else value or 0
             self._group = replace(self._group, font=self._font)
+            if word == "plain":
+                self._group = replace(self._group, hidden=False, deleted=False)
+        elif word == "v":
+            self._group = replace(self._group, hidden=value != 0)
+        elif word == "deleted":
+            self._group = replace(self._group, deleted=value != 0)
         elif word in ("fcharset", "cpg") and group.destination == "fonttbl":
             page = _known(f"cp{value}" if word == "cpg" else CHARSETS.get(value or 0, ""), "")
             self._fonts[self._font] = page or self._fonts.get(self._font, "")
@@ -230,12 +250,28 @@ class _Document:
     def _flush(self) -> None:
         """Decode what was added since the last command: a letter's bytes may be written in different ways."""
         if self._bytes:
-            page = self._fonts.get(self._default if self._group.font is None else self._group.font) or self._page
-            self._put(bytes(self._bytes).decode(page, "folio-strays"))
+            content = bytes(self._bytes)
             self._bytes.clear()
+            if self._group.destination == "fonttbl":
+                named = FONT_OF_SCRIPT.search(content)
+                if named and self._fonts.get(self._font, ANSI) == ANSI:
+                    self._fonts[self._font] = SCRIPTS[named[1].lower()]
+            self._put(content.decode(self._page_of_font(), "folio-strays"))
+
+    def _page_of_font(self) -> str:
+        page = self._fonts.get(self._default if self._group.font is None else self._group.font) or self._page
+        if page != ANSI or self._page == ANSI or self._page in self._fonts.values():
+            return page
+        # Many programs call every font Windows-1252, whatever page the document says it is in: its letters decide.
+        if self._letters is None:
+            letters = re.sub(rb"\\'([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode("ascii")), self._content)
+            letters = re.sub(rb"\\[a-z]+-?[0-9]* ?|[{}\r\n]", b"", letters)
+            self._letters = min((ANSI, self._page), key=lambda name: oddity(letters.decode(name, "folio-strays")))
+        return self._letters
 
     def _put(self, text: str) -> None:
-        self._group.words.append(text)
+        unseen = "hidden words" if self._group.hidden else "deleted words" if self._group.deleted else ""
+        (self._unseen[unseen] if unseen and text.strip() else self._group.words).append(text)
 
     def _paragraph(self) -> None:
         ends = self._group.words is self._body and not self._group.in_table

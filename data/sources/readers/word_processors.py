@@ -111,6 +111,8 @@ def _simplified(document: zipfile.ZipFile, parts: dict[str, Any]) -> IO[bytes]:
     return out
 
 
+TEXT = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+PICTURE = "urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0"
 CONTENT, META, STYLES, MANIFEST = "content.xml", "meta.xml", "styles.xml", "META-INF/manifest.xml"
 TITLE = ".//{http://purl.org/dc/elements/1.1/}title"
 ODT = ElementRoles(
@@ -120,7 +122,8 @@ ODT = ElementRoles(
     cells=frozenset({"table-cell"}),
     breaks=frozenset({"line-break"}),
     kept=frozenset(),
-    skipped=frozenset({"annotation", "forms", "image", "object", "tracked-changes"}),
+    skipped=frozenset({"annotation", "forms", "image", "object", "tracked-changes", "desc", "script", "ruby-text", "hidden"}),
+    attributes=frozenset({f"{{{TEXT}}}{name}" for name in ("value", "string-value", "string-value-if-true", "string-value-if-false")}),
 )
 
 
@@ -141,6 +144,7 @@ def read_odt(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
     body = root.find(".//{*}body/{*}text")
     if body is None:
         raise Unreadable("no text: it is an OpenDocument file of another kind, such as a table or a drawing")
+    _mark_hidden(root, body)
     for space in body.iter("{*}s"):
         space.text = " " * min(int(_attribute(space, "c") or 1), 1000)
     for tab in body.iter("{*}tab"):
@@ -151,6 +155,33 @@ def read_odt(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
         raise Unreadable("no text: the document has none")
     yield Record(text, title=title)
     yield from left.rows()
+
+
+def _mark_hidden(root: Any, body: Any) -> None:
+    """Name `hidden` what a reader of the document does not see: by its own word, or by its style."""
+    for title in body.iter(f"{{{PICTURE}}}title"):
+        title.tag = "desc"
+    none = root.iterfind(".//{*}automatic-styles/{*}style")
+    styles = {
+        _named(style, "name") for style in none if any(_named(one, "display") == "none" for one in style.iterfind("{*}text-properties"))
+    }
+    for node in list(body.iter("{*}hidden-paragraph", "{*}hidden-text", "{*}span", "{*}p", "{*}h", "{*}section", "{*}table-row")):
+        name = node.tag.rpartition("}")[2]
+        if name == "hidden-text" and not (node.text or "").strip():
+            node.text = _named(node, "string-value")
+        by_style = _named(node, "style-name") in styles or _named(node, "display") == "none"
+        if name == "hidden-paragraph" and _named(node, "is-hidden") != "false":
+            next(node.iterancestors("{*}p", "{*}h")).tag = "hidden"
+        elif (
+            by_style
+            or (name == "hidden-text" and _named(node, "is-hidden") != "false")
+            or _named(node, "visibility") in ("collapse", "filter")
+        ):
+            node.tag = "hidden"
+
+
+def _named(node: Any, name: str) -> str:
+    return next((str(value) for key, value in node.attrib.items() if key.rpartition("}")[2] == name), "")
 
 
 def _attribute(node: Any, name: str) -> str:

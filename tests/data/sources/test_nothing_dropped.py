@@ -21,7 +21,7 @@ DELIVERED = (
     "rtf_japanese", "epub_extension", "epub_type", "tar_joined", "tgz_joined", "gz_members", "late_text", "late_table", "late_japanese",
     "quote_tab", "one_column", "label_latin", "label_cyrillic", "label_utf8", "cut_utf8", "cut_utf16", "tex_macro", "tex_environment",
     "tex_endless", "html_behind", "html_joined", "html_poem", "html_list", "html_caption", "html_center", "epub_fallback", "returns",
-    "unlabelled",
+    "unlabelled", "tex_either", "tex_or",
 )  # fmt: skip
 
 

@@ -149,7 +149,9 @@ def test_a_dump_of_a_wiki_gives_its_articles_and_counts_its_other_pages(tmp_path
     pages += _page(3, "Talk:Cape", "Is it?", space=1) + _page(4, "Stub", "{{stub}}")
     packed = {"wiki.xml": _dump(pages), "packed.xml.bz2": PACKERS[".bz2"](_dump(pages))}
     found = read_all(write(tmp_path / "shelf", packed), tmp_path / "out", shards=2)
-    assert found.texts == dict.fromkeys(("wiki.xml#1", "packed.xml.bz2#1"), "The cape is western.\n\nHistory\nIt was lit.\n\nThe end.")
+    assert found.texts == dict.fromkeys(
+        ("wiki.xml#1", "packed.xml.bz2#1"), "The cape is western.\n\nHistory\nIt was lit.\n\ncell\n\nThe end."
+    )
     assert found.documents["wiki.xml#1"]["title"] == "Cape"
     assert {path: reason for path, reason in found.reasons.items() if path.startswith("wiki")} == {
         "wiki.xml#2": "redirect: Kap leads to Cape", "wiki.xml#3": "no article: Talk:Cape, of namespace 1", "wiki.xml#4": "empty: Stub",

@@ -14,6 +14,7 @@ from data.sources.errors import Unreadable
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, Record
 from data.sources.readers.registry import READERS
 from tests.data.sources.material import zipped
+from tests.data.sources.reading import read_all, write
 
 KEEPER = (Path(__file__).parents[1] / "files" / "keeper.docx").read_bytes()
 
@@ -143,3 +144,18 @@ def test_fields_formulas_and_directions_in_docx_keep_their_words_and_unknown_ele
     record, told = _docx(f"<w:p>{inside}{mark}<w:odd>{run('Lost.')}</w:odd></w:p>", f"<w:p>{inside}</w:p>")
     assert isinstance(record, Record) and record.text.count("Table 2 says x=1") == 2
     assert told == BrokenRecord("not read: w:odd elements, 5 characters in 1 place", "w:odd elements")
+
+
+def test_an_rtf_font_for_a_script_decides_without_a_charset(tmp_path: Path) -> None:
+    words = "".join(f"\\'{byte:02x}" for byte in "Старый смотритель".encode("cp1251"))
+    named = rf"{{\rtf1\ansi{{\fonttbl{{\f0 Times;}}{{\f1 Times Cyr;}}}}\f1 {words}}}"
+    paged = rf"{{\rtf1\ansi\ansicpg1251{{\fonttbl{{\f0\fcharset0 Times;}}}}\f0 {words}}}"
+    found = read_all(write(tmp_path / "shelf", {"a.rtf": named.encode(), "b.rtf": paged.encode()}), tmp_path / "out")
+    assert list(found.texts.values()) == ["Старый смотритель"] * 2
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "iso8859_2"])
+@pytest.mark.parametrize("text", ["Příliš žluťoučký kůň úpěl ďábelské ódy", "Zażółć gęślą jaźń"])
+def test_one_sentence_in_a_language_of_central_europe_is_told_by_its_letters(tmp_path: Path, encoding: str, text: str) -> None:
+    found = read_all(write(tmp_path / "shelf", {"a.txt": text.encode(encoding)}), tmp_path / "out")
+    assert list(found.texts.values()) == [text]

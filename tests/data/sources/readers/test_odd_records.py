@@ -9,6 +9,8 @@ import time
 import zlib
 from pathlib import Path
 
+import pytest
+
 from data.sources.readers.delimited import read_json
 from data.sources.readers.mbox import read_mbox
 from data.sources.readers.record import ReaderOptions, Record
@@ -85,3 +87,12 @@ def test_a_body_that_is_cut_off_inside_a_whole_record_is_told_and_not_kept_in_pa
     assert set(found.reasons) == {f"a.warc#{number}" for number in range(7, 13)}
     kinds = ("cut off: ", "damaged record: its body is cut off", "binary")
     assert all(reason.startswith(kinds) for reason in found.reasons.values())
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_an_object_that_names_a_field_twice_is_set_aside_at_any_depth(tmp_path: Path, ending: str) -> None:
+    objects = ('{"doc": {"text": "One."}, "id": "a"}', '{"doc": {"text": "Two.", "text": "Three."}, "id": "b"}')
+    joined = f"[{', '.join(objects)}]" if ending == "json" else "\n".join(objects)
+    found = read_all(write(tmp_path / "shelf", {f"x.{ending}": joined.encode()}), tmp_path / "out", text_field="doc.text", id_field="id")
+    assert list(found.texts.values()) == ["One."]
+    assert [reason for reason in found.reasons.values() if "2 fields are called 'text'" in reason]
