@@ -78,7 +78,7 @@ def _inspect_vocabulary(inspection: Inspection) -> Holding:
     return inspection.holding(learned=True, certain=certain, detail="its vocabulary was counted on it")
 
 
-@stage(body="data.tokens.fit:fit", hooks=(LineageHook(_inspect_vocabulary),))
+@stage(body="data.tokens.kinds:fit", hooks=(LineageHook(_inspect_vocabulary),))
 def fit(config: TokenizerConfig, train: list[Path], sizes: list[Path], drawn: list[Path]) -> Metrics:
     """train.parquet, train_size.json and chunks.parquet of each shard -> tokenizer.json, sample.parquet, fitted.json."""
 
@@ -93,7 +93,7 @@ def _begins(shown: IO[bytes], identity: str) -> bool:
     return any(beginning["id"] == identity for beginning in json.load(shown))
 
 
-@stage(body="data.tokens.restoring:restore", hooks=(LineageHook(_inspect_restored),))
+@stage(body="data.tokens.tokenizer:restore", hooks=(LineageHook(_inspect_restored),))
 def restore(config: RestoreConfig, train: Path, fitted: Path) -> Metrics:
     """train.parquet of a shard, tokenizer.json -> counts.json, uses.npy, shown.json."""
 

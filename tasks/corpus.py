@@ -27,8 +27,7 @@ from data.sources.errors import refuse_empty_sources
 from data.sources.files import census_state, groups_at_work, source_state, unpack_state
 from data.sources.sharing import GROUPS
 from data.splits.config import LARGE_CLUSTERS, DivideConfig, LargeCluster, SplitConfig
-from data.synthetic.config import ModelMaker, SymbolsMaker, SyntheticSource
-from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
+from data.synthetic.config import ModelMaker, SymbolsMaker, SyntheticSource, model_directory, read_prompts, synthetic_state
 from data.universe.config import UniverseSource
 from model.inference.config import SamplingConfig
 from tasks.forecast.hook import TEACHING, WorkHook
@@ -121,7 +120,7 @@ def has_words(inspection: Inspection) -> Holding:
     return inspection.holding({mine} if inspection.read(mine, holds_document) else ())
 
 
-@stage(body="data.sources.unpack:unpack", observes=unpack_state, hooks=(LineageHook(has_words),))
+@stage(body="data.sources.reading:unpack", observes=unpack_state, hooks=(LineageHook(has_words),))
 def unpack(config: IngestConfig) -> Metrics:
     """Archives and files of records, by groups -> a slice for each shard of ingest: 0000.parquet and so on."""
 
@@ -237,13 +236,13 @@ def search(
     config: SearchConfig, work: Workspace, documents: Path, test: list[Path] | None = None, questions: Path | None = None
 ) -> Metrics:
     """documents.parquet of a shard, and what the run holds out -> matches.parquet, sought.parquet, sets.parquet."""
-    from data.decontamination.search import search as find_matches
+    from data.decontamination.decontaminate import search as find_matches
 
     held_out = {name: files for name, files in (("test", test or []), ("questions", [questions] if questions else [])) if files}
     return find_matches(documents, work.output, config, root=work.root, observed=work.observed, held_out=held_out, **work.limits)
 
 
-@stage(body="data.decontamination.search:find_contamination", hooks=(LineageHook(holds_nothing),))
+@stage(body="data.decontamination.decontaminate:find_contamination", hooks=(LineageHook(holds_nothing),))
 def contamination(config: ContaminationConfig, found: list[Path]) -> Metrics:
     """Join what the search of each shard found -> slices of passages by shard."""
 
@@ -278,7 +277,7 @@ def assign(config: SplitConfig, work: Workspace, sizes: list[Path], clusters: Pa
     return metrics
 
 
-@stage(body="data.splits.split:split", hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
+@stage(body="data.splits.assignment:split", hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
 def split(config: DivideConfig, documents: Path, assigned: Path) -> Metrics:
     """documents.parquet of a shard, its slice of the assignment -> train.parquet and train_size.json, val.parquet, test.parquet,
     ledger.parquet, removed/."""

@@ -23,9 +23,8 @@ import pyarrow as pa
 
 from data.dedup.clusters import choose_copies, connect_components
 from data.dedup.config import DedupConfig
-from data.dedup.near import NearDuplicates
+from data.dedup.near import NearDuplicates, sketch_documents
 from data.dedup.repeats import LINE, PARAGRAPH, remove_repeated_substrings, remove_repeated_units
-from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.documents import rows

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from data.conversations.turns import Turns
+from data.conversations.records import Turns
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.problems.config import Gym, Programs, problem_sets
 from data.searching.passages import IndexConfig

@@ -3,18 +3,127 @@
 Problems of reasoning-gym: questions with what its scorers read, made from a seed. An extra: pip install -e '.[gym]'.
 
 Every problem is one line of JSON, so a data set whose scorer does not know its own answer again after that is refused by name.
+
+Problems that ask for a small function: some solved in the instructions, others of the same templates, and others of templates held out.
+
+The same config gives the same bytes. No problem is in two of the three, and no input is in a question.
+
+Templates of small functions: what is asked, the program that does it, and what it gives.
+
+`what` and `program` have the slots {a} and {b}, numbers that each problem draws. Functions are called f; `of` names what they are given:
+x is a number, xs a list of numbers. Of the templates in `HELD_OUT` no problem is ever taught or rewarded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 from data.conversations.records import mix_rows_in, write_rows
 from data.problems.config import GymProblems, ProgramProblems
 from data.shards.gym_scores import PROBED, refusal, score_entry
+
+FUNCTION = "f"
+REQUESTS = ("Write a function f of {of} that {what}.", "I need a function f of {of} that {what}.")
+ONE, TWO = range(2, 31), range(2, 13)  # the numbers that a template with one slot, or with two, draws from
+
+
+class Template(NamedTuple):
+    """See the module. `gives`: the right value, of the input and both numbers."""
+
+    of: str
+    what: str
+    program: str
+    gives: Callable[[Any, int, int], Any]
+
+    @property
+    def choices(self) -> list[tuple[int, int]]:
+        """All pairs of numbers that it can ask about; the second is 0 where it has one slot."""
+        return [(a, b) for a in TWO for b in TWO] if "{b}" in self.what else [(a, 0) for a in ONE]
+
+
+TEMPLATES: dict[str, Template] = {
+    "times_plus": Template("x", "multiplies x by {a} and adds {b}", "x * {a} + {b}", lambda x, a, b: x * a + b),
+    "times_minus": Template("x", "multiplies x by {a} and takes {b} away", "x * {a} - {b}", lambda x, a, b: x * a - b),
+    "plus_times": Template("x", "adds {a} to x and multiplies by {b}", "(x + {a}) * {b}", lambda x, a, b: (x + a) * b),
+    "square_plus": Template("x", "squares x and adds {a}", "x * x + {a}", lambda x, a, _: x * x + a),
+    "remainder": Template("x", "divides x by {a} and gives the remainder", "x % {a}", lambda x, a, _: x % a),
+    "larger": Template("x", "gives the larger of x and {a}", "max(x, {a})", lambda x, a, _: max(x, a)),
+    "each_plus": Template("xs", "adds {a} to each of xs", "[x + {a} for x in xs]", lambda xs, a, _: [x + a for x in xs]),
+    "each_times": Template("xs", "multiplies each of xs by {a}", "[x * {a} for x in xs]", lambda xs, a, _: [x * a for x in xs]),
+    "keep_above": Template("xs", "keeps those of xs above {a}", "[x for x in xs if x > {a}]", lambda xs, a, _: [x for x in xs if x > a]),
+    "sum_above": Template(
+        "xs", "adds up those of xs above {a}", "sum([x for x in xs if x > {a}])", lambda xs, a, _: sum(x for x in xs if x > a)
+    ),
+    "sum_plus": Template("xs", "adds up xs and adds {a}", "sum(xs) + {a}", lambda xs, a, _: sum(xs) + a),
+    "minus_times": Template("x", "takes {a} away from x and multiplies by {b}", "(x - {a}) * {b}", lambda x, a, b: (x - a) * b),
+    "each_minus": Template("xs", "takes {a} away from each of xs", "[x - {a} for x in xs]", lambda xs, a, _: [x - a for x in xs]),
+    "sum_times": Template("xs", "adds up xs and multiplies by {a}", "sum(xs) * {a}", lambda xs, a, _: sum(xs) * a),
+}  # fmt: skip
+HELD_OUT = ("minus_times", "each_minus", "sum_times")
+
+
+def written(template: Template, a: int, b: int) -> str:
+    """Return the program that does what the template asks with these numbers."""
+    return f"def {FUNCTION}({template.of}):\n    return {template.program.format(a=a, b=b)}"
+
+
+DRAWS = 100  # most times that inputs are drawn until their values differ enough
+
+
+def program_rows(config: ProgramProblems) -> tuple[list[Row], list[Row], list[Row]]:
+    """Return conversations, questions and questions of held-out templates. Raise ValueError if the templates allow fewer."""
+    taught = _in_turn([name for name in TEMPLATES if name not in HELD_OUT], config)
+    held = _in_turn(HELD_OUT, config)
+    if problem := _too_many("taught and asked", config.taught + config.asked, len(taught)) or _too_many(
+        "heldout", config.heldout, len(held)
+    ):
+        raise ValueError(problem)
+    shown = [{"messages": _turns(row), "topic": "programs"} for row in taught[: config.taught]]
+    return shown, taught[config.taught : config.taught + config.asked], held[: config.heldout]
+
+
+def _too_many(keys: str, wanted: int, there: int) -> str:
+    return f"examples.programs: {keys} are {wanted} problems, and the templates have {there}; lower them" if wanted > there else ""
+
+
+def _in_turn(names: Sequence[str], config: ProgramProblems) -> list[Row]:
+    """Return all problems of the templates, one of each after the other as long as they last."""
+    left = {name: TEMPLATES[name].choices for name in names}
+    for name, choices in left.items():
+        Random(f"programs:{config.seed}:{name}").shuffle(choices)
+    rows: list[Row] = []
+    while any(left.values()):
+        rows += [_program_row(name, *choices.pop(), config) for name, choices in left.items() if choices]
+    return rows
+
+
+def _program_row(name: str, a: int, b: int, config: ProgramProblems) -> Row:
+    template, identity = TEMPLATES[name], f"{name}:{a}:{b}"
+    rng = Random(f"program:{config.seed}:{identity}")
+    request = rng.choice(REQUESTS).format(of=template.of, what=template.what.format(a=a, b=b))
+    trials = _trials(template, a, b, rng, config.trials)
+    return {
+        "question": request, "answers": [written(template, a, b)], "choices": [], "fact": identity, "function": FUNCTION, "trials": trials,
+    }  # fmt: skip
+
+
+def _trials(template: Template, a: int, b: int, rng: Random, count: int) -> list[Row]:
+    """Return inputs with the right value of each; at least half of the values differ, so that one value for all is worth little."""
+    for _ in range(DRAWS):
+        inputs = [_input(template.of, rng) for _ in range(count)]
+        values = [template.gives(given, a, b) for given in inputs]
+        if 2 * len(set(map(str, values))) >= count and len(set(map(str, inputs))) == count:
+            break
+    return [{"inputs": [given], "output": value} for given, value in zip(inputs, values, strict=True)]
+
+
+def _input(of: str, rng: Random) -> Any:
+    return rng.randint(-9, 60) if of == "x" else [rng.randint(-9, 60) for _ in range(rng.randint(1, 5))]
+
 
 Row = dict[str, Any]
 CANDIDATES = 4  # most problems that are made for each one that is wanted, since long ones are left out
@@ -93,8 +202,6 @@ def add_problems(directory: Path, programs: ProgramProblems | None, gym: Sequenc
     shown: list[Row] = []
     asked: dict[str, list[Row]] = {}
     if programs is not None:
-        from data.problems.programs import program_rows
-
         shown, asked["programs"], asked["program_templates"] = program_rows(programs)
     if gym:
         for dataset in gym:

@@ -3,6 +3,8 @@
 Compressed files and archives are unpacked as untrusted input, at most DEPTH in each other. Nothing is unpickled: of what is unknown the
 plain strings are read, and it is listed in `unread`, as are weights, encrypted members and what is damaged. Memory holds one piece of text;
 what must be read out of order is unpacked into a temporary file.
+
+Searching a file for a document: for its phrases, and for its names.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 import pyarrow as pa
 
-from data.searching.phrases import OVERLAP
+from data.searching.phrases import OVERLAP, Match, Phrases, unescape
 from data.searching.tables import Vocabulary, arrow_texts, parquet_texts, row_texts, sqlite_texts, stream_texts, token_columns
 from data.sources.archives.compression import buffered, decompress, refuse_bomb
 from data.sources.decode import COMPRESSIONS, HEAD, UTF16_BOMS, detect_type
@@ -148,3 +150,58 @@ def _is_foreign(kind: str, head: bytes, name: PurePosixPath) -> bool:
     """Whether a file may hold text that its bytes don't show."""
     binary = b"\0" in head and not head.startswith((*UTF16_BOMS, SQLITE)) and name.suffix not in PLAIN_STRINGS
     return binary or (bool(kind) and kind not in ("html", "warc"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A query: phrases, and names in lower case, such as the document's id and path."""
+
+    phrases: Phrases
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FileFindings:
+    """The findings in a file. `matches`: place -> phrases; `named`: has a name; `unread`: (place, why) for what gave no text."""
+
+    matches: Mapping[str, Match] = field(default_factory=dict)
+    named: bool = False
+    unread: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def match(self) -> Match:
+        """All phrases of the file, quoted from inside it where that can be said."""
+        found = Match()
+        for inside in sorted(self.matches, key=lambda inside: not inside):
+            found |= self.matches[inside]
+        return found
+
+
+def file_phrases(path: Path) -> Phrases:
+    """Return the phrases of a file's text; empty if the file is missing or can't be fully read as text."""
+    if not path.is_file():
+        return Phrases.of([])
+    reader = FileReader()
+    with path.open("rb") as stream:
+        found = Phrases.of(text for _, text in reader.texts(stream, path.name, path))
+    return Phrases.of([]) if reader.unread else found
+
+
+def search_file(
+    wanted: Wanted, stream: IO[bytes], name: str, vocabularies: Sequence[Vocabulary] = (), path: Path | None = None
+) -> FileFindings:
+    """Search an open file. `vocabularies`: tried on token rows; `path`: where the file is, if it is on this machine."""
+    reader = FileReader(vocabularies)
+    return _search_texts(wanted, reader.texts(stream, name, path), reader)
+
+
+def _search_texts(wanted: Wanted, texts: Iterable[tuple[str, str]], reader: FileReader) -> FileFindings:
+    """Search texts, each given with where it is inside a file."""
+    matches: dict[str, Match] = {}
+    named = False
+    for inside, text in texts:
+        plain = unescape(text)
+        named = named or any(name in plain for name in wanted.names)
+        if (found := wanted.phrases.find(plain)).hashes:
+            matches[inside] = matches.get(inside, Match()) | found
+    return FileFindings(matches, named, tuple(dict.fromkeys(reader.unread)))

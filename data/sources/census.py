@@ -34,7 +34,7 @@ from data.sources.fetching.manifest import read_manifest
 from data.sources.fetching.pinned import fetch_entries, fetch_pinned
 from data.sources.files import FOLDER, NO_ENDING, survey
 from data.sources.formats import ending_of, matches_formats, type_from_name
-from data.sources.work_grouping import WorkGrouping
+from data.sources.sharing import WorkGrouping
 
 CENSUS = pa.schema([(name, pa.string()) for name in ("source", "path", "kind", "fate")])
 ENTRIES = pa.schema([(name, pa.string()) for name in ("id", "source", "path", "kind", "state")])

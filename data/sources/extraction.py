@@ -44,8 +44,8 @@ from data.sources.formats import FIELDED, NUMBERED, RECORDS, ZIPPED, matches_for
 from data.sources.readers.record import BrokenRecord, EmbeddedFile, LeftOut, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
+from data.sources.sharing import WorkGrouping
 from data.sources.unpacked import Contents, Fault, SourceText, Unread
-from data.sources.work_grouping import WorkGrouping
 
 # What is read of an archive: all; the members that are one document each; or those that may hold several, as their names say.
 Part = Literal["all", "documents", "records"]

@@ -27,9 +27,8 @@ from data.sources.config import CaptionedSource, FilesSource, IngestConfig, Mani
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import chosen_entries, read_manifest
 from data.sources.formats import matches_formats
-from data.sources.sharing import GROUPS, group_choice, group_of, opened_by, pinned_name, shard_choice
+from data.sources.sharing import GROUPS, FileChoice, WorkGrouping, group_choice, group_of, opened_by, pinned_name, shard_choice
 from data.sources.walking import LINKED, Entry, Glob, fault_of, walk
-from data.sources.work_grouping import FileChoice, WorkGrouping
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]  # returns the hex sha256 of each file, or `unreadable: <reason>`
 FOLDER = "folder"  # the kind of a folder whose entries are listed too

@@ -26,9 +26,8 @@ from data.sources.fetching.pinned import fetch_pinned
 from data.sources.pictures import PartStore, PictureReader, read_collection
 from data.sources.reading import SourceReader, extractor_for, read_files
 from data.sources.sandbox.parser_sandbox import ParserSandbox
-from data.sources.sharing import shard_choice
+from data.sources.sharing import WorkGrouping, shard_choice
 from data.sources.unpacked import Fault, SourceText, Unread, read_slices
-from data.sources.work_grouping import WorkGrouping
 from data.synthetic.config import SyntheticSource
 from data.synthetic.text_table import read_texts
 from data.universe.config import UniverseSource

@@ -33,14 +33,14 @@ from data.sources.errors import Unreadable
 from data.sources.extraction import Extractor
 from data.sources.files import observed_name, pictures_state, survey
 from data.sources.formats import ENDINGS
+from data.sources.readers.media import picture_of
 from data.sources.readers.parquet import read_part_rows
-from data.sources.readers.picture import picture_of
 from data.sources.readers.record import MARK, BrokenRecord, EmbeddedFile, ReaderOptions, Record
 from data.sources.readers.registry import READERS
 from data.sources.reading import UNREADABLE, changed
 from data.sources.sandbox.parser_sandbox import ParserSandbox
+from data.sources.sharing import WorkGrouping
 from data.sources.unpacked import Fault, SourceText
-from data.sources.work_grouping import WorkGrouping
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 MOST_GIVEN = 32 << 20  # bytes of a file that somebody gives

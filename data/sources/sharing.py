@@ -5,22 +5,72 @@ by the group that a hash of its name puts it in, so a file that is added or edit
 files that are one document each is the exception: its directory leads each shard to its own members, and nothing is copied. Of a file at a
 URL and of a package the name decides, since a plan is made before they are fetched: a zip among them is opened by both, of which the shards
 read the documents and the group the files of records.
+
+Group files into works, and works into shards.
+
+Both follow from a file's name, before a byte of it is read. All parts of a joined work are in one shard. A record in a file of records is
+a work of its own, named path#record.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from data.documents.sharding import CorpusShard, document_id, shard_of
+from data.documents.sharding import CorpusShard, document_id, in_shard, shard_of
 from data.sources.archives.archive import list_members
 from data.sources.config import FilesSource, PackageSource, RemoteSource, TextSource
 from data.sources.decode import HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import matches_formats, type_from_name
 from data.sources.hash_cache import FileState, file_state
-from data.sources.work_grouping import FileChoice, WorkGrouping
+
+# Returns whether a file is read, by its name in the source and its path; None where it is not on this machine.
+FileChoice = Callable[[str, Path | None], bool]
+
+
+@dataclass(frozen=True)
+class WorkGrouping:
+    """The works of `source` in `shard`. `join`: pattern of what the names of one work's parts differ in; None: every file is a work.
+
+    `excluded`: documents that are never read; the shard's own are noted in `excluded_here` as they are met.
+    """
+
+    source: str
+    join: str | None
+    shard: CorpusShard | None
+    excluded: frozenset[str] = frozenset()
+    excluded_here: set[str] = field(default_factory=set)
+
+    def work_of(self, name: str) -> str:
+        """Return the name of the work that a file belongs to."""
+        if self.join is None:
+            return name
+        path = PurePosixPath(name)
+        return path.with_name(re.sub(self.join, "", path.stem) + path.suffix).as_posix()
+
+    def includes_file(self, name: str) -> bool:
+        """Return whether the shard reads a file that is a document or a part of one."""
+        return self.includes_work(self.work_of(name))
+
+    def includes_place(self, work: str) -> bool:
+        """Return whether the shard holds the work of this name, excluded or not."""
+        return in_shard(self.shard, document_id(self.source, work))
+
+    def includes_work(self, work: str) -> bool:
+        """Return whether the shard reads the work of this name."""
+        document = document_id(self.source, work)
+        if not in_shard(self.shard, document):
+            return False
+        if document in self.excluded:
+            self.excluded_here.add(document)
+            return False
+        return True
+
 
 GROUPS = 8  # how many groups the files to be unpacked are divided into
 OpenedBy = Literal["shards", "group", "both"]

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from data.conversations.turns import Turns
+from data.conversations.records import Turns
 from data.problems.config import Gym, Programs, problem_sets
 
 Skill = Literal["answer", "summarize", "format", "explain", "program", "decline"]

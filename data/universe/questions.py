@@ -1,6 +1,6 @@
 """Questions about facts of the world, and the answers that count as right.
 
-Every attribute has six wordings; evaluation asks the first. Slots as in `fact_templates`: {n} entity, {v} value."""
+Every attribute has six wordings; evaluation asks the first. Slots as in `prose`: {n} entity, {v} value."""
 
 from __future__ import annotations
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from data.shards.chat_template import Guard, parse_template
+from data.shards.chat_template import Guard, TemplateLimitError, parse_template
 from data.shards.model_folder import ModelError, present, read_json, read_text, read_tokenizer, token_ids, token_text
 from data.shards.pictures import divide
-from data.shards.template_limits import TemplateLimitError
 from model.inference.reply import TextStream
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from pydantic import ValidationError
 
 from data.judgements.config import journal_files
 from data.provenance.tables import IngestedDocument
-from data.searching.decoding import WEIGHTS
-from data.searching.search import FileFindings, Wanted, search_file
+from data.searching.decoding import WEIGHTS, FileFindings, Wanted, search_file
 from data.searching.tables import Vocabulary
 from data.shards.metadata import METADATA
 from data.sources.config import ConversationFiles, FilesSource

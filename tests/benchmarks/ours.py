@@ -29,7 +29,7 @@ from data.filtering.filter import filter_documents
 from data.filtering.observed_files import ObservedFiles
 from data.sources.config import IngestConfig
 from data.sources.ingest import IngestInputs, ingest
-from data.sources.unpack import unpack
+from data.sources.reading import unpack
 from tasks.stage.execution.resources import Resources
 from tasks.stage.stage import ShardIndex
 

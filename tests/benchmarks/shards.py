@@ -21,8 +21,8 @@ from data.documents.sharding import SLICE
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import groups_at_work
 from data.sources.ingest import IngestInputs, ingest
+from data.sources.reading import unpack
 from data.sources.sharing import GROUPS
-from data.sources.unpack import unpack
 
 LIMIT = 4.0
 TEXT = "The lighthouse on the western cape was lit for the first time in the autumn of that year, and nobody knew why. "

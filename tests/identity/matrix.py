@@ -206,9 +206,9 @@ CODE = [
     # where it is reached
     Line(
         "a stage's own body",
-        code("data/splits/split.py", "(source,) = sorted_by_id(work, [documents])", "source = sorted_by_id(work, [documents])[0]"),
+        code("data/splits/assignment.py", "(source,) = sorted_by_id(work, [documents])", "source = sorted_by_id(work, [documents])[0]"),
         SPLIT,
-        "`split` in data/splits/split.py, which changed",
+        "`split` in data/splits/assignment.py, which changed",
     ),
     Line(
         "a helper one import away",

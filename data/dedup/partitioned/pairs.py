@@ -18,9 +18,8 @@ from typing import Unpack
 
 from data.dedup.clusters import count_words
 from data.dedup.config import PartitionedConfig
-from data.dedup.near import NearDuplicates, set_near_variables
+from data.dedup.near import NearDuplicates, set_near_variables, sketch_documents
 from data.dedup.partitioned.shard import ROWS, SHARD_BITS, load, load_heads, open_shard, shard_input, write_edits
-from data.dedup.sketch import sketch_documents
 from data.dedup.sql import SQL
 from data.documents.database import Database, Limits, open_database, parquet
 from data.documents.sharding import CorpusShard

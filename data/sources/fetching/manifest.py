@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from data.sources.config import ManifestSource, RemoteSource, Sha256
 from data.sources.errors import SourceError
 from data.sources.fetching.urls import reject_secrets
-from data.sources.work_grouping import FileChoice
+from data.sources.sharing import FileChoice
 
 FIELDS = ("url", "sha256", "name", "licence")
 

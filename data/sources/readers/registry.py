@@ -14,13 +14,12 @@ from data.sources.readers.html_page import read_epub, read_html
 from data.sources.readers.latex import read_latex
 from data.sources.readers.markdown import read_markdown, read_notebook
 from data.sources.readers.mbox import read_mbox
+from data.sources.readers.media import read_picture, read_sound
 from data.sources.readers.mediawiki import read_mediawiki
 from data.sources.readers.parquet import read_parquet
 from data.sources.readers.pdf import read_pdf
-from data.sources.readers.picture import read_picture
 from data.sources.readers.record import LeftOut, Reader, ReaderOptions, ReaderOutput, Record, RecordFilter, read_decoded
 from data.sources.readers.rtf import read_rtf
-from data.sources.readers.sound import read_sound
 from data.sources.readers.tei import read_fb2, read_tei
 from data.sources.readers.warc import read_warc
 from data.sources.readers.word_processors import read_docx, read_odt

@@ -11,7 +11,7 @@ import typer
 from data.sources.config import ManifestSource
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import manifest_line, read_manifest
-from data.sources.fetching.prefix import pin_prefix
+from data.sources.fetching.pinned import pin_prefix
 from data.sources.formats import FORMATS, USUAL
 from flows.cli.commands.arguments import AsJson, StoreUrl
 from flows.cli.views.corpus_removed import corpus_stats, explain_duplicates, show_removed

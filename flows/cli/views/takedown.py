@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from data.provenance.tables import IngestedDocument
+from data.searching.decoding import Wanted, file_phrases
 from data.searching.phrases import Phrases
-from data.searching.search import Wanted, file_phrases
 from flows.cli.snapshot import find_in_store, open_snapshot
 from flows.services.home import home
 from tasks.lineage.corpus_run import describe_document, find_document

@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.shards.template_limits import BoundedEnvironment
+from data.shards.chat_template import BoundedEnvironment
 from model.networks.base import ModelError
 from model.opening.gguf.tokenizer import BY_PATTERN
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.conversations.turns import CHARACTERS, join_exchanges, joined
+from data.conversations.records import CHARACTERS, join_exchanges, joined
 
 TEXTS = st.text(alphabet="ab ", min_size=1, max_size=CHARACTERS)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data.decontamination.config import PASSAGES, DecontaminateConfig
-from data.decontamination.decontaminate import decontaminate
-from data.decontamination.search import find_contamination, search
+from data.decontamination.decontaminate import decontaminate, find_contamination, search
 
 
 def decontaminate_shards(

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from data.examples.config import PictureExamples
-from data.examples.make import make_examples
-from data.examples.pictures import BLANK
+from data.examples.make import BLANK, make_examples
 from data.shards.pictures import PARTS, Part, Picture, named_pictures, read_parts, write_parts
 from tests.data.tokens.corpora import write_split
 

@@ -12,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from data.problems.config import REFUSED, GymProblems, ProgramProblems
-from data.problems.make import add_problems
-from data.problems.programs import HELD_OUT, program_rows
+from data.problems.make import HELD_OUT, add_problems, program_rows
 from data.shards.gym_scores import score_entry
 from model.rewards.answers import Question, read_questions
 from model.rewards.kinds import is_solved
@@ -74,7 +73,7 @@ def test_a_seed_gives_the_same_problems_and_another_seed_others() -> None:
 
 
 def test_more_problems_than_the_templates_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.problems.programs.HELD_OUT", ("each_minus",))
+    monkeypatch.setattr("data.problems.make.HELD_OUT", ("each_minus",))
     with pytest.raises(ValueError, match="heldout are 60 problems, and the templates have 29; lower them"):
         program_rows(ProgramProblems())
 

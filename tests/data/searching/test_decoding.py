@@ -21,8 +21,8 @@ import pytest
 import zstandard
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from data.searching.decoding import FileFindings, Wanted, search_file
 from data.searching.phrases import Phrases
-from data.searching.search import FileFindings, Wanted, search_file
 from data.searching.tables import Vocabulary
 from data.shards.writer import write_shards
 from data.tokens.special import EOS, SPECIAL_TOKENS

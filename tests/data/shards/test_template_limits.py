@@ -12,9 +12,8 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from data.shards.chat_template import template_environment
+from data.shards.chat_template import BoundedEnvironment, TemplateLimitError, template_environment
 from data.shards.model_folder import parse_tokenizer
-from data.shards.template_limits import BoundedEnvironment, TemplateLimitError
 
 LOOP = "{% for a in range(99999) %}"
 HOSTILE = {

@@ -16,8 +16,8 @@ from data.documents.sharding import SLICE, document_id
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import groups_at_work, source_state, unpack_state
 from data.sources.ingest import IngestInputs, ingest
+from data.sources.reading import unpack
 from data.sources.sharing import GROUPS
-from data.sources.unpack import unpack
 
 
 def limits(scratch: Path, threads: int = 1, memory: str = "300MB") -> dict[str, Any]:

@@ -9,9 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data.documents.stream import SizedWriter
-from data.splits.assignment import assign
+from data.splits.assignment import assign, split
 from data.splits.config import ASSIGNED, SplitConfig
-from data.splits.split import split
 
 
 def split_shards(

@@ -15,8 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data.shards.names import SPLITS
+from data.splits.assignment import split
 from data.splits.config import ASSIGNED, LARGE_CLUSTERS, LargeCluster, SplitConfig
-from data.splits.split import split
 from tests.data.dedup.books import write
 from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, rows_of, run_split, write_files
 from tests.data.splits.sharded import split_shards

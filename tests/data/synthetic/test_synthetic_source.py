@@ -11,8 +11,7 @@ import pytest
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.ingest import IngestInputs, ingest
-from data.synthetic.config import ModelMaker, SyntheticSource, TemplatesMaker
-from data.synthetic.maker_files import read_prompts, synthetic_state
+from data.synthetic.config import ModelMaker, SyntheticSource, TemplatesMaker, read_prompts, synthetic_state
 from data.synthetic.text_table import read_texts, write_texts
 from tasks.stage.stage import ShardIndex
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.tokens.config import CHUNKS, SHARE, TokenizerConfig
-from data.tokens.fit import fit
-from data.tokens.restoring import restore
+from data.tokens.kinds import fit
 from data.tokens.sampling import allot, draw
-from data.tokens.tokenizer import join
+from data.tokens.tokenizer import join, restore
 
 
 def fit_shards(train: Sequence[Path], sizes: Sequence[Path], steps: Path, output: Path, config: TokenizerConfig) -> dict[str, float]:

@@ -13,12 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.documents.rows import DOCUMENTS
-from data.tokens import encoder, restoring
+from data.tokens import encoder, tokenizer
 from data.tokens.config import TOKENIZER_FILE, Kind, RestoreConfig, TokenizerConfig
 from data.tokens.encoder import TokenizerError
-from data.tokens.fit import fit
-from data.tokens.restoring import SAMPLES, Counts, restore
-from data.tokens.tokenizer import fit_tokenizer, join
+from data.tokens.kinds import fit
+from data.tokens.tokenizer import SAMPLES, Counts, fit_tokenizer, join, restore
 from tests.data.dedup.books import bytes_of
 from tests.data.tokens.corpora import prose
 from tests.data.tokens.sampled import fit_shards
@@ -54,7 +53,7 @@ def made_of(folder: Path, shards: list[list[Document]], config: TokenizerConfig)
 def test_any_text_is_fitted_and_any_number_of_shards_gives_the_files_of_one(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "CHUNK_CHARACTERS", 100)
     monkeypatch.setattr(encoder, "BATCH_CHARACTERS", 900)
-    monkeypatch.setattr(restoring, "SAMPLE_CHARACTERS", 40)
+    monkeypatch.setattr(tokenizer, "SAMPLE_CHARACTERS", 40)
 
     @given(corpus=corpora, count=st.integers(1, 8), seed=st.integers(0, 9), sweep=st.booleans())
     @example(corpus=[("x", prose(number, 3), number % 8) for number in range(12)], count=8, seed=0, sweep=True)

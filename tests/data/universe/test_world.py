@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from data.universe import world as names
-from data.universe.fact_templates import NAMED
-from data.universe.prose import ABOUT_PERSON, ABOUT_TOWN, GENERAL, WORDS
+from data.universe.prose import ABOUT_PERSON, ABOUT_TOWN, GENERAL, NAMED, WORDS
 from data.universe.world import World, build_world
 from data.universe.write import truth_table
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from data.decontamination.config import PASSAGES, DecontaminateConfig
-from data.decontamination.search import find_contamination, search
+from data.decontamination.decontaminate import find_contamination, search
 from data.examples.config import DocumentExamples
 from data.examples.documents import foreign
 from data.examples.make import make_examples

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from data.problems.config import ProgramProblems
-from data.problems.programs import program_rows
+from data.problems.make import program_rows
 from model.rewards.answers import Question
 from model.rewards.kinds import ProgramReward, Reply, is_solved
 from model.rewards.programs.interpreter import run_program

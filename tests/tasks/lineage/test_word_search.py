@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data.searching.search import Wanted
+from data.searching.decoding import Wanted
 from flows.cli.views.takedown import show_takedown
 from tasks.lineage.corpus_run import find_document
 from tasks.lineage.holdings import own_phrases

@@ -14,7 +14,7 @@ from data.sources.census import census
 from data.sources.config import IngestConfig, ManifestSource
 from data.sources.errors import SourceError
 from data.sources.fetching.manifest import Entry, manifest_line, read_manifest
-from data.sources.fetching.prefix import pin_prefix
+from data.sources.fetching.pinned import pin_prefix
 from data.sources.files import source_state
 from data.sources.formats import USUAL
 from data.sources.ingest import IngestInputs, ingest

@@ -16,8 +16,8 @@ from data.shards.durable import file_digest
 from data.sources.config import FilesSource, IngestConfig, ManifestSource, PackageSource, RemoteSource
 from data.sources.files import groups_at_work, unpack_state
 from data.sources.ingest import IngestInputs, ingest
+from data.sources.reading import unpack
 from data.sources.sharing import GROUPS, group_of, opened_by
-from data.sources.unpack import unpack
 from tasks.corpus import holds_document
 from tests.data.sources.material import ARCHIVERS, chapter, epub, jsonl, page, separated, table, warc, zipped
 from tests.data.sources.reading import Shard, digests, limits, read, read_all, rows, states, unpack_all, write
