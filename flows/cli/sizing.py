@@ -21,10 +21,13 @@ from data.sources.config import FilesSource, PackageSource
 from data.sources.files import find_files
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
+from flows.recipe.initialize_answers import BY_KIND, adapted_memory
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
-from flows.recipe.sizing import estimate_texts, guessed_text, present_job, with_measured_speed
+from flows.recipe.sizing import estimate_texts, guessed_text, opened_job, present_job, with_measured_speed
+from model.adapters.config import AnyAdapter, FullConfig
 from model.hardware.devices import find_device
+from model.networks.meta import count_parameters
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import MIN_STEPS, Proposal, SizedJob, Text, propose
 from model.planning.rules import bytes_per_token, gibibytes, short, speed
@@ -197,6 +200,8 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         raise ValueError(
             f"--params {request.parameters:g} decides the size, so --budget-hours {request.hours:g} would do nothing; leave one of them out"
         )
+    if recipe.base is not None:
+        return _opened_size(recipe, request, as_json=as_json)
     workers = request.devices or recipe.resources.training.parallel.workers
     offered = None if request.device in ("here", "cpu") else find_device(request.device).peaks
     present = present_job(recipe, workers, offered)
@@ -212,6 +217,38 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
     return size_table(
         recipe.name, recipe_argument(name), found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds), more
     )
+
+
+def _opened_size(recipe: Recipe, request: SizeRequest, *, as_json: bool) -> str:
+    """Return the memory that each training of an open model takes, with the recipe's adapter and with others.
+
+    Its size is the model's own. Raise ValueError for options that choose a size or a time.
+    """
+    given = {"--params": request.parameters, "--budget-hours": request.hours, "--bytes": request.text_bytes, "--measure": request.measure}
+    if unread := [option for option, value in given.items() if value]:
+        raise ValueError(f"{unread[0]} chooses a size, and {recipe.name} starts from a model that has one; leave it out")
+    machine = machine_for(request.device, 1, recipe.pretrain.resolved().precision.kind)
+    kinds: dict[str, AnyAdapter] = {"full": FullConfig(), **BY_KIND}
+    steps = {**({"pretrain": recipe.pretrain} if recipe.takes_steps else {}), **{step.name: step for step in recipe.tuning}}
+    rows: dict[str, dict[str, int]] = {}
+    for name, step in steps.items():
+        length = recipe.pack.sequence_length if name == "pretrain" else recipe.encode.sequence_length
+        job = opened_job(recipe, step.resolved(), min(length, recipe.model.context))
+        rows[name] = adapted_memory(job, machine, {**kinds, step.adapter.kind: step.adapter})
+    parameters = count_parameters(recipe.model, recipe.tokenizer.vocab_size)
+    if as_json:
+        found = {"recipe": recipe.name, "parameters": parameters, "machine": asdict(machine), "memory_bytes": rows}
+        return json.dumps(found | {"adapters": {name: step.adapter.kind for name, step in steps.items()}}, indent=1)
+    shown = list(dict.fromkeys(kind for row in rows.values() for kind in row))
+    table = [("memory of a worker", *shown, "the recipe's")]
+    for name, row in rows.items():
+        table.append((name, *(gibibytes(row[kind]) if kind in row else "" for kind in shown), steps[name].adapter.kind))
+    about = (
+        f"{recipe.name}: starts from {recipe.base.title if recipe.base else ''}, {short(parameters)} parameters; {machine.name} has "
+        f"{gibibytes(machine.memory)} of memory"
+    )
+    counted = "Counted on an update of the network without numbers, of rows of tokens; sampling, and pairs of rows, take more."
+    return "\n".join([*wrapped(about), "", *columns(table, frozenset(range(1, 1 + len(shown))), indent=2), "", *wrapped(counted)])
 
 
 def _divided_batches(recipe: Recipe, resources: TrainResources) -> list[str]:

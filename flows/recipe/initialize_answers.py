@@ -7,7 +7,7 @@ model with the same passages: where it does not, retrieval alone is enough, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from data.examples.config import DocumentExamples
@@ -15,15 +15,16 @@ from data.shards.address import Teacher
 from data.tokens.config import EncodeConfig
 from flows.recipe.schema import PassageIndex, Recipe, ReleaseGate
 from flows.recipe.validation import RecipeError
+from model.adapters.config import AnyAdapter
 from model.adapters.lora import LoraConfig
 from model.adapters.qlora import QLoraConfig
 from model.evaluation.config import ConsultConfig
 from model.evaluation.gate import Bound
-from model.networks.meta import parameters_by_role
 from model.opening.source import Shape
 from model.planning.machine import Machine
-from model.planning.memory import Memory
+from model.planning.memory import worker_memory
 from model.planning.rules import gibibytes
+from model.training.job import Job
 
 TEACHER = "llama3.2@http://127.0.0.1:11434/v1"  # where Ollama listens, and a model that it has
 PASSAGE, SHOWN = 400, 3  # characters of a passage, and how many are shown: so that small models have room for them
@@ -34,7 +35,8 @@ ASKING, CHECKING = 80, 60  # tokens of a request for questions, and of one for a
 WRITTEN = 40  # tokens of a question and its answer
 SECONDS = 2.0  # of a request, assumed: only the address knows
 FULL = 0.8  # share of a machine's memory that training may take
-FOUR_BITS = 4.5 / 32  # what a weight takes in groups of 64 with their scales, of its 32 bits
+ADAPTERS = (LoraConfig(kind="lora", rank=16, alpha=32), QLoraConfig(kind="qlora", rank=16, alpha=32))
+BY_KIND: Mapping[str, AnyAdapter] = {adapter.kind: adapter for adapter in ADAPTERS}
 
 
 class Asking(NamedTuple):
@@ -89,26 +91,24 @@ def asking_of(examples: DocumentExamples) -> Asking:
     return Asking(calls, examples.passages * each, calls * SECONDS / at_once / 60)
 
 
-def memory_of(used: Memory, shape: Shape, *, packed: bool) -> int:
-    """Return the peak of low-rank training from that of whole training: of LoRA, or of QLoRA, whose matrices are packed once they are read.
+def adapted_memory(job: Job, machine: Machine, adapters: Mapping[str, AnyAdapter] = BY_KIND) -> dict[str, int]:
+    """Return the peak memory of a worker that trains the job's network by each adapter; bytes, by its kind.
 
-    Of neither are gradients and states of the whole weights held, nor a checkpoint of them. QLoRA reads all weights before it packs them.
+    Raise AdapterError for one that the network has no place for, or whose package is not installed.
     """
-    held = used.total - used.gradients - used.optimizer - used.checkpoint
-    if not packed:
-        return held
-    matrices = 4 * parameters_by_role(shape.network, shape.vocabulary).get("matrix", 0)
-    return max(used.weights + used.framework, held - round(matrices * (1 - FOUR_BITS)))
+    found = {}
+    for kind, adapter in adapters.items():
+        train = job.train.model_copy(update={"adapter": adapter})
+        found[kind] = worker_memory(job.model_copy(update={"train": train}), accelerator=machine.accelerator).total
+    return found
 
 
-def adapter_for(used: Memory, shape: Shape, machine: Machine) -> LoraConfig | QLoraConfig:
-    """Return LoRA where the machine has room for whole weights while it trains, else QLoRA."""
-    if memory_of(used, shape, packed=False) <= FULL * machine.memory:
-        return LoraConfig(kind="lora", rank=16, alpha=32)
-    return QLoraConfig(kind="qlora", rank=16, alpha=32)
+def adapter_for(needed: Mapping[str, int], machine: Machine) -> LoraConfig | QLoraConfig:
+    """Return the first adapter that the machine has room for, LoRA before QLoRA, which computes longer; else QLoRA."""
+    return next((adapter for adapter in ADAPTERS if needed[adapter.kind] <= FULL * machine.memory), ADAPTERS[-1])
 
 
-def answer_expectations(recipe: Recipe, used: Memory, shape: Shape, machine: Machine) -> Iterator[str]:
+def answer_expectations(recipe: Recipe, needed: Mapping[str, int], machine: Machine) -> Iterator[str]:
     """Yield what teaching will take, and how the recipe is judged, a sentence each."""
     assert isinstance(recipe.examples, DocumentExamples), "a teacher writes them"
     teacher, asking = recipe.examples.teacher, asking_of(recipe.examples)
@@ -117,7 +117,7 @@ def answer_expectations(recipe: Recipe, used: Memory, shape: Shape, machine: Mac
         f"teacher: {teacher.model} at {teacher.url} is asked at most {asking.calls:,} times, about {asking.tokens:,} tokens, about "
         f"{max(1, round(asking.minutes))} min if a request takes {SECONDS:g} s; examples.max_calls, max_tokens and max_cost limit it"
     )
-    lora, qlora = (gibibytes(memory_of(used, shape, packed=packed)) for packed in (False, True))
+    lora, qlora = (gibibytes(needed[adapter.kind]) for adapter in ADAPTERS)
     kind, room = recipe.pretrain.adapter.kind, gibibytes(machine.memory)
     yield f"adapter: {kind}, since LoRA takes about {lora} of memory, QLoRA about {qlora}, and this machine has {room}"
     yield (

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ from flows.recipe.initialize import (
     split_for,
     write_found,
 )
-from flows.recipe.initialize_answers import adapter_for, answer_expectations, for_answers
+from flows.recipe.initialize_answers import ADAPTERS, adapted_memory, adapter_for, answer_expectations, for_answers
 from flows.recipe.opening import surroundings
 from flows.recipe.record_files import RecordFiles
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
@@ -51,7 +51,6 @@ from model.opening.config import FolderModel, HubModel, fetch, folder_of
 from model.opening.gguf_model import GgufModel
 from model.opening.source import OpenModelConfig, Shape, file_digests
 from model.planning.machine import Machine, machine_for
-from model.planning.memory import Memory, worker_memory
 from model.planning.proposal import SizedJob, Text, described_job, estimate
 from model.planning.rules import gibibytes, short
 from model.release.config import CardConfig
@@ -72,15 +71,14 @@ REPLAYED = "general"
 
 
 class Estimate(NamedTuple):
-    """The cost of training: steps of pretraining and of tuning, seconds for both, and bytes of memory."""
+    """The cost of training: steps of pretraining and of tuning, seconds for both, and bytes of memory, by the kind of adapter."""
 
     steps: int
     tuning: int
     seconds: float
-    memory: int
+    memory: Mapping[str, int]
     parameters: int
     speed: str
-    used: Memory
 
 
 def write_opened_recipe(
@@ -100,6 +98,8 @@ def write_opened_recipe(
     MODEL@ADDRESS that writes questions about the texts, if the model is to answer them; "": none.
     """
     found = look_at(folder, output)
+    if lacking := ADAPTERS[0].missing():
+        raise RecipeError(f"--base {base}: an open model is tuned by an adapter, which needs {lacking[0]}: pip install -e '.[adapters]'")
     try:
         config = named_model(base, folder)
         shape = config.shape(surroundings(folder.resolve()))
@@ -117,10 +117,11 @@ def write_opened_recipe(
         blank = for_answers(blank, shape, found.size, teacher)
     plan = _estimate(blank, found, shape, minutes, machine, measure=measure)
     recipe = _recipe(blank, plan)
+    if teacher:
+        recipe = _with_adapter(recipe, adapter_for(plan.memory, machine))
     expected = list(_expectations(recipe, plan, config, found.records))
     if teacher:
-        recipe = _with_adapter(recipe, adapter_for(plan.used, shape, machine))
-        expected += answer_expectations(recipe, plan.used, shape, machine)
+        expected += answer_expectations(recipe, plan.memory, machine)
     about = f"Written by `folio init --base`, which found {found.amount}, and proposes to start from {config.title}:"
     return write_found(found, recipe, about, expected, _reasons(recipe, plan, folder))
 
@@ -175,7 +176,6 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
     general = [FilesSource(name=REPLAYED, paths=(str(replay.resolve()),))] if replay is not None else []
     split = _split(found, replay)
     length = min(ROW, shape.network.context - 1)
-    lora = LoraConfig(kind="lora", rank=16, alpha=32)
     return Recipe(
         name=name,
         description=f"{config.title}, which has read the texts in {title}.",
@@ -195,7 +195,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
             warmup_steps=0,
             eval_rows=64,
             optimizer=AdamWConfig(),
-            adapter=lora,
+            adapter=ADAPTERS[0],
             mixture=(MixturePhase(until=1, weights={**{source.name: 4.0 for source in own}, REPLAYED: 1.0}),) if general else (),
         ),
         tuning=(
@@ -205,7 +205,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
                 learning_rate=RATE / 2,
                 eval_rows=64,
                 precision=AutoConfig(kind="auto"),
-                adapter=lora,
+                adapter=ADAPTERS[0],
             ),
         ),
         evaluate=Evaluations(
@@ -273,10 +273,9 @@ def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machin
     most = PASSES * text.tokens(shape.vocabulary) / (BATCH * reading)
     steps = max(10, round(min(most, SHARES * minutes * 60 / step)))
     tuning = max(5, round(min(TUNING_STEPS, (1 - SHARES) * minutes * 60 / tuning_step)))
-    used = worker_memory(job.model_copy(update={"row_length": max(reading, tuned)}), accelerator=machine.accelerator)
-    kept = used.total - used.gradients - used.optimizer
+    memory = adapted_memory(job.model_copy(update={"row_length": max(reading, tuned)}), machine)
     seconds = step * steps + tuning_step * tuning
-    return Estimate(steps, tuning, seconds, kept, count_parameters(shape.network, shape.vocabulary), machine.utilization_source, used)
+    return Estimate(steps, tuning, seconds, memory, count_parameters(shape.network, shape.vocabulary), machine.utilization_source)
 
 
 def _recipe(blank: Recipe, plan: Estimate) -> Recipe:
@@ -292,9 +291,10 @@ def _with_adapter(recipe: Recipe, adapter: LoraConfig | QLoraConfig) -> Recipe:
 
 def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig, records: RecordFiles) -> Iterator[str]:
     tokens = plan.steps * BATCH * recipe.pack.sequence_length
+    memory = gibibytes(plan.memory[recipe.pretrain.adapter.kind])
     yield (
         f"model: {config.title}, {short(plan.parameters)} parameters, reads {short(tokens)} tokens, is tuned for {plan.tuning} steps, in "
-        f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
+        f"about {max(1, round(plan.seconds / 60))} min and {memory} of memory (speed {plan.speed}); measuring adds to that"
     )
     if records.conversations:
         row = recipe.encode.sequence_length

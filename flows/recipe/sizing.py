@@ -27,8 +27,10 @@ from model.hardware.flops import training_flops
 from model.networks.meta import count_parameters
 from model.planning.machine import Machine
 from model.planning.proposal import Text, described_job, warm_up
+from model.training.config import PretrainConfig
 from model.training.job import Job
 from model.training.resources import ParallelConfig
+from model.training.train_config import TrainConfig
 
 # Text in a file for each of its bytes, where that is far from 1 and no file was read.
 TEXT_PER_BYTE = {"epub": 2.0, "html": 0.3, "pdf": 1.0, "parquet": 2.0, "warc": 0.1}
@@ -121,6 +123,14 @@ def present_job(recipe: Recipe, workers: int, offered: Collection[str] | None = 
     train = recipe.pretrain.resolved(offered).model_copy(update={"global_batch": batch})
     train = train.model_copy(update={"warmup_steps": warm_up(train, train.total_steps(recipe.model.context))})
     return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
+
+
+def opened_job(recipe: Recipe, train: TrainConfig, length: int) -> Job:
+    """Return a reading of `length` tokens a row, of all weights, in the batches and numbers of a training of the recipe's model."""
+    fields = {name: getattr(train, name) for name in ("global_batch", "precision", "optimizer")}
+    reading = PretrainConfig(steps=1, tokens=0, warmup_steps=0, **fields)
+    job = described_job(recipe.model, recipe.tokenizer.vocab_size, reading, recipe.resources.training.for_training(train))
+    return job.model_copy(update={"row_length": length})
 
 
 def with_measured_speed(machine: Machine, job: Job) -> Machine:

@@ -16,7 +16,7 @@ the nearest of the sixteen. Normally distributed weights lose less than by INT4 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from statistics import NormalDist
@@ -153,7 +153,7 @@ class QLoraAdapter(LoraAdapter):
             if roles[f"{name}.weight"] == "matrix":
                 parent, _, last = name.rpartition(".")
                 weight = weight_of(layer, f"{name}.weight")
-                codes, scales = (part.to(weight.device) for part in codec.encode(weight))
+                codes, scales = _like(weight, codec) if weight.is_meta else (part.to(weight.device) for part in codec.encode(weight))
                 packed = FourBitLinear(codes, scales, weight.shape, layer.bias, codec.decode, tiled=isinstance(layer, TiledLinear))
                 setattr(network.get_submodule(parent), last, packed)
 
@@ -196,6 +196,14 @@ class QLoraAdapter(LoraAdapter):
                 for name, module in packed.items()
             }
         )
+
+
+def _like(weight_OI: Tensor, codec: FourBitCodec) -> Iterator[Tensor]:
+    """The codes and scales of a matrix that has no memory: each row takes as much as one of ones."""
+    import torch
+
+    rows, columns = weight_OI.shape
+    return (torch.empty(rows, *part.shape[1:], dtype=part.dtype, device="meta") for part in codec.encode(torch.ones(1, columns)))
 
 
 def _unpacked(layer: FourBitLinear) -> Tensor:

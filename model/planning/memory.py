@@ -35,6 +35,7 @@ from model.networks.base import NetworkBase
 from model.networks.meta import example_inputs, fake_network, parameters_by_role
 from model.networks.network import Role
 from model.objectives.chunked import chunk_rows
+from model.planning.adapted import adapted_update
 from model.training.job import Job
 from model.training.precision import autocast
 
@@ -124,6 +125,8 @@ CPU_ENGINE = {False: 165_000_000, True: 221_000_000}
 GPU_PROCESS = round(1.5 * GIB)
 # Blocks that malloc holds after they are freed: 29 to 49 % of the tensors in eight CPU runs. The CUDA allocator wastes less; an assumption.
 CPU_SLACK, GPU_SLACK = 0.33, 0.05
+# Of a worker with an adapter, which keeps what it frees: peft's imports, and what lies between the tensors of a step.
+ADAPTED_LIBRARIES, ADAPTED_SLACK = 0, 0.0
 MAPPED = 32 << 20  # bytes; glibc gives a block of this size back to the system as soon as it is freed
 
 
@@ -153,6 +156,8 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     """
     parallel, train = job.resources.parallel, job.train
     stage = parallel.zero_stage
+    if train.adapter.KEEPS_BASE:
+        return _adapted_memory(job, accelerator, framework)
     roles = parameters_by_role(job.network, job.vocab_size)
     whole = FP32 * -(-sum(roles.values()) // parallel.pipeline)
     part = -(-whole // parallel.data_workers)
@@ -182,6 +187,33 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS
     engine = 0 if accelerator else CPU_ENGINE[stage > 0]
     return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, process + engine)
+
+
+def _adapted_memory(job: Job, accelerator: bool, framework: int | None) -> Memory:
+    """Of a network of which an adapter trains a part: the base is on every worker, what is trained is divided as whole weights are.
+
+    ZeRO 3 divides LoRA's base, too, but a layer's weights are gathered, so it is counted as if whole.
+    """
+    parallel, train = job.resources.parallel, job.train
+    stage, workers = parallel.zero_stage, parallel.data_workers
+    held = adapted_update(
+        job.counted_network,
+        job.vocab_size,
+        train.adapter,
+        job.micro_batch,
+        rounding_of(job, accelerator),
+        packed=train.masks_documents and job.network.masks_documents,
+        recompute=job.resources.recompute == "blocks",
+    )
+    copies = train.optimizer.STATE + (1 if train.ema_decay else 0)
+    optimizer = held.trained * (copies + (1 if stage else 0)) // (workers if stage else 1)
+    checkpoint = 0 if accelerator else (1 + copies) * held.trained // workers
+    logits = min(_logits(job, accelerator), held.passing - held.trained)
+    activations, step = held.passing - held.trained - logits, held.trained * (1 + train.optimizer.STEP)
+    slack = round((held.passing + step) * (GPU_SLACK if accelerator else ADAPTED_SLACK))
+    process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS
+    engine = 0 if accelerator else CPU_ENGINE[stage > 0] + ADAPTED_LIBRARIES
+    return Memory(held.weights, held.trained, optimizer, checkpoint, activations, logits, step + slack, process + engine)
 
 
 def _step(job: Job, roles: Mapping[Role, int], accelerator: bool) -> int:
@@ -220,7 +252,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     """Bytes of the tensors saved for the backward pass: of the network, and of the logits."""
     shape, stages = job.counted_network, job.resources.parallel.pipeline
     row = row_activations(
-        shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents and job.network.masks_documents
+        shape, job.vocab_size, rounding_of(job, accelerator), packed=job.train.masks_documents and job.network.masks_documents
     )
     recompute = job.resources.recompute == "blocks"
     kept = row.kept(-(-shape.layers * shape.stacks // stages), recompute=recompute)
@@ -243,7 +275,7 @@ def _logits(job: Job, accelerator: bool) -> int:
     return chunk * each + times * FP32 * job.vocab_size * job.network.width
 
 
-def _rounding(job: Job, accelerator: bool) -> Rounding:
+def rounding_of(job: Job, accelerator: bool) -> Rounding:
     """A type of matrix products with the job's kernels: on an accelerator, bf16 uses the same ones as fp16."""
     products = job.train.precision.PRODUCTS
     if products == "fp32":

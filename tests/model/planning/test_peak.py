@@ -15,11 +15,11 @@ from model.networks.meta import meta_network
 from model.objectives import chunked
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY
+from model.planning.adapted import LiveBytes
 from model.planning.memory import worker_memory
 from model.planning.proposal import described_job
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from tests.model.planning.live_bytes import LiveBytes
 
 SIZES = {
     "124M": (DecoderConfig(width=768, layers=12, heads=12, kv_heads=12, feed_forward=2048, context=1024), 50_304, 8),

@@ -12,9 +12,9 @@ from torch import distributed
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from model.planning.adapted import LiveBytes
 from model.training.distributed import import_deepspeed
 from model.training.optimizers.config import STACKED_BYTES, STACKED_COPIES
-from tests.model.planning.live_bytes import LiveBytes
 
 
 @settings(max_examples=25, deadline=None)
