@@ -126,7 +126,7 @@ GPU_PROCESS = round(1.5 * GIB)
 # Blocks that malloc holds after they are freed: 29 to 49 % of the tensors in eight CPU runs. The CUDA allocator wastes less; an assumption.
 CPU_SLACK, GPU_SLACK = 0.33, 0.05
 # Of a worker with an adapter, which keeps what it frees: peft's imports, and what lies between the tensors of a step.
-ADAPTED_LIBRARIES, ADAPTED_SLACK = 0, 0.0
+ADAPTED_LIBRARIES, ADAPTED_SLACK = 208_000_000, 0.0
 MAPPED = 32 << 20  # bytes; glibc gives a block of this size back to the system as soon as it is freed
 
 
