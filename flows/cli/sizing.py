@@ -224,9 +224,18 @@ def _opened_size(recipe: Recipe, request: SizeRequest, *, as_json: bool) -> str:
 
     Its size is the model's own. Raise ValueError for options that choose a size or a time.
     """
-    given = {"--params": request.parameters, "--budget-hours": request.hours, "--bytes": request.text_bytes, "--measure": request.measure}
+    given = {
+        "--params": request.parameters,
+        "--budget-hours": request.hours,
+        "--bytes": request.text_bytes,
+        "--devices": request.devices,
+        "--measure": request.measure,
+    }
     if unread := [option for option, value in given.items() if value]:
-        raise ValueError(f"{unread[0]} chooses a size, and {recipe.name} starts from a model that has one; leave it out")
+        raise ValueError(
+            f"{unread[0]} is for a size to choose, and {recipe.name} starts from a model that has one: leave it out, and the memory of one "
+            "worker is said"
+        )
     machine = machine_for(request.device, 1, recipe.pretrain.resolved().precision.kind)
     kinds: dict[str, AnyAdapter] = {"full": FullConfig(), **BY_KIND}
     steps = {**({"pretrain": recipe.pretrain} if recipe.takes_steps else {}), **{step.name: step for step in recipe.tuning}}
@@ -244,8 +253,8 @@ def _opened_size(recipe: Recipe, request: SizeRequest, *, as_json: bool) -> str:
     for name, row in rows.items():
         table.append((name, *(gibibytes(row[kind]) if kind in row else "" for kind in shown), steps[name].adapter.kind))
     about = (
-        f"{recipe.name}: starts from {recipe.base.title if recipe.base else ''}, {short(parameters)} parameters; {machine.name} has "
-        f"{gibibytes(machine.memory)} of memory"
+        f"{recipe.name}: starts from {recipe.base.title if recipe.base else ''}, {short(parameters)} parameters; there are "
+        f"{gibibytes(machine.memory)} of memory ({machine.name})"
     )
     counted = "Counted on an update of the network without numbers, of rows of tokens; sampling, and pairs of rows, take more."
     return "\n".join([*wrapped(about), "", *columns(table, frozenset(range(1, 1 + len(shown))), indent=2), "", *wrapped(counted)])

@@ -81,7 +81,7 @@ def draw(name: str, folder: Path) -> None:
 
 
 def trained(file: Path) -> None:
-    """Train a job in this process; print the bytes that were resident before, and their sum with what was used of its own at most."""
+    """Train a job in this process; print what was resident before the model was loaded and what it then took of its own at most, in all."""
     from model.hardware.peak import resident_bytes
     from model.training.distributed import WorkerRank, import_deepspeed, join
 
@@ -104,7 +104,7 @@ def trained(file: Path) -> None:
     Trainer(job, alone).train()
     ended.set()
     watcher.join()
-    print(before, before + most[0] - own, flush=True)
+    print(before + most[0] - own, flush=True)
 
 
 def _own_bytes() -> int:
@@ -113,15 +113,14 @@ def _own_bytes() -> int:
     return int(next(line for line in lines if line.startswith("RssAnon:")).split()[1]) * 1024
 
 
-def used_by(job: Job, folder: Path) -> tuple[int, int]:
-    """Train in a process of its own; return the bytes resident before the model was loaded, and at most."""
+def used_by(job: Job, folder: Path) -> int:
+    """Train in a process of its own; return the most bytes that were resident, of mapped files those from before the model was loaded."""
     file = folder / "job.json"
     file.write_text(job.model_dump_json(), encoding="utf-8")
     command = [sys.executable, "-W", "ignore", "-m", "tests.benchmarks.adapted_memory", "--job", str(file)]
     environment = {**os.environ, **worker_environment(), "OMP_NUM_THREADS": "2"}
     ended = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-    before, peak = map(int, ended.stdout.split()[-2:])
-    return before, peak
+    return int(ended.stdout.split()[-1])
 
 
 def table(names: list[str], precisions: tuple[str, ...] = ("bf16",)) -> None:
@@ -138,12 +137,10 @@ def table(names: list[str], precisions: tuple[str, ...] = ("bf16",)) -> None:
                     job = job_of(name, adapter, precision, folder)
                     said = worker_memory(job, accelerator=False).total
                     seconds = time.perf_counter() - began
-                    before, used = used_by(job, folder) if measured else (0, 0)
+                    used = used_by(job, folder) if measured else 0
                     parameters = count_parameters(*SHAPES[name]) / 1e9
                     figures = f"{used / 1e6:8.0f} {said / used:9.2f}" if measured else f"{'-':>8} {'-':>9}"
                     print(f"{parameters:8.2f} {adapter.kind:8} {precision:8} {said / 1e6:8.0f} {figures} {seconds:6.1f}", flush=True)
-                    if before and os.environ.get("DETAIL"):
-                        print(before / 1e6, worker_memory(job, accelerator=False), flush=True)
 
 
 if __name__ == "__main__":

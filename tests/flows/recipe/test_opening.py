@@ -18,6 +18,7 @@ from data.sources.files import find_files
 from flows.cli.commands.recipe import diff_recipes, show_recipe
 from flows.cli.planning import plan_recipe
 from flows.cli.preflight import machine_problems
+from flows.cli.sizing import SizeRequest, size_recipe
 from flows.pipeline import compose
 from flows.recipe.initialize_answers import named_teacher
 from flows.recipe.initialize_opened import write_opened_recipe
@@ -30,6 +31,7 @@ from tests.model.opening.tiny import WORDS, write_llama, write_sentencepiece
 
 pytest.importorskip("transformers")
 MACHINE = Machine("a test machine", 1, False, 2**34, 1e11, "assumed", 0.5, "assumed")
+TUNED = (("talking", "lora"), ("answering", "qlora"))
 CHAT = {"messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."}]}
 
 
@@ -160,6 +162,30 @@ def test_init_for_answers_writes_a_recipe_that_teaches_and_judges_and_says_what_
     assert [str(bound) for bound in written.gates.release.bounds] == [">= 0 (certain)"]
     positions = [decision.position for decision in plan_recipe(str(tmp_path / "mine"), (), frozenset(), False).decisions]
     assert positions.index("teach") < positions.index("consult.untouched") < positions.index("consult") < positions.index("gate.release")
+
+
+def test_size_of_a_recipe_with_a_base_says_what_each_training_takes_by_each_adapter(folder: Path) -> None:
+    steps = [{"kind": "sft", "name": name, "steps": 2, "tokens": 0, "global_batch": 4, "adapter": {"kind": kind}} for name, kind in TUNED]
+    found = json.loads(size_recipe(recipe(folder, tuning=steps), (), SizeRequest(), as_json=True))
+    assert found["adapters"] == dict(TUNED) and found["memory_bytes"].keys() == dict(TUNED).keys()
+    assert all(taken.keys() == {"full", "lora", "qlora"} for taken in found["memory_bytes"].values())
+    told = size_recipe(recipe(folder, tuning=steps), (), SizeRequest())
+    assert all(name in told for name in ("full", "lora", "qlora", "talking", "answering"))
+
+
+@pytest.mark.parametrize(
+    ("option", "request_"),
+    [
+        ("--params", SizeRequest(parameters=1e6)),
+        ("--budget-hours", SizeRequest(hours=1.0)),
+        ("--bytes", SizeRequest(text_bytes=1e6)),
+        ("--devices", SizeRequest(devices=2)),
+        ("--measure", SizeRequest(measure=True)),
+    ],
+)
+def test_size_of_a_recipe_with_a_base_refuses_what_would_choose_a_size(option: str, request_: SizeRequest, folder: Path) -> None:
+    with pytest.raises(ValueError, match=f"{option} is for a size to choose"):
+        size_recipe(recipe(folder), (), request_)
 
 
 def test_init_for_answers_proposes_to_pack_weights_where_memory_is_short(tmp_path: Path) -> None:
