@@ -33,6 +33,8 @@ def s3_server() -> Iterator[dict[str, str]]:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_EC2_METADATA_DISABLED": "true",
             }
+            ended = server.poll()
+            assert ended is None, f"the S3 server ended by itself with {ended}: {Path(log.name).read_text(errors='replace')[-2000:]}"
         finally:
             server.kill()
             server.wait()
