@@ -12,7 +12,7 @@ import json
 import math
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,17 @@ from data.sources.config import FilesSource, PackageSource
 from data.sources.files import find_files
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
-from flows.recipe.initialize_answers import BY_KIND, adapted_memory
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
-from flows.recipe.sizing import estimate_texts, guessed_text, opened_job, present_job, with_measured_speed
+from flows.recipe.sizing import (
+    BY_KIND,
+    adapted_memory,
+    estimate_texts,
+    guessed_text,
+    opened_job,
+    present_job,
+    with_measured_speed,
+)
 from model.adapters.config import AnyAdapter, FullConfig
 from model.hardware.devices import find_device
 from model.networks.meta import count_parameters
@@ -32,6 +39,7 @@ from model.planning.machine import Machine, machine_for
 from model.planning.proposal import MIN_STEPS, Proposal, SizedJob, Text, propose
 from model.planning.rules import bytes_per_token, gibibytes, short, speed
 from model.training.resources import TrainResources
+from model.training.train_config import TrainConfig
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
@@ -200,10 +208,10 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         raise ValueError(
             f"--params {request.parameters:g} decides the size, so --budget-hours {request.hours:g} would do nothing; leave one of them out"
         )
-    if recipe.base is not None:
-        return _opened_size(recipe, request, as_json=as_json)
-    workers = request.devices or recipe.resources.training.parallel.workers
     offered = None if request.device in ("here", "cpu") else find_device(request.device).peaks
+    if recipe.base is not None:
+        return _opened_size(recipe, request, offered, as_json=as_json)
+    workers = request.devices or recipe.resources.training.parallel.workers
     present = present_job(recipe, workers, offered)
     machine = machine_for(request.device, workers, present.train.precision.kind)
     text = corpus_text(recipe, request.text_bytes, recipe_argument(name))
@@ -219,10 +227,10 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
     )
 
 
-def _opened_size(recipe: Recipe, request: SizeRequest, *, as_json: bool) -> str:
+def _opened_size(recipe: Recipe, request: SizeRequest, offered: Collection[str] | None, *, as_json: bool) -> str:
     """Return the memory that each training of an open model takes, with the recipe's adapter and with others.
 
-    Its size is the model's own. Raise ValueError for options that choose a size or a time.
+    `offered`: as `present_job` takes it. Its size is the model's own: raise ValueError for options that choose a size or a time.
     """
     given = {
         "--params": request.parameters,
@@ -236,14 +244,15 @@ def _opened_size(recipe: Recipe, request: SizeRequest, *, as_json: bool) -> str:
             f"{unread[0]} is for a size to choose, and {recipe.name} starts from a model that has one: leave it out, and the memory of one "
             "worker is said"
         )
-    machine = machine_for(request.device, 1, recipe.pretrain.resolved().precision.kind)
-    kinds: dict[str, AnyAdapter] = {"full": FullConfig(), **BY_KIND}
-    steps = {**({"pretrain": recipe.pretrain} if recipe.takes_steps else {}), **{step.name: step for step in recipe.tuning}}
+    machine = machine_for(request.device, 1, recipe.pretrain.resolved(offered).precision.kind)
+    pretraining = {"pretrain": recipe.pretrain} if recipe.takes_steps else {}
+    steps: dict[str, TrainConfig] = {**pretraining, **{step.name: step for step in (*recipe.tuning, *recipe.adapters)}}
     rows: dict[str, dict[str, int]] = {}
     for name, step in steps.items():
-        length = recipe.pack.sequence_length if name == "pretrain" else recipe.encode.sequence_length
-        job = opened_job(recipe, step.resolved(), min(length, recipe.model.context))
-        rows[name] = adapted_memory(job, machine, {**kinds, step.adapter.kind: step.adapter})
+        length = recipe.pack.sequence_length if step is recipe.pretrain else recipe.encode.sequence_length
+        job = opened_job(recipe, step.resolved(offered), min(length, recipe.model.context))
+        kinds: dict[str, AnyAdapter] = {"full": FullConfig(), **BY_KIND, step.adapter.kind: step.adapter}
+        rows[name] = adapted_memory(job, machine, kinds)
     parameters = count_parameters(recipe.model, recipe.tokenizer.vocab_size)
     if as_json:
         found = {"recipe": recipe.name, "parameters": parameters, "machine": asdict(machine), "memory_bytes": rows}

@@ -14,17 +14,15 @@ from data.examples.config import DocumentExamples
 from data.shards.address import Teacher
 from data.tokens.config import EncodeConfig
 from flows.recipe.schema import PassageIndex, Recipe, ReleaseGate
+from flows.recipe.sizing import ADAPTERS
 from flows.recipe.validation import RecipeError
-from model.adapters.config import AnyAdapter
 from model.adapters.lora import LoraConfig
 from model.adapters.qlora import QLoraConfig
 from model.evaluation.config import ConsultConfig
 from model.evaluation.gate import Bound
 from model.opening.source import Shape
 from model.planning.machine import Machine
-from model.planning.memory import worker_memory
 from model.planning.rules import gibibytes
-from model.training.job import Job
 
 TEACHER = "llama3.2@http://127.0.0.1:11434/v1"  # where Ollama listens, and a model that it has
 PASSAGE, SHOWN = 400, 3  # characters of a passage, and how many are shown: so that small models have room for them
@@ -35,8 +33,6 @@ ASKING, CHECKING = 80, 60  # tokens of a request for questions, and of one for a
 WRITTEN = 40  # tokens of a question and its answer
 SECONDS = 2.0  # of a request, assumed: only the address knows
 FULL = 0.8  # share of a machine's memory that training may take
-ADAPTERS = (LoraConfig(kind="lora", rank=16, alpha=32), QLoraConfig(kind="qlora", rank=16, alpha=32))
-BY_KIND: Mapping[str, AnyAdapter] = {adapter.kind: adapter for adapter in ADAPTERS}
 
 
 class Asking(NamedTuple):
@@ -89,18 +85,6 @@ def asking_of(examples: DocumentExamples) -> Asking:
     each = ASKING + passage + examples.questions * (WRITTEN + 2 * (CHECKING + WRITTEN) + passage)
     at_once = examples.teacher.at_once if isinstance(examples.teacher, Teacher) else 1
     return Asking(calls, examples.passages * each, calls * SECONDS / at_once / 60)
-
-
-def adapted_memory(job: Job, machine: Machine, adapters: Mapping[str, AnyAdapter] = BY_KIND) -> dict[str, int]:
-    """Return the peak memory of a worker that trains the job's network by each adapter; bytes, by its kind.
-
-    Raise AdapterError for one that the network has no place for, or whose package is not installed.
-    """
-    found = {}
-    for kind, adapter in adapters.items():
-        train = job.train.model_copy(update={"adapter": adapter})
-        found[kind] = worker_memory(job.model_copy(update={"train": train}), accelerator=machine.accelerator).total
-    return found
 
 
 def adapter_for(needed: Mapping[str, int], machine: Machine) -> LoraConfig | QLoraConfig:

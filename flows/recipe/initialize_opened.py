@@ -33,11 +33,11 @@ from flows.recipe.initialize import (
     split_for,
     write_found,
 )
-from flows.recipe.initialize_answers import ADAPTERS, adapted_memory, adapter_for, answer_expectations, for_answers
+from flows.recipe.initialize_answers import adapter_for, answer_expectations, for_answers
 from flows.recipe.opening import surroundings
 from flows.recipe.record_files import RecordFiles
 from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
-from flows.recipe.sizing import estimate_texts, guessed_text, with_measured_speed
+from flows.recipe.sizing import ADAPTERS, adapted_memory, estimate_texts, guessed_text, with_measured_speed
 from flows.recipe.validation import RecipeError
 from flows.services.home import home
 from model.adapters.lora import LoraConfig

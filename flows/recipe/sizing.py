@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -23,9 +23,13 @@ from data.sources.readers.record import ReaderOptions, Record
 from data.sources.readers.registry import SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from flows.recipe.schema import Recipe
+from model.adapters.config import AnyAdapter
+from model.adapters.lora import LoraConfig
+from model.adapters.qlora import QLoraConfig
 from model.hardware.flops import training_flops
 from model.networks.meta import count_parameters
 from model.planning.machine import Machine
+from model.planning.memory import worker_memory
 from model.planning.proposal import Text, described_job, warm_up
 from model.training.config import PretrainConfig
 from model.training.job import Job
@@ -100,6 +104,9 @@ def _text_bytes(sandbox: ParserSandbox, kind: str, path: Path) -> int:
         return 0
 
 
+ADAPTERS = (LoraConfig(kind="lora", rank=16, alpha=32), QLoraConfig(kind="qlora", rank=16, alpha=32))
+"""What an open model is tuned by where nothing else is asked for, the first that fits."""
+BY_KIND: Mapping[str, AnyAdapter] = {adapter.kind: adapter for adapter in ADAPTERS}
 TRIAL_PARAMETERS = 20e6  # a larger model is timed with fewer of its layers
 TRIAL_LAYERS = 2
 
@@ -131,6 +138,18 @@ def opened_job(recipe: Recipe, train: TrainConfig, length: int) -> Job:
     reading = PretrainConfig(steps=1, tokens=0, warmup_steps=0, **fields)
     job = described_job(recipe.model, recipe.tokenizer.vocab_size, reading, recipe.resources.training.for_training(train))
     return job.model_copy(update={"row_length": length})
+
+
+def adapted_memory(job: Job, machine: Machine, adapters: Mapping[str, AnyAdapter] = BY_KIND) -> dict[str, int]:
+    """Return the peak memory of a worker that trains the job's network by each adapter; bytes, by its kind.
+
+    Raise AdapterError for one that the network has no place for, or whose package is not installed.
+    """
+    found = {}
+    for kind, adapter in adapters.items():
+        train = job.train.model_copy(update={"adapter": adapter})
+        found[kind] = worker_memory(job.model_copy(update={"train": train}), accelerator=machine.accelerator).total
+    return found
 
 
 def with_measured_speed(machine: Machine, job: Job) -> Machine:

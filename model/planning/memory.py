@@ -125,8 +125,7 @@ CPU_ENGINE = {False: 165_000_000, True: 221_000_000}
 GPU_PROCESS = round(1.5 * GIB)
 # Blocks that malloc holds after they are freed: 29 to 49 % of the tensors in eight CPU runs. The CUDA allocator wastes less; an assumption.
 CPU_SLACK, GPU_SLACK = 0.33, 0.05
-# Of a worker with an adapter, which keeps what it frees: peft's imports, and what lies between the tensors of a step.
-ADAPTED_LIBRARIES, ADAPTED_SLACK = 208_000_000, 0.0
+ADAPTED_LIBRARIES = 208_000_000  # what peft's imports take, measured; bytes
 MAPPED = 32 << 20  # bytes; glibc gives a block of this size back to the system as soon as it is freed
 
 
@@ -184,9 +183,14 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     held = weights + gradients + optimizer + checkpoint + activations + logits + buffers
     large = logits if not accelerator and logits // 3 >= MAPPED else 0
     slack = round((held - large) * (GPU_SLACK if accelerator else CPU_SLACK))
+    loaded = _process(accelerator, framework, stage)
+    return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, loaded)
+
+
+def _process(accelerator: bool, framework: int | None, stage: int) -> int:
+    """Bytes of the process itself: before a model is created, `framework` where it was measured, and what a training loads then."""
     process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS
-    engine = 0 if accelerator else CPU_ENGINE[stage > 0]
-    return Memory(weights, gradients, optimizer, checkpoint, activations, logits, buffers + slack, process + engine)
+    return process + (0 if accelerator else CPU_ENGINE[stage > 0])
 
 
 def _adapted_memory(job: Job, accelerator: bool, framework: int | None) -> Memory:
@@ -210,10 +214,10 @@ def _adapted_memory(job: Job, accelerator: bool, framework: int | None) -> Memor
     checkpoint = 0 if accelerator else (1 + copies) * held.trained // workers
     logits = min(_logits(job, accelerator), held.passing - held.trained)
     activations, step = held.passing - held.trained - logits, held.trained * (1 + train.optimizer.STEP)
-    slack = round((held.passing + step) * (GPU_SLACK if accelerator else ADAPTED_SLACK))
-    process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS
-    engine = 0 if accelerator else CPU_ENGINE[stage > 0] + ADAPTED_LIBRARIES
-    return Memory(held.weights, held.trained, optimizer, checkpoint, activations, logits, step + slack, process + engine)
+    # A worker on a CPU keeps what it frees, so nothing lies between the tensors of its next step.
+    slack = round((held.passing + step) * GPU_SLACK) if accelerator else 0
+    loaded = _process(accelerator, framework, stage) + (0 if accelerator else ADAPTED_LIBRARIES)
+    return Memory(held.weights, held.trained, optimizer, checkpoint, activations, logits, step + slack, loaded)
 
 
 def _step(job: Job, roles: Mapping[Role, int], accelerator: bool) -> int:
