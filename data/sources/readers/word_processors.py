@@ -113,6 +113,7 @@ def _simplified(document: zipfile.ZipFile, parts: dict[str, Any]) -> IO[bytes]:
 
 TEXT = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 PICTURE = "urn:oasis:names:tc:opendocument:xmlns:svg-compatible:1.0"
+COUNT = re.compile("0*([0-9]{1,4})[0-9]*")  # of spaces: its first digits, since a number has no end here
 CONTENT, META, STYLES, MANIFEST = "content.xml", "meta.xml", "styles.xml", "META-INF/manifest.xml"
 TITLE = ".//{http://purl.org/dc/elements/1.1/}title"
 ODT = ElementRoles(
@@ -146,7 +147,8 @@ def read_odt(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) ->
         raise Unreadable("no text: it is an OpenDocument file of another kind, such as a table or a drawing")
     _mark_hidden(root, body)
     for space in body.iter("{*}s"):
-        space.text = " " * min(int(_attribute(space, "c") or 1), 1000)
+        count = COUNT.fullmatch(_attribute(space, "c"))
+        space.text = " " * (min(int(count[1]), 1000) if count else 1)
     for tab in body.iter("{*}tab"):
         tab.text = "\t"
     notes_to_end(body, ((note, note.find("{*}note-citation"), note.find("{*}note-body")) for note in list(body.iter("{*}note"))))
@@ -161,28 +163,27 @@ def _mark_hidden(root: Any, body: Any) -> None:
     """Name `hidden` what a reader of the document does not see: by its own word, or by its style."""
     for title in body.iter(f"{{{PICTURE}}}title"):
         title.tag = "desc"
-    none = root.iterfind(".//{*}automatic-styles/{*}style")
+    styled = root.iterfind(".//{*}automatic-styles/{*}style")
     styles = {
-        _named(style, "name") for style in none if any(_named(one, "display") == "none" for one in style.iterfind("{*}text-properties"))
+        _attribute(style, "name")
+        for style in styled
+        if any(_attribute(one, "display") == "none" for one in style.iterfind("{*}text-properties"))
     }
     for node in list(body.iter("{*}hidden-paragraph", "{*}hidden-text", "{*}span", "{*}p", "{*}h", "{*}section", "{*}table-row")):
         name = node.tag.rpartition("}")[2]
         if name == "hidden-text" and not (node.text or "").strip():
-            node.text = _named(node, "string-value")
-        by_style = _named(node, "style-name") in styles or _named(node, "display") == "none"
-        if name == "hidden-paragraph" and _named(node, "is-hidden") != "false":
-            next(node.iterancestors("{*}p", "{*}h")).tag = "hidden"
+            node.text = _attribute(node, "string-value")
+        by_style = _attribute(node, "style-name") in styles or _attribute(node, "display") == "none"
+        if name == "hidden-paragraph" and _attribute(node, "is-hidden") != "false":
+            next(node.iterancestors("{*}p", "{*}h"), node).tag = "hidden"
         elif (
             by_style
-            or (name == "hidden-text" and _named(node, "is-hidden") != "false")
-            or _named(node, "visibility") in ("collapse", "filter")
+            or (name == "hidden-text" and _attribute(node, "is-hidden") != "false")
+            or _attribute(node, "visibility") in ("collapse", "filter")
         ):
             node.tag = "hidden"
 
 
-def _named(node: Any, name: str) -> str:
-    return next((str(value) for key, value in node.attrib.items() if key.rpartition("}")[2] == name), "")
-
-
 def _attribute(node: Any, name: str) -> str:
-    return next((str(value) for key, value in node.attrib.items() if key.rpartition("}")[2] == name and str(value).isdigit()), "")
+    """An attribute of this name in any namespace; "" without one."""
+    return next((str(value) for key, value in node.attrib.items() if key.rpartition("}")[2] == name), "")

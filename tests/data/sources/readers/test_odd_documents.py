@@ -159,3 +159,21 @@ def test_an_rtf_font_for_a_script_decides_without_a_charset(tmp_path: Path) -> N
 def test_one_sentence_in_a_language_of_central_europe_is_told_by_its_letters(tmp_path: Path, encoding: str, text: str) -> None:
     found = read_all(write(tmp_path / "shelf", {"a.txt": text.encode(encoding)}), tmp_path / "out")
     assert list(found.texts.values()) == [text]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ('<text:hidden-paragraph text:is-hidden="true"/><text:p>It is lit.</text:p>', "It is lit."),
+        ('<text:p>It<text:s text:c="²"/>is lit.</text:p>', "It is lit."),
+        (f'<text:p>It<text:s text:c="{"9" * 5000}"/>is lit.</text:p>', "It is lit."),
+        ('<text:p>It<text:s text:c="0"/> is lit.</text:p>', "It is lit."),
+    ],
+    ids=["a mark in no paragraph", "no number of spaces", "a number without end", "no spaces"],
+)
+def test_an_odt_with_marks_in_odd_places_keeps_its_words(body: str, text: str) -> None:
+    names = "".join(f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "text"))
+    content = f"<office:document-content{names}><office:body><office:text>{body}</office:text></office:body></office:document-content>"
+    members = {"mimetype": b"application/vnd.oasis.opendocument.text", "content.xml": content.encode()}
+    (record,) = READERS["odt"](io.BytesIO(zipped(members)), ReaderOptions(), lambda _: True)
+    assert getattr(record, "text", "") == text
