@@ -20,6 +20,7 @@ from flows.recipe.picture_checks import picture_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
 from model.pairing.config import ConstitutionPairs
+from model.release.config import sentences_refusal
 from model.training.kinds.sampled import SampledConfig
 from model.training.parallel.compatibility import incompatibilities
 
@@ -334,6 +335,8 @@ def _export(recipe: Recipe) -> Iterator[str]:
     if merges and (hub := recipe.model.hub_form()) is not None and form == "folio":
         name = hub.hub.NAME
         yield f"export.format=folio is for a model that transformers can't open, and this one is a {name}; set export.format: huggingface"
+    if recipe.export.sentence_transformers and (why := sentences_refusal(recipe.model.alone.hub_form() if merges else None)):
+        yield f"export.sentence_transformers=true, and {why}; leave it out"
     tokens, default = recipe.export.max_new_tokens, type(recipe.export).model_fields["max_new_tokens"].default
     if tokens != default and "generation" not in recipe.model.SUPPORTS:
         yield f"export.max_new_tokens={tokens} does nothing: kind={recipe.model.kind} writes no text; give it its default, {default}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from model.opening.source import UNSTATED
+
+if TYPE_CHECKING:
+    from model.networks.hub.protocol import HubForm
 
 MADE_FROM = "It knows what {name} knew and what it has read here, and is often wrong about both."
 
@@ -27,6 +30,13 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):
         description="also write what sentence-transformers needs to make the vectors of texts that folio makes of this model, as for "
         "pretrain.kind=contrastive; it cuts what is longer than the context off",
     )
+
+
+def sentences_refusal(form: HubForm | None) -> str:
+    """Return why sentence-transformers can't make the vectors of a network in this form, None: in no class of transformers; "": it can."""
+    if form is None:
+        return "no class of transformers computes it"
+    return f"a {form.hub.NAME} has two stacks and no vectors of texts" if "seq2seq" in form.hub.OPENED_BY.lower() else ""
 
 
 class CardConfig(BaseModel, frozen=True, extra="forbid", defer_build=True):

@@ -39,7 +39,7 @@ from model.networks.directory import (
 from model.quantization.config import quantizer_of
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
 from model.release.card import ModelCard, render_card, write_facts
-from model.release.config import ExportConfig
+from model.release.config import ExportConfig, sentences_refusal
 from model.release.variants import draw_variants, full_precision, read_variants
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def export(
         raise ModelError(f"no class of transformers computes what {model_dir} does: {refusal}; export it with format: folio")
     if form is not None and config.format == "folio":
         raise ModelError(f"{model_dir} is a {form.hub.NAME}, which more tools open: export it with format: huggingface")
-    if config.sentence_transformers and (form is None or "seq2seq" in form.hub.OPENED_BY.lower()):
-        why = "no class of transformers computes it" if form is None else f"a {form.hub.NAME} has two stacks and no vectors of texts"
+    if config.sentence_transformers and (why := sentences_refusal(form)):
         raise ModelError(f"{model_dir}: {why}; leave {SENTENCES} out")
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > network.vocab_size:

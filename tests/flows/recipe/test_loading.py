@@ -124,6 +124,7 @@ CONTRADICTIONS = [
         ("model.norm=layer", "model.qk_norm=true"),
         "computes this model: Qwen3ForCausalLM lacks norm=layer; StableLmForCausalLM lacks qk_norm=true; set export.",
     ),
+    (("model.norm=layer", "model.qk_norm=true", "export.format=folio", "export.sentence_transformers=true"), "computes it; leave it out"),
     (("export.format=folio",), "transformers can't open, and this one is a LlamaForCausalLM; set export.format: huggingface"),
     (
         ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
