@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
+
 BUCKET = "books"
 
 
@@ -22,12 +24,12 @@ def s3_server() -> Iterator[dict[str, str]]:
     with tempfile.NamedTemporaryFile() as log:
         # It chooses its port: one that was found free before may be another's by the time it listens.
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-        # Whoever ends the processes of a run, or of a home, is not to find it among them.
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("FOLIO_", "PREFECT_"))}
-        server = subprocess.Popen(command, stdout=log, stderr=log, env={**plain, "OMP_NUM_THREADS": "1"})
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
         try:
             address = _address(server, Path(log.name))
             urllib.request.urlopen(urllib.request.Request(f"{address}/{BUCKET}", method="PUT"), timeout=60)
+            # fsspec keeps filesystems by what they were asked for, not by the environment: one of an earlier server leads to its port.
+            fsspec.get_filesystem_class("s3").clear_instance_cache()
             yield {
                 "AWS_ENDPOINT_URL": address,
                 "AWS_ACCESS_KEY_ID": "anybody",
